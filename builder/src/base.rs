@@ -1,0 +1,138 @@
+//! Base programs: what a payload is appended to.
+
+use crate::file::MappedFile;
+use crate::output::{Mode, write_file};
+use crate::wasm_payload;
+use anyhow::{Context, bail};
+use encoderfile_runtime::Payload;
+use encoderfile_runtime::container::{ArtifactKind, PAYLOAD_ALIGNMENT};
+use encoderfile_runtime::source::Source;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The first bytes of every WebAssembly module.
+pub const WASM_MAGIC: [u8; 4] = *b"\0asm";
+
+/// The target that needs no program: the payload alone, for `--payload` and the browser.
+pub const BUNDLE_TARGET: &str = "bundle";
+
+/// The target for WASI hosts.
+pub const WASI_TARGET: &str = "wasm32-wasip1";
+
+/// No base program: larger than any real one is read into memory.
+const BASE_LEN_MAX: u64 = 1 << 30;
+
+/// What a payload is appended to.
+pub enum Base {
+    /// Nothing.
+    Bundle,
+    /// An executable, for its loader to ignore what follows it.
+    Native(Vec<u8>),
+    /// A module with room for a payload segment.
+    Wasm(Vec<u8>),
+}
+
+impl Base {
+    /// A base program by its content.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        if bytes.starts_with(&WASM_MAGIC) {
+            Self::Wasm(bytes)
+        } else {
+            Self::Native(bytes)
+        }
+    }
+
+    /// Writes this base with a payload, executable, under `path`.
+    pub fn write_with(&self, payload: &dyn Source, path: &Path) -> anyhow::Result<()> {
+        let mode = match self {
+            Self::Bundle => Mode::Data,
+            Self::Native(_) | Self::Wasm(_) => Mode::Executable,
+        };
+        write_file(path, mode, |out| match self {
+            Self::Bundle => copy(payload, out),
+            Self::Native(program) => {
+                out.write_all(program)?;
+                let length = program.len() as u64;
+                let padding = length.next_multiple_of(PAYLOAD_ALIGNMENT) - length;
+                io::copy(&mut io::repeat(0).take(padding), out)?;
+                copy(payload, out)
+            }
+            Self::Wasm(module) => Ok(wasm_payload::inject(module, payload, out)?),
+        })
+    }
+}
+
+fn copy(source: &dyn Source, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut chunk = vec![0; 1 << 20];
+    let mut offset = 0;
+    while offset < source.len() {
+        let remaining = usize::try_from(source.len() - offset).unwrap_or(usize::MAX);
+        let step = remaining.min(chunk.len());
+        let bytes = &mut chunk[..step];
+        source.read_at(offset, bytes).map_err(io::Error::other)?;
+        out.write_all(bytes)?;
+        offset += step as u64;
+    }
+    Ok(())
+}
+
+/// The base programs and the default model that this tool carries in its own payload.
+pub struct Carried {
+    payload: Option<Payload>,
+}
+
+impl Carried {
+    /// Looks into this executable. A tool that was never assembled carries nothing.
+    pub fn open() -> anyhow::Result<Self> {
+        let path = std::env::current_exe()?;
+        let file = MappedFile::open(&path).with_context(|| path.display().to_string())?;
+        let payload = Payload::open(Arc::new(file)).ok();
+        Ok(Self { payload })
+    }
+
+    /// The targets it can build for.
+    pub fn targets(&self) -> Vec<String> {
+        let bases = self.payload.iter().flat_map(|it| &it.manifest().bases);
+        let mut targets: Vec<String> = bases.map(|base| base.target.clone()).collect();
+        targets.push(BUNDLE_TARGET.into());
+        targets
+    }
+
+    /// The base for a target.
+    pub fn base(&self, target: &str) -> anyhow::Result<Base> {
+        if target == BUNDLE_TARGET {
+            return Ok(Base::Bundle);
+        }
+        let carried = self.payload.as_ref().and_then(|payload| {
+            let bases = &payload.manifest().bases;
+            let index = bases.iter().position(|base| base.target == target)?;
+            Some((payload, ArtifactKind::Base(index)))
+        });
+        let Some((payload, kind)) = carried else {
+            bail!(
+                "no base program for {target} in this encoderfile tool, which has: {}; bring one with --base FILE",
+                Targets(&self.targets())
+            );
+        };
+        Ok(Base::from_bytes(payload.read(kind, BASE_LEN_MAX)?))
+    }
+
+    /// The payload of the default model.
+    pub fn default_model(&self) -> anyhow::Result<Payload> {
+        let Some(payload) = &self.payload else {
+            bail!("this encoderfile tool carries no default model; give one with --model DIR");
+        };
+        let section = payload.artifact(ArtifactKind::DefaultModel)?;
+        Ok(Payload::open(Arc::new(section))?)
+    }
+}
+
+struct Targets<'a>(&'a [String]);
+
+impl fmt::Display for Targets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}

@@ -1,0 +1,263 @@
+//! The `build` command: what the options and the config file mean together.
+
+use crate::cli::{Build, TaskArgument, WeightsArgument};
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
+use encoderfile_builder::assemble::{Assembled, Identity, assemble};
+use encoderfile_builder::base::{BUNDLE_TARGET, Base, Carried, WASI_TARGET};
+use encoderfile_builder::config_file::{ConfigFile, ModelPath};
+use encoderfile_builder::file::MappedFile;
+use encoderfile_builder::folder::{self, Overrides, Paths};
+use encoderfile_builder::graph::Graph;
+use encoderfile_builder::upstream::{self, Upstream};
+use encoderfile_runtime::proto::{TruncationSide, WeightsEncoding};
+use encoderfile_runtime::source::Source;
+use encoderfile_runtime::{Payload, proto::Manifest};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// This machine's target: the one the tool itself was built for.
+pub(crate) const HOST_TARGET: &str = env!("ENCODERFILE_HOST_TARGET");
+
+/// Where a model comes from.
+enum Origin {
+    Default,
+    Encoderfile(PathBuf),
+    Folder(Paths),
+}
+
+/// What the options and the config file mean together.
+struct Plan {
+    origin: Origin,
+    target: String,
+    base: Option<PathBuf>,
+    output: Option<PathBuf>,
+    name: Option<String>,
+    version: Option<String>,
+    overrides: Overrides,
+    weights: Option<WeightsEncoding>,
+}
+
+/// Builds and says what was built.
+pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
+    let plan = Plan::new(arguments)?;
+    let carried = Carried::open()?;
+    let base = match &plan.base {
+        Some(path) => Base::from_bytes(folder::read_file(path)?),
+        None => carried.base(&plan.target)?,
+    };
+    let (payload, manifest) = plan.payload(&carried)?;
+    let output = match &plan.output {
+        Some(output) => output.clone(),
+        None => default_output(&manifest.name, &base),
+    };
+    base.write_with(&*payload, &output)?;
+    report(&output, &base, &manifest)
+}
+
+impl Plan {
+    fn new(arguments: &Build) -> anyhow::Result<Self> {
+        let config = match &arguments.config {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        let origin = match (&arguments.from, &arguments.model, config.path) {
+            (Some(file), ..) => Origin::Encoderfile(file.clone()),
+            (None, Some(folder), _) => Origin::Folder(Paths::in_folder(folder)?),
+            (None, None, Some(ModelPath::Folder(folder))) => {
+                Origin::Folder(Paths::in_folder(&folder)?)
+            }
+            (None, None, Some(ModelPath::Files(files))) => Origin::Folder(Paths {
+                folder: files
+                    .model_config_path
+                    .parent()
+                    .unwrap_or(Path::new("."))
+                    .to_owned(),
+                tokenizer_config: files
+                    .tokenizer_config_path
+                    .unwrap_or_else(|| files.tokenizer_path.with_file_name("tokenizer_config.json")),
+                weights: files.model_weights_path,
+                config: files.model_config_path,
+                tokenizer: files.tokenizer_path,
+            }),
+            (None, None, None) => Origin::Default,
+        };
+        let task = match (arguments.task, &config.model_type) {
+            (Some(task), _) => Some(task),
+            (None, Some(name)) => Some(choice::<TaskArgument>("model_type", name)?),
+            (None, None) => None,
+        };
+        let weights = match (arguments.weights, &config.weights) {
+            (Some(weights), _) => Some(weights),
+            (None, Some(name)) => Some(choice::<WeightsArgument>("weights", name)?),
+            (None, None) => None,
+        };
+        let truncation_side = match config.tokenizer.truncation_side.as_deref() {
+            None => None,
+            Some("left") => Some(TruncationSide::Left),
+            Some("right") => Some(TruncationSide::Right),
+            Some(other) => bail!("`truncation_side`: {other:?}; expected left or right"),
+        };
+        let target = arguments.target.clone().or(config.target);
+        Ok(Self {
+            origin,
+            target: target.unwrap_or_else(|| HOST_TARGET.into()),
+            base: arguments.base.clone().or(config.base_binary_path),
+            output: arguments.output.clone().or(config.output_path),
+            name: arguments.name.clone().or(config.name),
+            version: arguments.model_version.clone().or(config.version),
+            overrides: Overrides {
+                task: task.map(Into::into),
+                max_length: arguments.max_length.or(config.tokenizer.max_length),
+                truncation_side,
+            },
+            weights: weights.map(Into::into),
+        })
+    }
+
+    /// The payload to write, and what it says of itself.
+    fn payload(&self, carried: &Carried) -> anyhow::Result<(Box<dyn Source>, Manifest)> {
+        match &self.origin {
+            Origin::Default => self.verbatim(&carried.default_model()?),
+            Origin::Folder(paths) => self.assembled(&self.from_folder(paths)?),
+            Origin::Encoderfile(path) => {
+                let name = path.display().to_string();
+                let file = MappedFile::open(path).with_context(|| name.clone())?;
+                let footer = upstream::footer(file.bytes());
+                if footer.is_some_and(|it| it.format_version == upstream::FORMAT_VERSION) {
+                    let upstream = Upstream::read(file.bytes()).with_context(|| name)?;
+                    return self.assembled(&self.from_upstream(path, upstream)?);
+                }
+                let payload = Payload::open(Arc::new(file)).with_context(|| name.clone())?;
+                self.verbatim(&payload).with_context(|| name)
+            }
+        }
+    }
+
+    /// A finished payload is taken as it is: nothing about the model can be changed.
+    fn verbatim(&self, payload: &Payload) -> anyhow::Result<(Box<dyn Source>, Manifest)> {
+        let overrides = &self.overrides;
+        ensure!(
+            self.name.is_none()
+                && self.version.is_none()
+                && self.weights.is_none()
+                && overrides.task.is_none()
+                && overrides.max_length.is_none()
+                && overrides.truncation_side.is_none(),
+            "a finished encoderfile keeps its name, version, task, limits and weights; build from the model folder to change them"
+        );
+        payload.verify()?;
+        Ok((Box::new(payload.bytes()?), payload.manifest().clone()))
+    }
+
+    fn assembled(&self, assembled: &Assembled) -> anyhow::Result<(Box<dyn Source>, Manifest)> {
+        let mut payload = Vec::new();
+        assembled.write(&mut payload)?;
+        Ok((Box::new(payload), assembled.manifest().clone()))
+    }
+
+    fn from_folder(&self, paths: &Paths) -> anyhow::Result<Assembled> {
+        let model = folder::read(paths, &self.overrides)?;
+        let graph = Graph::read(&paths.weights, &model)?;
+        let folder = paths.folder.canonicalize();
+        let folder = folder.unwrap_or_else(|_| paths.folder.clone());
+        let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
+        self.assemble(paths, model, &graph, &folder_name, "0.1.0")
+    }
+
+    fn from_upstream(&self, path: &Path, upstream: Upstream) -> anyhow::Result<Assembled> {
+        let mut overrides = upstream.overrides.clone();
+        if let Some(task) = self.overrides.task {
+            overrides.task = Some(task);
+        }
+        overrides.max_length = self.overrides.max_length.or(overrides.max_length);
+        overrides.truncation_side = self.overrides.truncation_side.or(overrides.truncation_side);
+        // The parts go through the same reader as any model folder.
+        let folder = tempfile::tempdir()?;
+        let paths = Paths {
+            folder: folder.path().to_owned(),
+            weights: folder.path().join("model.onnx"),
+            config: folder.path().join("config.json"),
+            tokenizer: folder.path().join("tokenizer.json"),
+            tokenizer_config: folder.path().join("tokenizer_config.json"),
+        };
+        std::fs::write(&paths.weights, &upstream.weights)?;
+        std::fs::write(&paths.config, &upstream.config_json)?;
+        std::fs::write(&paths.tokenizer, &upstream.tokenizer_json)?;
+        let model = folder::read(&paths, &overrides).with_context(|| path.display().to_string())?;
+        let graph = Graph::read(&paths.weights, &model)?;
+        let manifest = &upstream.manifest;
+        self.assemble(&paths, model, &graph, &manifest.name, &manifest.version)
+    }
+
+    fn assemble(
+        &self,
+        paths: &Paths,
+        model: folder::Model,
+        graph: &Graph,
+        name: &str,
+        version: &str,
+    ) -> anyhow::Result<Assembled> {
+        let identity = Identity {
+            name: self.name.clone().unwrap_or_else(|| name.into()),
+            version: self.version.clone().unwrap_or_else(|| version.into()),
+        };
+        let encoding = self.weights.unwrap_or(WeightsEncoding::F32);
+        Ok(assemble(paths, model, graph, identity, encoding)?)
+    }
+}
+
+/// A value of the config file that is one of a few.
+fn choice<T: ValueEnum>(key: &str, name: &str) -> anyhow::Result<T> {
+    T::from_str(name, true).map_err(|_| {
+        let known: Vec<String> = T::value_variants()
+            .iter()
+            .filter_map(|it| Some(it.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        anyhow::anyhow!("`{key}`: {name:?}; expected one of {}", known.join(", "))
+    })
+}
+
+fn default_output(name: &str, base: &Base) -> PathBuf {
+    let extension = match base {
+        Base::Bundle => "ef",
+        Base::Native(_) => "encoderfile",
+        Base::Wasm(_) => "ef.wasm",
+    };
+    PathBuf::from(format!("{name}.{extension}"))
+}
+
+fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()> {
+    let length = std::fs::metadata(output)?.len();
+    let weights = manifest.stored_weights.unwrap_or_default();
+    let pipeline = manifest.pipeline.clone().unwrap_or_default();
+    let cosine = if weights.encoding() == WeightsEncoding::F32 {
+        String::new()
+    } else {
+        format!(", worst cosine to f32 {:.5}", weights.worst_cosine)
+    };
+    let shown = output.display();
+    eprintln!(
+        "{shown}: {}, {}, up to {} tokens ({}), weights {}{cosine}, {:.1} MB",
+        manifest.name,
+        manifest.task().name(),
+        pipeline.max_tokens,
+        pipeline.max_tokens_source,
+        weights.encoding().name(),
+        length as f64 / 1e6,
+    );
+    let command = match base {
+        Base::Bundle => format!("encoderfile run {shown}"),
+        Base::Native(_) if output.components().count() == 1 => format!("./{shown}"),
+        Base::Native(_) => shown.to_string(),
+        Base::Wasm(_) => format!("wasmtime run {shown}"),
+    };
+    eprintln!("try: {command} infer \"…\"");
+    Ok(())
+}
+
+/// The targets, for `version`.
+pub(crate) fn targets(carried: &Carried) -> String {
+    debug_assert!(BUNDLE_TARGET != WASI_TARGET);
+    carried.targets().join(", ")
+}

@@ -1,0 +1,159 @@
+//! The command line: what was typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use encoderfile_runtime::proto::{Task, WeightsEncoding};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Turns one encoder model into one file that runs everywhere.
+#[derive(Parser)]
+#[command(name = "encoderfile", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Build an encoderfile from a model folder, or from another encoderfile
+    Build(Build),
+    /// Show what is in an encoderfile and check its hashes
+    Inspect {
+        /// An encoderfile: native, wasm, bundle, or upstream's format 1
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the parts of an encoderfile into a folder, as files that other tools read
+    Extract {
+        /// An encoderfile: native, wasm, bundle, or upstream's format 1
+        file: PathBuf,
+        /// The folder; made if it is not there
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Run an encoderfile in the built-in WebAssembly host
+    Run(Run),
+    /// Print the version and the targets this tool can build for
+    Version,
+    /// Append base programs and a default model to this tool
+    #[command(hide = true)]
+    AssembleTool {
+        #[arg(long = "base", value_name = "TARGET=FILE", required = true)]
+        bases: Vec<String>,
+        #[arg(long, value_name = "FILE")]
+        default_model: PathBuf,
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Build {
+    /// Read settings from an encoderfile.yml; options given here go first
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// The model folder, in Hugging Face layout [default: the model in this tool]
+    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    pub(crate) model: Option<PathBuf>,
+
+    /// Take the model out of another encoderfile
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+
+    /// Where to write [default: NAME.encoderfile, NAME.ef.wasm or NAME.ef]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// This machine's target, wasm32-wasip1, or `bundle` for the payload alone
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+
+    /// A base program to use instead of the one in this tool
+    #[arg(long, alias = "base-binary-path", value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+
+    /// The `model_id` of results [default: the folder's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Your version of the model [default: 0.1.0]
+    #[arg(long)]
+    pub(crate) model_version: Option<String>,
+
+    /// What the model computes [default: what the folder says]
+    #[arg(long, value_enum)]
+    pub(crate) task: Option<TaskArgument>,
+
+    /// How the large matrices are stored [default: f32]
+    #[arg(long, value_enum)]
+    pub(crate) weights: Option<WeightsArgument>,
+
+    /// The most tokens of a text [default: what the folder says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_length: Option<u32>,
+
+    /// Accepted for upstream's sake: nothing is ever downloaded
+    #[arg(long, hide = true)]
+    pub(crate) no_download: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Let the program read and write files in DIR
+    #[arg(long = "dir", value_name = "DIR")]
+    pub(crate) directories: Vec<PathBuf>,
+
+    /// An encoderfile: wasm, native or bundle
+    pub(crate) file: PathBuf,
+
+    /// What to tell it: `infer "…"`, `info`, …
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum TaskArgument {
+    /// One vector a token
+    Embedding,
+    /// One vector a text
+    SentenceEmbedding,
+    /// One score a label
+    SequenceClassification,
+    /// One label a token
+    TokenClassification,
+}
+
+impl From<TaskArgument> for Task {
+    fn from(argument: TaskArgument) -> Self {
+        match argument {
+            TaskArgument::Embedding => Self::Embedding,
+            TaskArgument::SentenceEmbedding => Self::SentenceEmbedding,
+            TaskArgument::SequenceClassification => Self::SequenceClassification,
+            TaskArgument::TokenClassification => Self::TokenClassification,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WeightsArgument {
+    /// As they are
+    F32,
+    /// Half the size
+    F16,
+    /// A quarter of the size
+    Int8,
+}
+
+impl From<WeightsArgument> for WeightsEncoding {
+    fn from(argument: WeightsArgument) -> Self {
+        match argument {
+            WeightsArgument::F32 => Self::F32,
+            WeightsArgument::F16 => Self::F16,
+            WeightsArgument::Int8 => Self::Int8,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `encoderfile.yml`: upstream's keys, and those we add. Unknown keys are
+//! refused by name.
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    encoderfile: ConfigFile,
+}
+
+/// What is under `encoderfile:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// The `model_id` of results.
+    pub name: Option<String>,
+    /// The caller's version of the model.
+    pub version: Option<String>,
+    /// A folder, or each file.
+    pub path: Option<ModelPath>,
+    /// The task.
+    pub model_type: Option<String>,
+    /// Where to write.
+    pub output_path: Option<PathBuf>,
+    /// Upstream keeps downloaded base programs there; ours are in the tool.
+    pub cache_dir: Option<PathBuf>,
+    /// A base program of one's own.
+    pub base_binary_path: Option<PathBuf>,
+    /// A Lua script: refused.
+    pub transform: Option<serde_json::Value>,
+    /// Whether to try the script: nothing to try.
+    pub validate_transform: Option<bool>,
+    /// What to build for.
+    pub target: Option<String>,
+    /// Tokenizer settings.
+    #[serde(default)]
+    pub tokenizer: TokenizerSection,
+    /// Ours: how the large matrices are stored.
+    pub weights: Option<String>,
+}
+
+/// Where the model is.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ModelPath {
+    /// A folder.
+    Folder(PathBuf),
+    /// Each file.
+    Files(ModelFiles),
+}
+
+/// Where each file of a model is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFiles {
+    /// config.json.
+    pub model_config_path: PathBuf,
+    /// The ONNX file.
+    pub model_weights_path: PathBuf,
+    /// tokenizer.json.
+    pub tokenizer_path: PathBuf,
+    /// tokenizer_config.json.
+    pub tokenizer_config_path: Option<PathBuf>,
+}
+
+/// Tokenizer settings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerSection {
+    /// How batches are padded: ours never are.
+    pub pad_strategy: Option<serde_json::Value>,
+    /// `left` or `right`.
+    pub truncation_side: Option<String>,
+    /// Which text of a pair is cut first: single texts have no choice.
+    pub truncation_strategy: Option<String>,
+    /// The most tokens of a sequence.
+    pub max_length: Option<u32>,
+    /// Overlap of windows over an over-long text.
+    pub stride: Option<u32>,
+}
+
+impl ConfigFile {
+    /// Reads a file.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
+        Self::parse(&text).context(name)
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let document: Document = serde_saphyr::from_str(text)
+            .map_err(|error| anyhow::anyhow!(first_line(&error.to_string())))?;
+        let config = document.encoderfile;
+        ensure!(
+            config.transform.is_none(),
+            "`transform`: Lua scripts are not supported; pooling and normalisation come from the model folder"
+        );
+        if let Some(stride) = config.tokenizer.stride.filter(|stride| *stride > 0) {
+            bail!("`tokenizer.stride`: {stride} is not supported");
+        }
+        Ok(config)
+    }
+}
+
+/// The parser draws the place in the file on further lines.
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstream_keys_are_read() {
+        let config = ConfigFile::parse(
+            "encoderfile:\n  name: minilm\n  version: 0.2.0\n  path: models/minilm\n  \
+             model_type: sentence_embedding\n  output_path: out.encoderfile\n  \
+             cache_dir: .cache\n  validate_transform: false\n  tokenizer:\n    \
+             pad_strategy: batch_longest\n    truncation_side: left\n    max_length: 128\n",
+        )
+        .unwrap();
+        assert_eq!(config.name.as_deref(), Some("minilm"));
+        assert_eq!(config.version.as_deref(), Some("0.2.0"));
+        assert!(matches!(config.path, Some(ModelPath::Folder(path)) if path.ends_with("minilm")));
+        assert_eq!(config.tokenizer.max_length, Some(128));
+    }
+
+    #[test]
+    fn files_are_read_one_by_one() {
+        let config = ConfigFile::parse(
+            "encoderfile:\n  path:\n    model_config_path: c\n    model_weights_path: w\n    \
+             tokenizer_path: t\n",
+        )
+        .unwrap();
+        assert!(matches!(config.path, Some(ModelPath::Files(files))
+            if files.tokenizer_config_path.is_none() && files.model_weights_path == Path::new("w")));
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let unknown = [
+            ("encoderfile:\n  nmae: x\n", "nmae"),
+            ("encoderfile:\n  tokenizer:\n    maxlength: 1\n", "maxlength"),
+            ("encoderfle:\n  name: x\n", "encoderfle"),
+        ];
+        for (text, key) in unknown {
+            let message = format!("{:#}", ConfigFile::parse(text).unwrap_err());
+            assert!(message.contains(key), "{message}");
+            assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_lua_script_is_refused_by_name() {
+        let error = ConfigFile::parse("encoderfile:\n  transform: return 1\n").unwrap_err();
+        assert!(error.to_string().contains("transform"));
+    }
+}

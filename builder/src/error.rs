@@ -1,0 +1,146 @@
+//! Why a model cannot be built, in one line that names file and key.
+
+use encoderfile_runtime::GraphError;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A model that cannot become an encoderfile.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No such folder.
+    #[error("{}: no such folder", .0.display())]
+    NoFolder(PathBuf),
+    /// A folder without an ONNX file.
+    #[error(
+        "{}: no model.onnx or onnx/model.onnx in it; export one with `optimum-cli export onnx --model {} DIR`",
+        .0.display(),
+        .0.display()
+    )]
+    NoOnnx(PathBuf),
+    /// A file that cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file that is no JSON.
+    #[error("{}: {source}", .path.display())]
+    Json {
+        /// Which.
+        path: PathBuf,
+        /// Where in it.
+        source: serde_json::Error,
+    },
+    /// A key whose value this program does not serve.
+    #[error("{}: `{key}`: {value} is not supported", .path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: String,
+        /// The value found, as JSON.
+        value: String,
+    },
+    /// A decoder, or an encoder with one.
+    #[error("{}: not an encoder: {why}", .path.display())]
+    NotAnEncoder {
+        /// The config file.
+        path: PathBuf,
+        /// Which key says so.
+        why: String,
+    },
+    /// A head that belongs to no task.
+    #[error(
+        "{}: `architectures`: no task for {architecture:?}; expected …Model, …ForSequenceClassification or …ForTokenClassification, or say which with --task",
+        .path.display()
+    )]
+    UnknownHead {
+        /// The config file.
+        path: PathBuf,
+        /// What it says.
+        architecture: String,
+    },
+    /// Nothing says how long a sequence may be.
+    #[error(
+        "{}: neither it nor tokenizer_config.json nor sentence_bert_config.json says how many tokens the model takes; say it with --max-length",
+        .0.display()
+    )]
+    NoLimit(PathBuf),
+    /// A limit beyond what this program serves.
+    #[error("{stated_by}: {max_tokens} tokens, limit {}", encoderfile_runtime::limits::TOKENS_MAX)]
+    Limit {
+        /// What was asked for.
+        max_tokens: u32,
+        /// Who asked.
+        stated_by: String,
+    },
+    /// A graph that cannot be served.
+    #[error("{}: {source}", .path.display())]
+    Graph {
+        /// The ONNX file.
+        path: PathBuf,
+        /// Why.
+        source: GraphError,
+    },
+    /// A graph with inputs, outputs or tensors that this program does not serve.
+    #[error("{}: {problem}", .path.display())]
+    Onnx {
+        /// The ONNX file.
+        path: PathBuf,
+        /// What, and what was expected.
+        problem: String,
+    },
+    /// Labels and logits do not match.
+    #[error("{}: `id2label` has {labels} labels, the model has {logits} logits", .path.display())]
+    Labels {
+        /// The config file.
+        path: PathBuf,
+        /// How many labels.
+        labels: usize,
+        /// How many logits.
+        logits: usize,
+    },
+    /// The tokenizer has ids that the model has no embedding for.
+    #[error(
+        "{}: its largest token id is {largest_id}, but the model's embedding has {rows} rows",
+        .path.display()
+    )]
+    Vocabulary {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// The largest id.
+        largest_id: u32,
+        /// Rows of the embedding.
+        rows: u32,
+    },
+    /// The finished model does not run.
+    #[error("{}: the finished model does not run: {source}", .path.display())]
+    Runtime {
+        /// The model folder.
+        path: PathBuf,
+        /// Why.
+        source: encoderfile_runtime::Error,
+    },
+    /// tract met something it did not expect.
+    #[error("{}: the inference engine cannot load this graph: {message}", .path.display())]
+    Panic {
+        /// The ONNX file.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
+}
+
+impl BuildError {
+    /// A key whose value this program does not serve.
+    pub fn key(path: &Path, key: &str, value: &Value) -> Self {
+        Self::Key {
+            path: path.to_owned(),
+            key: key.into(),
+            value: value.to_string(),
+        }
+    }
+}

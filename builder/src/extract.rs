@@ -1,0 +1,136 @@
+//! `extract`: the parts of an encoderfile as files that other tools read.
+//!
+//! The tensors are written as float32, whatever they were stored as, so that
+//! any ONNX runtime loads the result.
+
+use crate::file::MappedFile;
+use crate::inspect::inspect;
+use crate::output::{Mode, write_file};
+use crate::upstream::{self, Upstream};
+use anyhow::{Context, bail};
+use encoderfile_runtime::Payload;
+use encoderfile_runtime::container::ArtifactKind;
+use encoderfile_runtime::limits::{GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};
+use encoderfile_runtime::onnx::{GraphProto, ModelProto};
+use encoderfile_runtime::source::Source;
+use encoderfile_runtime::weights::{Encoding, External, LOCATION, Matrix};
+use prost::Message;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Writes the parts of `file` into `folder` and returns their paths.
+pub fn extract(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let name = file.display().to_string();
+    let mapped = MappedFile::open(file).with_context(|| name.clone())?;
+    let Some(footer) = upstream::footer(mapped.bytes()) else {
+        bail!("{name}: no encoderfile: its last 32 bytes are not a footer");
+    };
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let mut written = Files {
+        folder,
+        paths: Vec::new(),
+    };
+    if footer.format_version == upstream::FORMAT_VERSION {
+        let upstream = Upstream::read(mapped.bytes()).with_context(|| name)?;
+        written.write("config.json", &upstream.config_json)?;
+        written.write("tokenizer.json", &upstream.tokenizer_json)?;
+        written.write("model.onnx", &upstream.weights)?;
+    } else {
+        let payload = Payload::open(Arc::new(mapped)).with_context(|| name.clone())?;
+        payload.verify().with_context(|| name)?;
+        extract_payload(&payload, &mut written)?;
+    }
+    let description = serde_json::to_vec_pretty(&inspect(file)?)?;
+    written.write("manifest.json", &description)?;
+    Ok(written.paths)
+}
+
+struct Files<'a> {
+    folder: &'a Path,
+    paths: Vec<PathBuf>,
+}
+
+impl Files<'_> {
+    fn write(&mut self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        let path = self.folder.join(name);
+        write_file(&path, Mode::Data, |out| Ok(out.write_all(content)?))?;
+        self.paths.push(path);
+        Ok(())
+    }
+}
+
+fn extract_payload(payload: &Payload, files: &mut Files<'_>) -> anyhow::Result<()> {
+    for (kind, _, length) in payload.artifacts() {
+        match kind {
+            ArtifactKind::ModelConfig => {
+                files.write("config.json", &payload.read(kind, MODEL_CONFIG_LEN_MAX)?)?;
+            }
+            ArtifactKind::Tokenizer => {
+                files.write("tokenizer.json", &payload.read(kind, TOKENIZER_LEN_MAX)?)?;
+            }
+            ArtifactKind::Graph => extract_graph(payload, files)?,
+            ArtifactKind::Golden => files.write("golden.pb", &payload.read(kind, length)?)?,
+            ArtifactKind::Base(index) => {
+                let target = &payload.manifest().bases[index].target;
+                files.write(&format!("base-{target}"), &payload.read(kind, length)?)?;
+            }
+            ArtifactKind::DefaultModel => {
+                files.write("default-model.ef", &payload.read(kind, length)?)?;
+            }
+            // Written with the graph that says what they are.
+            ArtifactKind::Weights => {}
+        }
+    }
+    Ok(())
+}
+
+/// model.onnx, and its tensors as ONNX external data beside it.
+fn extract_graph(payload: &Payload, files: &mut Files<'_>) -> anyhow::Result<()> {
+    let bytes = payload.read(ArtifactKind::Graph, GRAPH_LEN_MAX)?;
+    let mut model = ModelProto::decode(&*bytes).context("graph")?;
+    let mut graph = model.graph.take().unwrap_or_default();
+    let weights: Arc<dyn Source> = Arc::new(payload.artifact(ArtifactKind::Weights)?);
+    let path = files.folder.join(LOCATION);
+    write_file(&path, Mode::Data, |out| {
+        write_tensors(&mut graph, &weights, out)
+    })?;
+    files.paths.push(path);
+    model.graph = Some(graph);
+    files.write("model.onnx", &model.encode_to_vec())
+}
+
+fn write_tensors(
+    graph: &mut GraphProto,
+    weights: &Arc<dyn Source>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut position = 0;
+    for tensor in &mut graph.initializer {
+        let Some(stored) = External::of(tensor)? else {
+            continue;
+        };
+        let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim));
+        let dims: Vec<usize> = dims.collect::<Result<_, _>>().context("tensor shape")?;
+        let rows = dims.first().copied().unwrap_or(1);
+        let columns = dims.iter().skip(1).product();
+        let matrix = Matrix::new(&tensor.name, (rows, columns), &stored, weights)?;
+        let mut row = vec![0.0; columns];
+        for index in 0..rows {
+            matrix.read_rows(index, &mut row)?;
+            for value in &row {
+                out.write_all(&value.to_le_bytes())?;
+            }
+        }
+        let length = rows as u64 * columns as u64 * 4;
+        tensor.external_data = External {
+            offset: position,
+            length,
+            encoding: Encoding::Plain,
+        }
+        .to_entries();
+        position += length;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! config.json: task, labels, activation, sizes.
+
+use super::parse_json;
+use crate::error::BuildError;
+use encoderfile_runtime::proto::{Activation, Task};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Model types whose plain `…Model` is a decoder without saying so in its config.
+const DECODER_MODEL_TYPES: [&str; 14] = [
+    "bloom", "falcon", "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral",
+    "opt", "phi", "qwen2", "qwen3",
+];
+
+/// A parsed config.json and where it is.
+pub(super) struct Config {
+    pub(super) path: PathBuf,
+    pub(super) json: Value,
+}
+
+impl Config {
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, BuildError> {
+        let json = parse_json(path, bytes)?;
+        let path = path.to_owned();
+        Ok(Self { path, json })
+    }
+
+    pub(super) fn architecture(&self) -> Option<&str> {
+        self.json["architectures"][0].as_str()
+    }
+
+    pub(super) fn model_type(&self) -> &str {
+        self.json["model_type"].as_str().unwrap_or_default()
+    }
+
+    pub(super) fn unsigned(&self, key: &str) -> Option<u32> {
+        self.json[key].as_u64().and_then(|it| u32::try_from(it).ok())
+    }
+
+    pub(super) fn vocabulary_size(&self) -> Option<u32> {
+        self.unsigned("vocab_size")
+    }
+
+    pub(super) fn refuse_decoders(&self) -> Result<(), BuildError> {
+        let refuse = |why: String| {
+            Err(BuildError::NotAnEncoder {
+                path: self.path.clone(),
+                why,
+            })
+        };
+        if self.json["is_encoder_decoder"] == true {
+            return refuse("`is_encoder_decoder` is true".into());
+        }
+        if self.json["is_decoder"] == true {
+            return refuse("`is_decoder` is true".into());
+        }
+        let architecture = self.architecture().unwrap_or_default();
+        if ["ForCausalLM", "LMHeadModel", "ForConditionalGeneration"]
+            .iter()
+            .any(|head| architecture.ends_with(head))
+        {
+            return refuse(format!("`architectures` names the decoder {architecture}"));
+        }
+        if DECODER_MODEL_TYPES.contains(&self.model_type()) {
+            return refuse(format!("`model_type` is {}", self.model_type()));
+        }
+        Ok(())
+    }
+
+    /// The task that the architecture's head is for.
+    pub(super) fn task(&self) -> Result<Task, BuildError> {
+        let architecture = self.architecture().unwrap_or_default();
+        if architecture.ends_with("ForSequenceClassification") {
+            return Ok(Task::SequenceClassification);
+        }
+        if architecture.ends_with("ForTokenClassification") {
+            return Ok(Task::TokenClassification);
+        }
+        if architecture.ends_with("Model") && !architecture.contains("For") {
+            return Ok(Task::Embedding);
+        }
+        Err(BuildError::UnknownHead {
+            path: self.path.clone(),
+            architecture: architecture.to_owned(),
+        })
+    }
+
+    /// `id2label` in the order of the ids; empty if there is none.
+    pub(super) fn labels(&self) -> Result<Vec<String>, BuildError> {
+        let Some(map) = self.json["id2label"].as_object() else {
+            return Ok(Vec::new());
+        };
+        let mut labels = Vec::new();
+        for id in 0..map.len() {
+            let Some(label) = map.get(&id.to_string()).and_then(Value::as_str) else {
+                let found = &self.json["id2label"];
+                return Err(BuildError::key(&self.path, "id2label", found));
+            };
+            labels.push(label.to_owned());
+        }
+        Ok(labels)
+    }
+
+    /// How this task's logits become scores.
+    pub(super) fn activation(&self, task: Task) -> Result<Activation, BuildError> {
+        if task != Task::SequenceClassification {
+            return Ok(Activation::Softmax);
+        }
+        if let Some(function) = self.cross_encoder_activation() {
+            return match function.rsplit('.').next() {
+                Some("Identity") => Ok(Activation::Identity),
+                Some("Sigmoid") => Ok(Activation::Sigmoid),
+                Some("Softmax") => Ok(Activation::Softmax),
+                _ => Err(BuildError::key(
+                    &self.path,
+                    "sentence_transformers.activation_fn",
+                    &function.into(),
+                )),
+            };
+        }
+        match self.json["problem_type"].as_str() {
+            Some("regression") => Ok(Activation::Identity),
+            Some("multi_label_classification") => Ok(Activation::Sigmoid),
+            Some("single_label_classification") | None => {
+                let one_label = self.json["id2label"]
+                    .as_object()
+                    .is_some_and(|labels| labels.len() == 1);
+                Ok(if one_label {
+                    Activation::Sigmoid
+                } else {
+                    Activation::Softmax
+                })
+            }
+            Some(other) => Err(BuildError::key(&self.path, "problem_type", &other.into())),
+        }
+    }
+
+    fn cross_encoder_activation(&self) -> Option<&str> {
+        self.json["sentence_transformers"]["activation_fn"].as_str()
+    }
+}

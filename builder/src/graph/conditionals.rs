@@ -1,0 +1,142 @@
+//! Resolving `If` nodes whose condition does not depend on the text.
+//!
+//! PyTorch's exporter writes Python's `if query.size(-2) != key.size(-2)`
+//! (DeBERTa) as an ONNX `If`, which a plan for any length cannot contain. With
+//! a symbolic length the inference engine can prove such conditions one way or
+//! the other; the branch that is taken then replaces the node. A condition that
+//! cannot be proven is refused.
+
+use super::remove_unused;
+use crate::error::BuildError;
+use encoderfile_runtime::graph::{parse, set_input_shapes};
+use encoderfile_runtime::onnx::{
+    GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto::DataType, type_proto,
+};
+use std::collections::HashMap;
+use std::path::Path;
+use tract_onnx::prelude::*;
+
+/// Replaces every `If` by the branch it takes.
+pub(super) fn resolve(
+    path: &Path,
+    model: &ModelProto,
+    graph: &mut GraphProto,
+) -> Result<(), BuildError> {
+    while let Some(index) = graph.node.iter().position(|node| node.op_type == "If") {
+        let node = &graph.node[index];
+        let unproven = |why: String| BuildError::Onnx {
+            path: path.to_owned(),
+            problem: format!(
+                "the condition `{}` of the If node `{}` depends on the text or its length ({why}); this is not supported",
+                node.input[0], node.name
+            ),
+        };
+        let taken = prove(model, graph, index)
+            .map_err(|error| unproven(format!("{error:#}").replace('\n', " ")))?
+            .ok_or_else(|| unproven("no constant".into()))?;
+        inline(graph, index, taken);
+    }
+    Ok(())
+}
+
+/// The value of the condition of the `If` at `index`, for any length, if it has one.
+fn prove(model: &ModelProto, graph: &GraphProto, index: usize) -> TractResult<Option<bool>> {
+    let mut condition = graph.clone();
+    let name = graph.node[index].input[0].clone();
+    condition.node.truncate(index);
+    condition.output = vec![ValueInfoProto {
+        name,
+        ..ValueInfoProto::default()
+    }];
+    remove_unused(&mut condition);
+    let inputs: Vec<DatumType> = condition.input.iter().map(datum_type).collect();
+    let model = ModelProto {
+        graph: Some(condition),
+        ..model.clone()
+    };
+    let mut model = parse(&model)?;
+    set_input_shapes(&mut model, |index| inputs[index])?;
+    let model = model.into_typed()?.into_decluttered()?;
+    let Some(constant) = &model.output_fact(0)?.konst else {
+        return Ok(None);
+    };
+    Ok(Some(constant.cast_to_scalar::<bool>()?))
+}
+
+fn datum_type(input: &ValueInfoProto) -> DatumType {
+    let value = input.r#type.as_ref().and_then(|it| it.value.as_ref());
+    match value {
+        Some(type_proto::Value::TensorType(tensor))
+            if tensor.elem_type == DataType::Int32 as i32 =>
+        {
+            i32::datum_type()
+        }
+        _ => i64::datum_type(),
+    }
+}
+
+/// Puts the nodes of a branch where the `If` was.
+fn inline(graph: &mut GraphProto, index: usize, taken: bool) {
+    let node = graph.node.remove(index);
+    let wanted = if taken { "then_branch" } else { "else_branch" };
+    let branch = node.attribute.iter().find(|it| it.name == wanted);
+    let Some(mut branch) = branch.and_then(|it| it.g.clone()) else {
+        return;
+    };
+    // Two branches may use one name for different values.
+    let prefix = if node.name.is_empty() { &node.output[0] } else { &node.name };
+    let mut names: HashMap<String, String> = HashMap::new();
+    let defined = branch.node.iter().flat_map(|node| &node.output);
+    let defined = defined.chain(branch.initializer.iter().map(|it| &it.name));
+    for name in defined.filter(|name| !name.is_empty()) {
+        names.insert(name.clone(), format!("{prefix}/{name}"));
+    }
+    let mut identities = Vec::new();
+    for (inner, outer) in branch.output.iter().zip(&node.output) {
+        match names.get_mut(&inner.name) {
+            Some(name) => outer.clone_into(name),
+            // A branch may hand through what was defined outside.
+            None => identities.push(identity(&inner.name, outer)),
+        }
+    }
+    for tensor in &mut branch.initializer {
+        tensor.name = names[&tensor.name].clone();
+    }
+    for node in &mut branch.node {
+        rename(node, &names, prefix);
+    }
+    branch.node.extend(identities);
+    graph.initializer.append(&mut branch.initializer);
+    graph.node.splice(index..index, branch.node);
+}
+
+fn identity(input: &str, output: &str) -> NodeProto {
+    NodeProto {
+        op_type: "Identity".into(),
+        name: format!("{output}/Identity"),
+        input: vec![input.into()],
+        output: vec![output.into()],
+        ..NodeProto::default()
+    }
+}
+
+fn rename(node: &mut NodeProto, names: &HashMap<String, String>, prefix: &str) {
+    if !node.name.is_empty() {
+        node.name = format!("{prefix}/{}", node.name);
+    }
+    for name in node.input.iter_mut().chain(&mut node.output) {
+        if let Some(new) = names.get(name) {
+            name.clone_from(new);
+        }
+    }
+    for body in node.attribute.iter_mut().filter_map(|it| it.g.as_mut()) {
+        for node in &mut body.node {
+            // Inner definitions stay; only uses of renamed values change.
+            for name in &mut node.input {
+                if let Some(new) = names.get(name) {
+                    name.clone_from(new);
+                }
+            }
+        }
+    }
+}

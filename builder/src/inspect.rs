@@ -1,0 +1,200 @@
+//! `inspect`: what is in an encoderfile, without running it.
+
+use crate::base::WASM_MAGIC;
+use crate::file::MappedFile;
+use crate::upstream;
+use anyhow::{Context, bail};
+use encoderfile_runtime::Payload;
+use encoderfile_runtime::proto::{Artifact, Manifest, Pipeline};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Everything a file says of itself, as JSON. Every hash is checked.
+pub fn inspect(path: &Path) -> anyhow::Result<Value> {
+    let name = path.display().to_string();
+    let file = MappedFile::open(path).with_context(|| name.clone())?;
+    let kind = kind(file.bytes());
+    let footer = upstream::footer(file.bytes());
+    let Some(footer) = footer else {
+        bail!("{name}: no encoderfile: its last 32 bytes are not a footer");
+    };
+    let description = if footer.format_version == upstream::FORMAT_VERSION {
+        describe_upstream(file.bytes())
+    } else {
+        describe(Arc::new(file))
+    };
+    let mut description = description.with_context(|| name)?;
+    description.insert("format_version".into(), footer.format_version.into());
+    description.insert("kind".into(), kind.into());
+    Ok(Value::Object(description))
+}
+
+fn kind(file: &[u8]) -> &'static str {
+    match file.first_chunk::<4>() {
+        Some(magic) if *magic == WASM_MAGIC => "wasm module",
+        Some([0x7f, b'E', b'L', b'F']) => "ELF executable",
+        Some([0xcf, 0xfa, 0xed, 0xfe]) => "Mach-O executable",
+        _ => "bundle",
+    }
+}
+
+fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
+    let payload = Payload::open(file)?;
+    payload.verify()?;
+    let manifest = payload.manifest();
+    let mut fields = describe_manifest(manifest);
+    if let Some(pipeline) = &manifest.pipeline {
+        fields.insert("pipeline".into(), describe_pipeline(pipeline));
+    }
+    let provenance = manifest.provenance.clone().unwrap_or_default();
+    let weights = manifest.stored_weights.unwrap_or_default();
+    fields.insert(
+        "provenance".into(),
+        json!({
+            "built_by": provenance.builder,
+            "architecture": provenance.architecture,
+            "license": provenance.license,
+            "source_sha256": hex(&provenance.source_sha256),
+            "embedding_space_id": hex(&provenance.embedding_space_id),
+        }),
+    );
+    fields.insert(
+        "weights".into(),
+        json!({
+            "encoding": weights.encoding().name(),
+            "worst_cosine": weights.worst_cosine,
+        }),
+    );
+    let bases: Vec<&str> = manifest.bases.iter().map(|it| it.target.as_str()).collect();
+    if !bases.is_empty() {
+        fields.insert("bases".into(), json!(bases));
+    }
+    fields.insert("payload_offset".into(), payload.start().into());
+    fields.insert("payload_digest".into(), hex(&payload.digest()).into());
+    let artifacts: Vec<Value> = payload
+        .artifacts()
+        .map(|(kind, offset, length)| {
+            json!({"artifact": kind.to_string(), "offset": offset, "length": length, "blake3": "verified"})
+        })
+        .collect();
+    fields.insert("artifacts".into(), artifacts.into());
+    Ok(fields)
+}
+
+fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {
+    let (manifest, start) = upstream::manifest(file)?;
+    let checked = upstream::Upstream::read(file);
+    let mut fields = describe_manifest(&manifest);
+    let artifact = |name: &str, artifact: &Option<Artifact>| {
+        let artifact = artifact.as_ref()?;
+        Some(json!({
+            "artifact": name,
+            "offset": start.saturating_add(artifact.offset),
+            "length": artifact.length,
+            "sha256": hex(&artifact.sha256),
+        }))
+    };
+    let artifacts: Vec<Value> = [
+        artifact("weights", &manifest.weights),
+        artifact("transform", &manifest.transform),
+        artifact("model_config", &manifest.model_config),
+        artifact("tokenizer", &manifest.tokenizer),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    fields.insert("artifacts".into(), artifacts.into());
+    let retarget = match checked {
+        Ok(_) => "yes".to_owned(),
+        Err(error) => format!("no: {error:#}"),
+    };
+    fields.insert("can_be_retargeted".into(), retarget.into());
+    Ok(fields)
+}
+
+fn describe_manifest(manifest: &Manifest) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("name".into(), manifest.name.clone().into());
+    fields.insert("version".into(), manifest.version.clone().into());
+    fields.insert("task".into(), manifest.task().name().into());
+    fields
+}
+
+fn describe_pipeline(pipeline: &Pipeline) -> Value {
+    let inputs: Vec<&str> = pipeline.inputs.iter().map(|it| it.name.as_str()).collect();
+    let output = pipeline.output.clone().unwrap_or_default();
+    let pooling: Vec<String> = pipeline
+        .pooling()
+        .map(|mode| plain_name(mode.as_str_name(), "POOLING_"))
+        .collect();
+    json!({
+        "max_tokens": pipeline.max_tokens,
+        "max_tokens_source": pipeline.max_tokens_source,
+        "truncation_side": plain_name(pipeline.truncation_side().as_str_name(), "TRUNCATION_SIDE_"),
+        "lower_case": pipeline.lower_case,
+        "vocabulary_size": pipeline.vocabulary_size,
+        "inputs": inputs,
+        "output": output.name,
+        "output_width": output.width,
+        "pooling": pooling,
+        "normalize": pipeline.normalize,
+        "labels": pipeline.labels,
+        "activation": plain_name(pipeline.activation().as_str_name(), "ACTIVATION_"),
+    })
+}
+
+fn plain_name(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The description as aligned lines, for people.
+pub fn to_text(description: &Value) -> String {
+    let mut lines = String::new();
+    write_fields(description, 0, &mut lines);
+    lines
+}
+
+fn write_fields(value: &Value, indent: usize, lines: &mut String) {
+    let Value::Object(fields) = value else {
+        return;
+    };
+    for (name, value) in fields {
+        let margin = " ".repeat(indent);
+        match value {
+            Value::Object(_) => {
+                lines.push_str(&format!("{margin}{name}\n"));
+                write_fields(value, indent + 2, lines);
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                lines.push_str(&format!("{margin}{name}\n"));
+                for item in items {
+                    lines.push_str(&format!("{margin}  {}\n", one_line(item)));
+                }
+            }
+            other => {
+                let width = 20_usize.saturating_sub(indent);
+                lines.push_str(&format!("{margin}{name:<width$} {}\n", one_line(other)));
+            }
+        }
+    }
+}
+
+fn one_line(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(one_line).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let pairs = fields.iter().map(|(name, value)| match name.as_str() {
+                "artifact" => format!("{:<14}", one_line(value)),
+                _ => format!("{name} {}", one_line(value)),
+            });
+            pairs.collect::<Vec<_>>().join("  ")
+        }
+        other => other.to_string(),
+    }
+}

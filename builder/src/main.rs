@@ -1,0 +1,77 @@
+//! The `encoderfile` command.
+
+mod assemble_tool;
+mod build;
+mod cli;
+
+use anyhow::Context;
+use clap::Parser;
+use cli::{Cli, Command};
+use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
+use encoderfile_builder::{extract, inspect, run};
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors and go to stdout.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match execute(&cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Build(arguments) => build::build(arguments)?,
+        Command::Inspect { file, json } => {
+            let description = inspect::inspect(file)?;
+            print(&if *json {
+                serde_json::to_string_pretty(&description)? + "\n"
+            } else {
+                inspect::to_text(&description)
+            })?;
+        }
+        Command::Extract { file, output } => {
+            for path in extract::extract(file, output)? {
+                print(&format!("{}\n", path.display()))?;
+            }
+        }
+        Command::Run(arguments) => {
+            let base = match Carried::open()?.base(WASI_TARGET) {
+                Ok(Base::Wasm(base)) => Some(base),
+                _ => None,
+            };
+            let (directories, passed) = (&arguments.directories, &arguments.arguments);
+            return run::run(&arguments.file, base, directories, passed);
+        }
+        Command::Version => {
+            let targets = build::targets(&Carried::open()?);
+            let version = env!("CARGO_PKG_VERSION");
+            print(&format!("encoderfile {version}\ntargets: {targets}\n"))?;
+        }
+        Command::AssembleTool {
+            bases,
+            default_model,
+            output,
+        } => assemble_tool::assemble(bases, default_model, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever read our output has seen enough (`… | head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output"),
+    }
+}

@@ -1,0 +1,136 @@
+//! Reading upstream's format 1, to inspect it and to re-target it.
+//!
+//! Format 1 has absolute offsets, the whole ONNX file as one artifact, and
+//! SHA-256 hashes that upstream itself never checks. They are checked here.
+
+use crate::folder::Overrides;
+use anyhow::{Context, bail, ensure};
+use encoderfile_runtime::container::{FOOTER_LEN, Footer};
+use encoderfile_runtime::limits::MANIFEST_LEN_MAX;
+use encoderfile_runtime::proto::{Artifact, Manifest, Task, TruncationSide};
+use encoderfile_runtime::source::checked_range;
+use prost::Message;
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The version in upstream's footer.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A format 1 file, checked.
+pub struct Upstream {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// The ONNX file.
+    pub weights: Vec<u8>,
+    /// config.json.
+    pub config_json: Vec<u8>,
+    /// tokenizer.json.
+    pub tokenizer_json: Vec<u8>,
+    /// What upstream's own tokenizer settings say.
+    pub overrides: Overrides,
+}
+
+#[derive(Deserialize)]
+struct TokenizerArtifact {
+    tokenizer: Value,
+    #[serde(default)]
+    config: TokenizerSettings,
+}
+
+#[derive(Default, Deserialize)]
+struct TokenizerSettings {
+    truncation: Option<Truncation>,
+}
+
+#[derive(Deserialize)]
+struct Truncation {
+    max_length: Option<u32>,
+    #[serde(alias = "side")]
+    direction: Option<String>,
+}
+
+/// The footer of a file, if it has one of any version.
+pub fn footer(file: &[u8]) -> Option<Footer> {
+    Footer::parse(file.last_chunk::<FOOTER_LEN>()?)
+}
+
+/// The manifest of a format 1 file, and its offset.
+pub fn manifest(file: &[u8]) -> anyhow::Result<(Manifest, u64)> {
+    let footer = footer(file).context("no encoderfile footer")?;
+    let total = file.len() as u64 - FOOTER_LEN as u64;
+    let (offset, length) = (footer.metadata_offset, footer.metadata_length);
+    checked_range(offset, length, total).context("footer: manifest")?;
+    ensure!(
+        length <= MANIFEST_LEN_MAX,
+        "manifest at offset {offset}: {length} bytes, limit {MANIFEST_LEN_MAX}"
+    );
+    let bytes = slice(file, offset, length)?;
+    let manifest =
+        Manifest::decode(bytes).with_context(|| format!("manifest at offset {offset}"))?;
+    Ok((manifest, offset))
+}
+
+impl Upstream {
+    /// Reads a format 1 file and checks its hashes.
+    pub fn read(file: &[u8]) -> anyhow::Result<Self> {
+        let (manifest, start) = manifest(file)?;
+        if manifest.transform.is_some() {
+            bail!(
+                "transform: the file post-processes its results with a Lua script, which is not supported"
+            );
+        }
+        let read = |name, artifact: &Option<Artifact>| {
+            let artifact = artifact.as_ref().with_context(|| format!("no {name}"))?;
+            read_artifact(file, start, artifact).context(name)
+        };
+        let tokenizer = read("tokenizer", &manifest.tokenizer)?;
+        let tokenizer: TokenizerArtifact =
+            serde_json::from_slice(tokenizer).context("tokenizer")?;
+        Ok(Self {
+            weights: read("weights", &manifest.weights)?.to_vec(),
+            config_json: read("model_config", &manifest.model_config)?.to_vec(),
+            tokenizer_json: serde_json::to_vec(&tokenizer.tokenizer)?,
+            overrides: overrides(&manifest, &tokenizer.config)?,
+            manifest,
+        })
+    }
+}
+
+fn overrides(manifest: &Manifest, settings: &TokenizerSettings) -> anyhow::Result<Overrides> {
+    let task = match manifest.task() {
+        Task::Unspecified => bail!("manifest: unknown model_type {}", manifest.task),
+        task => task,
+    };
+    let truncation = settings.truncation.as_ref();
+    let side = truncation.and_then(|it| it.direction.as_deref());
+    let truncation_side = match side.map(str::to_lowercase).as_deref() {
+        None => None,
+        Some("right") => Some(TruncationSide::Right),
+        Some("left") => Some(TruncationSide::Left),
+        Some(other) => bail!("tokenizer: truncation direction {other:?} is not supported"),
+    };
+    Ok(Overrides {
+        task: Some(task),
+        max_length: truncation.and_then(|it| it.max_length),
+        truncation_side,
+    })
+}
+
+fn read_artifact<'a>(file: &'a [u8], start: u64, artifact: &Artifact) -> anyhow::Result<&'a [u8]> {
+    let offset = start
+        .checked_add(artifact.offset)
+        .context("offset exceeds 64 bits")?;
+    let bytes = slice(file, offset, artifact.length)?;
+    ensure!(
+        Sha256::digest(bytes).as_slice() == artifact.sha256,
+        "{} bytes at offset {offset} do not match their SHA-256",
+        artifact.length
+    );
+    Ok(bytes)
+}
+
+fn slice(file: &[u8], offset: u64, length: u64) -> anyhow::Result<&[u8]> {
+    let range = checked_range(offset, length, file.len() as u64)?;
+    Ok(&file[usize::try_from(range.start)?..usize::try_from(range.end)?])
+}

@@ -1,0 +1,136 @@
+//! What each command does.
+
+mod info;
+mod results;
+
+use crate::cli::{Cli, Command, Infer, Texts, Truncate};
+use crate::progress::Progress;
+use crate::{infer, inputs, source};
+use anyhow::Context;
+use encoderfile_runtime::proto::Task;
+use encoderfile_runtime::{Encoder, Options, OverLong, Payload, TokenUsage, golden};
+use results::{Results, Tokenized};
+use std::process::ExitCode;
+
+/// Runs the command and says how the process should end.
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let payload = source::open(cli.payload.as_deref())?;
+    match &cli.command {
+        Command::Infer(arguments) => infer(&payload, arguments)?,
+        Command::Info { json } => info::print(&payload, *json)?,
+        Command::SelfTest => return self_test(&payload),
+        Command::Tokenize(texts) => tokenize(&payload, texts)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
+    let texts = inputs::read(&arguments.texts)?;
+    let encoder = load(payload)?;
+    let options = Options {
+        normalize: arguments.normalize,
+        special_tokens: arguments.special_tokens,
+        over_long: over_long(arguments.texts.truncate),
+    };
+    let threads = match arguments.threads {
+        Some(threads) => threads.get(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let progress = Progress::new(texts.len());
+    let output = arguments.texts.output.as_deref();
+    let mut results = Results::open(output, arguments.format, &payload.manifest().name)?;
+    infer::run(
+        &encoder,
+        &texts,
+        &options,
+        threads,
+        &progress,
+        |index, prediction| {
+            if let Some(usage) = &prediction.truncated {
+                report_truncation(index, usage);
+            }
+            results.push(&prediction)
+        },
+    )?;
+    progress.finish();
+    results.finish()
+}
+
+fn tokenize(payload: &Payload, arguments: &Texts) -> anyhow::Result<()> {
+    let texts = inputs::read(arguments)?;
+    let encoder = load(payload)?;
+    let output = arguments.output.as_deref();
+    let mut results = Results::open(output, crate::cli::Format::Json, &payload.manifest().name)?;
+    for (index, text) in texts.iter().enumerate() {
+        let tokens = encoder.tokenize(text, over_long(arguments.truncate));
+        let tokens = tokens.with_context(|| format!("text {}", index + 1))?;
+        results.push(&Tokenized::new(tokens))?;
+    }
+    results.finish()
+}
+
+fn self_test(payload: &Payload) -> anyhow::Result<ExitCode> {
+    let encoder = load(payload)?;
+    let report = golden::self_test(payload, &encoder)?;
+    let verdict = if report.passed() { "passed" } else { "FAILED" };
+    println(&format!(
+        "self-test {verdict}: {} cases, {} with other token ids, largest difference {:.1e} (limit {:.0e})",
+        report.cases,
+        report.token_mismatches,
+        report.largest_difference,
+        golden::TOLERANCE
+    ))?;
+    Ok(if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Loads the model while another core checks the weights against their hash.
+#[cfg(not(target_family = "wasm"))]
+fn load(payload: &Payload) -> anyhow::Result<Encoder> {
+    std::thread::scope(|scope| {
+        let verification = scope.spawn(|| payload.verify());
+        let encoder = Encoder::load(payload);
+        match verification.join() {
+            Ok(verified) => verified?,
+            Err(_) => anyhow::bail!("the hash check ended unexpectedly"),
+        }
+        Ok(encoder?)
+    })
+}
+
+/// Checks the weights against their hash, then loads the model.
+#[cfg(target_family = "wasm")]
+fn load(payload: &Payload) -> anyhow::Result<Encoder> {
+    payload.verify()?;
+    Ok(Encoder::load(payload)?)
+}
+
+fn over_long(truncate: Truncate) -> OverLong {
+    match truncate {
+        Truncate::Cut => OverLong::Truncate,
+        Truncate::Error => OverLong::Error,
+    }
+}
+
+fn report_truncation(index: usize, usage: &TokenUsage) {
+    eprintln!(
+        "note: text {} has {} tokens; the model used the {} it takes",
+        index + 1,
+        usage.tokens_total,
+        usage.tokens_used
+    );
+}
+
+/// Whether results are one row a token.
+fn is_per_token(task: Task) -> bool {
+    matches!(task, Task::Embedding | Task::TokenClassification)
+}
+
+/// `println!` without its panic when standard output is closed.
+fn println(line: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{line}").context("standard output")
+}

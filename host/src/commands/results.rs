@@ -1,0 +1,138 @@
+//! Printing results: `{"results": […], "model_id": …}`, or one a line.
+
+use crate::cli::Format;
+use anyhow::Context;
+use encoderfile_runtime::output::TokenInfo;
+use encoderfile_runtime::tokenizer::Tokens;
+use serde::Serialize;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Results on their way out. A file appears under its name only when complete.
+pub(super) struct Results {
+    out: BufWriter<Box<dyn Write>>,
+    format: Format,
+    model_id: String,
+    count: usize,
+    file: Option<Unfinished>,
+}
+
+/// A file that is removed unless it was renamed to what it should be.
+struct Unfinished {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Results {
+    pub(super) fn open(
+        path: Option<&Path>,
+        format: Format,
+        model_id: &str,
+    ) -> anyhow::Result<Self> {
+        let (out, file): (Box<dyn Write>, _) = match path {
+            None => (Box::new(io::stdout()), None),
+            Some(path) => {
+                let (out, file) = Unfinished::create(path)?;
+                (Box::new(out), Some(file))
+            }
+        };
+        Ok(Self {
+            out: BufWriter::new(out),
+            format,
+            model_id: model_id.into(),
+            count: 0,
+            file,
+        })
+    }
+
+    pub(super) fn push(&mut self, result: &impl Serialize) -> anyhow::Result<()> {
+        let separator: &[u8] = match (self.format, self.count) {
+            (Format::Json, 0) => b"{\"results\":[\n",
+            (Format::Json, _) => b",\n",
+            (Format::Jsonl, 0) => b"",
+            (Format::Jsonl, _) => b"\n",
+        };
+        self.out.write_all(separator)?;
+        serde_json::to_writer(&mut self.out, result).map_err(io::Error::from)?;
+        self.count += 1;
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        if self.format == Format::Json {
+            self.out.write_all(b"\n],\"model_id\":")?;
+            serde_json::to_writer(&mut self.out, &self.model_id).map_err(io::Error::from)?;
+            self.out.write_all(b"}")?;
+        }
+        self.out.write_all(b"\n")?;
+        self.out.flush()?;
+        match self.file {
+            Some(file) => file.complete(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Unfinished {
+    fn create(path: &Path) -> anyhow::Result<(File, Self)> {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(".part");
+        let temporary = path.with_file_name(name);
+        let file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
+        let path = path.to_owned();
+        Ok((file, Self { temporary, path }))
+    }
+
+    fn complete(self) -> anyhow::Result<()> {
+        fs::rename(&self.temporary, &self.path).with_context(|| self.path.display().to_string())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Gone already if it was renamed.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// A tokenised text.
+#[derive(Serialize)]
+pub(super) struct Tokenized {
+    tokens: Vec<Token>,
+    tokens_total: usize,
+    tokens_used: usize,
+}
+
+#[derive(Serialize)]
+struct Token {
+    #[serde(flatten)]
+    info: TokenInfo,
+    special: bool,
+}
+
+impl Tokenized {
+    pub(super) fn new(tokens: Tokens) -> Self {
+        let tokens_used = tokens.ids.len();
+        let columns = tokens
+            .tokens
+            .into_iter()
+            .zip(tokens.ids)
+            .zip(tokens.offsets)
+            .zip(tokens.special);
+        let list = columns.map(|(((token, token_id), (start, end)), special)| Token {
+            info: TokenInfo {
+                token,
+                token_id,
+                start,
+                end,
+            },
+            special,
+        });
+        Self {
+            tokens: list.collect(),
+            tokens_total: tokens.total,
+            tokens_used,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The base program of an encoderfile: appended to it, a payload becomes a
+//! command that computes what its model computes.
+//!
+//! The same program is built natively and for wasm32-wasip1. It finds its
+//! payload ([`source`]), reads texts ([`inputs`]), runs them ([`infer`]) and
+//! prints results ([`commands`]).
+
+mod cli;
+mod commands;
+mod infer;
+mod inputs;
+mod progress;
+mod source;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors and go to stdout.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { cli::USAGE_ERROR } else { 0 });
+        }
+    };
+    match commands::run(&cli) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+/// Whoever read our output has seen enough (`… | head`).
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

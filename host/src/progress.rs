@@ -1,0 +1,64 @@
+//! A progress bar on standard error, for long inputs on a terminal.
+
+/// Fewer texts than this are done before a bar could be read.
+const SHOWN_FROM: usize = 100;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) struct Progress(indicatif::ProgressBar);
+
+#[cfg(not(target_family = "wasm"))]
+impl Progress {
+    /// A bar for `texts` texts; hidden for few, and where nobody looks.
+    pub(crate) fn new(texts: usize) -> Self {
+        use indicatif::{ProgressBar, ProgressStyle};
+        if texts < SHOWN_FROM {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(texts as u64);
+        let template = "{bar:40} {pos}/{len} texts, {per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(crate) fn advance(&self) {
+        self.0.inc(1);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// WASI has no way to ask for a terminal's width; a plain count must do.
+#[cfg(target_family = "wasm")]
+pub(crate) struct Progress {
+    texts: usize,
+    done: std::cell::Cell<usize>,
+}
+
+#[cfg(target_family = "wasm")]
+impl Progress {
+    pub(crate) fn new(texts: usize) -> Self {
+        Self {
+            texts,
+            done: std::cell::Cell::new(0),
+        }
+    }
+
+    pub(crate) fn advance(&self) {
+        use std::io::IsTerminal;
+        self.done.set(self.done.get() + 1);
+        if self.texts >= SHOWN_FROM && std::io::stderr().is_terminal() {
+            eprint!("\r{}/{} texts", self.done.get(), self.texts);
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        use std::io::IsTerminal;
+        if self.texts >= SHOWN_FROM && std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The encoderfile manifest and its canonical pipeline.
+//!
+//! Plain messages generated from `manifest.proto`; the meaning of each field is
+//! documented there. Nothing here reads or writes a file.
+#![forbid(unsafe_code)]
+
+#[allow(missing_docs, reason = "generated; documented in manifest.proto")]
+mod manifest {
+    include!(concat!(env!("OUT_DIR"), "/encoderfile.rs"));
+}
+
+pub use manifest::*;
+
+impl Task {
+    /// The task's name as users write it and as upstream's `model_type` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Embedding => "embedding",
+            Self::SequenceClassification => "sequence_classification",
+            Self::TokenClassification => "token_classification",
+            Self::SentenceEmbedding => "sentence_embedding",
+        }
+    }
+}
+
+impl WeightsEncoding {
+    /// The encoding's name as users write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Opening a container. A [`Payload`] is structurally valid; the content of an
+//! artifact is checked against its hash when it is read.
+
+use super::{
+    ArtifactKind, ContainerError, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts,
+    digest, layout,
+};
+use crate::limits::MANIFEST_LEN_MAX;
+use crate::source::{Section, Source};
+use encoderfile_proto::Manifest;
+use prost::Message;
+use std::sync::Arc;
+
+/// How much is read at a time where content is only looked at.
+const CHUNK_LEN: usize = 256 << 10;
+
+/// A container whose structure has been checked: version, digest, and the
+/// place of every artifact.
+pub struct Payload {
+    source: Arc<dyn Source>,
+    start: u64,
+    manifest: Manifest,
+    digest: blake3::Hash,
+    artifacts: Vec<PlacedArtifact>,
+}
+
+struct PlacedArtifact {
+    kind: ArtifactKind,
+    /// From the start of the source.
+    offset: u64,
+    length: u64,
+    blake3: Vec<u8>,
+}
+
+impl Payload {
+    /// Reads footer and manifest from the end of `source`.
+    ///
+    /// Allocates no more than the manifest takes in the file.
+    pub fn open(source: Arc<dyn Source>) -> Result<Self, ContainerError> {
+        let (footer, footer_offset) = read_footer(&*source)?;
+        let (start, metadata_length) = locate_manifest(&footer, footer_offset)?;
+
+        let mut metadata = vec![0; metadata_length];
+        read(&*source, start, &mut metadata)?;
+        let (manifest, stored) = metadata.split_at(metadata_length - DIGEST_LEN);
+        let digest = digest(manifest, &footer.to_bytes());
+        if digest.as_bytes() != stored {
+            return Err(ContainerError::ManifestDigest { offset: start });
+        }
+        let manifest =
+            Manifest::decode(manifest).map_err(|source| ContainerError::ManifestDecode {
+                offset: start,
+                source,
+            })?;
+
+        let artifacts = place(&manifest, start, metadata_length as u64, footer_offset)?;
+        let payload = Self {
+            source,
+            start,
+            manifest,
+            digest,
+            artifacts,
+        };
+        payload.check_padding(metadata_length as u64)?;
+        Ok(payload)
+    }
+
+    /// What the file says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The digest of the manifest, and through its hashes of the whole payload.
+    pub fn digest(&self) -> [u8; DIGEST_LEN] {
+        *self.digest.as_bytes()
+    }
+
+    /// Where the payload begins in its source: the length of the base and its padding.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The bytes from the manifest to the end of the footer.
+    pub fn bytes(&self) -> Result<Section, ContainerError> {
+        self.section(self.start, self.source.len() - self.start)
+    }
+
+    /// Every artifact with its offset from the start of the source and its length, in file order.
+    pub fn artifacts(&self) -> impl Iterator<Item = (ArtifactKind, u64, u64)> + '_ {
+        self.artifacts
+            .iter()
+            .map(|artifact| (artifact.kind, artifact.offset, artifact.length))
+    }
+
+    /// The content of an artifact, checked against its hash.
+    ///
+    /// `length_max` is the limit of [`crate::limits`] for this kind.
+    pub fn read(&self, kind: ArtifactKind, length_max: u64) -> Result<Vec<u8>, ContainerError> {
+        let artifact = self.find(kind)?;
+        let length = usize::try_from(artifact.length)
+            .ok()
+            .filter(|_| artifact.length <= length_max)
+            .ok_or(ContainerError::TooLarge {
+                artifact: kind,
+                offset: artifact.offset,
+                length: artifact.length,
+                limit: length_max.min(usize::MAX as u64),
+            })?;
+        let mut content = vec![0; length];
+        read(&*self.source, artifact.offset, &mut content)?;
+        artifact.check(blake3::hash(&content))?;
+        Ok(content)
+    }
+
+    /// An artifact as a source of its own. Its hash is *not* checked: call
+    /// [`Payload::verify`] before its content decides anything.
+    pub fn artifact(&self, kind: ArtifactKind) -> Result<Section, ContainerError> {
+        let artifact = self.find(kind)?;
+        self.section(artifact.offset, artifact.length)
+    }
+
+    /// Checks every artifact against its hash.
+    pub fn verify(&self) -> Result<(), ContainerError> {
+        let mut chunk = vec![0; CHUNK_LEN];
+        for artifact in &self.artifacts {
+            let mut hasher = blake3::Hasher::new();
+            for_each_chunk(
+                &*self.source,
+                artifact.offset,
+                artifact.length,
+                &mut chunk,
+                |bytes| {
+                    hasher.update(bytes);
+                    Ok(())
+                },
+            )?;
+            artifact.check(hasher.finalize())?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, kind: ArtifactKind) -> Result<&PlacedArtifact, ContainerError> {
+        let mut all = self.artifacts.iter();
+        all.find(|artifact| artifact.kind == kind)
+            .ok_or(ContainerError::Missing {
+                artifact: kind,
+                offset: self.start,
+            })
+    }
+
+    fn section(&self, offset: u64, length: u64) -> Result<Section, ContainerError> {
+        Section::new(Arc::clone(&self.source), offset, length).map_err(|error| {
+            ContainerError::Read {
+                offset,
+                length,
+                source: error.into(),
+            }
+        })
+    }
+
+    fn check_padding(&self, metadata_length: u64) -> Result<(), ContainerError> {
+        let mut chunk = vec![0; 64 << 10];
+        let mut end = self.start + metadata_length;
+        for artifact in &self.artifacts {
+            let padding = artifact.offset - end;
+            for_each_chunk(&*self.source, end, padding, &mut chunk, |bytes| {
+                if bytes.iter().all(|byte| *byte == 0) {
+                    return Ok(());
+                }
+                Err(ContainerError::Padding {
+                    artifact: artifact.kind,
+                    offset: artifact.offset,
+                })
+            })?;
+            end = artifact.offset + artifact.length;
+        }
+        Ok(())
+    }
+}
+
+impl PlacedArtifact {
+    fn check(&self, hash: blake3::Hash) -> Result<(), ContainerError> {
+        if hash.as_bytes() == self.blake3.as_slice() {
+            return Ok(());
+        }
+        Err(ContainerError::Hash {
+            artifact: self.kind,
+            offset: self.offset,
+            length: self.length,
+        })
+    }
+}
+
+fn read_footer(source: &dyn Source) -> Result<(Footer, u64), ContainerError> {
+    let length = source.len();
+    let offset = length
+        .checked_sub(FOOTER_LEN as u64)
+        .ok_or(ContainerError::TooShort { length })?;
+    let mut bytes = [0; FOOTER_LEN];
+    read(source, offset, &mut bytes)?;
+    let footer = Footer::parse(&bytes).ok_or(ContainerError::Magic { offset })?;
+    if footer.format_version != FORMAT_VERSION {
+        let got = footer.format_version;
+        return Err(ContainerError::Version { offset, got });
+    }
+    if footer.flags != FLAGS {
+        let got = footer.flags;
+        return Err(ContainerError::Flags { offset, got });
+    }
+    Ok((footer, offset))
+}
+
+/// The manifest's offset from the start of the source, and its length with the digest.
+fn locate_manifest(footer: &Footer, footer_offset: u64) -> Result<(u64, usize), ContainerError> {
+    let (distance, length) = (footer.metadata_offset, footer.metadata_length);
+    let bounds = ContainerError::ManifestBounds {
+        offset: footer_offset,
+        distance,
+        length,
+    };
+    let file_length = footer_offset + FOOTER_LEN as u64;
+    let Some(start) = file_length.checked_sub(distance) else {
+        return Err(bounds);
+    };
+    let fits = start
+        .checked_add(length)
+        .is_some_and(|end| end <= footer_offset);
+    if !fits || length < DIGEST_LEN as u64 {
+        return Err(bounds);
+    }
+    match usize::try_from(length) {
+        Ok(length_usize) if length <= MANIFEST_LEN_MAX => Ok((start, length_usize)),
+        _ => Err(ContainerError::ManifestLength {
+            offset: start,
+            length,
+            limit: MANIFEST_LEN_MAX,
+        }),
+    }
+}
+
+fn place(
+    manifest: &Manifest,
+    start: u64,
+    metadata_length: u64,
+    footer_offset: u64,
+) -> Result<Vec<PlacedArtifact>, ContainerError> {
+    let named = artifacts(manifest);
+    let lengths = named
+        .iter()
+        .map(|(kind, artifact)| (*kind, artifact.length));
+    let laid_out = layout(metadata_length, lengths);
+    let end = laid_out
+        .as_ref()
+        .and_then(|(_, end)| start.checked_add(*end));
+    let (Some((offsets, _)), true) = (laid_out, end == Some(footer_offset)) else {
+        return Err(ContainerError::Length {
+            offset: start,
+            end,
+            footer: footer_offset,
+        });
+    };
+    let placed = named.into_iter().zip(offsets);
+    placed
+        .map(|((kind, artifact), expected)| {
+            if artifact.offset != expected {
+                return Err(ContainerError::Misplaced {
+                    artifact: kind,
+                    got: start.saturating_add(artifact.offset),
+                    expected: start + expected,
+                });
+            }
+            Ok(PlacedArtifact {
+                kind,
+                offset: start + expected,
+                length: artifact.length,
+                blake3: artifact.blake3.clone(),
+            })
+        })
+        .collect()
+}
+
+fn read(source: &dyn Source, offset: u64, buffer: &mut [u8]) -> Result<(), ContainerError> {
+    source
+        .read_at(offset, buffer)
+        .map_err(|error| ContainerError::Read {
+            offset,
+            length: buffer.len() as u64,
+            source: error,
+        })
+}
+
+fn for_each_chunk(
+    source: &dyn Source,
+    offset: u64,
+    length: u64,
+    chunk: &mut [u8],
+    mut visit: impl FnMut(&[u8]) -> Result<(), ContainerError>,
+) -> Result<(), ContainerError> {
+    let mut done = 0;
+    while done < length {
+        let remaining = usize::try_from(length - done).unwrap_or(usize::MAX);
+        let step = remaining.min(chunk.len());
+        let bytes = &mut chunk[..step];
+        read(source, offset + done, bytes)?;
+        visit(bytes)?;
+        done += step as u64;
+    }
+    Ok(())
+}

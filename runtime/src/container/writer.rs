@@ -1,0 +1,113 @@
+//! Writing a payload: what the reader checks, the writer makes so.
+
+use super::{
+    ArtifactKind, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts, digest, layout,
+};
+use crate::source::Source;
+use encoderfile_proto::{Artifact, Manifest};
+use prost::Message;
+use std::io::{self, Write};
+
+/// How much is copied at a time.
+const CHUNK_LEN: usize = 1 << 20;
+
+/// An artifact and its bytes.
+pub type Content<'a> = (ArtifactKind, &'a dyn Source);
+
+/// Writes a payload, from manifest to footer, and returns its digest.
+///
+/// `manifest` says everything but the artifacts, which are filled in from
+/// `contents`; base programs must already be named there. The same arguments
+/// give the same bytes.
+pub fn write(
+    mut manifest: Manifest,
+    contents: &[Content<'_>],
+    out: &mut dyn Write,
+) -> io::Result<[u8; DIGEST_LEN]> {
+    let mut chunk = vec![0; CHUNK_LEN];
+    for (kind, content) in contents {
+        let mut hasher = blake3::Hasher::new();
+        for_each_chunk(*content, &mut chunk, |bytes| {
+            hasher.update(bytes);
+            Ok(())
+        })?;
+        let entry = kind
+            .entry(&mut manifest)
+            .ok_or_else(|| invalid(format!("{kind} is not named in the manifest")))?;
+        *entry = Artifact {
+            // Any other than zero: the encoded length must not depend on it.
+            offset: 1,
+            length: content.len(),
+            sha256: Vec::new(),
+            blake3: hasher.finalize().as_bytes().to_vec(),
+        };
+    }
+
+    let (metadata_length, payload_length) = place(&mut manifest)?;
+    let footer = Footer {
+        format_version: FORMAT_VERSION,
+        metadata_offset: payload_length,
+        metadata_length,
+        flags: FLAGS,
+    }
+    .to_bytes();
+    let encoded = manifest.encode_to_vec();
+    let digest = digest(&encoded, &footer);
+    out.write_all(&encoded)?;
+    out.write_all(digest.as_bytes())?;
+    let mut position = metadata_length;
+    for (kind, artifact) in artifacts(&manifest) {
+        let padding = artifact.offset - position;
+        io::copy(&mut io::Read::take(io::repeat(0), padding), out)?;
+        let content = contents.iter().find(|(other, _)| *other == kind);
+        let (_, content) =
+            content.ok_or_else(|| invalid(format!("{kind} has no content to write")))?;
+        for_each_chunk(*content, &mut chunk, |bytes| out.write_all(bytes))?;
+        position = artifact.offset + artifact.length;
+    }
+    out.write_all(&footer)?;
+    Ok(*digest.as_bytes())
+}
+
+/// Sets every artifact's offset; returns the length of manifest and digest, and of the payload.
+fn place(manifest: &mut Manifest) -> io::Result<(u64, u64)> {
+    let metadata_length = (manifest.encoded_len() + DIGEST_LEN) as u64;
+    let lengths: Vec<_> = artifacts(manifest)
+        .into_iter()
+        .map(|(kind, artifact)| (kind, artifact.length))
+        .collect();
+    let kinds: Vec<ArtifactKind> = lengths.iter().map(|(kind, _)| *kind).collect();
+    let (offsets, end) = layout(metadata_length, lengths)
+        .ok_or_else(|| invalid("the artifacts exceed 64 bits".into()))?;
+    for (kind, offset) in kinds.into_iter().zip(offsets) {
+        if let Some(entry) = kind.entry(manifest) {
+            entry.offset = offset;
+        }
+    }
+    debug_assert_eq!(
+        metadata_length,
+        (manifest.encoded_len() + DIGEST_LEN) as u64
+    );
+    Ok((metadata_length, end + FOOTER_LEN as u64))
+}
+
+fn for_each_chunk(
+    content: &dyn Source,
+    chunk: &mut [u8],
+    mut visit: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut offset = 0;
+    while offset < content.len() {
+        let remaining = usize::try_from(content.len() - offset).unwrap_or(usize::MAX);
+        let step = remaining.min(chunk.len());
+        let bytes = &mut chunk[..step];
+        content.read_at(offset, bytes).map_err(io::Error::other)?;
+        visit(bytes)?;
+        offset += step as u64;
+    }
+    Ok(())
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

@@ -1,0 +1,28 @@
+//! The portable core of encoderfile: bytes in, values out.
+//!
+//! [`Payload::open`] checks a container, [`Encoder::load`] makes a model of it,
+//! and a [`Session`] turns texts into [`Prediction`]s. There are no files,
+//! threads, clocks, environment variables or sockets in this crate, which is
+//! why the same code runs natively, under WASI and in a browser; bytes arrive
+//! through the [`Source`] trait.
+
+pub mod container;
+mod encoder;
+mod error;
+pub mod golden;
+pub mod graph;
+pub mod limits;
+pub mod output;
+pub mod pooling;
+pub mod source;
+pub mod tokenizer;
+pub mod weights;
+
+pub use container::Payload;
+pub use encoder::{Encoder, Options, OverLong, Session};
+pub use encoderfile_proto as proto;
+pub use error::Error;
+pub use graph::{GraphError, onnx};
+pub use output::{Prediction, TokenUsage};
+pub use source::Source;
+pub use tokenizer::{Tokens, Tokenizer};

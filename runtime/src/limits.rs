@@ -1,0 +1,29 @@
+//! Every limit on untrusted input, with its reason.
+
+/// The manifest holds names, labels and hashes; the largest label sets known
+/// (tens of thousands of classes) take under 2 MiB.
+pub const MANIFEST_LEN_MAX: u64 = 16 << 20;
+
+/// The graph without its tensors, decoded as one protobuf message. Encoders
+/// stay below 10 MiB; a copy of the weights does not belong here.
+pub const GRAPH_LEN_MAX: u64 = 256 << 20;
+
+/// The largest known `tokenizer.json` (a 250,000-word multilingual vocabulary)
+/// is 17 MiB.
+pub const TOKENIZER_LEN_MAX: u64 = 256 << 20;
+
+/// Golden cases are a few short texts and their results.
+pub const GOLDEN_LEN_MAX: u64 = 64 << 20;
+
+/// `config.json` of a model with very many labels.
+pub const MODEL_CONFIG_LEN_MAX: u64 = 16 << 20;
+
+/// One text. The whole of it is tokenised before it is truncated, at about ten
+/// times its size in memory.
+pub const TEXT_LEN_MAX: usize = 16 << 20;
+
+/// One sequence. Attention takes memory in the square of it.
+pub const TOKENS_MAX: u32 = 1 << 16;
+
+/// wasm32 addresses this many bytes; a payload must leave room for the program.
+pub const WASM32_PAYLOAD_LEN_MAX: u64 = (4 << 30) - (64 << 20);

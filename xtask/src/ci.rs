@@ -1,0 +1,20 @@
+//! `cargo xtask ci`: what CI runs, for people to run before CI does.
+
+use crate::process;
+use crate::setup;
+use crate::steps::Steps;
+use crate::test;
+use crate::workspace::Workspace;
+
+/// Format, lints, tests.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut steps = Steps::new();
+    steps.begin("setup", "the rustup components that CI uses");
+    setup::components(workspace, &mut steps)?;
+    steps.begin("format", "cargo fmt changes nothing");
+    process::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))?;
+    steps.begin("lints", "clippy has nothing to say");
+    let mut clippy = workspace.cargo(&["clippy", "--workspace", "--all-targets", "--release"]);
+    process::run(clippy.args(["--", "-D", "warnings"]))?;
+    test::run(workspace, &test::Arguments::default())
+}

@@ -1,0 +1,145 @@
+//! `cargo xtask dist`: the whole tool in one file.
+
+use crate::process;
+use crate::setup::{self, WASM};
+use crate::steps::Steps;
+use crate::table::{Align, Table};
+use crate::workspace::Workspace;
+use anyhow::Context;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The embedded default model, from the root.
+const DEFAULT_MODEL: &str = "models/all-MiniLM-L6-v2.ef";
+
+/// What `dist` builds.
+pub(crate) struct Dist {
+    /// `dist/encoderfile`.
+    pub(crate) tool: PathBuf,
+    /// The base program for this machine.
+    pub(crate) native_base: PathBuf,
+    /// The base program for wasm32-wasip1.
+    pub(crate) wasm_base: PathBuf,
+    /// The model the tool carries.
+    pub(crate) default_model: PathBuf,
+    /// The tool before anything is appended to it.
+    bare_tool: PathBuf,
+}
+
+/// Builds it and shows its parts.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut steps = Steps::new();
+    steps.begin("setup", "the targets that the base programs are built for");
+    setup::targets(workspace, &mut steps)?;
+    let dist = build(workspace, &mut steps)?;
+    print!("\n{}", dist.parts(workspace)?.to_terminal());
+    Ok(())
+}
+
+/// Builds both bases and the tool, and puts them together.
+pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Dist> {
+    let dist = Dist::new(workspace);
+    steps.begin(
+        "native base",
+        "the program a native encoderfile starts with",
+    );
+    let host = ["build", "--package", "encoderfile-host"];
+    process::run(workspace.cargo(&host).arg("--release"))?;
+    steps.begin("wasm base", "the same program for wasm32-wasip1");
+    let mut wasm = workspace.cargo(&host);
+    process::run(wasm.args(["--profile", "wasm", "--target", WASM]))?;
+    steps.begin("tool", "the encoderfile command");
+    process::run(&mut workspace.cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "encoderfile-builder",
+    ]))?;
+    steps.begin(
+        "dist",
+        "the tool, both bases and the default model in one file",
+    );
+    dist.assemble(workspace)?;
+    Ok(dist)
+}
+
+impl Dist {
+    fn new(workspace: &Workspace) -> Self {
+        let executable = |name: &str| format!("{name}{}", env::consts::EXE_SUFFIX);
+        let release = workspace.target.join("release");
+        let wasm = workspace.target.join(WASM).join("wasm");
+        Self {
+            tool: workspace.root.join("dist").join(executable("encoderfile")),
+            native_base: release.join(executable("encoderfile-host")),
+            wasm_base: wasm.join("encoderfile-host.wasm"),
+            default_model: workspace.root.join(DEFAULT_MODEL),
+            bare_tool: release.join(executable("encoderfile")),
+        }
+    }
+
+    fn assemble(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        let folder = self.tool.parent().unwrap_or(&workspace.root);
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let base = |target: &str, path: &Path| format!("{target}={}", path.display());
+        let mut assemble = workspace.command(&self.bare_tool.to_string_lossy(), &["assemble-tool"]);
+        assemble.args(["--base", &base(&workspace.host, &self.native_base)]);
+        assemble.args(["--base", &base(WASM, &self.wasm_base)]);
+        assemble.arg("--default-model").arg(&self.default_model);
+        process::run(assemble.arg("-o").arg(&self.tool))
+    }
+
+    /// Builds an encoderfile with the tool; says how long that took. No `model`
+    /// means the one in the tool, no `target` this machine.
+    pub(crate) fn build_model(
+        &self,
+        model: Option<&Path>,
+        target: Option<&str>,
+        output: &Path,
+    ) -> anyhow::Result<Duration> {
+        let mut build = Command::new(&self.tool);
+        build.arg("build");
+        if let Some(model) = model {
+            build.arg("--model").arg(model);
+        }
+        if let Some(target) = target {
+            build.args(["--target", target]);
+        }
+        let (time, _) = process::time(build.arg("-o").arg(output))?;
+        Ok(time)
+    }
+
+    /// The parts, their sizes and where they are.
+    pub(crate) fn parts(&self, workspace: &Workspace) -> anyhow::Result<Table> {
+        let mut table = Table::new(&[
+            ("part", Align::Left),
+            ("size", Align::Right),
+            ("path", Align::Left),
+        ]);
+        let parts = [
+            ("native base", &self.native_base),
+            ("wasm base", &self.wasm_base),
+            ("command", &self.bare_tool),
+            ("default model", &self.default_model),
+            ("the tool", &self.tool),
+        ];
+        for (part, path) in parts {
+            let size = megabytes(size(path)?);
+            table.push(vec![part.into(), size, workspace.shown(path).to_string()]);
+        }
+        Ok(table)
+    }
+}
+
+/// The size of a file in bytes.
+pub(crate) fn size(path: &Path) -> anyhow::Result<u64> {
+    let metadata = fs::metadata(path).with_context(|| path.display().to_string())?;
+    Ok(metadata.len())
+}
+
+/// `90.4 MB`, of a million bytes each.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

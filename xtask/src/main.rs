@@ -1,0 +1,72 @@
+//! `cargo xtask`: the one entry to everything this workspace can do, for people
+//! and for CI.
+//!
+//! Every command installs what it needs and says so. xtask itself depends on
+//! none of the workspace's crates, so that it compiles in seconds and can check
+//! and build them from outside.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    reason = "standard output is this program's whole product"
+)]
+
+mod bench;
+mod ci;
+mod dist;
+mod infer;
+mod process;
+mod quickstart;
+mod rules;
+mod setup;
+mod similarity;
+mod steps;
+mod table;
+mod test;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use workspace::Workspace;
+
+/// Tasks of the encoderfile workspace
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build everything, make a native and a wasm encoderfile, run both and compare
+    Quickstart(quickstart::Arguments),
+    /// Run every test on every target, after installing what that needs
+    Test(test::Arguments),
+    /// Make dist/encoderfile: the whole tool in one file
+    Dist,
+    /// Measure what the project must reach, beside ONNX Runtime, as a table
+    Bench(bench::Arguments),
+    /// What CI runs: format, lints, then `test`
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    match &cli.command {
+        Command::Quickstart(arguments) => quickstart::run(&workspace, arguments),
+        Command::Test(arguments) => test::run(&workspace, arguments),
+        Command::Dist => dist::run(&workspace),
+        Command::Bench(arguments) => bench::run(&workspace, arguments),
+        Command::Ci => ci::run(&workspace),
+    }
+}

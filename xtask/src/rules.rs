@@ -1,0 +1,70 @@
+//! Who may depend on whom, checked from `cargo tree`.
+
+use crate::process;
+use crate::workspace::Workspace;
+use anyhow::ensure;
+
+/// What one package must never depend on, not even through others.
+struct Rule {
+    package: &'static str,
+    never: &'static [&'static str],
+    why: &'static str,
+}
+
+const RULES: [Rule; 3] = [
+    Rule {
+        package: "encoderfile-proto",
+        never: &[
+            "encoderfile-runtime",
+            "encoderfile-host",
+            "encoderfile-builder",
+        ],
+        why: "the wire format stands below everything",
+    },
+    Rule {
+        package: "encoderfile-runtime",
+        never: &[
+            "tokio",
+            "clap",
+            "wasmtime",
+            "encoderfile-host",
+            "encoderfile-builder",
+        ],
+        why: "the core is a function that runs in a browser as well",
+    },
+    Rule {
+        package: "encoderfile-host",
+        never: &["wasmtime", "encoderfile-builder"],
+        why: "a built file carries nothing that builds files",
+    },
+];
+
+/// Checks every rule, on every target.
+pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
+    for rule in &RULES {
+        let found = dependencies(workspace, rule.package)?;
+        let broken = rule
+            .never
+            .iter()
+            .find(|never| found.iter().any(|name| name == *never));
+        ensure!(
+            broken.is_none(),
+            "{} depends on {}: {}; `cargo tree -p {0} -e normal -i {1}` shows how",
+            rule.package,
+            broken.unwrap_or(&""),
+            rule.why
+        );
+    }
+    Ok(())
+}
+
+/// The names of all packages that `package` depends on, on whatever target.
+fn dependencies(workspace: &Workspace, package: &str) -> anyhow::Result<Vec<String>> {
+    let mut tree = workspace.cargo(&["tree", "--package", package, "--edges", "normal"]);
+    tree.args(["--target", "all", "--prefix", "none", "--format", "{p}"]);
+    let tree = process::capture(&mut tree)?;
+    let names = tree
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    Ok(names.map(str::to_owned).collect())
+}

@@ -1,0 +1,151 @@
+//! What building and testing need beyond the compiler: rustup targets and
+//! components, the wasmtime CLI, Node. What is missing is installed where that
+//! can be done without root, and otherwise named.
+
+use crate::process;
+use crate::steps::{Steps, minutes};
+use crate::workspace::Workspace;
+use anyhow::{Context, bail, ensure};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Targets the runtime compiles to, beside that of this machine.
+pub(crate) const CROSS_TARGETS: [&str; 3] =
+    [WASM, "wasm32-unknown-unknown", "aarch64-unknown-linux-gnu"];
+
+/// The target of the wasm base.
+pub(crate) const WASM: &str = "wasm32-wasip1";
+
+/// The wasmtime CLI that results are checked on.
+const WASMTIME_VERSION: &str = "48.0.8";
+
+/// What `wasmtime run` of a core module needs: the compiler, its cache, and the
+/// proposals that are on by default. @@MEASURED@@
+const WASMTIME_FEATURES: &str =
+    "run,cranelift,cache,parallel-compilation,backtrace,demangle,threads,gc,gc-drc";
+
+/// The oldest Node whose WASI is checked.
+const NODE_MAJOR_MIN: u32 = 20;
+
+/// Adds the rustup targets that are missing.
+pub(crate) fn targets(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<()> {
+    let wanted = CROSS_TARGETS.map(str::to_owned);
+    add_missing(workspace, steps, "target", &wanted)
+}
+
+/// Adds the rustup components that `ci` uses and that are missing.
+pub(crate) fn components(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<()> {
+    let wanted = ["clippy", "rustfmt"].map(|name| format!("{name}-{}", workspace.host));
+    add_missing(workspace, steps, "component", &wanted)
+}
+
+fn add_missing(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    kind: &str,
+    wanted: &[String],
+) -> anyhow::Result<()> {
+    if Command::new("rustup").arg("--version").output().is_err() {
+        let names = wanted.join(", ");
+        return steps.skip(
+            "rustup",
+            &format!("no rustup here; {kind}s needed: {names}"),
+        );
+    }
+    let mut list = workspace.command("rustup", &[kind, "list", "--installed"]);
+    let installed = process::capture(&mut list)?;
+    let is_missing = |name: &&String| !installed.lines().any(|line| line == *name);
+    for name in wanted.iter().filter(is_missing) {
+        println!("    installing the rustup {kind} {name}");
+        process::run(&mut workspace.command("rustup", &[kind, "add", name]))?;
+    }
+    Ok(())
+}
+
+/// The wasmtime CLI of the version wanted: from PATH, from the tools folder, or
+/// installed there from source.
+pub(crate) fn wasmtime(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    if let Some(path) = on_path("wasmtime").filter(|path| is_wasmtime(path)) {
+        return Ok(path);
+    }
+    let tools = tools_folder()?;
+    let name = format!("wasmtime{}", env::consts::EXE_SUFFIX);
+    let path = tools.join("bin").join(name);
+    if !is_wasmtime(&path) {
+        install_wasmtime(workspace, &tools)?;
+        ensure!(
+            is_wasmtime(&path),
+            "{}: not wasmtime {WASMTIME_VERSION}, though just installed",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+fn is_wasmtime(path: &Path) -> bool {
+    let version = process::capture(Command::new(path).arg("--version"));
+    version.is_ok_and(|version| version.split_whitespace().nth(1) == Some(WASMTIME_VERSION))
+}
+
+fn install_wasmtime(workspace: &Workspace, tools: &Path) -> anyhow::Result<()> {
+    println!(
+        "    installing the wasmtime CLI {WASMTIME_VERSION} into {} (some minutes, once)",
+        tools.display()
+    );
+    // A folder of its own: another workspace's lock file would only fill ours
+    // with second versions of everything. Kept until the end, so that an
+    // install that was interrupted goes on where it was.
+    let build = tools.join("build");
+    let start = Instant::now();
+    let package = format!("wasmtime-cli@{WASMTIME_VERSION}");
+    let mut install = workspace.cargo(&["install", "--quiet", "--locked", &package]);
+    install.args(["--no-default-features", "--features", WASMTIME_FEATURES]);
+    install.arg("--root").arg(tools);
+    install.arg("--target-dir").arg(&build);
+    process::run(&mut install)?;
+    println!("    installed in {}", minutes(start.elapsed()));
+    fs::remove_dir_all(&build).with_context(|| build.display().to_string())
+}
+
+/// Where tools built from source are kept for the next time.
+fn tools_folder() -> anyhow::Result<PathBuf> {
+    if let Some(folder) = env_path("ENCODERFILE_TOOLS") {
+        return Ok(folder);
+    }
+    let cache = match env_path("XDG_CACHE_HOME") {
+        Some(cache) => cache,
+        None => env::home_dir()
+            .context("no home directory; set ENCODERFILE_TOOLS to a folder for tools")?
+            .join(".cache"),
+    };
+    Ok(cache.join("encoderfile").join("tools"))
+}
+
+fn env_path(name: &str) -> Option<PathBuf> {
+    let value = env::var_os(name).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}
+
+/// Node, new enough.
+pub(crate) fn node() -> anyhow::Result<PathBuf> {
+    let hint = format!("install Node {NODE_MAJOR_MIN} or newer, so that `node` is on PATH");
+    let path = on_path("node").with_context(|| format!("no Node here: {hint}"))?;
+    let version = process::capture(Command::new(&path).arg("--version"))?;
+    let version = version.trim();
+    let major = version.trim_start_matches('v').split('.').next();
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if major >= NODE_MAJOR_MIN => Ok(path),
+        _ => bail!("{} is {version}: {hint}", path.display()),
+    }
+}
+
+/// The first program of that name in the folders of PATH.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let name = format!("{name}{}", env::consts::EXE_SUFFIX);
+    let folders = env::var_os("PATH")?;
+    let mut candidates = env::split_paths(&folders).map(|folder| folder.join(&name));
+    candidates.find(|path| path.is_file())
+}

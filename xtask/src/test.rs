@@ -1,0 +1,155 @@
+//! `cargo xtask test`: every test on every target.
+
+use crate::dist::{self, Dist};
+use crate::process;
+use crate::rules;
+use crate::setup::{self, CROSS_TARGETS};
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// `cargo xtask test [FILTER]`
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// Only tests whose name contains FILTER, and no checks beside them
+    filter: Option<String>,
+}
+
+/// The programs that the conformance suite runs.
+struct Programs {
+    wasmtime: PathBuf,
+    node: PathBuf,
+}
+
+/// Runs the steps; the first that fails ends it.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut steps = Steps::new();
+    steps.begin(
+        "setup",
+        "what the tests need: rustup targets, the wasmtime CLI, Node",
+    );
+    setup::targets(workspace, &mut steps)?;
+    let programs = Programs {
+        wasmtime: setup::wasmtime(workspace)?,
+        node: setup::node()?,
+    };
+    match &arguments.filter {
+        None => checks(workspace, &mut steps)?,
+        Some(filter) => steps.skip(
+            "checks",
+            &format!("only tests named *{filter}* were asked for"),
+        )?,
+    }
+    let dist = dist::build(workspace, &mut steps)?;
+    steps.begin(
+        "tests",
+        "every crate's own, and the conformance suite on every target",
+    );
+    let mut tests = cargo_test(workspace, &dist, &programs);
+    tests.args(&arguments.filter);
+    let mut totals = Totals::default();
+    let status = process::for_each_line(&mut tests, |line| {
+        println!("{line}");
+        totals.add(line);
+    })?;
+    println!("\n{}", steps.summary());
+    println!("{}", totals.line());
+    process::succeeded(&tests, status)
+}
+
+fn checks(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<()> {
+    steps.begin(
+        "check",
+        "the runtime compiles for every target, also those that cannot run here",
+    );
+    check_targets(workspace)?;
+    steps.begin(
+        "dependencies",
+        "who may depend on whom, as ARCHITECTURE.md says",
+    );
+    rules::check(workspace)
+}
+
+/// One command for all targets keeps every core busy. In the release profile,
+/// since the procedural macros and build scripts are then those of `dist`.
+fn check_targets(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut check = workspace.cargo(&["check", "--release", "--package", "encoderfile-runtime"]);
+    check.args(["--target", &workspace.host]);
+    for target in CROSS_TARGETS {
+        check.args(["--target", target]);
+    }
+    process::run(without_c_compiler(&mut check, "aarch64_unknown_linux_gnu"))
+}
+
+/// tract assembles kernels for aarch64 in its build script. A check emits no
+/// machine code, so a compiler that does nothing is enough, and nobody needs a
+/// cross compiler for it.
+fn without_c_compiler<'a>(command: &'a mut Command, target: &str) -> &'a mut Command {
+    let nothing = "true";
+    command
+        .env(format!("CC_{target}"), nothing)
+        .env(format!("AR_{target}"), nothing)
+}
+
+fn cargo_test(workspace: &Workspace, dist: &Dist, programs: &Programs) -> Command {
+    let mut tests = workspace.cargo(&["test", "--workspace", "--release", "--no-fail-fast"]);
+    tests.env("ENCODERFILE_BIN", &dist.tool);
+    tests.env("ENCODERFILE_WASMTIME", &programs.wasmtime);
+    tests.env("ENCODERFILE_NODE", &programs.node);
+    tests
+}
+
+/// The sum over all test programs.
+#[derive(Default)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Totals {
+    /// Takes in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let count = |name: &str| {
+            result
+                .split([';', '.'])
+                .find_map(|part| counted(part, name))
+        };
+        self.passed += count("passed").unwrap_or(0);
+        self.failed += count("failed").unwrap_or(0);
+        self.ignored += count("ignored").unwrap_or(0);
+    }
+
+    fn line(&self) -> String {
+        let Self {
+            passed,
+            failed,
+            ignored,
+        } = self;
+        format!("tests: {passed} passed, {failed} failed, {ignored} skipped")
+    }
+}
+
+/// 3, of ` 3 passed` and `passed`.
+fn counted(part: &str, name: &str) -> Option<u64> {
+    let number = part.trim().strip_suffix(name)?;
+    number.trim_end().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Totals;
+
+    #[test]
+    fn results_are_summed() {
+        let mut totals = Totals::default();
+        totals.add("test a::b ... ok");
+        totals.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.10s");
+        totals.add("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
+        assert_eq!(totals.line(), "tests: 14 passed, 1 failed, 1 skipped");
+    }
+}

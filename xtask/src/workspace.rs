@@ -1,0 +1,57 @@
+//! Where the workspace, its target directory and its host triple are.
+
+use crate::process;
+use anyhow::Context;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The workspace this was started in.
+pub(crate) struct Workspace {
+    /// The folder of the root `Cargo.toml`.
+    pub(crate) root: PathBuf,
+    /// Where cargo puts what it builds; CARGO_TARGET_DIR is taken into account.
+    pub(crate) target: PathBuf,
+    /// The triple this compiler builds for by default.
+    pub(crate) host: String,
+}
+
+impl Workspace {
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let mut metadata = Command::new("cargo");
+        metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+        let metadata: Value = serde_json::from_str(&process::capture(&mut metadata)?)
+            .context("the output of `cargo metadata`")?;
+        let version = process::capture(Command::new("rustc").arg("-vV"))?;
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        Ok(Self {
+            root: folder(&metadata, "workspace_root")?,
+            target: folder(&metadata, "target_directory")?,
+            host: host.context("`rustc -vV` names no host")?.to_owned(),
+        })
+    }
+
+    /// `cargo` in the root of the workspace.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        self.command("cargo", arguments)
+    }
+
+    /// Any program in the root of the workspace.
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.root);
+        command
+    }
+
+    /// `path` from the root where that is shorter to read.
+    pub(crate) fn shown<'a>(&self, path: &'a Path) -> std::path::Display<'a> {
+        path.strip_prefix(&self.root).unwrap_or(path).display()
+    }
+}
+
+fn folder(metadata: &Value, key: &str) -> anyhow::Result<PathBuf> {
+    let value = metadata.get(key).and_then(Value::as_str);
+    value
+        .map(PathBuf::from)
+        .with_context(|| format!("`cargo metadata` gives no {key}"))
+}
