@@ -12,9 +12,6 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The first bytes of every WebAssembly module.
-pub const WASM_MAGIC: [u8; 4] = *b"\0asm";
-
 /// The target that needs no program: the payload alone, for `--payload` and the browser.
 pub const BUNDLE_TARGET: &str = "bundle";
 
@@ -37,7 +34,7 @@ pub enum Base {
 impl Base {
     /// A base program by its content.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        if bytes.starts_with(&WASM_MAGIC) {
+        if bytes.starts_with(&wasm_payload::MAGIC) {
             Self::Wasm(bytes)
         } else {
             Self::Native(bytes)

@@ -110,6 +110,7 @@ impl Plan {
                 task: task.map(Into::into),
                 max_length: arguments.max_length.or(config.tokenizer.max_length),
                 truncation_side,
+                license: arguments.license.clone(),
             },
             weights: weights.map(Into::into),
         })
@@ -119,14 +120,14 @@ impl Plan {
     fn payload(&self, carried: &Carried) -> anyhow::Result<(Box<dyn Source>, Manifest)> {
         match &self.origin {
             Origin::Default => self.verbatim(&carried.default_model()?),
-            Origin::Folder(paths) => self.assembled(&self.from_folder(paths)?),
+            Origin::Folder(paths) => self.assembled(&self.assemble_folder(paths)?),
             Origin::Encoderfile(path) => {
                 let name = path.display().to_string();
                 let file = MappedFile::open(path).with_context(|| name.clone())?;
                 let footer = upstream::footer(file.bytes());
                 if footer.is_some_and(|it| it.format_version == upstream::FORMAT_VERSION) {
                     let upstream = Upstream::read(file.bytes()).with_context(|| name)?;
-                    return self.assembled(&self.from_upstream(path, upstream)?);
+                    return self.assembled(&self.assemble_upstream(path, upstream)?);
                 }
                 let payload = Payload::open(Arc::new(file)).with_context(|| name.clone())?;
                 self.verbatim(&payload).with_context(|| name)
@@ -143,8 +144,9 @@ impl Plan {
                 && self.weights.is_none()
                 && overrides.task.is_none()
                 && overrides.max_length.is_none()
-                && overrides.truncation_side.is_none(),
-            "a finished encoderfile keeps its name, version, task, limits and weights; build from the model folder to change them"
+                && overrides.truncation_side.is_none()
+                && overrides.license.is_none(),
+            "a finished encoderfile keeps its name, version, task, limits, licence and weights; build from the model folder to change them"
         );
         payload.verify()?;
         Ok((Box::new(payload.bytes()?), payload.manifest().clone()))
@@ -156,7 +158,7 @@ impl Plan {
         Ok((Box::new(payload), assembled.manifest().clone()))
     }
 
-    fn from_folder(&self, paths: &Paths) -> anyhow::Result<Assembled> {
+    fn assemble_folder(&self, paths: &Paths) -> anyhow::Result<Assembled> {
         let model = folder::read(paths, &self.overrides)?;
         let graph = Graph::read(&paths.weights, &model)?;
         let folder = paths.folder.canonicalize();
@@ -165,13 +167,14 @@ impl Plan {
         self.assemble(paths, model, &graph, &folder_name, "0.1.0")
     }
 
-    fn from_upstream(&self, path: &Path, upstream: Upstream) -> anyhow::Result<Assembled> {
+    fn assemble_upstream(&self, path: &Path, upstream: Upstream) -> anyhow::Result<Assembled> {
         let mut overrides = upstream.overrides.clone();
         if let Some(task) = self.overrides.task {
             overrides.task = Some(task);
         }
         overrides.max_length = self.overrides.max_length.or(overrides.max_length);
         overrides.truncation_side = self.overrides.truncation_side.or(overrides.truncation_side);
+        overrides.license.clone_from(&self.overrides.license);
         // The parts go through the same reader as any model folder.
         let folder = tempfile::tempdir()?;
         let paths = Paths {

@@ -95,6 +95,10 @@ pub(crate) struct Build {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_length: Option<u32>,
 
+    /// The model's licence, an SPDX expression [default: what the model card says]
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) license: Option<String>,
+
     /// Accepted for upstream's sake: nothing is ever downloaded
     #[arg(long, hide = true)]
     pub(crate) no_download: bool,

@@ -62,6 +62,8 @@ pub struct Overrides {
     pub max_length: Option<u32>,
     /// Which end of an over-long text is cut.
     pub truncation_side: Option<TruncationSide>,
+    /// The licence.
+    pub license: Option<String>,
 }
 
 /// What a folder means, apart from its graph.
@@ -137,7 +139,10 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         labels: config.labels()?,
         activation: config.activation(task)?,
         architecture: config.architecture().unwrap_or_default().to_owned(),
-        license: license(&paths.folder),
+        license: match &overrides.license {
+            Some(license) => license.clone(),
+            None => license(&paths.folder),
+        },
         vocabulary_size: config.vocabulary_size(),
         config_json,
         tokenizer_json,

@@ -1,8 +1,7 @@
 //! `inspect`: what is in an encoderfile, without running it.
 
-use crate::base::WASM_MAGIC;
 use crate::file::MappedFile;
-use crate::upstream;
+use crate::{upstream, wasm_payload};
 use anyhow::{Context, bail};
 use encoderfile_runtime::Payload;
 use encoderfile_runtime::proto::{Artifact, Manifest, Pipeline};
@@ -24,15 +23,16 @@ pub fn inspect(path: &Path) -> anyhow::Result<Value> {
     } else {
         describe(Arc::new(file))
     };
-    let mut description = description.with_context(|| name)?;
-    description.insert("format_version".into(), footer.format_version.into());
-    description.insert("kind".into(), kind.into());
-    Ok(Value::Object(description))
+    let mut all = Map::new();
+    all.insert("kind".into(), kind.into());
+    all.insert("format_version".into(), footer.format_version.into());
+    all.extend(description.with_context(|| name)?);
+    Ok(Value::Object(all))
 }
 
 fn kind(file: &[u8]) -> &'static str {
     match file.first_chunk::<4>() {
-        Some(magic) if *magic == WASM_MAGIC => "wasm module",
+        Some(magic) if *magic == wasm_payload::MAGIC => "wasm module",
         Some([0x7f, b'E', b'L', b'F']) => "ELF executable",
         Some([0xcf, 0xfa, 0xed, 0xfe]) => "Mach-O executable",
         _ => "bundle",
@@ -187,6 +187,7 @@ fn write_fields(value: &Value, indent: usize, lines: &mut String) {
 fn one_line(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".into(),
         Value::Array(items) => items.iter().map(one_line).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
             let pairs = fields.iter().map(|(name, value)| match name.as_str() {

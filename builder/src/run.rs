@@ -1,4 +1,365 @@
-//! stub
-#![allow(missing_docs)]
-use std::ffi::OsString; use std::path::{Path, PathBuf}; use std::process::ExitCode;
-pub fn run(_f: &Path, _b: Option<Vec<u8>>, _d: &[PathBuf], _a: &[OsString]) -> anyhow::Result<ExitCode> { anyhow::bail!("stub") }
+//! `encoderfile run FILE ARGS…`: runs an encoderfile's wasm program here.
+//!
+//! Any WASI runtime can run a `.ef.wasm`, but each compiles the whole file
+//! again for every model. This host compiles only the program, which all models
+//! share, keeps the result in wasmtime's cache, and lets the guest read the
+//! model from FILE.
+//!
+//! Invariant: the guest sees its arguments, the standard streams, FILE's folder
+//! (to read) and the directories it was given; no environment and no network.
+
+use crate::file::MappedFile;
+use crate::wasm_payload::{MAGIC, base_of};
+use anyhow::{Context, bail};
+use encoderfile_runtime::container::Footer;
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+#[cfg(unix)]
+use std::{fs::File, os::fd::AsFd};
+use wasmtime::{Cache, Config, Engine, Linker, Module, OptLevel, Store};
+#[cfg(unix)]
+use wasmtime_wasi::cli::OutputFile;
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
+
+/// FILE's folder, as the guest sees it. Hidden, so that none of the directories
+/// the guest is given is likely to have the same name.
+const GUEST_FOLDER: &str = "/.encoderfile";
+
+/// From the cache, a program is there after 0.1 s; compiling ours takes 6 s on
+/// two cores.
+const COMPILE_SILENT_MAX: Duration = Duration::from_secs(1);
+
+/// Runs the model in `file` with `arguments` and returns the guest's exit code.
+///
+/// A wasm module brings its own program. Every other encoderfile (a native one,
+/// or a bundle) is run by `embedded_base`. The guest can write to `directories`
+/// under the names they have here.
+pub fn run(
+    file: &Path,
+    embedded_base: Option<Vec<u8>>,
+    directories: &[PathBuf],
+    arguments: &[OsString],
+) -> anyhow::Result<ExitCode> {
+    let name = file.display();
+    let base = base_for(file, embedded_base).with_context(|| name.to_string())?;
+    let wasi = wasi(file, directories, arguments)?;
+    let exit = execute(&engine()?, &base, wasi).with_context(|| name.to_string())?;
+    Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)))
+}
+
+/// The program that runs `file`.
+fn base_for(file: &Path, embedded: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
+    let source = MappedFile::open(file)?;
+    let bytes = source.bytes();
+    if bytes.starts_with(&MAGIC) {
+        return Ok(base_of(&source)?);
+    }
+    if bytes.last_chunk().and_then(Footer::parse).is_none() {
+        bail!("neither a wasm module nor any other encoderfile");
+    }
+    let Some(embedded) = embedded else {
+        bail!(
+            "not a wasm module, and this build of encoderfile contains no wasm program to run \
+             it; build the model with a wasm target, or use a release of encoderfile"
+        );
+    };
+    // In the same form as a module's own program: they may share a cache entry.
+    base_of(&embedded).context("the wasm program in this build of encoderfile")
+}
+
+/// What the guest can see.
+fn wasi(file: &Path, directories: &[PathBuf], arguments: &[OsString]) -> anyhow::Result<WasiP1Ctx> {
+    // A link's target may lie outside the folder of the link, where the guest
+    // could not follow.
+    let target = file.canonicalize()?;
+    let folder = target.parent().context("it is no file")?;
+    let payload = utf8(target.file_name().unwrap_or_default())?;
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.inherit_stdio()
+        // Otherwise every read goes through a buffer and another thread. It
+        // counts for the folders opened after it.
+        .allow_blocking_current_thread(true)
+        .arg(utf8(file.file_name().unwrap_or_default())?)
+        .arg("--payload")
+        .arg(format!("{GUEST_FOLDER}/{payload}"));
+    #[cfg(unix)]
+    report_broken_pipes(&mut wasi)?;
+    for argument in arguments {
+        wasi.arg(utf8(argument)?);
+    }
+    preopen(&mut wasi, folder, GUEST_FOLDER, FsPerms::ReadOnly)?;
+    for directory in directories {
+        let guest_name = utf8(directory.as_os_str())?;
+        preopen(&mut wasi, directory, guest_name, FsPerms::ReadWrite)?;
+    }
+    Ok(wasi.build_p1())
+}
+
+/// Of an inherited standard output whose reader has gone (`… | head`),
+/// wasmtime-wasi only tells the guest "I/O error".
+#[cfg(unix)]
+fn report_broken_pipes(wasi: &mut WasiCtxBuilder) -> anyhow::Result<()> {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        let file = File::from(stdout.as_fd().try_clone_to_owned()?);
+        wasi.stdout(OutputFile::new(file));
+    }
+    Ok(())
+}
+
+fn preopen(
+    wasi: &mut WasiCtxBuilder,
+    directory: &Path,
+    guest_name: &str,
+    permissions: FsPerms,
+) -> anyhow::Result<()> {
+    wasi.preopened_dir(directory, guest_name, permissions)
+        .map_err(of_wasmtime)
+        .with_context(|| directory.display().to_string())?;
+    Ok(())
+}
+
+/// WASI has no other strings.
+fn utf8(string: &OsStr) -> anyhow::Result<&str> {
+    string
+        .to_str()
+        .with_context(|| format!("{} is not valid UTF-8", string.display()))
+}
+
+/// Compiles and runs a program; returns its exit code.
+fn execute(engine: &Engine, base: &[u8], wasi: WasiP1Ctx) -> anyhow::Result<i32> {
+    let module = compile(engine, base)?;
+    let mut linker = Linker::new(engine);
+    p1::add_to_linker_sync(&mut linker, |wasi| wasi).map_err(of_wasmtime)?;
+    let mut store = Store::new(engine, wasi);
+    // wasmtime refuses calls that might make it copy more than 128 MiB. These
+    // do not copy, and a multilingual vocabulary is a larger tensor than that.
+    store.set_hostcall_fuel(usize::MAX);
+    let instance = linker
+        .instantiate(&mut store, &module)
+        .map_err(of_wasmtime)?;
+    let start = instance
+        .get_typed_func::<(), ()>(&mut store, "_start")
+        .map_err(of_wasmtime)?;
+    match start.call(&mut store, ()) {
+        Ok(()) => Ok(0),
+        Err(error) => match error.downcast_ref() {
+            Some(I32Exit(code)) => Ok(*code),
+            None => Err(of_wasmtime(error)),
+        },
+    }
+}
+
+/// Compiles a program, or takes it from the cache; tells whoever waits for it.
+fn compile(engine: &Engine, base: &[u8]) -> anyhow::Result<Module> {
+    let (done, wait) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let late = wait.recv_timeout(COMPILE_SILENT_MAX) == Err(RecvTimeoutError::Timeout);
+            if late && std::io::stderr().is_terminal() {
+                eprintln!("compiling the program for this machine…");
+            }
+        });
+        let module = Module::new(engine, base).map_err(of_wasmtime);
+        drop(done);
+        module
+    })
+}
+
+fn engine() -> anyhow::Result<Engine> {
+    let mut config = config();
+    // Without a writable cache directory the program is compiled every time.
+    config.cache(Cache::from_file(None).ok());
+    Engine::new(&config).map_err(of_wasmtime)
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.cranelift_opt_level(OptLevel::Speed);
+    // A panic has said on stderr what it is; the names of the functions that
+    // led to it are stripped from the program.
+    config.wasm_backtrace_max_frames(None);
+    config
+}
+
+/// The two error types do not know each other.
+fn of_wasmtime(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::Error::from_boxed(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm_payload::{PAYLOAD_LEN, PAYLOAD_READ, inject};
+    use wasm_encoder::{
+        BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+        ImportSection, InstructionSink, MemArg, MemorySection, MemoryType, TypeSection, ValType,
+    };
+
+    const I32: ValType = ValType::I32;
+    const I64: ValType = ValType::I64;
+
+    /// What the guest imports, with the number of each as its place.
+    const IMPORTS: [(&str, &[ValType]); 4] = [
+        ("proc_exit", &[I32]),
+        ("args_sizes_get", &[I32; 2]),
+        ("fd_read", &[I32; 4]),
+        ("path_open", &[I32, I32, I32, I32, I32, I64, I64, I32, I32]),
+    ];
+    const PROC_EXIT: u32 = 0;
+    const ARGS_SIZES_GET: u32 = 1;
+    const FD_READ: u32 = 2;
+    const PATH_OPEN: u32 = 3;
+
+    const WORD: MemArg = MemArg {
+        offset: 0,
+        align: 0,
+        memory_index: 0,
+    };
+
+    /// A program with this `_start` and 256 MiB of memory.
+    fn guest(start: impl FnOnce(&mut InstructionSink<'_>)) -> Vec<u8> {
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        types.ty().function([], [I32]);
+        types.ty().function([I32; 3], []);
+        let mut imports = ImportSection::new();
+        for (name, params) in IMPORTS {
+            let returns = (name != "proc_exit").then_some(I32);
+            let of = EntityType::Function(types.len());
+            imports.import("wasi_snapshot_preview1", name, of);
+            types.ty().function(params.iter().copied(), returns);
+        }
+        let mut functions = FunctionSection::new();
+        functions.function(0).function(1).function(2);
+        let mut memories = MemorySection::new();
+        memories.memory(MemoryType {
+            minimum: 4096,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        });
+        let mut exports = ExportSection::new();
+        let first = imports.len();
+        exports.export("_start", ExportKind::Func, first);
+        exports.export(PAYLOAD_LEN, ExportKind::Func, first + 1);
+        exports.export(PAYLOAD_READ, ExportKind::Func, first + 2);
+        exports.export("memory", ExportKind::Memory, 0);
+        let [mut start_body, mut len, mut read] = [(); 3].map(|()| Function::new([]));
+        start(&mut start_body.instructions());
+        start_body.instructions().end();
+        len.instructions().i32_const(0).end();
+        read.instructions().end();
+        let mut code = CodeSection::new();
+        code.function(&start_body).function(&len).function(&read);
+        let mut module = wasm_encoder::Module::new();
+        module.section(&types).section(&imports).section(&functions);
+        module.section(&memories).section(&exports).section(&code);
+        module.finish()
+    }
+
+    /// Runs a file as [`run`] does, without the user's cache.
+    fn exit_code(file: &Path, embedded: Option<Vec<u8>>, arguments: &[&str]) -> i32 {
+        let base = base_for(file, embedded).unwrap();
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        let wasi = wasi(file, &[], &arguments).unwrap();
+        execute(&Engine::new(&config()).unwrap(), &base, wasi).unwrap()
+    }
+
+    #[test]
+    fn a_module_and_a_bundle_exit_with_the_guests_code() {
+        let count_arguments = guest(|code| {
+            code.i32_const(8).i32_const(12).call(ARGS_SIZES_GET).drop();
+            code.i32_const(8).i32_load(WORD);
+            code.call(PROC_EXIT);
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let module = folder.path().join("model.ef.wasm");
+        let mut injected = Vec::new();
+        inject(&count_arguments, &footer(), &mut injected).unwrap();
+        std::fs::write(&module, injected).unwrap();
+        // Its name, --payload and the path come before them.
+        assert_eq!(exit_code(&module, None, &[]), 3);
+        assert_eq!(exit_code(&module, None, &["infer", "text"]), 5);
+
+        let bundle = folder.path().join("model.ef");
+        std::fs::write(&bundle, footer()).unwrap();
+        assert_eq!(exit_code(&bundle, Some(count_arguments), &["info"]), 4);
+    }
+
+    fn footer() -> Vec<u8> {
+        let footer = Footer {
+            format_version: 2,
+            metadata_offset: 0,
+            metadata_length: 0,
+            flags: 1,
+        };
+        footer.to_bytes().to_vec()
+    }
+
+    #[test]
+    fn returning_is_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let module = folder.path().join("model.ef.wasm");
+        std::fs::write(&module, guest(|_| ())).unwrap();
+        assert_eq!(exit_code(&module, None, &[]), 0);
+    }
+
+    #[test]
+    fn a_tensor_of_200_mib_is_one_read() {
+        let base = guest(|code| {
+            // The path, which is "m".
+            code.i32_const(100).i32_const(0x6d).i32_store8(WORD);
+            // In the first pre-opened folder; to read.
+            code.i32_const(3).i32_const(0).i32_const(100).i32_const(1);
+            code.i32_const(0).i64_const(2).i64_const(0).i32_const(0);
+            code.i32_const(16).call(PATH_OPEN).if_(BlockType::Empty);
+            code.i32_const(101).call(PROC_EXIT).end();
+            // Where to, and how much.
+            code.i32_const(0).i32_const(65536).i32_store(WORD);
+            code.i32_const(4).i32_const(200 << 20).i32_store(WORD);
+            code.i32_const(16).i32_load(WORD).i32_const(0).i32_const(1);
+            code.i32_const(8).call(FD_READ).call(PROC_EXIT);
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m");
+        std::fs::write(&file, footer()).unwrap();
+        assert_eq!(exit_code(&file, Some(base), &[]), 0);
+    }
+
+    #[test]
+    fn a_trap_is_an_error_of_one_line() {
+        let base = guest(|code| {
+            code.unreachable();
+        });
+        let wasi = WasiCtxBuilder::new().build_p1();
+        let error = execute(&Engine::new(&config()).unwrap(), &base, wasi).unwrap_err();
+        let message = format!("{error:#}");
+        assert!(message.contains("unreachable"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_run_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model.ef");
+        for (bytes, expected) in [
+            (Vec::new(), "neither"),
+            (vec![0; 100], "neither"),
+            (b"\0asm\x01\0\0\0".to_vec(), "no 32-bit memory"),
+            (footer(), "contains no wasm program"),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            let error = run(&file, None, &[], &[]).unwrap_err();
+            let message = format!("{error:#}");
+            assert!(message.contains("model.ef: "), "{message}");
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

@@ -47,7 +47,7 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
         &progress,
         |index, prediction| {
             if let Some(usage) = &prediction.truncated {
-                report_truncation(index, usage);
+                progress.note(&truncation(index, usage));
             }
             results.push(&prediction)
         },
@@ -115,13 +115,13 @@ fn over_long(truncate: Truncate) -> OverLong {
     }
 }
 
-fn report_truncation(index: usize, usage: &TokenUsage) {
-    eprintln!(
+fn truncation(index: usize, usage: &TokenUsage) -> String {
+    format!(
         "note: text {} has {} tokens; the model used the {} it takes",
         index + 1,
         usage.tokens_total,
         usage.tokens_used
-    );
+    )
 }
 
 /// Whether results are one row a token.

@@ -56,10 +56,10 @@ fn parse_lines(content: &str) -> anyhow::Result<Vec<String>> {
         .lines()
         .next()
         .is_some_and(|line| serde_json::from_str::<Line>(line).is_ok());
-    let lines = content.lines().enumerate();
     if !is_json {
-        return Ok(lines.map(|(_, line)| line.to_owned()).collect());
+        return Ok(content.lines().map(str::to_owned).collect());
     }
+    let lines = content.lines().enumerate();
     lines
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {

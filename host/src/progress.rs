@@ -26,6 +26,11 @@ impl Progress {
         self.0.inc(1);
     }
 
+    /// Prints a line without tearing the bar.
+    pub(crate) fn note(&self, line: &str) {
+        self.0.suspend(|| eprintln!("{line}"));
+    }
+
     pub(crate) fn finish(&self) {
         self.0.finish_and_clear();
     }
@@ -53,6 +58,10 @@ impl Progress {
         if self.texts >= SHOWN_FROM && std::io::stderr().is_terminal() {
             eprint!("\r{}/{} texts", self.done.get(), self.texts);
         }
+    }
+
+    pub(crate) fn note(&self, line: &str) {
+        eprintln!("{line}");
     }
 
     pub(crate) fn finish(&self) {

@@ -5,6 +5,7 @@
 //! computed. Throughput comes from several [`Run`]s over one shared plan.
 
 mod lookup;
+mod operators;
 
 use crate::source::Source;
 use crate::weights::{External, Matrix, WeightsError};
@@ -214,14 +215,15 @@ impl Run<'_> {
     }
 }
 
-/// The first operator of the graph that tract does not have.
+/// The first operator of the graph that is not supported. `If` is: the builder
+/// resolves it.
 pub fn unsupported_operator(graph: &GraphProto) -> Option<GraphError> {
-    let known = tract_onnx::onnx().op_register.0;
     let mut graphs = vec![graph];
     while let Some(graph) = graphs.pop() {
         for node in &graph.node {
             let standard = node.domain.is_empty() || node.domain == "ai.onnx";
-            if !standard || !known.contains_key(&node.op_type) {
+            let known = node.op_type == "If" || operators::is_known(&node.op_type);
+            if !standard || !known {
                 let domain = if standard { "" } else { &node.domain };
                 let separator = if standard { "" } else { "." };
                 return Some(GraphError::Operator {
@@ -245,7 +247,7 @@ fn node_name(node: &NodeProto) -> &str {
 /// Parses a graph without value info and output shapes: exporters leave there
 /// what contradicts the shapes set here.
 pub fn parse(proto: &ModelProto) -> Result<InferenceModel, GraphError> {
-    let framework = tract_onnx::onnx()
+    let framework = operators::framework()
         .with_ignore_value_info(true)
         .with_ignore_output_shapes(true);
     let parsed = framework.parse(proto, None);

@@ -7,6 +7,10 @@ use encoderfile_proto::{Activation, Pooling};
 
 /// One vector per mode, concatenated: `[modes × width]`.
 pub(crate) fn pool(hidden: &[f32], width: usize, modes: &[Pooling]) -> Vec<f32> {
+    if hidden.is_empty() {
+        // No token at all: what sentence-transformers' sums over nothing give.
+        return vec![0.0; modes.len() * width];
+    }
     let mut pooled = Vec::with_capacity(modes.len() * width);
     for mode in modes {
         match mode {
@@ -136,6 +140,11 @@ mod tests {
     fn modes_concatenate_in_order() {
         let pooled = pool(&HIDDEN, 2, &[Pooling::Cls, Pooling::Mean]);
         assert_eq!(pooled, [1.0, 8.0, 2.0, 5.0]);
+    }
+
+    #[test]
+    fn no_tokens_pool_to_zeros() {
+        assert_eq!(pool(&[], 2, &[Pooling::Mean, Pooling::Max]), [0.0; 4]);
     }
 
     #[test]

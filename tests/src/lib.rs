@@ -1,1 +1,16 @@
+//! What the test programs share: the fixtures with their reference results
+//! ([`fixture`]), the real programs ([`programs`], [`process`]), the ways to run
+//! a built model ([`target`]), and the comparison of results ([`compare`]).
+//!
+//! The suites are data-driven: a new model is a new folder in `models/`, a new
+//! way to run one is a new [`target::Target`].
+#![forbid(unsafe_code)]
 
+pub mod compare;
+pub mod fixture;
+pub mod model_folder;
+pub mod process;
+pub mod programs;
+pub mod report;
+pub mod rows;
+pub mod target;

@@ -76,7 +76,7 @@ impl Config {
         if architecture.ends_with("ForTokenClassification") {
             return Ok(Task::TokenClassification);
         }
-        if architecture.ends_with("Model") && !architecture.contains("For") {
+        if architecture.ends_with("Model") {
             return Ok(Task::Embedding);
         }
         Err(BuildError::UnknownHead {

@@ -21,6 +21,10 @@ pub(super) fn own() -> anyhow::Result<(String, Arc<dyn Source>)> {
 /// A file.
 pub(super) fn file(path: &Path) -> anyhow::Result<Arc<dyn Source>> {
     let file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        // Nothing cannot be mapped.
+        return Ok(Arc::new(Vec::new()));
+    }
     // SAFETY: the mapping is only read. Whoever changes an encoderfile while it
     // runs gets wrong numbers or SIGBUS, as with any executable's own text.
     let map = unsafe { Mmap::map(&file)? };

@@ -47,6 +47,9 @@ pub(super) fn file(path: &Path) -> anyhow::Result<Arc<dyn Source>> {
     Ok(Arc::new(WasiFile { file, length }))
 }
 
+/// Hosts bound what one call may move: wasmtime refuses more than 128 MiB.
+const CALL_LEN_MAX: usize = 64 << 20;
+
 struct Segment {
     length: u32,
 }
@@ -81,6 +84,9 @@ impl Source for WasiFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))?;
-        Ok(file.read_exact(buffer)?)
+        for part in buffer.chunks_mut(CALL_LEN_MAX) {
+            file.read_exact(part)?;
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,95 @@
+//! Where the programs under test are.
+
+use anyhow::{Context, ensure};
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A program that tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The assembled `encoderfile`, with base programs and a default model.
+    Encoderfile,
+    /// The wasmtime CLI.
+    Wasmtime,
+    /// Node, for its WASI.
+    Node,
+}
+
+impl Program {
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Encoderfile => "ENCODERFILE_BIN",
+            Self::Wasmtime => "ENCODERFILE_WASMTIME",
+            Self::Node => "ENCODERFILE_NODE",
+        }
+    }
+
+    /// Where it is, by its environment variable or else in its usual place.
+    ///
+    /// `None`, with a note on stderr, where it is in neither; on CI that is an
+    /// error, so that nothing is skipped there without anybody noticing.
+    pub fn find(self) -> anyhow::Result<Option<PathBuf>> {
+        let variable = self.variable();
+        if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
+            let path = PathBuf::from(path);
+            ensure!(path.is_file(), "{variable}: no file {}", path.display());
+            return Ok(Some(path));
+        }
+        let found = match self {
+            Self::Encoderfile => Some(dist()).filter(|path| path.is_file()),
+            Self::Wasmtime => on_path("wasmtime"),
+            Self::Node => on_path("node"),
+        };
+        if found.is_none() {
+            ensure!(env::var_os("CI").is_none(), "{variable} is not set");
+            eprintln!("skipped: no {self:?}; `cargo xtask test` provides it, or set {variable}");
+        }
+        Ok(found)
+    }
+}
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}
+
+/// Where `cargo xtask dist` puts the tool.
+fn dist() -> PathBuf {
+    let name = format!("encoderfile{}", env::consts::EXE_SUFFIX);
+    root().join("dist").join(name)
+}
+
+/// The first program of that name in the folders of PATH.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let name = format!("{name}{}", env::consts::EXE_SUFFIX);
+    let folders = env::var_os("PATH")?;
+    let mut candidates = env::split_paths(&folders).map(|folder| folder.join(&name));
+    candidates.find(|path| path.is_file())
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The `encoderfile` command.
+    pub encoderfile: PathBuf,
+    /// The wasmtime CLI.
+    pub wasmtime: Option<PathBuf>,
+    /// Node.
+    pub node: Option<PathBuf>,
+}
+
+impl Programs {
+    /// `None` where there is no `encoderfile`: nothing can be tested then.
+    pub fn find() -> anyhow::Result<Option<Self>> {
+        let Some(encoderfile) = Program::Encoderfile.find()? else {
+            return Ok(None);
+        };
+        let path = encoderfile.canonicalize();
+        Ok(Some(Self {
+            encoderfile: path.with_context(|| encoderfile.display().to_string())?,
+            wasmtime: Program::Wasmtime.find()?,
+            node: Program::Node.find()?,
+        }))
+    }
+}

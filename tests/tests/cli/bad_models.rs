@@ -1,0 +1,261 @@
+//! Models that cannot become an encoderfile. Each test spoils one thing of a
+//! folder that builds.
+
+use crate::workshop::Workshop;
+use anyhow::ensure;
+use encoderfile_runtime::onnx::{GraphProto, type_proto};
+use encoderfile_tests::fixture::{self, REFUSED};
+use encoderfile_tests::model_folder::ModelFolder;
+use encoderfile_tests::process;
+use serde_json::{Value, json};
+
+type Spoil<'a> = &'a dyn Fn(&ModelFolder) -> anyhow::Result<()>;
+
+/// Spoils a copy of a fixture and makes sure that `build` refuses it with one
+/// line that contains `words`, and leaves nothing behind.
+fn refused(fixture: &str, spoil: Spoil<'_>, words: &[&str]) -> anyhow::Result<()> {
+    refused_with(fixture, spoil, &[], words)
+}
+
+fn refused_with(
+    fixture: &str,
+    spoil: Spoil<'_>,
+    options: &[&str],
+    words: &[&str],
+) -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = ModelFolder::copy_of(fixture)?;
+    spoil(&folder)?;
+    let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
+    process::finish(build.arg(folder.path()).args(options))?.refused(words)?;
+    ensure!(workshop.names()?.is_empty(), "left behind: {:?}", workshop.names()?);
+    Ok(())
+}
+
+fn config(change: impl Fn(&mut Value)) -> impl Fn(&ModelFolder) -> anyhow::Result<()> {
+    move |folder| folder.edit_json("config.json", &change)
+}
+
+fn graph(change: impl Fn(&mut GraphProto)) -> impl Fn(&ModelFolder) -> anyhow::Result<()> {
+    move |folder| folder.edit_graph(&change)
+}
+
+#[test]
+fn no_folder() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    workshop.refuses(&["build", "--model", "no/such/folder"], &["no/such/folder: no such folder"])
+}
+
+#[test]
+fn no_file_in_it() -> anyhow::Result<()> {
+    refused("bert-embedding", &|it| it.remove("model.onnx"), &["no model.onnx"])?;
+    refused("bert-embedding", &|it| it.remove("config.json"), &["config.json: "])?;
+    refused("bert-embedding", &|it| it.remove("tokenizer.json"), &["tokenizer.json: "])
+}
+
+#[test]
+fn no_json() -> anyhow::Result<()> {
+    let cut = |name: &'static str| {
+        move |folder: &ModelFolder| folder.edit(name, |bytes| bytes.truncate(bytes.len() / 2))
+    };
+    for name in ["config.json", "tokenizer_config.json", "tokenizer.json"] {
+        refused("bert-embedding", &cut(name), &[name])?;
+    }
+    refused("st-cls", &cut("modules.json"), &["modules.json: "])
+}
+
+#[test]
+fn a_head_that_belongs_to_no_task() -> anyhow::Result<()> {
+    let spoil = config(|it| it["architectures"] = json!(["BertForMaskedLM"]));
+    refused("bert-embedding", &spoil, &["config.json", "architectures", "BertForMaskedLM"])?;
+    let spoil = config(|it| it["architectures"] = Value::Null);
+    refused("bert-embedding", &spoil, &["config.json", "architectures"])
+}
+
+#[test]
+fn a_decoder() -> anyhow::Result<()> {
+    let spoil = config(|it| it["is_decoder"] = true.into());
+    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "is_decoder"])?;
+    let spoil = config(|it| it["architectures"] = json!(["LlamaForCausalLM"]));
+    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "LlamaForCausalLM"])?;
+    let spoil = config(|it| it["model_type"] = "gpt2".into());
+    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "gpt2"])
+}
+
+#[test]
+fn an_encoder_decoder() -> anyhow::Result<()> {
+    let spoil = config(|it| it["is_encoder_decoder"] = true.into());
+    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "is_encoder_decoder"])?;
+    let spoil = config(|it| it["architectures"] = json!(["BartForConditionalGeneration"]));
+    let words = ["config.json", "not an encoder", "BartForConditionalGeneration"];
+    refused("bert-embedding", &spoil, &words)
+}
+
+#[test]
+fn an_operator_that_is_not_served() -> anyhow::Result<()> {
+    let spoil = graph(|it| {
+        let node = it.node.iter_mut().find(|node| node.op_type == "Softmax");
+        let node = node.expect("attention has a softmax");
+        node.op_type = "SoftmaxButBetter".into();
+        node.name = "/layer.0/better".into();
+    });
+    refused("bert-embedding", &spoil, &["model.onnx", "SoftmaxButBetter", "/layer.0/better"])?;
+    let spoil = graph(|it| {
+        let node = it.node.last_mut().expect("a graph has nodes");
+        node.domain = "com.example".into();
+    });
+    refused("bert-embedding", &spoil, &["model.onnx", "operator com.example."])
+}
+
+#[test]
+fn an_input_that_nothing_provides() -> anyhow::Result<()> {
+    let rename = |from: &'static str, to: &'static str| {
+        graph(move |it| {
+            let input = it.input.iter_mut().find(|input| input.name == from);
+            input.expect("the graph has it").name = to.into();
+            let inputs = it.node.iter_mut().flat_map(|node| &mut node.input);
+            inputs.filter(|name| *name == from).for_each(|name| *name = to.into());
+        })
+    };
+    let spoil = rename("attention_mask", "pixel_values");
+    refused("bert-embedding", &spoil, &["model.onnx", "pixel_values"])?;
+    let spoil = rename("input_ids", "ids");
+    refused("bert-embedding", &spoil, &["model.onnx", "`ids`"])?;
+    let spoil = graph(|it| it.input.retain(|input| input.name != "input_ids"));
+    refused("bert-embedding", &spoil, &["model.onnx", "input_ids"])
+}
+
+#[test]
+fn an_input_of_another_type() -> anyhow::Result<()> {
+    const FLOAT: i32 = 1;
+    let spoil = graph(|it| {
+        let input = it.input.iter_mut().find(|input| input.name == "input_ids");
+        let of = input.and_then(|input| input.r#type.as_mut()?.value.as_mut());
+        let Some(type_proto::Value::TensorType(tensor)) = of else {
+            panic!("`input_ids` is a tensor");
+        };
+        tensor.elem_type = FLOAT;
+    });
+    refused("bert-embedding", &spoil, &["model.onnx", "`input_ids`", "Float"])
+}
+
+#[test]
+fn no_onnx() -> anyhow::Result<()> {
+    let half = |folder: &ModelFolder| folder.edit("model.onnx", |it| it.truncate(it.len() / 2));
+    refused("bert-embedding", &half, &["model.onnx: "])?;
+    let empty = |folder: &ModelFolder| folder.write("model.onnx", "");
+    refused("bert-embedding", &empty, &["model.onnx: "])?;
+    let text = |folder: &ModelFolder| folder.write("model.onnx", "version https://git-lfs…");
+    refused("bert-embedding", &text, &["model.onnx: "])
+}
+
+#[test]
+fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
+    let spoil = graph(|it| {
+        use encoderfile_runtime::weights::{Encoding, External};
+        let tensor = it.initializer.iter_mut().find(|it| it.dims.len() == 2 && !it.raw_data.is_empty());
+        let tensor = tensor.expect("a graph has matrices");
+        let length = tensor.raw_data.len() as u64;
+        tensor.raw_data = Vec::new().into();
+        let place = External { offset: 0, length, encoding: Encoding::Plain };
+        tensor.external_data = place.to_entries();
+        tensor.external_data[0].value = "model.onnx_data".into();
+        tensor.data_location = Some(1);
+    });
+    refused("bert-embedding", &spoil, &["model.onnx_data"])
+}
+
+#[test]
+fn an_output_that_does_not_fit_the_task() -> anyhow::Result<()> {
+    let options = ["--task", "sequence_classification"];
+    refused_with("bert-embedding", &|_| Ok(()), &options, &["model.onnx", "rank 3, expected 2"])?;
+    let options = ["--task", "embedding"];
+    let words = ["model.onnx", "`logits`", "rank 2, expected 3"];
+    refused_with("bert-sequence_classification", &|_| Ok(()), &options, &words)
+}
+
+#[test]
+fn labels_that_do_not_match() -> anyhow::Result<()> {
+    let drop = |it: &mut Value| {
+        it["id2label"].as_object_mut().expect("the fixture has labels").remove("2");
+    };
+    let words = ["config.json", "`id2label` has 2 labels, the model has 3 logits"];
+    refused("bert-sequence_classification", &config(drop), &words)?;
+    let gap = config(|it| {
+        let labels = it["id2label"].as_object_mut().expect("the fixture has labels");
+        let label = labels.remove("2").expect("it has three");
+        labels.insert("7".into(), label);
+    });
+    refused("bert-sequence_classification", &gap, &["config.json", "id2label"])
+}
+
+#[test]
+fn a_tokenizer_that_does_not_fit() -> anyhow::Result<()> {
+    let spoil = |folder: &ModelFolder| {
+        folder.edit_json("tokenizer.json", |it| it["model"]["vocab"]["far"] = 70_000.into())
+    };
+    refused("bert-embedding", &spoil, &["tokenizer.json", "70000", "700 rows"])?;
+    let spoil = |folder: &ModelFolder| {
+        folder.edit_json("tokenizer.json", |it| it["model"]["type"] = "Phonemes".into())
+    };
+    refused("bert-embedding", &spoil, &["tokenizer.json"])
+}
+
+#[test]
+fn nothing_says_how_long_a_text_may_be() -> anyhow::Result<()> {
+    let spoil = |folder: &ModelFolder| {
+        folder.edit_json("config.json", |it| it["max_position_embeddings"] = Value::Null)?;
+        folder.edit_json("tokenizer_config.json", |it| it["model_max_length"] = json!(1e30))
+    };
+    refused("bert-embedding", &spoil, &["config.json", "--max-length"])
+}
+
+#[test]
+fn a_limit_without_room_for_text() -> anyhow::Result<()> {
+    refused_with("bert-embedding", &|_| Ok(()), &["--max-length", "2"], &["2 tokens", "special"])
+}
+
+#[test]
+fn what_is_not_served_yet() -> anyhow::Result<()> {
+    for (fixture, key) in REFUSED {
+        let golden = fixture::folder(fixture).join("golden.json");
+        ensure!(golden.is_file(), "{fixture} is gone");
+        refused(fixture, &|_| Ok(()), &[fixture_file(key), key])?;
+    }
+    Ok(())
+}
+
+/// The file in which `build` finds what it does not serve.
+fn fixture_file(key: &str) -> &'static str {
+    match key {
+        "Dense" => "modules.json",
+        _ => "config_sentence_transformers.json",
+    }
+}
+
+#[test]
+fn an_unknown_module_or_pooling() -> anyhow::Result<()> {
+    let spoil = |folder: &ModelFolder| {
+        folder.edit_json("modules.json", |it| it[1]["type"] = "my_package.MyPooling".into())
+    };
+    refused("st-cls", &spoil, &["modules.json", "my_package.MyPooling"])?;
+    // The older form of the file has one boolean a mode.
+    let old = |folder: &ModelFolder| {
+        folder.edit_json("1_Pooling/config.json", |it| it["pooling_mode_attention"] = true.into())
+    };
+    refused("st-mean-normalize", &old, &["1_Pooling/config.json", "pooling_mode_attention"])?;
+    let new = |folder: &ModelFolder| {
+        folder.edit_json("1_Pooling/config.json", |it| it["pooling_mode"] = "attention".into())
+    };
+    refused("st-cls", &new, &["1_Pooling/config.json", "attention"])
+}
+
+#[test]
+fn an_activation_that_is_not_served() -> anyhow::Result<()> {
+    let spoil = config(|it| it["problem_type"] = "ranking".into());
+    refused("bert-sequence_classification", &spoil, &["config.json", "problem_type", "ranking"])
+}

@@ -1,0 +1,12 @@
+//! The real programs on the command line: what they refuse, each with an exit
+//! code other than 0 and one line that says what and where, and what they do.
+
+mod bad_files;
+mod bad_models;
+mod bad_texts;
+mod building;
+mod full_disk;
+mod results;
+mod retargeting;
+mod upstream;
+mod workshop;

@@ -1,0 +1,223 @@
+//! Every model folder, built with the real tool and run on every target:
+//! against its reference results, and every target against native.
+//!
+//! `ENCODERFILE_MODELS=deberta cargo test --test conformance` runs only the
+//! models whose name contains `deberta`.
+
+#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
+use anyhow::{Context, ensure};
+use encoderfile_tests::compare::{self, Agreement, TARGET_TOLERANCE};
+use encoderfile_tests::fixture::{self, Case, DEFAULT_MODEL};
+use encoderfile_tests::programs::Programs;
+use encoderfile_tests::report::{self, Line};
+use encoderfile_tests::rows::Row;
+use encoderfile_tests::target::{Built, Runner, Target};
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// wasmtime compiles each model's own module anew (some seconds), so only one
+/// of each task runs there, and the default model.
+const ON_ALL_TARGETS: [&str; 4] = [
+    "bert-embedding",
+    "deberta-v2-sequence_classification",
+    "roberta-token_classification",
+    "st-mean-normalize",
+];
+
+/// How many models there are at least, so that an empty folder is no success.
+const MODELS_MIN: usize = 58;
+
+/// A suite of processes that each use one core, on the machines it runs on.
+const THREADS: usize = 2;
+
+/// A model, and what it is compared with.
+struct Subject {
+    name: String,
+    /// `None` for the tool's own.
+    model: Option<PathBuf>,
+    cases: Vec<Case>,
+    agreement: Agreement,
+    targets: Vec<Target>,
+    options: &'static [&'static str],
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Findings {
+    lines: Vec<Line>,
+    failures: Vec<String>,
+}
+
+#[test]
+fn every_model_agrees_with_its_reference_on_every_target() {
+    let Some(programs) = Programs::find().unwrap() else {
+        return;
+    };
+    let runner = Runner::new(programs).unwrap();
+    let filter = env::var("ENCODERFILE_MODELS").unwrap_or_default();
+    let mut subjects = subjects().unwrap();
+    subjects.retain(|subject| subject.name.contains(&filter));
+
+    let findings = Mutex::new(Findings::default());
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(subject) = subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    subject.check(&runner, &findings);
+                }
+            });
+        }
+    });
+    let Findings { mut lines, failures } = findings.into_inner().unwrap();
+    lines.sort_by(|a, b| a.model.cmp(&b.model));
+    show(&lines).unwrap();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    if filter.is_empty() {
+        assert_counts(&runner, &lines);
+    }
+}
+
+fn subjects() -> anyhow::Result<Vec<Subject>> {
+    let default_model = Subject {
+        name: DEFAULT_MODEL.into(),
+        model: None,
+        cases: fixture::read(DEFAULT_MODEL)?.cases,
+        agreement: compare::INT8_TOLERANCE,
+        targets: Target::ALL.into(),
+        options: &[],
+    };
+    // The longest first, or one thread would be left with it at the end.
+    let mut subjects = vec![default_model];
+    for fixture in fixture::all()? {
+        let on_all = ON_ALL_TARGETS.contains(&fixture.name.as_str());
+        let targets = if on_all { Target::ALL.into() } else { Target::EVERY_MODEL.into() };
+        let per_token = ["embedding", "token_classification"].contains(&fixture.task.as_str());
+        subjects.push(Subject {
+            name: fixture.name,
+            model: Some(fixture.folder),
+            cases: fixture.cases,
+            agreement: compare::REFERENCE_TOLERANCE,
+            targets,
+            options: if per_token { &["--special-tokens"] } else { &[] },
+        });
+    }
+    Ok(subjects)
+}
+
+impl Subject {
+    /// Checks the model on each of its targets whose program is there.
+    fn check(&self, runner: &Runner, findings: &Mutex<Findings>) {
+        let built = Built::new(runner, self.model.as_deref()).context("build");
+        let mut native = None;
+        for &target in self.targets.iter().filter(|target| runner.has(**target)) {
+            let checked = match &built {
+                Ok(built) => self.check_on(target, runner, built, native.as_deref()),
+                Err(error) => Err(anyhow::anyhow!("{error:#}")),
+            };
+            let mut findings = findings.lock().unwrap();
+            match checked {
+                Ok((line, rows)) => {
+                    findings.lines.push(line);
+                    if target == Target::Native {
+                        native = Some(rows);
+                    }
+                }
+                Err(error) => {
+                    let (name, target) = (&self.name, target.name());
+                    findings.failures.push(format!("{name} on {target}: {error:#}"));
+                }
+            }
+            if built.is_err() {
+                break;
+            }
+        }
+    }
+
+    fn check_on(
+        &self,
+        target: Target,
+        runner: &Runner,
+        built: &Built,
+        native: Option<&[Row]>,
+    ) -> anyhow::Result<(Line, Vec<Row>)> {
+        let start = Instant::now();
+        let texts: Vec<&str> = self.cases.iter().map(|case| case.text.as_str()).collect();
+        let tokenized = runner.tokenize(target, built, &texts)?;
+        let rows = self.infer(target, runner, built, &texts)?;
+        let mut to_reference = 0.0_f64;
+        let mut to_native = native.map(|_| 0.0_f64);
+        for (index, ((case, tokenized), row)) in self.cases.iter().zip(&tokenized).zip(&rows).enumerate() {
+            let text = || format!("text {}", index + 1);
+            compare::tokens(case, tokenized).with_context(text)?;
+            let distance = compare::row(case, tokenized, row, self.agreement).with_context(text)?;
+            to_reference = to_reference.max(distance);
+            if let (Some(native), Some(largest)) = (native, &mut to_native) {
+                let distance = compare::rows(&native[index], row).with_context(text)?;
+                ensure!(distance <= TARGET_TOLERANCE, "text {}: {distance:.1e} from native", index + 1);
+                *largest = largest.max(distance);
+            }
+        }
+        let line = Line {
+            model: self.name.clone(),
+            target: target.name(),
+            texts: texts.len(),
+            agreement: self.agreement,
+            reference: to_reference,
+            native: to_native,
+            time: start.elapsed(),
+        };
+        Ok((line, rows))
+    }
+
+    /// The result of each text, after making sure that it does not depend on
+    /// the texts around it: bit for bit the same in reverse order, and natively
+    /// in a process of its own.
+    fn infer(
+        &self,
+        target: Target,
+        runner: &Runner,
+        built: &Built,
+        texts: &[&str],
+    ) -> anyhow::Result<Vec<Row>> {
+        let both: Vec<&str> = texts.iter().chain(texts.iter().rev()).copied().collect();
+        let lines = runner.infer(target, built, &both, self.options)?;
+        for (index, text) in texts.iter().enumerate() {
+            let line = &lines[index];
+            let again = &lines[both.len() - 1 - index];
+            ensure!(line == again, "text {}: another result in another order", index + 1);
+            if target == Target::Native {
+                let alone = runner.infer(target, built, &[text], self.options)?;
+                ensure!(*line == alone[0], "text {}: another result alone", index + 1);
+            }
+        }
+        encoderfile_tests::rows::parse(&lines[..texts.len()].join("\n"))
+    }
+}
+
+fn assert_counts(runner: &Runner, lines: &[Line]) {
+    for target in Target::ALL.into_iter().filter(|target| runner.has(*target)) {
+        let of_target = lines.iter().filter(|line| line.target == target.name());
+        let every = Target::EVERY_MODEL.contains(&target);
+        let expected = if every { MODELS_MIN } else { ON_ALL_TARGETS.len() + 1 };
+        let count = of_target.count();
+        assert!(count >= expected, "{count} models on {}, expected {expected}", target.name());
+    }
+}
+
+/// Prints the table past the test harness, which keeps what passing tests
+/// print to itself, and writes it as JSON.
+fn show(lines: &[Line]) -> io::Result<()> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance.json");
+    fs::write(&path, format!("{:#}\n", report::to_json(lines)))?;
+    let (table, summary) = (report::table(lines), report::summary(lines));
+    let mut out = io::stdout().lock();
+    write!(out, "\n{table}{summary}{}\n", path.display())
+}
