@@ -9,7 +9,11 @@ use encoderfile_runtime::container::{self, ArtifactKind, Content};
 use encoderfile_runtime::proto::{self, Manifest};
 use std::path::Path;
 
-pub(crate) fn assemble(bases: &[String], default_model: &Path, output: &Path) -> anyhow::Result<()> {
+pub(crate) fn assemble(
+    bases: &[String],
+    default_model: &Path,
+    output: &Path,
+) -> anyhow::Result<()> {
     let mut manifest = Manifest {
         name: "encoderfile".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -17,7 +21,9 @@ pub(crate) fn assemble(bases: &[String], default_model: &Path, output: &Path) ->
     };
     let mut programs = Vec::new();
     for base in bases {
-        let (target, path) = base.split_once('=').context("--base: expected TARGET=FILE")?;
+        let (target, path) = base
+            .split_once('=')
+            .context("--base: expected TARGET=FILE")?;
         manifest.bases.push(proto::Base {
             target: target.into(),
             program: None,

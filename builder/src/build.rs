@@ -73,9 +73,9 @@ impl Plan {
                     .parent()
                     .unwrap_or(Path::new("."))
                     .to_owned(),
-                tokenizer_config: files
-                    .tokenizer_config_path
-                    .unwrap_or_else(|| files.tokenizer_path.with_file_name("tokenizer_config.json")),
+                tokenizer_config: files.tokenizer_config_path.unwrap_or_else(|| {
+                    files.tokenizer_path.with_file_name("tokenizer_config.json")
+                }),
                 weights: files.model_weights_path,
                 config: files.model_config_path,
                 tokenizer: files.tokenizer_path,

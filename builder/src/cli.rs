@@ -114,7 +114,11 @@ pub(crate) struct Run {
     pub(crate) file: PathBuf,
 
     /// What to tell it: `infer "…"`, `info`, …
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
     pub(crate) arguments: Vec<OsString>,
 }
 

@@ -145,7 +145,10 @@ mod tests {
     fn unknown_keys_are_named() {
         let unknown = [
             ("encoderfile:\n  nmae: x\n", "nmae"),
-            ("encoderfile:\n  tokenizer:\n    maxlength: 1\n", "maxlength"),
+            (
+                "encoderfile:\n  tokenizer:\n    maxlength: 1\n",
+                "maxlength",
+            ),
             ("encoderfle:\n  name: x\n", "encoderfle"),
         ];
         for (text, key) in unknown {

@@ -70,7 +70,10 @@ pub enum BuildError {
     )]
     NoLimit(PathBuf),
     /// A limit beyond what this program serves.
-    #[error("{stated_by}: {max_tokens} tokens, limit {}", encoderfile_runtime::limits::TOKENS_MAX)]
+    #[error(
+        "{stated_by}: {max_tokens} tokens, limit {}",
+        encoderfile_runtime::limits::TOKENS_MAX
+    )]
     Limit {
         /// What was asked for.
         max_tokens: u32,

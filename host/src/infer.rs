@@ -108,7 +108,10 @@ fn run_here(
     let mut session = encoder.session()?;
     for (index, text) in texts.iter().enumerate() {
         let prediction = session.infer(text, options);
-        emit(index, prediction.map_err(|error| at(index, texts.len(), error))?)?;
+        emit(
+            index,
+            prediction.map_err(|error| at(index, texts.len(), error))?,
+        )?;
         progress.advance();
     }
     Ok(())

@@ -21,7 +21,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors and go to stdout.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { cli::USAGE_ERROR } else { 0 });
+            return ExitCode::from(if error.use_stderr() {
+                cli::USAGE_ERROR
+            } else {
+                0
+            });
         }
     };
     match commands::run(&cli) {

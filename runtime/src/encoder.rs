@@ -4,9 +4,7 @@ use crate::container::{ArtifactKind, ContainerError, Payload};
 use crate::error::Error;
 use crate::graph::{Graph, Run};
 use crate::limits::{GRAPH_LEN_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
-use crate::output::{
-    Prediction, TokenInfo, TokenPrediction, TokenUsage, TokenVector, Values,
-};
+use crate::output::{Prediction, TokenInfo, TokenPrediction, TokenUsage, TokenVector, Values};
 use crate::pooling::{activate, argmax, normalize, pool};
 use crate::source::Source;
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -191,7 +189,12 @@ impl Session<'_> {
 
     fn check(&self, options: &Options) -> Result<(), Error> {
         let task = self.encoder.task;
-        let refuse = |option| Err(Error::Option { option, task: task.name() });
+        let refuse = |option| {
+            Err(Error::Option {
+                option,
+                task: task.name(),
+            })
+        };
         let embeds = matches!(task, Task::Embedding | Task::SentenceEmbedding);
         let per_token = matches!(task, Task::Embedding | Task::TokenClassification);
         if options.normalize.is_some() && !embeds {
@@ -240,7 +243,12 @@ impl Session<'_> {
         }
     }
 
-    fn token_vectors(&self, tokens: &Tokens, hidden: &[f32], options: &Options) -> Vec<TokenVector> {
+    fn token_vectors(
+        &self,
+        tokens: &Tokens,
+        hidden: &[f32],
+        options: &Options,
+    ) -> Vec<TokenVector> {
         let rows = self.rows(tokens, hidden, options);
         let vectors = rows.map(|(token_info, row)| {
             let mut embedding = row.to_vec();

@@ -70,7 +70,9 @@ fn difference(stored: &[f32], computed: &[f32]) -> f32 {
     if stored.len() != computed.len() {
         return f32::INFINITY;
     }
-    let scale = stored.iter().fold(1.0_f32, |max, value| max.max(value.abs()));
+    let scale = stored
+        .iter()
+        .fold(1.0_f32, |max, value| max.max(value.abs()));
     let mut largest = 0.0_f32;
     for (stored, computed) in stored.iter().zip(computed) {
         let difference = (stored - computed).abs() / scale;

@@ -109,7 +109,9 @@ impl Graph {
         let graph = proto.graph.as_mut().ok_or(GraphError::NoGraph)?;
         let inputs = bind_inputs(graph, pipeline)?;
         let output = pipeline.output.as_ref();
-        let output_name = output.map(|output| output.name.as_str()).unwrap_or_default();
+        let output_name = output
+            .map(|output| output.name.as_str())
+            .unwrap_or_default();
         graph.output.retain(|output| output.name == output_name);
         if graph.output.is_empty() {
             return Err(GraphError::NoSuchName {
@@ -255,11 +257,18 @@ pub fn parse(proto: &ModelProto) -> Result<InferenceModel, GraphError> {
 }
 
 /// The shape of every input: a batch of one, and a length known only at run time.
+///
+/// Its bounds are part of the plan: exporters write `min(length, positions)`,
+/// which is the length, and tract takes seconds over shapes that keep such
+/// expressions.
 pub fn set_input_shapes(
     model: &mut InferenceModel,
+    max_tokens: u32,
     integer_type: impl Fn(usize) -> DatumType,
 ) -> TractResult<()> {
     let length = model.symbols.sym("S");
+    model.symbols.add_assertion("S>=1")?;
+    model.symbols.add_assertion(format!("S<={max_tokens}"))?;
     for index in 0..model.inputs.len() {
         let shape = tvec!(1.to_dim(), length.to_dim());
         let fact = InferenceFact::dt_shape(integer_type(index), shape);
@@ -276,7 +285,8 @@ fn compile(
         IntegerType::Int64 => i64::datum_type(),
         IntegerType::Int32 => i32::datum_type(),
     };
-    set_input_shapes(&mut model, integer_type).map_err(GraphError::tract("input shapes"))?;
+    set_input_shapes(&mut model, pipeline.max_tokens, integer_type)
+        .map_err(GraphError::tract("input shapes"))?;
     let model = model.into_typed().map_err(GraphError::tract("typing"))?;
     let model = model.into_decluttered();
     let model = model.map_err(GraphError::tract("simplification"))?;
@@ -290,7 +300,11 @@ fn bind_inputs(
     graph: &mut GraphProto,
     pipeline: &Pipeline,
 ) -> Result<Vec<(InputRole, IntegerType)>, GraphError> {
-    let initialised: HashSet<&str> = graph.initializer.iter().map(|it| it.name.as_str()).collect();
+    let initialised: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
     let mut inputs: HashMap<String, _> = std::mem::take(&mut graph.input)
         .into_iter()
         .filter(|input| !initialised.contains(input.name.as_str()))
@@ -373,8 +387,12 @@ impl Tensors {
             }
         }
         let names = model.inputs.clone();
-        let is_source = |outlet: &OutletId| model.node(outlet.node).inputs.is_empty()
-            && model.node(outlet.node).op_is::<tract_onnx::tract_hir::ops::source::Source>();
+        let is_source = |outlet: &OutletId| {
+            model.node(outlet.node).inputs.is_empty()
+                && model
+                    .node(outlet.node)
+                    .op_is::<tract_onnx::tract_hir::ops::source::Source>()
+        };
         model.inputs = names.into_iter().filter(is_source).collect();
         Ok(model)
     }

@@ -25,4 +25,4 @@ pub use error::Error;
 pub use graph::{GraphError, onnx};
 pub use output::{Prediction, TokenUsage};
 pub use source::Source;
-pub use tokenizer::{Tokens, Tokenizer};
+pub use tokenizer::{Tokenizer, Tokens};

@@ -90,8 +90,7 @@ impl Tokenizer {
             Cow::Borrowed(text)
         };
         let encoding = self.inner.encode_char_offsets(text, true);
-        let encoding =
-            encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))?;
+        let encoding = encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))?;
         // What was cut off comes in pieces, each with special tokens of its own.
         let rest: usize = encoding
             .get_overflowing()

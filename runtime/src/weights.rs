@@ -311,9 +311,7 @@ fn as_bytes_mut<T: PlainNumber>(values: &mut [T]) -> &mut [u8] {
     compile_error!("the weights artifact is read in place as little endian");
     // SAFETY: a `PlainNumber` has no padding and every bit pattern is a value
     // of it; the length in bytes is that of the slice.
-    unsafe {
-        std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values))
-    }
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }
 
 /// Numbers without padding for which every bit pattern is a value.

@@ -46,7 +46,9 @@ fn run(command: &mut Command, input: impl Fn() -> io::Result<Stdio>) -> anyhow::
         match command.output() {
             // A file just written by this process is busy as long as a child
             // that another thread is about to start holds its descriptor.
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
+            {
                 tries += 1;
                 thread::yield_now();
             }
@@ -89,7 +91,22 @@ impl Finished {
     /// output, and exactly one line on standard error, which begins with
     /// `error:` and contains each of `words`.
     pub fn refused(&self, words: &[&str]) -> anyhow::Result<()> {
-        let Self { command, stderr, .. } = self;
+        ensure!(
+            self.stdout.is_empty(),
+            "{}: printed {:?} and {:?}",
+            self.command,
+            String::from_utf8_lossy(&self.stdout),
+            self.stderr
+        );
+        self.refused_midway(words)
+    }
+
+    /// The same for a program that may have printed results before it met what
+    /// it refuses.
+    pub fn refused_midway(&self, words: &[&str]) -> anyhow::Result<()> {
+        let Self {
+            command, stderr, ..
+        } = self;
         ensure!(
             self.code.is_some_and(|code| code != 0),
             "{command}: exit code {:?}; stderr: {stderr}",
@@ -102,11 +119,6 @@ impl Finished {
         for word in words {
             ensure!(stderr.contains(word), "{command}: no {word:?} in: {stderr}");
         }
-        ensure!(
-            self.stdout.is_empty(),
-            "{command}: printed {:?} before it failed",
-            String::from_utf8_lossy(&self.stdout)
-        );
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ pub struct Line {
     pub agreement: Agreement,
     /// The largest difference to the reference in that sense.
     pub reference: f64,
-    /// The largest difference to the native result; absent for that itself.
+    /// The largest absolute difference to the native result; absent for that itself.
     pub native: Option<f64>,
     /// Of all its runs.
     pub time: Duration,

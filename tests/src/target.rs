@@ -70,7 +70,11 @@ impl Runner {
         process::succeed(extract.arg("-o").arg(folder.path()))?;
         let base = folder.path().join(format!("base-{WASI}"));
         ensure!(base.is_file(), "the tool carries no base for {WASI}");
-        Ok(Self { programs, base, folder })
+        Ok(Self {
+            programs,
+            base,
+            folder,
+        })
     }
 
     /// A place for files.
@@ -99,7 +103,10 @@ impl Runner {
             Target::Native => Command::new(&built.native),
             Target::Wasmtime => {
                 let mut command = wasmtime(programs)?;
-                command.arg("--dir").arg(built.folder.path()).arg(&self.base);
+                command
+                    .arg("--dir")
+                    .arg(built.folder.path())
+                    .arg(&self.base);
                 command.arg("--payload").arg(&built.bundle);
                 command
             }
@@ -136,7 +143,12 @@ impl Runner {
         command.args(["infer", "--format", "jsonl", "--input", "-"]);
         let finished = with_texts(command.args(options), texts)?;
         let lines: Vec<String> = finished.text()?.lines().map(str::to_owned).collect();
-        ensure!(lines.len() == texts.len(), "{} results for {} texts", lines.len(), texts.len());
+        ensure!(
+            lines.len() == texts.len(),
+            "{} results for {} texts",
+            lines.len(),
+            texts.len()
+        );
         Ok(lines)
     }
 
@@ -161,7 +173,11 @@ impl Runner {
         let mut command = self.command(target, built)?;
         let finished = with_texts(command.args(["tokenize", "--input", "-"]), texts)?;
         let tokenized = rows::parse_tokenized(finished.text()?)?;
-        ensure!(tokenized.len() == texts.len(), "{} results", tokenized.len());
+        ensure!(
+            tokenized.len() == texts.len(),
+            "{} results",
+            tokenized.len()
+        );
         Ok(tokenized)
     }
 }
@@ -174,7 +190,9 @@ fn wasmtime(programs: &Programs) -> anyhow::Result<Command> {
 
 /// Runs a command with texts as JSON lines on its standard input.
 fn with_texts(command: &mut Command, texts: &[&str]) -> anyhow::Result<Finished> {
-    let lines = texts.iter().map(|text| serde_json::json!({ "text": text }).to_string() + "\n");
+    let lines = texts
+        .iter()
+        .map(|text| serde_json::json!({ "text": text }).to_string() + "\n");
     let input = tempfile::NamedTempFile::new()?;
     fs::write(input.path(), lines.collect::<String>())?;
     process::finish_with_input(command, input.path())?.succeeded()

@@ -15,7 +15,7 @@ mod startup;
 mod subject;
 
 use crate::dist;
-use crate::setup;
+use crate::setup::{self, WASM};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::Context;
@@ -63,6 +63,11 @@ struct Runs {
     long: usize,
 }
 
+const NOTE: &str = "\
+Every number is a median. `×` is a multiple of the model's weights file; the
+ratio is encoderfile over ONNX Runtime. Times of encoderfile over the passages
+hold process start, model load and printing; those of ONNX Runtime do not.";
+
 /// Measures, prints and writes the table.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
     let mut steps = Steps::new();
@@ -70,7 +75,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         "setup",
         "the wasm target, the wasmtime CLI, and ONNX Runtime to compare with",
     );
-    setup::targets(workspace, &mut steps)?;
+    setup::targets(workspace, &mut steps, &[WASM])?;
     let wasmtime = setup::wasmtime(workspace)?;
     let peer = Peer::install(workspace)?;
     let dist = dist::build(workspace, &mut steps)?;
@@ -99,6 +104,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
 
 fn measure(subject: &Subject, peer: &Peer) -> anyhow::Result<Report> {
     let mut report = Report::default();
+    report.note(NOTE.into());
     accuracy::measure(subject, &mut report)?;
     startup::measure(subject, peer, &mut report)?;
     memory::measure(subject, peer, &mut report)?;

@@ -32,8 +32,8 @@ pub(crate) struct Dist {
 /// Builds it and shows its parts.
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut steps = Steps::new();
-    steps.begin("setup", "the targets that the base programs are built for");
-    setup::targets(workspace, &mut steps)?;
+    steps.begin("setup", "the target that the wasm base is built for");
+    setup::targets(workspace, &mut steps, &[WASM])?;
     let dist = build(workspace, &mut steps)?;
     print!("\n{}", dist.parts(workspace)?.to_terminal());
     Ok(())

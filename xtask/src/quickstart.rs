@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         "setup",
         "the wasm target, and the wasmtime CLI to run wasm with",
     );
-    setup::targets(workspace, &mut steps)?;
+    setup::targets(workspace, &mut steps, &[WASM])?;
     let wasmtime = setup::wasmtime(workspace)?;
     let dist = dist::build(workspace, &mut steps)?;
     let mut times = Times::new();
@@ -144,10 +144,10 @@ impl Files {
         println!("  cd {}", workspace.shown(&self.folder));
         println!("  ./minilm.encoderfile infer \"Any text of yours.\"");
         println!("  ./minilm.encoderfile info");
-        println!(
-            "  {} run minilm.ef.wasm infer \"Any text.\"",
-            wasmtime.display()
-        );
+        if let (false, Some(folder)) = (setup::is_on_path(wasmtime), wasmtime.parent()) {
+            println!("  export PATH=\"$PATH:{}\"", folder.display());
+        }
+        println!("  wasmtime run minilm.ef.wasm infer \"Any text of yours.\"");
         println!("\nThe tool that made them: {}", workspace.shown(&dist.tool));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         "setup",
         "what the tests need: rustup targets, the wasmtime CLI, Node",
     );
-    setup::targets(workspace, &mut steps)?;
+    setup::targets(workspace, &mut steps, &CROSS_TARGETS)?;
     let programs = Programs {
         wasmtime: setup::wasmtime(workspace)?,
         node: setup::node()?,

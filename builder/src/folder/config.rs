@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Model types whose plain `…Model` is a decoder without saying so in its config.
 const DECODER_MODEL_TYPES: [&str; 14] = [
-    "bloom", "falcon", "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral",
-    "opt", "phi", "qwen2", "qwen3",
+    "bloom", "falcon", "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama",
+    "mistral", "opt", "phi", "qwen2", "qwen3",
 ];
 
 /// A parsed config.json and where it is.
@@ -34,7 +34,9 @@ impl Config {
     }
 
     pub(super) fn unsigned(&self, key: &str) -> Option<u32> {
-        self.json[key].as_u64().and_then(|it| u32::try_from(it).ok())
+        self.json[key]
+            .as_u64()
+            .and_then(|it| u32::try_from(it).ok())
     }
 
     pub(super) fn vocabulary_size(&self) -> Option<u32> {

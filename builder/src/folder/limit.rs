@@ -1,8 +1,8 @@
 //! How many tokens a sequence may have, and who says so.
 
+use super::Overrides;
 use super::config::Config;
 use super::sentence::Sentence;
-use super::Overrides;
 use crate::error::BuildError;
 use encoderfile_runtime::limits::TOKENS_MAX;
 use serde_json::Value;
@@ -57,11 +57,7 @@ pub(super) fn read(
     Ok(limit)
 }
 
-fn stated(
-    tokenizer_config: &Value,
-    sentence: &Sentence,
-    overrides: &Overrides,
-) -> Option<Limit> {
+fn stated(tokenizer_config: &Value, sentence: &Sentence, overrides: &Overrides) -> Option<Limit> {
     let limit = |max_tokens, source: &str| Limit {
         max_tokens,
         source: source.into(),
@@ -70,11 +66,18 @@ fn stated(
         return Some(limit(max_length, "max_length of this build"));
     }
     if let Some(max_tokens) = sentence.max_seq_length {
-        return Some(limit(max_tokens, "sentence_bert_config.json max_seq_length"));
+        return Some(limit(
+            max_tokens,
+            "sentence_bert_config.json max_seq_length",
+        ));
     }
     let length = tokenizer_config["model_max_length"].as_f64()?;
     // A whole number below 1e9 fits.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked"
+    )]
     let length = (1.0..UNSET).contains(&length).then_some(length as u32)?;
     Some(limit(length, "tokenizer_config.json model_max_length"))
 }

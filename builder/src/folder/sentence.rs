@@ -101,7 +101,12 @@ fn read_pooling(folder: &Path) -> Result<Vec<Pooling>, BuildError> {
     let Some(keys) = config.as_object() else {
         return Err(BuildError::key(&path, "", &config));
     };
-    let known = ["word_embedding_dimension", "embedding_dimension", "include_prompt", "pooling_mode"];
+    let known = [
+        "word_embedding_dimension",
+        "embedding_dimension",
+        "include_prompt",
+        "pooling_mode",
+    ];
     for (key, value) in keys {
         let is_mode = POOLING_MODES.iter().any(|(old, ..)| old == key);
         if !is_mode && !known.contains(&key.as_str()) {

@@ -26,8 +26,11 @@ impl Binding {
             path: path.to_owned(),
             problem,
         };
-        let initialised: HashSet<&str> =
-            graph.initializer.iter().map(|it| it.name.as_str()).collect();
+        let initialised: HashSet<&str> = graph
+            .initializer
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect();
         let declared = graph.input.iter();
         let inputs = declared
             .filter(|input| !initialised.contains(input.name.as_str()))
@@ -85,7 +88,11 @@ fn bind_output(graph: &GraphProto, model: &Model) -> Result<Output, String> {
         model.task,
         Task::SequenceClassification | Task::TokenClassification
     );
-    let expected_name = if classifies { "logits" } else { "last_hidden_state" };
+    let expected_name = if classifies {
+        "logits"
+    } else {
+        "last_hidden_state"
+    };
     let by_name = graph.output.iter().find(|it| it.name == expected_name);
     let only = (graph.output.len() == 1).then(|| &graph.output[0]);
     let Some(output) = by_name.or(only) else {

@@ -21,6 +21,7 @@ pub(super) fn resolve(
     path: &Path,
     model: &ModelProto,
     graph: &mut GraphProto,
+    max_tokens: u32,
 ) -> Result<(), BuildError> {
     while let Some(index) = graph.node.iter().position(|node| node.op_type == "If") {
         let node = &graph.node[index];
@@ -31,7 +32,7 @@ pub(super) fn resolve(
                 node.input[0], node.name
             ),
         };
-        let taken = prove(model, graph, index)
+        let taken = prove(model, graph, index, max_tokens)
             .map_err(|error| unproven(format!("{error:#}").replace('\n', " ")))?
             .ok_or_else(|| unproven("no constant".into()))?;
         inline(graph, index, taken);
@@ -40,7 +41,12 @@ pub(super) fn resolve(
 }
 
 /// The value of the condition of the `If` at `index`, for any length, if it has one.
-fn prove(model: &ModelProto, graph: &GraphProto, index: usize) -> TractResult<Option<bool>> {
+fn prove(
+    model: &ModelProto,
+    graph: &GraphProto,
+    index: usize,
+    max_tokens: u32,
+) -> TractResult<Option<bool>> {
     let mut condition = graph.clone();
     let name = graph.node[index].input[0].clone();
     condition.node.truncate(index);
@@ -55,7 +61,7 @@ fn prove(model: &ModelProto, graph: &GraphProto, index: usize) -> TractResult<Op
         ..model.clone()
     };
     let mut model = parse(&model)?;
-    set_input_shapes(&mut model, |index| inputs[index])?;
+    set_input_shapes(&mut model, max_tokens, |index| inputs[index])?;
     let model = model.into_typed()?.into_decluttered()?;
     let Some(constant) = &model.output_fact(0)?.konst else {
         return Ok(None);
@@ -84,7 +90,11 @@ fn inline(graph: &mut GraphProto, index: usize, taken: bool) {
         return;
     };
     // Two branches may use one name for different values.
-    let prefix = if node.name.is_empty() { &node.output[0] } else { &node.name };
+    let prefix = if node.name.is_empty() {
+        &node.output[0]
+    } else {
+        &node.name
+    };
     let mut names: HashMap<String, String> = HashMap::new();
     let defined = branch.node.iter().flat_map(|node| &node.output);
     let defined = defined.chain(branch.initializer.iter().map(|it| &it.name));

@@ -7,7 +7,9 @@ use half::f16;
 /// float32 bytes as float16 bytes, rounded to nearest.
 pub(super) fn to_f16(bytes: &[u8]) -> Vec<u8> {
     let values = values(bytes);
-    values.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect()
+    values
+        .flat_map(|value| f16::from_f32(value).to_le_bytes())
+        .collect()
 }
 
 /// float32 bytes as group scales and int8 values.
@@ -28,7 +30,10 @@ pub(super) fn to_int8(bytes: &[u8], columns: usize, group_axis: GroupAxis) -> Ve
         }
     }
     let scales: Vec<f16> = largest.iter().map(|largest| scale(*largest)).collect();
-    let mut stored: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+    let mut stored: Vec<u8> = scales
+        .iter()
+        .flat_map(|scale| scale.to_le_bytes())
+        .collect();
     stored.reserve(values.len());
     for (row, values) in values.chunks_exact(columns).enumerate() {
         for (column, value) in values.iter().enumerate() {
@@ -75,7 +80,9 @@ mod tests {
 
     fn matrix() -> Vec<f32> {
         let values = 0..SHAPE.0 * SHAPE.1;
-        values.map(|it| ((it * 7919) % 1009) as f32 / 500.0 - 1.0).collect()
+        values
+            .map(|it| ((it * 7919) % 1009) as f32 / 500.0 - 1.0)
+            .collect()
     }
 
     fn decode(stored: Vec<u8>, encoding: Encoding) -> Vec<f32> {

@@ -89,10 +89,16 @@ fn read_external(path: &Path, tensor: &TensorProto) -> Result<Vec<u8>, String> {
     };
     let number = |key: &str| match entry(key) {
         None => Ok(None),
-        Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("bad {key} {text:?}")),
+        Some(text) => text
+            .parse::<u64>()
+            .map(Some)
+            .map_err(|_| format!("bad {key} {text:?}")),
     };
     let location = Path::new(entry("location").ok_or("no location")?);
-    if !location.components().all(|it| matches!(it, std::path::Component::Normal(_))) {
+    if !location
+        .components()
+        .all(|it| matches!(it, std::path::Component::Normal(_)))
+    {
         return Err(format!("location {location:?} is not beside the model"));
     }
     let file = path.with_file_name(location);
@@ -139,14 +145,20 @@ pub(super) fn split(graph: &mut GraphProto, encoding: WeightsEncoding) -> Weight
 }
 
 fn value_count(tensor: &TensorProto) -> usize {
-    let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(0));
+    let dims = tensor
+        .dims
+        .iter()
+        .map(|dim| usize::try_from(*dim).unwrap_or(0));
     dims.product()
 }
 
 fn take_bytes(tensor: &mut TensorProto) -> Vec<u8> {
     if tensor.raw_data.is_empty() {
         let values = std::mem::take(&mut tensor.float_data);
-        return values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        return values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
     }
     std::mem::take(&mut tensor.raw_data)
 }
@@ -166,7 +178,10 @@ fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: WeightsEncodin
 
 /// The axis over which the operator that uses a matrix sums: its input dimension.
 fn input_axis(graph: &GraphProto, name: &str) -> GroupAxis {
-    let user = graph.node.iter().find(|node| node.input.iter().any(|it| it == name));
+    let user = graph
+        .node
+        .iter()
+        .find(|node| node.input.iter().any(|it| it == name));
     let Some(user) = user else {
         return GroupAxis::Columns;
     };

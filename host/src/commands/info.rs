@@ -77,7 +77,11 @@ fn output(manifest: &Manifest, pipeline: &Pipeline) -> String {
         .iter()
         .map(|name| name.trim_start_matches("POOLING_").to_lowercase())
         .collect();
-    let normalized = if pipeline.normalize { ", normalised" } else { "" };
+    let normalized = if pipeline.normalize {
+        ", normalised"
+    } else {
+        ""
+    };
     let width = width as usize * names.len();
     format!("{width} numbers a text: {}{normalized}", names.join(" + "))
 }

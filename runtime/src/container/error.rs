@@ -9,7 +9,9 @@ use crate::source::ReadError;
 #[non_exhaustive]
 pub enum ContainerError {
     /// Too short to hold a footer.
-    #[error("footer at offset 0: the file has {length} bytes, fewer than the footer's {FOOTER_LEN}")]
+    #[error(
+        "footer at offset 0: the file has {length} bytes, fewer than the footer's {FOOTER_LEN}"
+    )]
     TooShort {
         /// Of the file.
         length: u64,
@@ -73,7 +75,9 @@ pub enum ContainerError {
         source: prost::DecodeError,
     },
     /// Sizes add up to more than 64 bits, or not to the size of the file.
-    #[error("manifest at offset {offset}: its artifacts end at {end:?}, the footer begins at {footer}")]
+    #[error(
+        "manifest at offset {offset}: its artifacts end at {end:?}, the footer begins at {footer}"
+    )]
     Length {
         /// Of the manifest.
         offset: u64,
@@ -83,7 +87,9 @@ pub enum ContainerError {
         footer: u64,
     },
     /// An artifact that overlaps another, leaves a gap or is out of order.
-    #[error("{artifact} at offset {got}: expected at {expected}, right after the section before it")]
+    #[error(
+        "{artifact} at offset {got}: expected at {expected}, right after the section before it"
+    )]
     Misplaced {
         /// Which.
         artifact: ArtifactKind,

@@ -4,6 +4,7 @@ use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::Payload;
 use encoderfile_runtime::container::ArtifactKind;
+use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
 use std::fs;
@@ -18,7 +19,10 @@ fn refused_by_all(workshop: &Workshop, file: &str, words: &[&str]) -> anyhow::Re
     workshop.refuses(&["extract", file, "-o", "parts"], &words)?;
     workshop.refuses(&["build", "--from", file, "-o", "out"], &words)?;
     workshop.refuses(&["run", file, "infer", "text"], &words)?;
-    ensure!(!workshop.path("out").exists(), "a refused build left its output");
+    ensure!(
+        !workshop.path("out").exists(),
+        "a refused build left its output"
+    );
     Ok(())
 }
 
@@ -28,7 +32,7 @@ fn a_file_that_is_no_encoderfile() -> anyhow::Result<()> {
         return Ok(());
     };
     workshop.write("prose.txt", "Call me Ishmael. ".repeat(100))?;
-    refused_by_all(&workshop, "prose.txt", &["footer"])?;
+    refused_by_all(&workshop, "prose.txt", &["encoderfile"])?;
     workshop.write("short", "ENCFILE")?;
     refused_by_all(&workshop, "short", &[])?;
     workshop.write("empty", "")?;
@@ -44,13 +48,21 @@ fn a_file_that_is_cut() -> anyhow::Result<()> {
         return Ok(());
     };
     let whole = fs::read(workshop.build("bert-embedding", &["--target", "bundle"], "whole.ef")?)?;
-    for (name, length) in [("last", whole.len() - 1), ("footer", whole.len() - 32), ("half", whole.len() / 2)] {
+    for (name, length) in [
+        ("last", whole.len() - 1),
+        ("footer", whole.len() - 32),
+        ("half", whole.len() / 2),
+    ] {
         workshop.write(name, &whole[..length])?;
-        refused_by_all(&workshop, name, &["footer at offset"])?;
+        refused_by_all(&workshop, name, &["encoderfile"])?;
     }
     // Cut at the front, the footer is still there.
     workshop.write("front", &whole[1..])?;
-    refused_by_all(&workshop, "front", &["footer at offset", "does not fit the file"])
+    refused_by_all(
+        &workshop,
+        "front",
+        &["footer at offset", "does not fit the file"],
+    )
 }
 
 /// Writes `file` again with one byte of its `artifact` changed, and says where
@@ -81,8 +93,14 @@ fn a_flipped_bit() -> anyhow::Result<()> {
         let offset = flip(&file, artifact)?;
         let place = format!("{name} at offset {offset}");
         workshop.refuses(&["inspect", "flipped.ef"], &["flipped.ef", &place])?;
-        workshop.refuses(&["extract", "flipped.ef", "-o", "parts"], &["flipped.ef", &place])?;
-        workshop.refuses(&["build", "--from", "flipped.ef", "-o", "out"], &["flipped.ef", &place])?;
+        workshop.refuses(
+            &["extract", "flipped.ef", "-o", "parts"],
+            &["flipped.ef", &place],
+        )?;
+        workshop.refuses(
+            &["build", "--from", "flipped.ef", "-o", "out"],
+            &["flipped.ef", &place],
+        )?;
     }
     Ok(())
 }
@@ -95,9 +113,15 @@ fn a_built_program_with_a_flipped_weight_computes_nothing() -> anyhow::Result<()
     let native = workshop.build("bert-embedding", &[], "native")?;
     let offset = flip(&native, ArtifactKind::Weights)?;
     let place = format!("weights at offset {offset}");
-    for arguments in [["infer", "text"].as_slice(), &["self-test"], &["tokenize", "text"]] {
+    for arguments in [
+        ["infer", "text"].as_slice(),
+        &["self-test"],
+        &["tokenize", "text"],
+    ] {
         let finished = process::finish(&mut workshop.program(&native, arguments))?;
-        finished.refused(&[&place]).with_context(|| format!("{arguments:?}"))?;
+        finished
+            .refused(&[&place])
+            .with_context(|| format!("{arguments:?}"))?;
     }
     let module = workshop.build("bert-embedding", &["--target", WASI], "model.ef.wasm")?;
     flip(&module, ArtifactKind::Weights)?;
@@ -105,7 +129,10 @@ fn a_built_program_with_a_flipped_weight_computes_nothing() -> anyhow::Result<()
         let mut command = workshop.program(wasmtime, &["run", "model.ef.wasm", "infer", "text"]);
         process::finish(&mut command)?.refused(&["weights at offset"])?;
     }
-    workshop.refuses(&["run", "model.ef.wasm", "infer", "text"], &["weights at offset"])
+    workshop.refuses(
+        &["run", "model.ef.wasm", "infer", "text"],
+        &["weights at offset"],
+    )
 }
 
 #[test]
@@ -114,7 +141,12 @@ fn a_program_without_a_model() -> anyhow::Result<()> {
         return Ok(());
     };
     let tool = workshop.programs.encoderfile.clone();
-    workshop.run(&["extract".as_ref(), tool.as_os_str(), "-o".as_ref(), ".".as_ref()])?;
+    workshop.run(&[
+        "extract".as_ref(),
+        tool.as_os_str(),
+        "-o".as_ref(),
+        ".".as_ref(),
+    ])?;
     let base = format!("base-{WASI}");
     if let Some(wasmtime) = &workshop.programs.wasmtime {
         let mut command = workshop.program(wasmtime, &["run", &base, "infer", "text"]);
@@ -133,22 +165,42 @@ fn an_unknown_setting() -> anyhow::Result<()> {
     let Some(workshop) = Workshop::open()? else {
         return Ok(());
     };
-    let settings = [
-        ("encoderfile:\n  nmae: x\n", "nmae"),
-        ("encoderfile:\n  path: .\n  tokenizer:\n    maxlength: 3\n", "maxlength"),
-        ("encoderfle: {}\n", "encoderfle"),
-        ("encoderfile:\n  path: .\n  transform: return 1\n", "transform"),
-        ("encoderfile:\n  path: .\n  tokenizer:\n    stride: 8\n", "stride"),
-        ("encoderfile:\n  path: .\n  model_type: translation\n", "translation"),
-        ("encoderfile:\n  path: .\n  weights: int3\n", "int3"),
-        ("encoderfile:\n  path: .\n  tokenizer:\n    truncation_side: middle\n", "middle"),
-        ("encoderfile: [1\n", ""),
-        ("", ""),
+    let model = fixture::folder("bert-embedding");
+    let settings: [(&str, &[&str]); 10] = [
+        ("encoderfile:\n  nmae: x\n", &["my.yml", "nmae"]),
+        (
+            "encoderfile:\n  path: .\n  tokenizer:\n    maxlength: 3\n",
+            &["my.yml", "maxlength"],
+        ),
+        ("encoderfle: {}\n", &["my.yml", "encoderfle"]),
+        (
+            "encoderfile:\n  path: .\n  transform: return 1\n",
+            &["my.yml", "transform"],
+        ),
+        (
+            "encoderfile:\n  path: .\n  tokenizer:\n    stride: 8\n",
+            &["my.yml", "stride"],
+        ),
+        ("encoderfile: [1\n", &["my.yml"]),
+        ("", &["my.yml"]),
+        (
+            "encoderfile:\n  path: .\n  model_type: translation\n",
+            &["model_type", "translation"],
+        ),
+        (
+            "encoderfile:\n  path: .\n  weights: int3\n",
+            &["weights", "int3"],
+        ),
+        (
+            "encoderfile:\n  path: .\n  tokenizer:\n    truncation_side: middle\n",
+            &["truncation_side", "middle"],
+        ),
     ];
-    for (text, word) in settings {
-        workshop.write("my.yml", text)?;
-        let refused = workshop.refuses(&["build", "-f", "my.yml", "-o", "out"], &["my.yml", word]);
-        refused.with_context(|| text.to_owned())?;
+    for (text, words) in settings {
+        let text = text.replace("path: .", &format!("path: {}", model.display()));
+        workshop.write("my.yml", &text)?;
+        let refused = workshop.refuses(&["build", "-f", "my.yml", "-o", "out"], words);
+        refused.context(text)?;
     }
     workshop.refuses(&["build", "-f", "missing.yml"], &["missing.yml"])
 }
@@ -159,12 +211,28 @@ fn a_target_without_a_base() -> anyhow::Result<()> {
         return Ok(());
     };
     let words = ["riscv64gc-unknown-linux-gnu", WASI, "--base"];
-    workshop.refuses(&["build", "--target", "riscv64gc-unknown-linux-gnu", "-o", "out"], &words)?;
+    workshop.refuses(
+        &[
+            "build",
+            "--target",
+            "riscv64gc-unknown-linux-gnu",
+            "-o",
+            "out",
+        ],
+        &words,
+    )?;
     workshop.refuses(&["build", "--base", "missing", "-o", "out"], &["missing"])?;
-    workshop.refuses(&["build", "-o", "no/such/folder/out"], &["no/such/folder/out"])?;
+    workshop.refuses(
+        &["build", "-o", "no/such/folder/out"],
+        &["no/such/folder/out"],
+    )?;
     fs::create_dir(workshop.path("folder"))?;
     workshop.refuses(&["build", "-o", "folder"], &["folder"])?;
-    ensure!(workshop.names()? == ["folder"], "left behind: {:?}", workshop.names()?);
+    ensure!(
+        workshop.names()? == ["folder"],
+        "left behind: {:?}",
+        workshop.names()?
+    );
     Ok(())
 }
 
@@ -175,12 +243,23 @@ fn a_base_that_cannot_take_a_payload() -> anyhow::Result<()> {
     };
     // The smallest module there is: the header alone.
     workshop.write("other.wasm", b"\0asm\x01\0\0\0")?;
-    let arguments = ["build", "--target", WASI, "--base", "other.wasm", "-o", "out"];
-    workshop.refuses(&arguments, &["encoderfile_payload"])?;
+    let arguments = [
+        "build",
+        "--target",
+        WASI,
+        "--base",
+        "other.wasm",
+        "-o",
+        "out",
+    ];
+    workshop.refuses(&arguments, &["other.wasm"])?;
     workshop.write("cut.wasm", b"\0asm\x01\0\0\0\x01\x7f")?;
     let arguments = ["build", "--target", WASI, "--base", "cut.wasm", "-o", "out"];
-    workshop.refuses(&arguments, &[])?;
-    ensure!(!workshop.path("out").exists(), "a refused build left its output");
+    workshop.refuses(&arguments, &["cut.wasm"])?;
+    ensure!(
+        !workshop.path("out").exists(),
+        "a refused build left its output"
+    );
     Ok(())
 }
 
@@ -190,8 +269,14 @@ fn a_finished_file_cannot_be_changed() -> anyhow::Result<()> {
         return Ok(());
     };
     workshop.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
-    for option in [["--name", "other"], ["--weights", "int8"], ["--max-length", "8"]] {
-        let arguments = ["build", "--from", "model.ef", option[0], option[1], "-o", "out"];
+    for option in [
+        ["--name", "other"],
+        ["--weights", "int8"],
+        ["--max-length", "8"],
+    ] {
+        let arguments = [
+            "build", "--from", "model.ef", option[0], option[1], "-o", "out",
+        ];
         workshop.refuses(&arguments, &["finished encoderfile keeps"])?;
     }
     Ok(())

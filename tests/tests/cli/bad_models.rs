@@ -30,7 +30,11 @@ fn refused_with(
     spoil(&folder)?;
     let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
     process::finish(build.arg(folder.path()).args(options))?.refused(words)?;
-    ensure!(workshop.names()?.is_empty(), "left behind: {:?}", workshop.names()?);
+    ensure!(
+        workshop.names()?.is_empty(),
+        "left behind: {:?}",
+        workshop.names()?
+    );
     Ok(())
 }
 
@@ -47,14 +51,29 @@ fn no_folder() -> anyhow::Result<()> {
     let Some(workshop) = Workshop::open()? else {
         return Ok(());
     };
-    workshop.refuses(&["build", "--model", "no/such/folder"], &["no/such/folder: no such folder"])
+    workshop.refuses(
+        &["build", "--model", "no/such/folder"],
+        &["no/such/folder: no such folder"],
+    )
 }
 
 #[test]
 fn no_file_in_it() -> anyhow::Result<()> {
-    refused("bert-embedding", &|it| it.remove("model.onnx"), &["no model.onnx"])?;
-    refused("bert-embedding", &|it| it.remove("config.json"), &["config.json: "])?;
-    refused("bert-embedding", &|it| it.remove("tokenizer.json"), &["tokenizer.json: "])
+    refused(
+        "bert-embedding",
+        &|it| it.remove("model.onnx"),
+        &["no model.onnx"],
+    )?;
+    refused(
+        "bert-embedding",
+        &|it| it.remove("config.json"),
+        &["config.json: "],
+    )?;
+    refused(
+        "bert-embedding",
+        &|it| it.remove("tokenizer.json"),
+        &["tokenizer.json: "],
+    )
 }
 
 #[test]
@@ -71,7 +90,11 @@ fn no_json() -> anyhow::Result<()> {
 #[test]
 fn a_head_that_belongs_to_no_task() -> anyhow::Result<()> {
     let spoil = config(|it| it["architectures"] = json!(["BertForMaskedLM"]));
-    refused("bert-embedding", &spoil, &["config.json", "architectures", "BertForMaskedLM"])?;
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["config.json", "architectures", "BertForMaskedLM"],
+    )?;
     let spoil = config(|it| it["architectures"] = Value::Null);
     refused("bert-embedding", &spoil, &["config.json", "architectures"])
 }
@@ -79,19 +102,39 @@ fn a_head_that_belongs_to_no_task() -> anyhow::Result<()> {
 #[test]
 fn a_decoder() -> anyhow::Result<()> {
     let spoil = config(|it| it["is_decoder"] = true.into());
-    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "is_decoder"])?;
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["config.json", "not an encoder", "is_decoder"],
+    )?;
     let spoil = config(|it| it["architectures"] = json!(["LlamaForCausalLM"]));
-    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "LlamaForCausalLM"])?;
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["config.json", "not an encoder", "LlamaForCausalLM"],
+    )?;
     let spoil = config(|it| it["model_type"] = "gpt2".into());
-    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "gpt2"])
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["config.json", "not an encoder", "gpt2"],
+    )
 }
 
 #[test]
 fn an_encoder_decoder() -> anyhow::Result<()> {
     let spoil = config(|it| it["is_encoder_decoder"] = true.into());
-    refused("bert-embedding", &spoil, &["config.json", "not an encoder", "is_encoder_decoder"])?;
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["config.json", "not an encoder", "is_encoder_decoder"],
+    )?;
     let spoil = config(|it| it["architectures"] = json!(["BartForConditionalGeneration"]));
-    let words = ["config.json", "not an encoder", "BartForConditionalGeneration"];
+    let words = [
+        "config.json",
+        "not an encoder",
+        "BartForConditionalGeneration",
+    ];
     refused("bert-embedding", &spoil, &words)
 }
 
@@ -103,12 +146,20 @@ fn an_operator_that_is_not_served() -> anyhow::Result<()> {
         node.op_type = "SoftmaxButBetter".into();
         node.name = "/layer.0/better".into();
     });
-    refused("bert-embedding", &spoil, &["model.onnx", "SoftmaxButBetter", "/layer.0/better"])?;
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["model.onnx", "SoftmaxButBetter", "/layer.0/better"],
+    )?;
     let spoil = graph(|it| {
         let node = it.node.last_mut().expect("a graph has nodes");
         node.domain = "com.example".into();
     });
-    refused("bert-embedding", &spoil, &["model.onnx", "operator com.example."])
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["model.onnx", "operator com.example."],
+    )
 }
 
 #[test]
@@ -118,7 +169,9 @@ fn an_input_that_nothing_provides() -> anyhow::Result<()> {
             let input = it.input.iter_mut().find(|input| input.name == from);
             input.expect("the graph has it").name = to.into();
             let inputs = it.node.iter_mut().flat_map(|node| &mut node.input);
-            inputs.filter(|name| *name == from).for_each(|name| *name = to.into());
+            inputs
+                .filter(|name| *name == from)
+                .for_each(|name| *name = to.into());
         })
     };
     let spoil = rename("attention_mask", "pixel_values");
@@ -140,7 +193,11 @@ fn an_input_of_another_type() -> anyhow::Result<()> {
         };
         tensor.elem_type = FLOAT;
     });
-    refused("bert-embedding", &spoil, &["model.onnx", "`input_ids`", "Float"])
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["model.onnx", "`input_ids`", "Float"],
+    )
 }
 
 #[test]
@@ -157,11 +214,18 @@ fn no_onnx() -> anyhow::Result<()> {
 fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
     let spoil = graph(|it| {
         use encoderfile_runtime::weights::{Encoding, External};
-        let tensor = it.initializer.iter_mut().find(|it| it.dims.len() == 2 && !it.raw_data.is_empty());
+        let tensor = it
+            .initializer
+            .iter_mut()
+            .find(|it| it.dims.len() == 2 && !it.raw_data.is_empty());
         let tensor = tensor.expect("a graph has matrices");
         let length = tensor.raw_data.len() as u64;
-        tensor.raw_data = Vec::new().into();
-        let place = External { offset: 0, length, encoding: Encoding::Plain };
+        tensor.raw_data = Vec::new();
+        let place = External {
+            offset: 0,
+            length,
+            encoding: Encoding::Plain,
+        };
         tensor.external_data = place.to_entries();
         tensor.external_data[0].value = "model.onnx_data".into();
         tensor.data_location = Some(1);
@@ -172,35 +236,65 @@ fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
 #[test]
 fn an_output_that_does_not_fit_the_task() -> anyhow::Result<()> {
     let options = ["--task", "sequence_classification"];
-    refused_with("bert-embedding", &|_| Ok(()), &options, &["model.onnx", "rank 3, expected 2"])?;
+    refused_with(
+        "bert-embedding",
+        &|_| Ok(()),
+        &options,
+        &["model.onnx", "rank 3, expected 2"],
+    )?;
     let options = ["--task", "embedding"];
     let words = ["model.onnx", "`logits`", "rank 2, expected 3"];
-    refused_with("bert-sequence_classification", &|_| Ok(()), &options, &words)
+    refused_with(
+        "bert-sequence_classification",
+        &|_| Ok(()),
+        &options,
+        &words,
+    )
 }
 
 #[test]
 fn labels_that_do_not_match() -> anyhow::Result<()> {
     let drop = |it: &mut Value| {
-        it["id2label"].as_object_mut().expect("the fixture has labels").remove("2");
+        it["id2label"]
+            .as_object_mut()
+            .expect("the fixture has labels")
+            .remove("2");
     };
-    let words = ["config.json", "`id2label` has 2 labels, the model has 3 logits"];
+    let words = [
+        "config.json",
+        "`id2label` has 2 labels, the model has 3 logits",
+    ];
     refused("bert-sequence_classification", &config(drop), &words)?;
     let gap = config(|it| {
-        let labels = it["id2label"].as_object_mut().expect("the fixture has labels");
+        let labels = it["id2label"]
+            .as_object_mut()
+            .expect("the fixture has labels");
         let label = labels.remove("2").expect("it has three");
         labels.insert("7".into(), label);
     });
-    refused("bert-sequence_classification", &gap, &["config.json", "id2label"])
+    refused(
+        "bert-sequence_classification",
+        &gap,
+        &["config.json", "id2label"],
+    )
 }
 
 #[test]
 fn a_tokenizer_that_does_not_fit() -> anyhow::Result<()> {
     let spoil = |folder: &ModelFolder| {
-        folder.edit_json("tokenizer.json", |it| it["model"]["vocab"]["far"] = 70_000.into())
+        folder.edit_json("tokenizer.json", |it| {
+            it["model"]["vocab"]["far"] = 70_000.into();
+        })
     };
-    refused("bert-embedding", &spoil, &["tokenizer.json", "70000", "700 rows"])?;
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["tokenizer.json", "70000", "700 rows"],
+    )?;
     let spoil = |folder: &ModelFolder| {
-        folder.edit_json("tokenizer.json", |it| it["model"]["type"] = "Phonemes".into())
+        folder.edit_json("tokenizer.json", |it| {
+            it["model"]["type"] = "Phonemes".into();
+        })
     };
     refused("bert-embedding", &spoil, &["tokenizer.json"])
 }
@@ -208,15 +302,24 @@ fn a_tokenizer_that_does_not_fit() -> anyhow::Result<()> {
 #[test]
 fn nothing_says_how_long_a_text_may_be() -> anyhow::Result<()> {
     let spoil = |folder: &ModelFolder| {
-        folder.edit_json("config.json", |it| it["max_position_embeddings"] = Value::Null)?;
-        folder.edit_json("tokenizer_config.json", |it| it["model_max_length"] = json!(1e30))
+        folder.edit_json("config.json", |it| {
+            it["max_position_embeddings"] = Value::Null;
+        })?;
+        folder.edit_json("tokenizer_config.json", |it| {
+            it["model_max_length"] = json!(1e30);
+        })
     };
     refused("bert-embedding", &spoil, &["config.json", "--max-length"])
 }
 
 #[test]
 fn a_limit_without_room_for_text() -> anyhow::Result<()> {
-    refused_with("bert-embedding", &|_| Ok(()), &["--max-length", "2"], &["2 tokens", "special"])
+    refused_with(
+        "bert-embedding",
+        &|_| Ok(()),
+        &["--max-length", "2"],
+        &["2 tokens", "special"],
+    )
 }
 
 #[test]
@@ -240,16 +343,26 @@ fn fixture_file(key: &str) -> &'static str {
 #[test]
 fn an_unknown_module_or_pooling() -> anyhow::Result<()> {
     let spoil = |folder: &ModelFolder| {
-        folder.edit_json("modules.json", |it| it[1]["type"] = "my_package.MyPooling".into())
+        folder.edit_json("modules.json", |it| {
+            it[1]["type"] = "my_package.MyPooling".into();
+        })
     };
     refused("st-cls", &spoil, &["modules.json", "my_package.MyPooling"])?;
     // The older form of the file has one boolean a mode.
     let old = |folder: &ModelFolder| {
-        folder.edit_json("1_Pooling/config.json", |it| it["pooling_mode_attention"] = true.into())
+        folder.edit_json("1_Pooling/config.json", |it| {
+            it["pooling_mode_attention"] = true.into();
+        })
     };
-    refused("st-mean-normalize", &old, &["1_Pooling/config.json", "pooling_mode_attention"])?;
+    refused(
+        "st-mean-normalize",
+        &old,
+        &["1_Pooling/config.json", "pooling_mode_attention"],
+    )?;
     let new = |folder: &ModelFolder| {
-        folder.edit_json("1_Pooling/config.json", |it| it["pooling_mode"] = "attention".into())
+        folder.edit_json("1_Pooling/config.json", |it| {
+            it["pooling_mode"] = "attention".into();
+        })
     };
     refused("st-cls", &new, &["1_Pooling/config.json", "attention"])
 }
@@ -257,5 +370,9 @@ fn an_unknown_module_or_pooling() -> anyhow::Result<()> {
 #[test]
 fn an_activation_that_is_not_served() -> anyhow::Result<()> {
     let spoil = config(|it| it["problem_type"] = "ranking".into());
-    refused("bert-sequence_classification", &spoil, &["config.json", "problem_type", "ranking"])
+    refused(
+        "bert-sequence_classification",
+        &spoil,
+        &["config.json", "problem_type", "ranking"],
+    )
 }

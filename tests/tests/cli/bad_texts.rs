@@ -49,7 +49,8 @@ impl Program {
                 Some(input) => process::finish_with_input(&mut command, input)?,
                 None => process::finish(&mut command)?,
             };
-            finished.refused(words)?;
+            // Results of the texts before the one refused may be out already.
+            finished.refused_midway(words)?;
         }
         Ok(())
     }
@@ -63,8 +64,15 @@ fn no_texts() -> anyhow::Result<()> {
     program.refuses(&["infer"], &["no texts"])?;
     program.refuses(&["tokenize"], &["no texts"])?;
     let empty = program.workshop.write("empty.txt", "")?;
-    program.refuses(&["infer", "--input", "empty.txt"], &["empty.txt", "no texts"])?;
-    program.refuses_with(Some(&empty), &["infer", "--input", "-"], &["standard input", "no texts"])?;
+    program.refuses(
+        &["infer", "--input", "empty.txt"],
+        &["empty.txt", "no texts"],
+    )?;
+    program.refuses_with(
+        Some(&empty),
+        &["infer", "--input", "-"],
+        &["standard input", "no texts"],
+    )?;
     program.refuses(&["infer", "--input", "missing.txt"], &["missing.txt"])
 }
 
@@ -98,7 +106,9 @@ fn a_json_line_without_a_text() -> anyhow::Result<()> {
     let Some(program) = Program::build("bert-sequence_classification")? else {
         return Ok(());
     };
-    program.workshop.write("bad.jsonl", "{\"text\": \"good\"}\n{\"txt\": \"bad\"}\n")?;
+    program
+        .workshop
+        .write("bad.jsonl", "{\"text\": \"good\"}\n{\"txt\": \"bad\"}\n")?;
     program.refuses(&["infer", "--input", "bad.jsonl"], &["bad.jsonl", "line 2"])
 }
 
@@ -132,7 +142,24 @@ fn a_payload_that_cannot_be_used() -> anyhow::Result<()> {
     let Some(program) = Program::build("bert-sequence_classification")? else {
         return Ok(());
     };
-    program.workshop.write("prose.txt", "Call me Ishmael. ".repeat(100))?;
-    program.refuses(&["--payload", "prose.txt", "info"], &["prose.txt", "footer at offset"])?;
-    program.refuses(&["--payload", "missing", "info"], &["missing"])
+    let workshop = &program.workshop;
+    workshop.write("prose.txt", "Call me Ishmael. ".repeat(100))?;
+    // `encoderfile run` gives a payload itself.
+    for start in program
+        .starts
+        .iter()
+        .filter(|it| it.get_program() != workshop.programs.encoderfile)
+    {
+        let run = |payload: &str| {
+            let mut command = workshop.program(Path::new(start.get_program()), &[] as &[&str]);
+            process::finish(
+                command
+                    .args(start.get_args())
+                    .args(["--payload", payload, "info"]),
+            )
+        };
+        run("prose.txt")?.refused(&["prose.txt", "footer at offset"])?;
+        run("missing")?.refused(&["missing"])?;
+    }
+    Ok(())
 }

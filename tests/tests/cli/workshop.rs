@@ -67,7 +67,12 @@ impl Workshop {
     }
 
     /// Builds a fixture as `name` in the folder.
-    pub(crate) fn build(&self, model: &str, options: &[&str], name: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) fn build(
+        &self,
+        model: &str,
+        options: &[&str],
+        name: &str,
+    ) -> anyhow::Result<PathBuf> {
         let mut command = self.tool(&["build", "--model"]);
         command.arg(fixture::folder(model)).args(options);
         process::succeed(command.args(["-o", name]))?;
@@ -80,7 +85,11 @@ impl Workshop {
     }
 
     /// Runs the tool, which must refuse and name `words`.
-    pub(crate) fn refuses<A: AsRef<OsStr>>(&self, arguments: &[A], words: &[&str]) -> anyhow::Result<()> {
+    pub(crate) fn refuses<A: AsRef<OsStr>>(
+        &self,
+        arguments: &[A],
+        words: &[&str],
+    ) -> anyhow::Result<()> {
         process::finish(&mut self.tool(arguments))?.refused(words)
     }
 }

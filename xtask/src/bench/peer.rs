@@ -23,6 +23,8 @@ pub(super) struct Peer {
 
 /// What `onnxruntime_peer.py measure` prints.
 pub(super) struct Measured {
+    /// Milliseconds to make a session.
+    pub(super) load_ms: f64,
     /// In the order of the texts given.
     pub(super) ms: Vec<f64>,
     pub(super) passages_tokens: u64,
@@ -135,6 +137,7 @@ impl Measured {
             .iter()
             .map(|(tokens, _)| ms.get(tokens.to_string())?.as_f64());
         Some(Self {
+            load_ms: json.get("load_ms")?.as_f64()?,
             ms: ms.collect::<Option<_>>()?,
             passages_tokens: json.get("passages_tokens")?.as_u64()?,
             sorted_8: json.get("sorted_8_tokens_per_s")?.as_f64()?,

@@ -2,10 +2,11 @@
 
 use crate::table::{Align, Table};
 
-/// Rows, in the order they were measured.
+/// Rows, in the order they were measured, and what to know about them.
 #[derive(Default)]
 pub(super) struct Report {
     rows: Vec<Row>,
+    notes: Vec<String>,
 }
 
 /// One measurement.
@@ -47,12 +48,24 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Adds a paragraph below the table.
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     pub(super) fn to_terminal(&self) -> String {
-        self.table().to_terminal()
+        self.table().to_terminal() + &self.below()
     }
 
     pub(super) fn to_markdown(&self) -> String {
-        self.table().to_markdown()
+        self.table().to_markdown() + &self.below()
+    }
+
+    fn below(&self) -> String {
+        self.notes
+            .iter()
+            .map(|note| format!("\n{note}\n"))
+            .collect()
     }
 
     fn table(&self) -> Table {

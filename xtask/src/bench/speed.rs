@@ -24,6 +24,10 @@ pub(super) fn measure(subject: &Subject, peer: &Peer, report: &mut Report) -> an
         "the passages have {tokens} tokens here and {} there",
         beside.passages_tokens
     );
+    report.note(format!(
+        "ONNX Runtime takes {:.0} ms to load its session.",
+        beside.load_ms
+    ));
     for ((tokens, text), ms) in texts.iter().zip(beside.ms) {
         report.push(Row {
             what: format!("{tokens} tokens, one thread"),

@@ -1,13 +1,14 @@
 //! Operators of neural nets: convolution, normalisation, activations.
 
 use super::{add_scalar, resolve_axis, same_as_input};
-use tract_onnx::model::{ParsingContext, optional_inputs};
+use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::cnn::{self, PaddingSpec};
 use tract_onnx::tract_hir::ops::logic::wire_with_rank_broadcast;
+use tract_onnx::tract_hir::ops::math;
 use tract_onnx::tract_hir::ops::nn::{self, Reducer};
-use tract_onnx::tract_hir::ops::{identity::Identity, math};
+use tract_onnx::tract_hir::tract_core::ops::array::MultiBroadcastTo;
 use tract_onnx::tract_hir::tract_core::ops::cast::{cast, wire_cast};
 use tract_onnx::tract_hir::tract_core::ops::nn::gelu_approximate::gelu_approximate;
 
@@ -37,14 +38,12 @@ fn padding(node: &NodeProto) -> TractResult<PaddingSpec> {
 }
 
 pub(super) fn dropout(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let mask = node.output.get(1).is_some_and(|name| !name.is_empty());
-    ensure!(!mask, "the mask of a Dropout");
     let mut inputs = optional_inputs(node).skip(1);
-    let ratio = inputs.next().flatten();
-    Ok(match (ratio, inputs.next().flatten()) {
-        (None, None) => Box::new(Identity),
-        (ratio, training) => expand(Dropout { ratio, training }),
-    })
+    Ok(expand(Dropout {
+        ratio: inputs.next().flatten(),
+        training: inputs.next().flatten(),
+        mask: optional_outputs(node).nth(1).flatten().is_some(),
+    }))
 }
 
 /// Nothing is dropped at inference; a node that would drop is refused.
@@ -52,11 +51,16 @@ pub(super) fn dropout(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
 struct Dropout {
     ratio: Option<usize>,
     training: Option<usize>,
+    mask: bool,
 }
 
 impl Expansion for Dropout {
     fn name(&self) -> StaticName {
         "Dropout".into()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(if self.mask { 2 } else { 1 })
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -65,12 +69,17 @@ impl Expansion for Dropout {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
+        check_output_arity(outputs, self.nboutputs()?)?;
+        if let Some(mask) = outputs.get(1) {
+            solver.equals(&mask.datum_type, bool::datum_type())?;
+            solver.equals(&mask.shape, &inputs[0].shape)?;
+        }
         same_as_input(solver, inputs, outputs)
     }
 
     fn wire(
         &self,
-        _name: &str,
+        name: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
@@ -85,7 +94,15 @@ impl Expansion for Dropout {
             is_inference || is_off(self.ratio)?,
             "Dropout in training mode"
         );
-        Ok(tvec!(inputs[0]))
+        let mut outputs = tvec!(inputs[0]);
+        if self.mask {
+            let fact = model.outlet_fact(inputs[0])?;
+            let broadcast = MultiBroadcastTo::new(fact.shape.clone());
+            let keep = tensor0(true).broadcast_into_rank(fact.rank())?;
+            let keep = model.add_const(format!("{name}.keep"), keep)?;
+            outputs.extend(model.wire_node(format!("{name}.mask"), broadcast, &[keep])?);
+        }
+        Ok(outputs)
     }
 }
 
@@ -169,12 +186,13 @@ fn wire_with_scalar(
 }
 
 pub(super) fn layer_normalization(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let statistics = node.output.iter().skip(1).any(|name| !name.is_empty());
-    ensure!(!statistics, "the mean or deviation of a LayerNormalization");
+    let mut outputs = optional_outputs(node).skip(1).map(|slot| slot.is_some());
     Ok(expand(LayerNormalization {
         axis: node.get_attr_opt("axis")?.unwrap_or(-1),
         epsilon: node.get_attr_opt("epsilon")?.unwrap_or(1e-5),
         operating: node.get_attr_opt("stash_type")?.unwrap_or(DatumType::F32),
+        mean: outputs.next() == Some(true),
+        inverse_deviation: outputs.next() == Some(true),
     }))
 }
 
@@ -184,11 +202,18 @@ struct LayerNormalization {
     axis: i64,
     epsilon: f32,
     operating: DatumType,
+    /// Further outputs, which only training needs but some exporters name.
+    mean: bool,
+    inverse_deviation: bool,
 }
 
 impl Expansion for LayerNormalization {
     fn name(&self) -> StaticName {
         "LayerNormalization".into()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(1 + usize::from(self.mean) + usize::from(self.inverse_deviation))
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -204,6 +229,11 @@ impl Expansion for LayerNormalization {
         );
         for parameter in &inputs[1..] {
             solver.equals(&inputs[0].datum_type, &parameter.datum_type)?;
+        }
+        check_output_arity(outputs, self.nboutputs()?)?;
+        for statistic in &outputs[1..] {
+            solver.equals(&statistic.datum_type, self.operating)?;
+            solver.equals(&statistic.rank, &inputs[0].rank)?;
         }
         same_as_input(solver, inputs, outputs)
     }
@@ -236,6 +266,9 @@ impl Expansion for LayerNormalization {
             let name = format!("{name}.bias");
             wire = wire_with_rank_broadcast(name, model, math::add(), &[wire, *bias])?[0];
         }
-        model.wire_node(name, cast(datum_type), &[wire])
+        let mut outputs = model.wire_node(name, cast(datum_type), &[wire])?;
+        outputs.extend(self.mean.then_some(mean));
+        outputs.extend(self.inverse_deviation.then_some(inverse));
+        Ok(outputs)
     }
 }

@@ -1,0 +1,302 @@
+//! What `build`, `inspect` and `extract` make of a model that is in order.
+
+use crate::workshop::Workshop;
+use anyhow::{Context, ensure};
+use encoderfile_tests::fixture;
+use encoderfile_tests::model_folder::ModelFolder;
+use encoderfile_tests::process;
+use encoderfile_tests::target::WASI;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// What `infer` prints for a text.
+fn infer(workshop: &Workshop, program: &Path) -> anyhow::Result<Vec<u8>> {
+    let text = "You really did it very well.";
+    let mut command = workshop.program(program, &["infer", text]);
+    Ok(process::succeed(&mut command)?.stdout)
+}
+
+fn inspect(workshop: &Workshop, file: &str) -> anyhow::Result<Value> {
+    workshop.run(&["inspect", "--json", file])?.json()
+}
+
+#[test]
+fn the_same_folder_gives_the_same_bytes() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    for target in [None, Some(WASI), Some("bundle")] {
+        let options = target.map_or(vec![], |target| vec!["--target", target]);
+        workshop.build("st-mean-normalize", &options, "one")?;
+        // From a copy elsewhere, with another path on the command line.
+        let copy = ModelFolder::copy_of("st-mean-normalize")?;
+        let mut build = workshop.tool(&["build", "-o", "other", "--name", "st-mean-normalize"]);
+        build.arg("--model").arg(copy.path());
+        process::succeed(build.args(&options))?;
+        let (one, other) = (workshop.read("one")?, workshop.read("other")?);
+        ensure!(one == other, "{target:?}: other bytes");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn programs_are_executable_and_bundles_are_not() -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let mode = |path: &Path| anyhow::Ok(std::fs::metadata(path)?.permissions().mode() & 0o777);
+    let native = workshop.build("bert-embedding", &[], "native")?;
+    let module = workshop.build("bert-embedding", &["--target", WASI], "module")?;
+    let bundle = workshop.build("bert-embedding", &["--target", "bundle"], "bundle")?;
+    assert_eq!(
+        [mode(&native)?, mode(&module)?, mode(&bundle)?],
+        [0o755, 0o755, 0o644]
+    );
+    assert_eq!(workshop.names()?, ["bundle", "module", "native"]);
+    Ok(())
+}
+
+#[test]
+fn a_file_is_called_after_its_model() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = fixture::folder("st-cls");
+    let folder = folder.to_string_lossy();
+    for target in [[].as_slice(), &["--target", WASI], &["--target", "bundle"]] {
+        let mut arguments = vec!["build", "--model", &folder];
+        arguments.extend(target);
+        workshop.run(&arguments)?;
+    }
+    assert_eq!(
+        workshop.names()?,
+        ["st-cls.ef", "st-cls.ef.wasm", "st-cls.encoderfile"]
+    );
+    Ok(())
+}
+
+#[test]
+fn settings_come_from_a_file() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = fixture::folder("bert-sequence_classification");
+    let settings = json!({"encoderfile": {
+        "name": "mood",
+        "version": "2.1.0",
+        "path": folder,
+        "model_type": "sequence_classification",
+        "output_path": "mood.ef",
+        "target": "bundle",
+        "cache_dir": "unused",
+        "validate_transform": false,
+        "tokenizer": {
+            "pad_strategy": "batch_longest",
+            "truncation_side": "left",
+            "truncation_strategy": "longest_first",
+            "max_length": 16,
+            "stride": 0,
+        },
+    }});
+    // JSON is YAML.
+    workshop.write("encoderfile.yml", settings.to_string())?;
+    workshop.run(&["build", "-f", "encoderfile.yml"])?;
+    let description = inspect(&workshop, "mood.ef")?;
+    assert_eq!(description["name"], "mood");
+    assert_eq!(description["version"], "2.1.0");
+    assert_eq!(description["pipeline"]["max_tokens"], 16);
+    assert_eq!(description["pipeline"]["truncation_side"], "left");
+
+    // What is typed goes first.
+    let arguments = [
+        "build",
+        "-f",
+        "encoderfile.yml",
+        "--name",
+        "typed",
+        "-o",
+        "typed.ef",
+    ];
+    workshop.run(&arguments)?;
+    assert_eq!(inspect(&workshop, "typed.ef")?["name"], "typed");
+    Ok(())
+}
+
+#[test]
+fn settings_may_name_each_file() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = fixture::folder("bert-embedding");
+    let settings = json!({"encoderfile": {
+        "name": "bert-embedding",
+        "target": "bundle",
+        "path": {
+            "model_config_path": folder.join("config.json"),
+            "model_weights_path": folder.join("model.onnx"),
+            "tokenizer_path": folder.join("tokenizer.json"),
+            "tokenizer_config_path": folder.join("tokenizer_config.json"),
+        },
+    }});
+    workshop.write("encoderfile.yml", settings.to_string())?;
+    workshop.run(&["build", "-f", "encoderfile.yml", "-o", "files.ef"])?;
+    workshop.build("bert-embedding", &["--target", "bundle"], "folder.ef")?;
+    ensure!(
+        workshop.read("files.ef")? == workshop.read("folder.ef")?,
+        "other bytes"
+    );
+    Ok(())
+}
+
+#[test]
+fn weights_can_be_stored_smaller() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let mut previous = u64::MAX;
+    for (encoding, cosine_min) in [("f32", 1.0), ("f16", 0.99999), ("int8", 0.99)] {
+        let options = ["--weights", encoding, "--target", "bundle"];
+        workshop.build("st-mean-normalize", &options, "model.ef")?;
+        let description = inspect(&workshop, "model.ef")?;
+        assert_eq!(description["weights"]["encoding"], encoding);
+        let cosine = description["weights"]["worst_cosine"].as_f64();
+        let cosine = cosine.context("no worst_cosine")?;
+        ensure!((cosine_min..=1.0).contains(&cosine), "{encoding}: {cosine}");
+        let artifacts = description["artifacts"]
+            .as_array()
+            .context("no artifacts")?;
+        let weights = artifacts.iter().find(|it| it["artifact"] == "weights");
+        let length = weights
+            .and_then(|it| it["length"].as_u64())
+            .context("no weights")?;
+        ensure!(
+            length < previous,
+            "{encoding}: {length} bytes, not below {previous}"
+        );
+        previous = length;
+    }
+    Ok(())
+}
+
+#[test]
+fn inspect_tells_what_is_in_a_file() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let kinds = [
+        ("native", "ELF executable"),
+        (WASI, "wasm module"),
+        ("bundle", "bundle"),
+    ];
+    for (target, kind) in kinds {
+        let options = ["--target", target];
+        let options = if target == "native" {
+            &[]
+        } else {
+            options.as_slice()
+        };
+        workshop.build("st-mean-normalize", options, target)?;
+        let description = inspect(&workshop, target)?;
+        if cfg!(target_os = "linux") || target != "native" {
+            assert_eq!(description["kind"], kind);
+        }
+        assert_eq!(description["format_version"], 2);
+        assert_eq!(description["name"], "st-mean-normalize");
+        assert_eq!(description["task"], "sentence_embedding");
+        let pipeline = &description["pipeline"];
+        assert_eq!(pipeline["pooling"], json!(["mean"]));
+        assert_eq!(pipeline["normalize"], true);
+        assert_eq!(pipeline["max_tokens"], 48);
+        assert_eq!(pipeline["output_width"], 32);
+        // The same facts as aligned lines.
+        let text = workshop.run(&["inspect", target])?;
+        for word in [
+            "st-mean-normalize",
+            "sentence_embedding",
+            "mean",
+            "48",
+            "weights",
+        ] {
+            ensure!(text.text()?.contains(word), "no {word} in {}", text.text()?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn extracted_parts_are_a_model_again() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let whole = workshop.build("bert-token_classification", &[], "whole")?;
+    let printed = workshop.run(&["extract", "whole", "-o", "parts"])?;
+    for path in printed.text()?.lines() {
+        ensure!(workshop.path(path).is_file(), "{path} was not written");
+    }
+    let options = [
+        "--max-length",
+        "64",
+        "--name",
+        "bert-token_classification",
+        "-o",
+        "again",
+    ];
+    let mut arguments = vec!["build", "--model", "parts"];
+    arguments.extend(options);
+    workshop.run(&arguments)?;
+    let (one, other) = (
+        infer(&workshop, &whole)?,
+        infer(&workshop, &workshop.path("again"))?,
+    );
+    ensure!(one == other, "other results from the parts");
+
+    // Rounded weights come out as float32.
+    let small = workshop.build("bert-token_classification", &["--weights", "f16"], "small")?;
+    workshop.run(&["extract", "small", "-o", "small-parts"])?;
+    workshop.run(&[
+        "build",
+        "--model",
+        "small-parts",
+        "--max-length",
+        "64",
+        "--name",
+        "bert-token_classification",
+        "-o",
+        "again",
+    ])?;
+    let (one, other) = (
+        infer(&workshop, &small)?,
+        infer(&workshop, &workshop.path("again"))?,
+    );
+    ensure!(
+        one == other,
+        "other results from the parts of float16 weights"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_tool_says_what_it_can_build_for() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let version = workshop.run(&["version"])?;
+    let version = version.text()?;
+    for word in ["encoderfile 0.", WASI, "bundle"] {
+        ensure!(version.contains(word), "no {word} in {version}");
+    }
+    ensure!(
+        workshop.run(&["--help"])?.text()?.contains("build"),
+        "no help"
+    );
+    // A copy of that one file is enough, in an empty folder.
+    std::fs::create_dir(workshop.path("empty"))?;
+    std::fs::copy(&workshop.programs.encoderfile, workshop.path("empty/tool"))?;
+    let mut command = workshop.program(&workshop.path("empty/tool"), &["build", "-o", "x"]);
+    command.current_dir(workshop.path("empty")).env_clear();
+    process::succeed(&mut command)?;
+    ensure!(workshop.path("empty/x").is_file(), "no x");
+    Ok(())
+}

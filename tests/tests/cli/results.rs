@@ -1,0 +1,409 @@
+//! What a built program prints, and where.
+
+use crate::workshop::Workshop;
+use anyhow::{Context, ensure};
+use encoderfile_runtime::container::{self, ArtifactKind, Content};
+use encoderfile_runtime::proto::Golden;
+use encoderfile_runtime::{Payload, Source};
+use encoderfile_tests::fixture;
+use encoderfile_tests::process::{self, Finished};
+use encoderfile_tests::rows::{self, TokenInfo};
+use encoderfile_tests::target::{Built, Runner, Target};
+use prost::Message;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One model of each task.
+const MODELS: [&str; 4] = [
+    "bert-embedding",
+    "bert-sequence_classification",
+    "bert-token_classification",
+    "st-mean-normalize",
+];
+
+/// A fixture's native program in an empty folder.
+fn native(model: &str) -> anyhow::Result<Option<Native>> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(None);
+    };
+    workshop.build(model, &[], "model")?;
+    Ok(Some(Native { workshop }))
+}
+
+struct Native {
+    workshop: Workshop,
+}
+
+impl Native {
+    fn run(&self, arguments: &[&str]) -> anyhow::Result<Finished> {
+        let program = self.workshop.path("model");
+        process::succeed(&mut self.workshop.program(&program, arguments))
+    }
+
+    fn infer(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        self.run(&[&["infer"], arguments].concat())?.json()
+    }
+}
+
+#[test]
+fn an_empty_text_is_a_text_on_every_target() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let runner = Runner::new(workshop.programs.clone())?;
+    for model in MODELS {
+        let built = Built::new(&runner, Some(&fixture::folder(model)))?;
+        let native = runner.rows(Target::Native, &built, &["", "x"], &[])?;
+        for target in Target::ALL.into_iter().filter(|target| runner.has(*target)) {
+            let rows = runner.rows(target, &built, &["", "x"], &[])?;
+            let (row, numbers) = (&rows[0], rows[0].numbers());
+            ensure!(
+                numbers.iter().all(|it| it.is_finite()),
+                "{model}: {numbers:?}"
+            );
+            // The special tokens are left out of results a token.
+            ensure!(row.token_infos().is_empty(), "{model}: {row:?}");
+            let per_text = row.embeddings.is_none() && row.tokens.is_none();
+            ensure!(per_text != numbers.is_empty(), "{model}: {row:?}");
+            let compared = encoderfile_tests::compare::rows(&native[0], row);
+            compared.with_context(|| format!("{model} on {}", target.name()))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn results_have_the_shape_of_upstream() -> anyhow::Result<()> {
+    let shapes: [(&str, &[&str]); 4] = [
+        ("bert-embedding", &["embeddings"]),
+        (
+            "bert-sequence_classification",
+            &["logits", "scores", "predicted_index", "predicted_label"],
+        ),
+        ("bert-token_classification", &["tokens"]),
+        ("st-mean-normalize", &["embedding"]),
+    ];
+    for (model, keys) in shapes {
+        let Some(program) = native(model)? else {
+            return Ok(());
+        };
+        let document = program.infer(&["one text", "another"])?;
+        assert_eq!(document["model_id"], model);
+        let results = document["results"].as_array().context("no results")?;
+        assert_eq!(results.len(), 2);
+        for result in results {
+            let result = result.as_object().context("no object")?;
+            let mut expected = keys.to_vec();
+            expected.sort_unstable();
+            let mut got: Vec<&str> = result.keys().map(String::as_str).collect();
+            got.sort_unstable();
+            assert_eq!(got, expected);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn texts_come_from_arguments_files_and_standard_input() -> anyhow::Result<()> {
+    let Some(program) = native("bert-sequence_classification")? else {
+        return Ok(());
+    };
+    let expected = program.infer(&["first text", "", "third text"])?;
+    let forms = [
+        ("lines", "first text\n\nthird text\n"),
+        ("no newline at the end", "first text\n\nthird text"),
+        ("Windows lines", "first text\r\n\r\nthird text\r\n"),
+        ("byte order mark", "\u{feff}first text\n\nthird text\n"),
+        (
+            "JSON lines",
+            "{\"text\": \"first text\"}\n{\"id\": 2, \"text\": \"\"}\n\n{\"text\": \"third text\"}\n",
+        ),
+    ];
+    for (name, content) in forms {
+        let path = program.workshop.write("texts", content)?;
+        let got = program.infer(&["--input", "texts"])?;
+        ensure!(got == expected, "{name}: other results from a file");
+        let model = program.workshop.path("model");
+        let mut command = program.workshop.program(&model, &["infer", "--input", "-"]);
+        let got = process::finish_with_input(&mut command, &path)?
+            .succeeded()?
+            .json()?;
+        ensure!(got == expected, "{name}: other results from standard input");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_text_may_hold_line_breaks_and_any_character() -> anyhow::Result<()> {
+    let Some(program) = native("bert-token_classification")? else {
+        return Ok(());
+    };
+    let text = "Zoë 😀\nflew to\t東京";
+    let line = serde_json::json!({ "text": text }).to_string();
+    program.workshop.write("texts", line)?;
+    let from_file = program.infer(&["--input", "texts"])?;
+    ensure!(from_file == program.infer(&[text])?, "other results");
+    // Offsets are in code points.
+    let tokenized = rows::parse_tokenized(program.run(&["tokenize", text])?.text()?)?;
+    let length = text.chars().count();
+    let end = tokenized[0].tokens.iter().map(|it| it.info.end).max();
+    assert_eq!(end, Some(length));
+    Ok(())
+}
+
+#[test]
+fn both_formats_hold_the_same_results() -> anyhow::Result<()> {
+    for model in MODELS {
+        let Some(program) = native(model)? else {
+            return Ok(());
+        };
+        let document = program.infer(&["one", "two", "three"])?;
+        let lines = program.run(&["infer", "-f", "jsonl", "one", "two", "three"])?;
+        let lines = lines.text()?.lines().map(serde_json::from_str);
+        let lines: Vec<Value> = lines.collect::<Result<_, _>>()?;
+        assert_eq!(document["results"], Value::Array(lines));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_holds_what_standard_output_would() -> anyhow::Result<()> {
+    let Some(program) = native("bert-embedding")? else {
+        return Ok(());
+    };
+    for format in ["json", "jsonl"] {
+        let printed = program.run(&["infer", "-f", format, "one", "two"])?.stdout;
+        let silent = program.run(&["infer", "-f", format, "one", "two", "-o", "results"])?;
+        ensure!(silent.stdout.is_empty(), "printed as well");
+        assert_eq!(program.workshop.read("results")?, printed);
+    }
+    let printed = program.run(&["tokenize", "one"])?.stdout;
+    program.run(&["tokenize", "one", "-o", "results"])?;
+    assert_eq!(program.workshop.read("results")?, printed);
+    assert_eq!(program.workshop.names()?, ["model", "results"]);
+    Ok(())
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() -> anyhow::Result<()> {
+    let Some(program) = native("st-cls")? else {
+        return Ok(());
+    };
+    let lines: String = (0..200)
+        .map(|it| format!("text number {it}, {}\n", "and so on ".repeat(it % 7)))
+        .collect();
+    program.workshop.write("texts", lines)?;
+    let one = program
+        .run(&["infer", "--input", "texts", "--threads", "1"])?
+        .stdout;
+    for threads in ["2", "7"] {
+        let other = program
+            .run(&["infer", "--input", "texts", "--threads", threads])?
+            .stdout;
+        ensure!(one == other, "other bytes with {threads} threads");
+    }
+    Ok(())
+}
+
+#[test]
+fn special_tokens_are_left_out_unless_asked_for() -> anyhow::Result<()> {
+    for model in [
+        "bert-embedding",
+        "bert-token_classification",
+        "deberta-v2-token_classification",
+    ] {
+        let Some(program) = native(model)? else {
+            return Ok(());
+        };
+        let text = "You really did it very well.";
+        let row = |options: &[&str]| {
+            let arguments = [&["infer", "-f", "jsonl", text], options].concat();
+            anyhow::Ok(rows::parse(program.run(&arguments)?.text()?)?.remove(0))
+        };
+        let tokenized = rows::parse_tokenized(program.run(&["tokenize", text])?.text()?)?.remove(0);
+        let all: Vec<&TokenInfo> = tokenized.tokens.iter().map(|it| &it.info).collect();
+        let of_text = tokenized.tokens.iter().filter(|it| !it.special);
+        let of_text: Vec<&TokenInfo> = of_text.map(|it| &it.info).collect();
+        ensure!(of_text.len() + 2 == all.len(), "{model}: {tokenized:?}");
+        assert_eq!(row(&["--special-tokens"])?.token_infos(), all);
+        assert_eq!(row(&[])?.token_infos(), of_text);
+    }
+    Ok(())
+}
+
+#[test]
+fn embeddings_are_normalised_as_the_model_or_the_request_says() -> anyhow::Result<()> {
+    let norms = |document: &Value| -> anyhow::Result<Vec<f64>> {
+        let result = &document["results"][0];
+        let vectors = match &result["embeddings"] {
+            Value::Null => vec![&result["embedding"]],
+            rows => rows
+                .as_array()
+                .context("no rows")?
+                .iter()
+                .map(|it| &it["embedding"])
+                .collect(),
+        };
+        let norm = |vector: &Value| -> anyhow::Result<f64> {
+            let vector: Vec<f64> = serde_json::from_value(vector.clone())?;
+            Ok(vector.iter().map(|it| it * it).sum::<f64>().sqrt())
+        };
+        vectors.into_iter().map(norm).collect()
+    };
+    let is_one = |norm: &f64| (norm - 1.0).abs() < 1e-5;
+    // By default only the last of these normalises.
+    for (model, by_default) in [
+        ("bert-embedding", false),
+        ("st-cls", false),
+        ("st-mean-normalize", true),
+    ] {
+        let Some(program) = native(model)? else {
+            return Ok(());
+        };
+        let text = "You really did it very well.";
+        let cases: [(&[&str], bool); 3] = [
+            (&[text], by_default),
+            (&[text, "--normalize", "true"], true),
+            (&[text, "--normalize", "false"], false),
+        ];
+        for (arguments, expected) in cases {
+            let norms = norms(&program.infer(arguments)?)?;
+            let all_one = norms.iter().all(is_one);
+            ensure!(all_one == expected, "{model} {arguments:?}: {norms:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_cut_text_is_reported() -> anyhow::Result<()> {
+    let Some(program) = native("st-mean-normalize")? else {
+        return Ok(());
+    };
+    let word = "cat ";
+    let long = word.repeat(100);
+    let result = program.run(&["infer", "short", &long])?;
+    ensure!(
+        result.stderr.contains("text 2 has "),
+        "stderr: {}",
+        result.stderr
+    );
+    let document = result.json()?;
+    let keys = |index: usize| {
+        (
+            &document["results"][index]["tokens_total"],
+            &document["results"][index]["tokens_used"],
+        )
+    };
+    assert_eq!(keys(0), (&Value::Null, &Value::Null));
+    let short = program.run(&["tokenize", word])?.text()?.to_owned();
+    let per_word = rows::parse_tokenized(&short)?[0].tokens_total - 2;
+    assert_eq!(keys(1), (&(100 * per_word + 2).into(), &48.into()));
+    Ok(())
+}
+
+#[test]
+fn a_file_says_what_it_is() -> anyhow::Result<()> {
+    let Some(program) = native("bert-sequence_classification")? else {
+        return Ok(());
+    };
+    let info = program.run(&["info", "--json"])?.json()?;
+    assert_eq!(info["name"], "bert-sequence_classification");
+    assert_eq!(info["task"], "sequence_classification");
+    assert_eq!(info["max_tokens"], 64);
+    assert_eq!(
+        info["labels"],
+        serde_json::json!(["negative", "neutral", "positive"])
+    );
+    let text = program.run(&["info"])?;
+    for word in ["bert-sequence_classification", "negative", "64", "license"] {
+        ensure!(text.text()?.contains(word), "no {word} in {}", text.text()?);
+    }
+    for arguments in [["--help"].as_slice(), &["--version"], &["infer", "--help"]] {
+        ensure!(
+            !program.run(arguments)?.stdout.is_empty(),
+            "{arguments:?} prints nothing"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_self_test_passes_on_every_target() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let runner = Runner::new(workshop.programs.clone())?;
+    for model in [
+        None,
+        Some("bert-token_classification"),
+        Some("deberta-v2-embedding"),
+    ] {
+        let folder = model.map(fixture::folder);
+        let built = Built::new(&runner, folder.as_deref())?;
+        for target in Target::ALL.into_iter().filter(|target| runner.has(*target)) {
+            let finished = process::succeed(runner.command(target, &built)?.arg("self-test"))?;
+            ensure!(
+                finished.text()?.starts_with("self-test passed: 6 cases"),
+                "{finished:?}"
+            );
+            process::succeed(runner.command(target, &built)?.arg("info"))?;
+            process::succeed(runner.command(target, &built)?.arg("--version"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The bundle's payload with other golden cases.
+fn with_golden(bundle: &Path, change: impl Fn(&mut Golden)) -> anyhow::Result<Vec<u8>> {
+    let payload = Payload::open(Arc::new(fs::read(bundle)?))?;
+    let mut contents = Vec::new();
+    for (kind, _, length) in payload.artifacts() {
+        let mut content = payload.read(kind, length)?;
+        if kind == ArtifactKind::Golden {
+            let mut golden = Golden::decode(&*content)?;
+            change(&mut golden);
+            content = golden.encode_to_vec();
+        }
+        contents.push((kind, content));
+    }
+    let contents: Vec<Content<'_>> = contents
+        .iter()
+        .map(|(kind, content)| (*kind, content as &dyn Source))
+        .collect();
+    let mut out = Vec::new();
+    container::write(payload.manifest().clone(), &contents, &mut out)?;
+    Ok(out)
+}
+
+#[test]
+fn the_self_test_fails_for_other_numbers() -> anyhow::Result<()> {
+    let Some(program) = native("bert-embedding")? else {
+        return Ok(());
+    };
+    let workshop = &program.workshop;
+    let bundle = workshop.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Golden));
+    let changes: [Change<'_>; 4] = [
+        ("a number", &|golden| golden.cases[1].values[7] += 0.01),
+        ("a token", &|golden| golden.cases[1].input_ids[1] += 1),
+        ("a missing number", &|golden| {
+            golden.cases[1].values.truncate(5);
+        }),
+        ("no cases", &|golden| golden.cases.clear()),
+    ];
+    for (name, change) in changes {
+        workshop.write("changed.ef", with_golden(&bundle, change)?)?;
+        let model = workshop.path("model");
+        let mut command = workshop.program(&model, &["--payload", "changed.ef", "self-test"]);
+        let finished = process::finish(&mut command)?;
+        ensure!(finished.code == Some(1), "{name}: {finished:?}");
+        ensure!(
+            finished.text()?.starts_with("self-test FAILED"),
+            "{name}: {finished:?}"
+        );
+    }
+    Ok(())
+}

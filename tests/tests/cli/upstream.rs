@@ -1,0 +1,193 @@
+//! Upstream's format 1: `[base][manifest][artifacts…][footer]`, the manifest
+//! found from the start of the file, the whole ONNX file, SHA-256 hashes.
+
+use crate::workshop::Workshop;
+use anyhow::ensure;
+use encoderfile_runtime::container::Footer;
+use encoderfile_runtime::proto::{Artifact, Manifest, Task};
+use encoderfile_tests::fixture;
+use encoderfile_tests::process;
+use encoderfile_tests::target::WASI;
+use prost::Message;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::Path;
+
+/// What upstream appends the manifest to; any bytes will do.
+const BASE: &[u8] = b"\x7fELF: not really";
+
+/// Writes a fixture as a format 1 file, with truncation at `max_length`.
+fn format_1(model: &str, task: Task, max_length: u32) -> anyhow::Result<Vec<u8>> {
+    let folder = fixture::folder(model);
+    let tokenizer: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("tokenizer.json"))?)?;
+    let tokenizer = json!({
+        "tokenizer": tokenizer,
+        "config": {
+            "padding": null,
+            "truncation": {
+                "direction": "Right",
+                "max_length": max_length,
+                "strategy": "LongestFirst",
+                "stride": 0,
+            },
+        },
+    });
+    let contents = [
+        fs::read(folder.join("model.onnx"))?,
+        fs::read(folder.join("config.json"))?,
+        serde_json::to_vec(&tokenizer)?,
+    ];
+    let mut manifest = Manifest {
+        task: task.into(),
+        name: model.into(),
+        version: "1.2.3".into(),
+        ..Manifest::default()
+    };
+    // Fixed-width offsets: the length does not depend on their values.
+    let entry = |offset, content: &Vec<u8>| Artifact {
+        offset,
+        length: content.len() as u64,
+        sha256: Sha256::digest(content).to_vec(),
+        blake3: Vec::new(),
+    };
+    let fill = |manifest: &mut Manifest, start: u64| {
+        let mut offsets = contents.iter().scan(start, |end, content| {
+            let offset = *end;
+            *end += content.len() as u64;
+            Some(entry(offset, content))
+        });
+        manifest.weights = offsets.next();
+        manifest.model_config = offsets.next();
+        manifest.tokenizer = offsets.next();
+    };
+    fill(&mut manifest, 1);
+    let start = manifest.encoded_len() as u64;
+    fill(&mut manifest, start);
+    let footer = Footer {
+        format_version: 1,
+        metadata_offset: BASE.len() as u64,
+        metadata_length: manifest.encoded_len() as u64,
+        flags: 1,
+    };
+    Ok([
+        BASE,
+        &manifest.encode_to_vec(),
+        &contents.concat(),
+        &footer.to_bytes(),
+    ]
+    .concat())
+}
+
+fn results(workshop: &Workshop, program: &Path, model: &str) -> anyhow::Result<Vec<u8>> {
+    let texts: Vec<String> = fixture::read(model)?
+        .cases
+        .into_iter()
+        .map(|it| it.text)
+        .collect();
+    let mut command = workshop.program(program, &["infer"]);
+    Ok(process::succeed(command.args(texts))?.stdout)
+}
+
+#[test]
+fn a_format_1_file_is_retargeted() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let models = [
+        ("bert-embedding", Task::Embedding),
+        ("bert-embedding", Task::SentenceEmbedding),
+        ("bert-sequence_classification", Task::SequenceClassification),
+        ("bert-token_classification", Task::TokenClassification),
+    ];
+    for (model, task) in models {
+        workshop.write("upstream", format_1(model, task, 64)?)?;
+        workshop.run(&["build", "--from", "upstream", "-o", "again"])?;
+        let again = results(&workshop, &workshop.path("again"), model)?;
+        let direct = workshop.build(model, &["--task", task.name()], "direct")?;
+        let direct = results(&workshop, &direct, model)?;
+        ensure!(again == direct, "{model}: other results from format 1");
+        workshop.run(&[
+            "build",
+            "--from",
+            "upstream",
+            "--target",
+            WASI,
+            "-o",
+            "again.wasm",
+        ])?;
+        ensure!(
+            workshop.path("again.wasm").is_file(),
+            "{model}: no wasm module"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_format_1_file_is_described() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    workshop.write("upstream", format_1("bert-embedding", Task::Embedding, 64)?)?;
+    let description = workshop.run(&["inspect", "--json", "upstream"])?.json()?;
+    assert_eq!(description["format_version"], 1);
+    assert_eq!(description["kind"], "ELF executable");
+    assert_eq!(description["name"], "bert-embedding");
+    assert_eq!(description["version"], "1.2.3");
+    assert_eq!(description["task"], "embedding");
+    assert_eq!(description["can_be_retargeted"], "yes");
+    Ok(())
+}
+
+#[test]
+fn a_format_1_file_is_taken_apart() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    workshop.write("upstream", format_1("bert-embedding", Task::Embedding, 64)?)?;
+    workshop.run(&["extract", "upstream", "-o", "parts"])?;
+    let folder = fixture::folder("bert-embedding");
+    for name in ["model.onnx", "config.json"] {
+        let (got, expected) = (
+            fs::read(workshop.path("parts").join(name))?,
+            fs::read(folder.join(name))?,
+        );
+        ensure!(got == expected, "{name} differs");
+    }
+    let json = |path: &Path| -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&fs::read(
+            path.join("tokenizer.json"),
+        )?)?)
+    };
+    ensure!(
+        json(&workshop.path("parts"))? == json(&folder)?,
+        "tokenizer.json differs"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_changed_format_1_file_is_refused() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let whole = format_1("bert-embedding", Task::Embedding, 64)?;
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    workshop.write("flipped", flipped)?;
+    let words = ["flipped", "at offset", "SHA-256"];
+    workshop.refuses(&["build", "--from", "flipped", "-o", "out"], &words)?;
+    workshop.refuses(&["extract", "flipped", "-o", "parts"], &words)?;
+    workshop.write("cut", &whole[..whole.len() - 1])?;
+    workshop.refuses(&["build", "--from", "cut", "-o", "out"], &["cut", "footer"])?;
+    // Without its base, the manifest is elsewhere.
+    workshop.write("front", &whole[BASE.len()..])?;
+    workshop.refuses(&["build", "--from", "front", "-o", "out"], &["front"])?;
+    ensure!(
+        !workshop.path("out").exists(),
+        "a refused build left its output"
+    );
+    Ok(())
+}

@@ -1,0 +1,335 @@
+//! Graphs that lie about their tensors. A file's hashes protect its content
+//! from accidents, not from whoever wrote it.
+
+use crate::memory;
+use anyhow::{Context, ensure};
+use encoderfile_runtime::container::ArtifactKind;
+use encoderfile_runtime::onnx::{ModelProto, StringStringEntryProto, TensorProto};
+use encoderfile_runtime::proto::{Pipeline, Task};
+use encoderfile_runtime::{Encoder, Error, GraphError, Options, Payload, Source};
+use encoderfile_tests::fixture;
+use encoderfile_tests::process;
+use encoderfile_tests::programs::Program;
+use prost::Message;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Arc;
+
+/// The parts of a built fixture.
+struct Parts {
+    task: Task,
+    pipeline: Pipeline,
+    tokenizer: Vec<u8>,
+    graph: Vec<u8>,
+    weights: Arc<dyn Source>,
+    /// Of the whole file.
+    length: usize,
+}
+
+impl Parts {
+    /// `None` where there is no tool to build with.
+    fn of(weights: &str) -> anyhow::Result<Option<Self>> {
+        let Some(encoderfile) = Program::Encoderfile.find()? else {
+            return Ok(None);
+        };
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("model.ef");
+        let mut build = Command::new(encoderfile);
+        build.args([
+            "build",
+            "--target",
+            "bundle",
+            "--weights",
+            weights,
+            "--model",
+        ]);
+        build
+            .arg(fixture::folder("bert-embedding"))
+            .arg("-o")
+            .arg(&path);
+        process::succeed(&mut build)?;
+        let bytes = fs::read(path)?;
+        let length = bytes.len();
+        let payload = Payload::open(Arc::new(bytes))?;
+        let manifest = payload.manifest();
+        Ok(Some(Self {
+            task: manifest.task(),
+            pipeline: manifest.pipeline.clone().context("no pipeline")?,
+            tokenizer: payload.read(ArtifactKind::Tokenizer, 1 << 20)?,
+            graph: payload.read(ArtifactKind::Graph, 1 << 20)?,
+            weights: Arc::new(payload.artifact(ArtifactKind::Weights)?),
+            length,
+        }))
+    }
+
+    /// Loads a graph with the other parts and runs a text through it; a panic
+    /// is a failed test. Says how much memory that took at most.
+    fn try_run(&self, graph: &[u8]) -> anyhow::Result<(Result<(), Error>, usize)> {
+        let run = || -> Result<(), Error> {
+            let (pipeline, weights) = (self.pipeline.clone(), &self.weights);
+            let encoder =
+                Encoder::from_parts(self.task, pipeline, &self.tokenizer, graph, weights)?;
+            encoder.session()?.infer("a text", &Options::default())?;
+            Ok(())
+        };
+        let (result, peak) = memory::peak(|| catch_unwind(AssertUnwindSafe(run)));
+        let result = result.map_err(|panic| {
+            let message = panic.downcast_ref::<String>().cloned();
+            let message = message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            anyhow::anyhow!("it panicked: {}", message.unwrap_or_default())
+        })?;
+        Ok((result, peak))
+    }
+
+    /// The graph with one of its tensors outside the graph changed.
+    fn with_tensor(
+        &self,
+        index: usize,
+        change: &dyn Fn(&mut TensorProto),
+    ) -> anyhow::Result<Vec<u8>> {
+        let mut model = ModelProto::decode(&*self.graph)?;
+        let graph = model.graph.as_mut().context("no graph")?;
+        let tensors = graph.initializer.iter_mut();
+        let mut outside = tensors.filter(|it| !it.external_data.is_empty());
+        change(outside.nth(index).context("no such tensor")?);
+        Ok(model.encode_to_vec())
+    }
+
+    fn tensors_outside(&self) -> anyhow::Result<usize> {
+        let model = ModelProto::decode(&*self.graph)?;
+        let graph = model.graph.context("no graph")?;
+        Ok(graph
+            .initializer
+            .iter()
+            .filter(|it| !it.external_data.is_empty())
+            .count())
+    }
+}
+
+/// Sets an entry of `external_data`.
+fn set(key: &'static str, value: impl ToString) -> impl Fn(&mut TensorProto) {
+    let value = value.to_string();
+    move |tensor| {
+        tensor.external_data.retain(|entry| entry.key != key);
+        let (key, value) = (key.into(), value.clone());
+        tensor
+            .external_data
+            .push(StringStringEntryProto { key, value });
+    }
+}
+
+fn remove(key: &'static str) -> impl Fn(&mut TensorProto) {
+    move |tensor| tensor.external_data.retain(|entry| entry.key != key)
+}
+
+fn dims(dims: &'static [i64]) -> impl Fn(&mut TensorProto) {
+    move |tensor| tensor.dims = dims.to_vec()
+}
+
+type Change<'a> = (&'static str, Box<dyn Fn(&mut TensorProto) + 'a>);
+
+/// What may be wrong with the place or shape of a tensor.
+fn changes(weights_len: u64) -> Vec<Change<'static>> {
+    let mut changes: Vec<Change<'static>> = Vec::new();
+    for offset in [weights_len, weights_len - 1, 1 << 32, 1 << 63, u64::MAX] {
+        changes.push((
+            "an offset beyond the weights",
+            Box::new(set("offset", offset)),
+        ));
+    }
+    for length in [0, 1, weights_len + 1, 1 << 32, u64::MAX] {
+        changes.push(("another length", Box::new(set("length", length))));
+    }
+    for number in ["", "-1", "1e3", "18446744073709551616"] {
+        changes.push((
+            "an offset that is no number",
+            Box::new(set("offset", number)),
+        ));
+        changes.push((
+            "a length that is no number",
+            Box::new(set("length", number)),
+        ));
+    }
+    changes.push(("no offset", Box::new(remove("offset"))));
+    changes.push(("no length", Box::new(remove("length"))));
+    changes.push(("an unknown encoding", Box::new(set("encoding", "int4"))));
+    let int8_without_axis = |tensor: &mut TensorProto| {
+        set("encoding", "int8")(tensor);
+        remove("group_axis")(tensor);
+    };
+    changes.push(("int8 without an axis", Box::new(int8_without_axis)));
+    let shapes: [&'static [i64]; 9] = [
+        &[],
+        &[-1, 32],
+        &[i64::MIN, i64::MIN],
+        &[i64::MAX, i64::MAX],
+        &[1 << 32, 1 << 32],
+        // Products that wrap around to 0.
+        &[1, 1 << 32, 1 << 32],
+        &[1 << 62, 4],
+        &[700, 0],
+        &[0, 32],
+    ];
+    for shape in shapes {
+        changes.push(("another shape", Box::new(dims(shape))));
+    }
+    changes
+}
+
+/// Every change to every tensor outside the graph gives a typed error, and
+/// takes no more memory than loading the honest file, and that file once more.
+fn refuse_all(parts: &Parts) -> anyhow::Result<()> {
+    let (honest, honest_peak) = parts.try_run(&parts.graph)?;
+    honest.context("the honest graph")?;
+    for index in 0..parts.tensors_outside()? {
+        for (name, change) in changes(parts.weights.len()) {
+            let graph = parts.with_tensor(index, &change)?;
+            let at = || format!("tensor {index}: {name}");
+            let (result, peak) = parts.try_run(&graph).with_context(at)?;
+            let error = result.err().with_context(at).context("it ran")?;
+            let typed = matches!(
+                error,
+                Error::Graph(
+                    GraphError::Weights(_)
+                        | GraphError::Tract {
+                            stage: "tensor",
+                            ..
+                        }
+                )
+            );
+            ensure!(typed, "{}: {error:?}", at());
+            ensure!(
+                peak <= honest_peak + parts.length,
+                "{}: {peak} bytes, honest {honest_peak}",
+                at()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tensor_that_is_not_where_the_graph_says_is_refused() -> anyhow::Result<()> {
+    match Parts::of("f32")? {
+        Some(parts) => refuse_all(&parts),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn the_same_for_rounded_weights() -> anyhow::Result<()> {
+    for weights in ["f16", "int8"] {
+        if let Some(parts) = Parts::of(weights)? {
+            refuse_all(&parts).context(weights)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn zero_sized_shapes_that_agree_with_their_length_are_refused() -> anyhow::Result<()> {
+    let Some(parts) = Parts::of("f32")? else {
+        return Ok(());
+    };
+    let shapes: [&'static [i64]; 4] = [&[700, 0], &[0, 32], &[0, 0], &[1, 1 << 32, 1 << 32]];
+    for index in 0..parts.tensors_outside()? {
+        for shape in shapes {
+            let graph = parts.with_tensor(index, &|tensor| {
+                dims(shape)(tensor);
+                set("length", 0)(tensor);
+            })?;
+            let at = || format!("tensor {index} of shape {shape:?}");
+            let (result, _) = parts.try_run(&graph).with_context(at)?;
+            ensure!(result.is_err(), "{}: it ran", at());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_graph_is_refused() -> anyhow::Result<()> {
+    let Some(parts) = Parts::of("f32")? else {
+        return Ok(());
+    };
+    let (result, _) = parts.try_run(&[])?;
+    ensure!(
+        matches!(result, Err(Error::Graph(GraphError::NoGraph))),
+        "{result:?}"
+    );
+    let (result, _) = parts.try_run(&[0xff; 100])?;
+    ensure!(
+        matches!(result, Err(Error::Graph(GraphError::Decode(_)))),
+        "{result:?}"
+    );
+    for cut in (1..parts.graph.len()).step_by(97) {
+        let at = || format!("cut to {cut}");
+        let (result, _) = parts.try_run(&parts.graph[..cut]).with_context(at)?;
+        ensure!(
+            matches!(result, Err(Error::Graph(_))),
+            "{}: {result:?}",
+            at()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
+    let Some(honest) = Parts::of("f32")? else {
+        return Ok(());
+    };
+    let refused = |name: &str, change: &dyn Fn(&mut Pipeline)| {
+        let mut pipeline = honest.pipeline.clone();
+        change(&mut pipeline);
+        let parts = Parts {
+            pipeline,
+            tokenizer: honest.tokenizer.clone(),
+            graph: honest.graph.clone(),
+            weights: Arc::clone(&honest.weights),
+            ..honest
+        };
+        let (result, _) = parts
+            .try_run(&parts.graph)
+            .with_context(|| name.to_owned())?;
+        result.err().with_context(|| format!("{name}: it ran"))
+    };
+    let error = refused("another input", &|it| it.inputs[0].name = "pixels".into())?;
+    ensure!(
+        matches!(
+            error,
+            Error::Graph(GraphError::NoSuchName { what: "input", .. })
+        ),
+        "{error:?}"
+    );
+    let error = refused("a missing input", &|it| drop(it.inputs.pop()))?;
+    ensure!(
+        matches!(error, Error::Graph(GraphError::UnboundInput { .. })),
+        "{error:?}"
+    );
+    let output = |change: fn(&mut encoderfile_runtime::proto::Output)| {
+        move |it: &mut Pipeline| change(it.output.get_or_insert_default())
+    };
+    let error = refused("another output", &output(|it| it.name = "image".into()))?;
+    ensure!(
+        matches!(
+            error,
+            Error::Graph(GraphError::NoSuchName { what: "output", .. })
+        ),
+        "{error:?}"
+    );
+    let error = refused("another width", &output(|it| it.width = 31))?;
+    ensure!(
+        matches!(error, Error::Graph(GraphError::OutputShape { .. })),
+        "{error:?}"
+    );
+    let error = refused("no width", &output(|it| it.width = 0))?;
+    ensure!(matches!(error, Error::Manifest(_)), "{error:?}");
+    let error = refused("another rank", &output(|it| it.per_token = false))?;
+    ensure!(matches!(error, Error::Manifest(_)), "{error:?}");
+    let error = refused("no room for a text", &|it| it.max_tokens = 2)?;
+    ensure!(matches!(error, Error::Tokenizer(_)), "{error:?}");
+    let error = refused("a smaller vocabulary", &|it| it.vocabulary_size = 3)?;
+    ensure!(matches!(error, Error::TokenId { .. }), "{error:?}");
+    Ok(())
+}

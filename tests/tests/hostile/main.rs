@@ -1,0 +1,10 @@
+//! Files made to do harm. Each gives a typed error that names the section and
+//! the offset: never a panic, and never more memory than the file has bytes.
+
+#![allow(clippy::expect_used, reason = "what fails here is a failed test")]
+
+mod container;
+mod forge;
+mod graph;
+mod manifest;
+mod memory;
