@@ -51,7 +51,11 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
         Some(output) => output.clone(),
         None => default_output(&manifest.name, &base),
     };
-    base.write_with(&*payload, &output)?;
+    base.write_with(&*payload, &output)
+        .with_context(|| match &plan.base {
+            Some(path) => format!("base program {}", path.display()),
+            None => format!("base program for {}", plan.target),
+        })?;
     report(&output, &base, &manifest)
 }
 

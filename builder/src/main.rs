@@ -9,6 +9,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
 use encoderfile_builder::{extract, inspect, run};
+use encoderfile_runtime::one_line;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     match execute(&cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
+            eprintln!("error: {}", one_line(&*error));
             ExitCode::FAILURE
         }
     }

@@ -13,11 +13,19 @@ mod progress;
 mod source;
 
 use clap::Parser;
+use clap::error::ErrorKind;
+use encoderfile_runtime::one_line;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            eprintln!(
+                "error: invalid UTF-8 in an argument; texts in other encodings must be converted"
+            );
+            return ExitCode::from(cli::USAGE_ERROR);
+        }
         Err(error) => {
             // Help and version are no errors and go to stdout.
             let _ = error.print();
@@ -32,14 +40,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            eprintln!("error: {}", one_line(&*error));
             ExitCode::FAILURE
         }
     }
-}
-
-fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
 }
 
 /// Whoever read our output has seen enough (`… | head`).

@@ -9,6 +9,7 @@
 //!
 //! The reader and the writer share [`layout`].
 
+pub(crate) mod entries;
 mod error;
 mod reader;
 mod writer;

@@ -61,3 +61,38 @@ pub enum Error {
         task: &'static str,
     },
 }
+
+/// An error and its causes on one line. Causes that a message already quotes
+/// are not repeated.
+pub fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !line.contains(&message) {
+            line.push_str(": ");
+            line.push_str(&message);
+        }
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, one_line};
+    use crate::container::ContainerError;
+
+    #[test]
+    fn a_quoted_cause_is_said_once() {
+        let read = ContainerError::Read {
+            offset: 7,
+            length: 3,
+            source: "gone\nfor good".into(),
+        };
+        assert_eq!(
+            one_line(&Error::from(read)),
+            "3 bytes at offset 7: gone for good"
+        );
+    }
+}

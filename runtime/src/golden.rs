@@ -1,10 +1,10 @@
 //! Golden cases: results stored at build time, recomputed by `self-test` to
 //! show that this machine gets the same numbers.
 
-use crate::container::{ArtifactKind, Payload};
+use crate::container::{ArtifactKind, Payload, entries};
 use crate::encoder::{Encoder, Session};
 use crate::error::Error;
-use crate::limits::GOLDEN_LEN_MAX;
+use crate::limits::{GOLDEN_CASES_MAX, GOLDEN_LEN_MAX};
 use encoderfile_proto::{Golden, GoldenCase};
 use prost::Message;
 
@@ -43,6 +43,9 @@ pub fn case(session: &mut Session<'_>, text: &str) -> Result<GoldenCase, Error> 
 /// Recomputes every stored case.
 pub fn self_test(payload: &Payload, encoder: &Encoder) -> Result<Report, Error> {
     let golden = payload.read(ArtifactKind::Golden, GOLDEN_LEN_MAX)?;
+    if entries::count(&golden) > GOLDEN_CASES_MAX {
+        return Err(Error::Manifest("more golden cases than any real file has"));
+    }
     let golden = Golden::decode(&*golden).map_err(|source| Error::Section {
         section: "golden",
         source,

@@ -4,6 +4,7 @@
 //! dimension and no padding, so a result cannot depend on what else is being
 //! computed. Throughput comes from several [`Run`]s over one shared plan.
 
+mod indices;
 mod lookup;
 mod operators;
 
@@ -287,7 +288,9 @@ fn compile(
     };
     set_input_shapes(&mut model, pipeline.max_tokens, integer_type)
         .map_err(GraphError::tract("input shapes"))?;
-    let model = model.into_typed().map_err(GraphError::tract("typing"))?;
+    let model = model.into_typed();
+    let mut model = model.map_err(GraphError::tract("typing"))?;
+    indices::compute_as_numbers(&mut model).map_err(GraphError::tract("index arithmetic"))?;
     let model = model.into_decluttered();
     let model = model.map_err(GraphError::tract("simplification"))?;
     let model = model.into_optimized();

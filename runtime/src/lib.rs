@@ -21,7 +21,7 @@ pub mod weights;
 pub use container::Payload;
 pub use encoder::{Encoder, Options, OverLong, Session};
 pub use encoderfile_proto as proto;
-pub use error::Error;
+pub use error::{Error, one_line};
 pub use graph::{GraphError, onnx};
 pub use output::{Prediction, TokenUsage};
 pub use source::Source;

@@ -4,6 +4,17 @@
 /// (tens of thousands of classes) take under 2 MiB.
 pub const MANIFEST_LEN_MAX: u64 = 16 << 20;
 
+/// Fields of the manifest, base programs among them: the tool carries one base
+/// a target.
+pub const MANIFEST_ENTRIES_MAX: usize = 256;
+
+/// Fields of the pipeline, labels among them: the largest label sets known have
+/// tens of thousands.
+pub const PIPELINE_ENTRIES_MAX: usize = 1 << 16;
+
+/// Golden cases: the builder stores six.
+pub const GOLDEN_CASES_MAX: usize = 1024;
+
 /// The graph without its tensors, decoded as one protobuf message. Encoders
 /// stay below 10 MiB; a copy of the weights does not belong here.
 pub const GRAPH_LEN_MAX: u64 = 256 << 20;

@@ -4,7 +4,8 @@
 
 use encoderfile_proto::{Pipeline, TruncationSide};
 use std::borrow::Cow;
-use tokenizers::{PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
+use std::ops::Range;
+use tokenizers::PostProcessor;
 
 /// A tokenizer that cannot be read, or a text it refuses.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,9 @@ pub enum TokenizerError {
 /// A tokenizer with the pipeline's limit.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    special_tokens: usize,
+    /// More than the special tokens alone.
+    max_tokens: usize,
+    truncation_side: TruncationSide,
     lower_case: bool,
 }
 
@@ -65,19 +68,11 @@ impl Tokenizer {
             });
         }
         inner.with_padding(None);
-        let truncation = TruncationParams {
-            direction: match pipeline.truncation_side() {
-                TruncationSide::Right => TruncationDirection::Right,
-                TruncationSide::Left => TruncationDirection::Left,
-            },
-            max_length: max_tokens,
-            strategy: TruncationStrategy::LongestFirst,
-            stride: 0,
-        };
-        inner.with_truncation(Some(truncation)).map_err(load)?;
+        inner.with_truncation(None).map_err(load)?;
         Ok(Self {
             inner,
-            special_tokens,
+            max_tokens,
+            truncation_side: pipeline.truncation_side(),
             lower_case: pipeline.lower_case,
         })
     }
@@ -91,22 +86,44 @@ impl Tokenizer {
         };
         let encoding = self.inner.encode_char_offsets(text, true);
         let encoding = encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))?;
-        // What was cut off comes in pieces, each with special tokens of its own.
-        let rest: usize = encoding
-            .get_overflowing()
-            .iter()
-            .map(|piece| piece.len().saturating_sub(self.special_tokens))
-            .sum();
-        let special = encoding.get_special_tokens_mask();
+        let kept = self.kept(encoding.get_special_tokens_mask());
+        let special = pick(encoding.get_special_tokens_mask(), &kept);
         Ok(Tokens {
-            ids: encoding.get_ids().to_vec(),
-            type_ids: encoding.get_type_ids().to_vec(),
-            tokens: encoding.get_tokens().to_vec(),
-            offsets: encoding.get_offsets().to_vec(),
+            ids: pick(encoding.get_ids(), &kept),
+            type_ids: pick(encoding.get_type_ids(), &kept),
+            tokens: pick(encoding.get_tokens(), &kept),
+            offsets: pick(encoding.get_offsets(), &kept),
             special: special.iter().map(|mask| *mask == 1).collect(),
-            total: encoding.len() + rest,
+            total: encoding.len(),
         })
     }
+
+    /// The ranges of tokens that stay: the special tokens around the text, and
+    /// as much of the text as fits between them.
+    ///
+    /// tokenizers' own truncation stops tokenising once it has enough, and then
+    /// nobody knows how many tokens there would have been.
+    fn kept(&self, special: &[u32]) -> [Range<usize>; 2] {
+        let total = special.len();
+        let Some(excess) = total.checked_sub(self.max_tokens).filter(|it| *it > 0) else {
+            return [0..total, total..total];
+        };
+        let is_special = |mask: &&u32| **mask == 1;
+        let before = special.iter().take_while(is_special).count();
+        let after = special.iter().rev().take_while(is_special).count();
+        let cut = match self.truncation_side {
+            TruncationSide::Right => (total - excess).saturating_sub(after),
+            TruncationSide::Left => before,
+        };
+        [0..cut, cut + excess..total]
+    }
+}
+
+fn pick<T: Clone>(values: &[T], ranges: &[Range<usize>; 2]) -> Vec<T> {
+    let [first, second] = ranges;
+    let mut picked = values[first.clone()].to_vec();
+    picked.extend_from_slice(&values[second.clone()]);
+    picked
 }
 
 /// The largest token id that a `tokenizer.json` can produce.

@@ -15,6 +15,8 @@ pub(super) struct Results {
     format: Format,
     model_id: String,
     count: usize,
+    /// For messages.
+    name: String,
     file: Option<Unfinished>,
 }
 
@@ -32,6 +34,14 @@ impl Results {
     ) -> anyhow::Result<Self> {
         let (out, file): (Box<dyn Write>, _) = match path {
             None => (Box::new(io::stdout()), None),
+            // A pipe or a device cannot be replaced by a file.
+            Some(path) if path.exists() && !path.is_file() => {
+                let out = File::options().write(true).open(path);
+                (
+                    Box::new(out.with_context(|| path.display().to_string())?),
+                    None,
+                )
+            }
             Some(path) => {
                 let (out, file) = Unfinished::create(path)?;
                 (Box::new(out), Some(file))
@@ -42,11 +52,16 @@ impl Results {
             format,
             model_id: model_id.into(),
             count: 0,
+            name: path.map_or("standard output".into(), |path| path.display().to_string()),
             file,
         })
     }
 
     pub(super) fn push(&mut self, result: &impl Serialize) -> anyhow::Result<()> {
+        self.write(result).with_context(|| self.name.clone())
+    }
+
+    fn write(&mut self, result: &impl Serialize) -> io::Result<()> {
         let separator: &[u8] = match (self.format, self.count) {
             (Format::Json, 0) => b"{\"results\":[\n",
             (Format::Json, _) => b",\n",
@@ -60,17 +75,21 @@ impl Results {
     }
 
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        self.write_end().with_context(|| self.name.clone())?;
+        match self.file {
+            Some(file) => file.complete(),
+            None => Ok(()),
+        }
+    }
+
+    fn write_end(&mut self) -> io::Result<()> {
         if self.format == Format::Json {
             self.out.write_all(b"\n],\"model_id\":")?;
             serde_json::to_writer(&mut self.out, &self.model_id).map_err(io::Error::from)?;
             self.out.write_all(b"}")?;
         }
         self.out.write_all(b"\n")?;
-        self.out.flush()?;
-        match self.file {
-            Some(file) => file.complete(),
-            None => Ok(()),
-        }
+        self.out.flush()
     }
 }
 

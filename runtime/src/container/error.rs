@@ -66,6 +66,18 @@ pub enum ContainerError {
         /// Of the manifest.
         offset: u64,
     },
+    /// More entries than any real manifest has.
+    #[error("manifest at offset {offset}: {got} {what}, limit {limit}")]
+    ManifestEntries {
+        /// Of the manifest.
+        offset: u64,
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there are.
+        got: usize,
+        /// See [`crate::limits`].
+        limit: usize,
+    },
     /// The manifest is no protobuf.
     #[error("manifest at offset {offset}: {source}")]
     ManifestDecode {

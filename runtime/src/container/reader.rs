@@ -3,9 +3,9 @@
 
 use super::{
     ArtifactKind, ContainerError, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts,
-    digest, layout,
+    digest, entries, layout,
 };
-use crate::limits::MANIFEST_LEN_MAX;
+use crate::limits::{MANIFEST_ENTRIES_MAX, MANIFEST_LEN_MAX, PIPELINE_ENTRIES_MAX};
 use crate::source::{Section, Source};
 use encoderfile_proto::Manifest;
 use prost::Message;
@@ -47,6 +47,7 @@ impl Payload {
         if digest.as_bytes() != stored {
             return Err(ContainerError::ManifestDigest { offset: start });
         }
+        check_entries(manifest, start)?;
         let manifest =
             Manifest::decode(manifest).map_err(|source| ContainerError::ManifestDecode {
                 offset: start,
@@ -236,6 +237,31 @@ fn locate_manifest(footer: &Footer, footer_offset: u64) -> Result<(u64, usize), 
             limit: MANIFEST_LEN_MAX,
         }),
     }
+}
+
+/// Field numbers of manifest.proto.
+const PIPELINE_TAG: u32 = 10;
+
+/// Refuses what would take far more memory than its bytes in the file.
+fn check_entries(manifest: &[u8], offset: u64) -> Result<(), ContainerError> {
+    let refuse = |what, got, limit| {
+        Err(ContainerError::ManifestEntries {
+            offset,
+            what,
+            got,
+            limit,
+        })
+    };
+    let entries = entries::count(manifest);
+    if entries > MANIFEST_ENTRIES_MAX {
+        return refuse("fields", entries, MANIFEST_ENTRIES_MAX);
+    }
+    let pipelines = entries::contents(manifest, PIPELINE_TAG);
+    let entries = pipelines.map(entries::count).sum();
+    if entries > PIPELINE_ENTRIES_MAX {
+        return refuse("pipeline fields", entries, PIPELINE_ENTRIES_MAX);
+    }
+    Ok(())
 }
 
 fn place(

@@ -10,10 +10,20 @@ use encoderfile_tests::process;
 use std::path::Path;
 use std::process::Command;
 
+/// What happens to whoever writes beyond the limit.
+enum Beyond {
+    /// The write fails.
+    Fails,
+    /// The system kills the writer.
+    Kills,
+}
+
 /// Runs `program` where no file may grow beyond 64 blocks (32 or 64 KiB).
-/// Beyond that a write fails, or, if `killed`, the system kills the writer.
-fn with_small_files(workshop: &Workshop, killed: bool, program: &Path) -> Command {
-    let trap = if killed { "" } else { "trap '' XFSZ; " };
+fn with_small_files(workshop: &Workshop, beyond: Beyond, program: &Path) -> Command {
+    let trap = match beyond {
+        Beyond::Fails => "trap '' XFSZ; ",
+        Beyond::Kills => "",
+    };
     let script = format!("{trap}ulimit -c 0; ulimit -f 64; exec \"$0\" \"$@\"");
     let mut command = workshop.program(Path::new("/bin/sh"), &["-c", &script]);
     command.arg(program);
@@ -32,7 +42,7 @@ fn a_build_without_space_leaves_nothing() -> anyhow::Result<()> {
         &["--target", "bundle"],
     ] {
         workshop.write("out", "what was there before")?;
-        let mut build = with_small_files(&workshop, false, &workshop.programs.encoderfile);
+        let mut build = with_small_files(&workshop, Beyond::Fails, &workshop.programs.encoderfile);
         build
             .args(["build", "-o", "out"])
             .args(target)
@@ -57,7 +67,7 @@ fn a_killed_build_leaves_no_output() -> anyhow::Result<()> {
     let Some(workshop) = Workshop::open()? else {
         return Ok(());
     };
-    let mut build = with_small_files(&workshop, true, &workshop.programs.encoderfile);
+    let mut build = with_small_files(&workshop, Beyond::Kills, &workshop.programs.encoderfile);
     build
         .args(["build", "-o", "out", "--model"])
         .arg(fixture::folder("bert-embedding"));
@@ -73,7 +83,7 @@ fn extract_without_space_leaves_no_part() -> anyhow::Result<()> {
         return Ok(());
     };
     workshop.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
-    let mut extract = with_small_files(&workshop, false, &workshop.programs.encoderfile);
+    let mut extract = with_small_files(&workshop, Beyond::Fails, &workshop.programs.encoderfile);
     let finished = process::finish(extract.args(["extract", "model.ef", "-o", "parts"]))?;
     finished.refused(&["parts"])?;
     for entry in std::fs::read_dir(workshop.path("parts"))? {
@@ -96,7 +106,7 @@ fn infer_without_space_leaves_nothing() -> anyhow::Result<()> {
         "texts",
         "a text that becomes some vectors of numbers\n".repeat(200),
     )?;
-    let mut infer = with_small_files(&workshop, false, &native);
+    let mut infer = with_small_files(&workshop, Beyond::Fails, &native);
     infer.args(["infer", "--input", "texts", "-o", "results.json"]);
     process::finish(&mut infer)?.refused(&["results.json"])?;
     ensure!(
