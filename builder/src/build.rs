@@ -4,7 +4,7 @@ use crate::cli::{Build, TaskArgument, WeightsArgument};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use encoderfile_builder::assemble::{Assembled, Identity, assemble};
-use encoderfile_builder::base::{BUNDLE_TARGET, Base, Carried, WASI_TARGET};
+use encoderfile_builder::base::{Base, Carried};
 use encoderfile_builder::config_file::{ConfigFile, ModelPath};
 use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::{self, Overrides, Paths};
@@ -49,7 +49,7 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
     let (payload, manifest) = plan.payload(&carried)?;
     let output = match &plan.output {
         Some(output) => output.clone(),
-        None => default_output(&manifest.name, &base),
+        None => default_output(&manifest.name, &base)?,
     };
     base.write_with(&*payload, &output)
         .with_context(|| match &plan.base {
@@ -225,13 +225,16 @@ fn choice<T: ValueEnum>(key: &str, name: &str) -> anyhow::Result<T> {
     })
 }
 
-fn default_output(name: &str, base: &Base) -> PathBuf {
+/// In the current folder, whatever the name: it may come from somebody else's file.
+fn default_output(name: &str, base: &Base) -> anyhow::Result<PathBuf> {
     let extension = match base {
         Base::Bundle => "ef",
         Base::Native(_) => "encoderfile",
         Base::Wasm(_) => "ef.wasm",
     };
-    PathBuf::from(format!("{name}.{extension}"))
+    let stem = Path::new(name).file_name().and_then(|stem| stem.to_str());
+    let stem = stem.with_context(|| format!("the name {name:?} is no file name; say -o FILE"))?;
+    Ok(PathBuf::from(format!("{stem}.{extension}")))
 }
 
 fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()> {
@@ -265,6 +268,21 @@ fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()>
 
 /// The targets, for `version`.
 pub(crate) fn targets(carried: &Carried) -> String {
-    debug_assert!(BUNDLE_TARGET != WASI_TARGET);
     carried.targets().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_never_leaves_the_current_folder() {
+        let output = |name| default_output(name, &Base::Bundle);
+        assert_eq!(output("org/minilm").unwrap(), Path::new("minilm.ef"));
+        assert_eq!(output("../../etc/x").unwrap(), Path::new("x.ef"));
+        assert_eq!(output("/tmp/x").unwrap(), Path::new("x.ef"));
+        for name in ["", "..", "/"] {
+            assert!(output(name).is_err(), "{name:?}");
+        }
+    }
 }

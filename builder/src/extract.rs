@@ -7,7 +7,7 @@ use crate::file::MappedFile;
 use crate::inspect::inspect;
 use crate::output::{Mode, write_file};
 use crate::upstream::{self, Upstream};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use encoderfile_runtime::Payload;
 use encoderfile_runtime::container::ArtifactKind;
 use encoderfile_runtime::limits::{GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};
@@ -74,6 +74,12 @@ fn extract_payload(payload: &Payload, files: &mut Files<'_>) -> anyhow::Result<(
             ArtifactKind::Golden => files.write("golden.pb", &payload.read(kind, length)?)?,
             ArtifactKind::Base(index) => {
                 let target = &payload.manifest().bases[index].target;
+                // It becomes part of a file name.
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                ensure!(
+                    target.bytes().all(is_plain),
+                    "manifest: base {index}: {target:?} is no target"
+                );
                 files.write(&format!("base-{target}"), &payload.read(kind, length)?)?;
             }
             ArtifactKind::DefaultModel => {
