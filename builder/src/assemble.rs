@@ -2,13 +2,14 @@
 //! down, the result run before it is stored.
 
 use crate::error::BuildError;
-use crate::folder::{Model, Paths};
+use crate::folder::{Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Weights};
 use encoderfile_runtime::container::{self, ArtifactKind};
 use encoderfile_runtime::pooling::cosine;
+use encoderfile_runtime::proto::module::Step;
 use encoderfile_runtime::proto::{
-    Activation, Golden, Manifest, Pipeline, Provenance, Task, Weights as StoredWeights,
-    WeightsEncoding,
+    Dense, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance, Task, Tensor,
+    Weights as StoredWeights, WeightsEncoding,
 };
 use encoderfile_runtime::source::Source;
 use encoderfile_runtime::{Encoder, golden};
@@ -85,18 +86,16 @@ pub fn assemble(
     encoding: WeightsEncoding,
 ) -> Result<Assembled, BuildError> {
     let pipeline = pipeline(paths, &model, &graph.binding)?;
-    let (onnx, weights) = graph.split(encoding);
-    let weights = Arc::new(weights);
+    let stored = Stored::new(graph, &model, &pipeline, encoding);
     let (golden, worst_cosine) = run(paths, || {
-        let stored = golden_cases(&model, &pipeline, &onnx, &weights)?;
+        let golden = stored.golden_cases(&model)?;
         let worst_cosine = if encoding == WeightsEncoding::F32 {
             1.0
         } else {
-            let (onnx, weights) = graph.split(WeightsEncoding::F32);
-            let exact = golden_cases(&model, &pipeline, &onnx, &Arc::new(weights))?;
-            worst_cosine(&stored, &exact)
+            let exact = Stored::new(graph, &model, &pipeline, WeightsEncoding::F32);
+            worst_cosine(&golden, &exact.golden_cases(&model)?)
         };
-        Ok((stored, worst_cosine))
+        Ok((golden, worst_cosine))
     })?;
     let provenance = Provenance {
         builder: concat!("encoderfile ", env!("CARGO_PKG_VERSION")).into(),
@@ -104,12 +103,13 @@ pub fn assemble(
         architecture: model.architecture.clone(),
         source_sha256: graph.source_sha256.to_vec(),
         embedding_space_id: embedding_space_id(graph, &model, &pipeline),
+        findings: model.findings.clone(),
     };
     let manifest = Manifest {
         task: model.task.into(),
         name: identity.name,
         version: identity.version,
-        pipeline: Some(pipeline),
+        pipeline: Some(stored.pipeline),
         provenance: Some(provenance),
         stored_weights: Some(StoredWeights {
             encoding: encoding.into(),
@@ -120,57 +120,77 @@ pub fn assemble(
     Ok(Assembled {
         manifest,
         golden: golden.encode_to_vec(),
-        graph: onnx,
+        graph: stored.onnx,
+        weights: stored.weights,
         model,
-        weights,
     })
 }
 
+/// The model's pipeline with what the graph adds to it.
 fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline, BuildError> {
     let classifies = matches!(
         model.task,
         Task::SequenceClassification | Task::TokenClassification
     );
+    let mut pipeline = model.pipeline.clone();
     let width = binding.output.width as usize;
-    let labels = match (classifies, model.labels.as_slice()) {
-        (false, _) => Vec::new(),
+    if classifies && pipeline.labels.is_empty() {
         // What transformers calls labels that nobody named.
-        (true, []) => (0..width).map(|id| format!("LABEL_{id}")).collect(),
-        (true, labels) if labels.len() == width => labels.to_vec(),
-        (true, labels) => {
-            return Err(BuildError::Labels {
-                path: paths.config.clone(),
-                labels: labels.len(),
-                logits: width,
-            });
-        }
+        pipeline.labels = (0..width).map(|id| format!("LABEL_{id}")).collect();
+    }
+    if classifies && pipeline.labels.len() != width {
+        return Err(BuildError::Labels {
+            path: paths.config.clone(),
+            labels: pipeline.labels.len(),
+            logits: width,
+        });
+    }
+    pipeline.inputs.clone_from(&binding.inputs);
+    pipeline.output = Some(binding.output.clone());
+    pipeline.vocabulary_size = vocabulary_size(paths, model, binding)?;
+    check_widths(paths, model, &pipeline)?;
+    Ok(pipeline)
+}
+
+/// Refuses modules of other widths than what they are given, and dimensions
+/// that the embedding does not have.
+fn check_widths(paths: &Paths, model: &Model, pipeline: &Pipeline) -> Result<(), BuildError> {
+    let fail = |problem: String| {
+        Err(BuildError::Widths {
+            path: paths.folder.clone(),
+            problem,
+        })
     };
-    Ok(Pipeline {
-        max_tokens: model.limit.max_tokens,
-        max_tokens_source: model.limit.source.clone(),
-        truncation_side: model.truncation_side.into(),
-        lower_case: model.lower_case,
-        inputs: binding.inputs.clone(),
-        output: Some(binding.output.clone()),
-        pooling: model.pooling.iter().map(|mode| (*mode).into()).collect(),
-        normalize: model.normalize,
-        labels,
-        activation: if classifies {
-            model.activation.into()
-        } else {
-            Activation::Softmax.into()
-        },
-        vocabulary_size: vocabulary_size(paths, model, binding)?,
-    })
+    let mut width = pipeline.embedding_width();
+    for module in &model.modules {
+        let (name, expected, next) = match module {
+            ModuleWeights::Dense {
+                in_features,
+                out_features,
+                ..
+            } => ("Dense", *in_features as usize, *out_features as usize),
+            ModuleWeights::LayerNorm { weight, .. } => ("LayerNorm", weight.len(), weight.len()),
+            ModuleWeights::L2Norm => continue,
+        };
+        if expected != width {
+            return fail(format!(
+                "module {name} takes {expected} values, but is given {width}"
+            ));
+        }
+        width = next;
+    }
+    if pipeline.dimensions as usize > width {
+        return fail(format!(
+            "config_sentence_transformers.json: `truncate_dim` is {}, but embeddings have {width} values",
+            pipeline.dimensions
+        ));
+    }
+    Ok(())
 }
 
 /// Rows of the embedding, if the tokenizer stays within them.
 fn vocabulary_size(paths: &Paths, model: &Model, binding: &Binding) -> Result<u32, BuildError> {
-    let tokenizer = encoderfile_runtime::tokenizer::largest_id(&model.tokenizer_json);
-    let largest_id = tokenizer.map_err(|error| BuildError::Runtime {
-        path: paths.tokenizer.clone(),
-        source: error.into(),
-    })?;
+    let largest_id = model.largest_id;
     let rows = binding.vocabulary_size.unwrap_or(largest_id + 1);
     // Ids may be passed to the graph as 32-bit signed integers.
     if largest_id >= rows || i32::try_from(rows).is_err() {
@@ -183,21 +203,86 @@ fn vocabulary_size(paths: &Paths, model: &Model, binding: &Binding) -> Result<u3
     Ok(rows)
 }
 
-fn golden_cases(
-    model: &Model,
-    pipeline: &Pipeline,
-    onnx: &[u8],
-    weights: &Arc<Weights>,
-) -> Result<Golden, encoderfile_runtime::Error> {
-    let source: Arc<dyn Source> = Arc::<Weights>::clone(weights);
-    let tokenizer = &model.tokenizer_json;
-    let encoder = Encoder::from_parts(model.task, pipeline.clone(), tokenizer, onnx, &source)?;
-    let mut session = encoder.session()?;
-    let cases = GOLDEN_TEXTS.iter();
-    let cases = cases.map(|text| golden::case(&mut session, text));
-    Ok(Golden {
-        cases: cases.collect::<Result<_, _>>()?,
-    })
+/// Puts the weights of the modules behind the graph's.
+fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module> {
+    let mut place = |values: &[f32]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        let length = bytes.len() as u64;
+        Some(Tensor {
+            offset: weights.push(bytes),
+            length,
+        })
+    };
+    let modules = modules.iter().map(|module| match module {
+        ModuleWeights::Dense {
+            in_features,
+            out_features,
+            weight,
+            bias,
+            function,
+        } => Step::Dense(Dense {
+            in_features: *in_features,
+            out_features: *out_features,
+            weight: place(weight),
+            bias: bias.as_deref().and_then(&mut place),
+            function: (*function).into(),
+        }),
+        ModuleWeights::LayerNorm {
+            weight,
+            bias,
+            epsilon,
+        } => Step::LayerNorm(LayerNorm {
+            weight: place(weight),
+            bias: place(bias),
+            epsilon: *epsilon,
+        }),
+        ModuleWeights::L2Norm => Step::L2Norm(L2Norm {}),
+    });
+    modules.map(|step| Module { step: Some(step) }).collect()
+}
+
+/// A model as it will be in the file.
+struct Stored {
+    pipeline: Pipeline,
+    onnx: Vec<u8>,
+    weights: Arc<Weights>,
+}
+
+impl Stored {
+    fn new(
+        graph: &Graph,
+        model: &Model,
+        pipeline: &Pipeline,
+        encoding: WeightsEncoding,
+    ) -> Self {
+        let (onnx, mut weights) = graph.split(encoding);
+        let modules = place_modules(&model.modules, &mut weights);
+        Self {
+            pipeline: Pipeline {
+                modules,
+                ..pipeline.clone()
+            },
+            onnx,
+            weights: Arc::new(weights),
+        }
+    }
+
+    fn golden_cases(&self, model: &Model) -> Result<Golden, encoderfile_runtime::Error> {
+        let source: Arc<dyn Source> = Arc::<Weights>::clone(&self.weights);
+        let encoder = Encoder::from_parts(
+            model.task,
+            self.pipeline.clone(),
+            &model.tokenizer_json,
+            &self.onnx,
+            &source,
+        )?;
+        let mut session = encoder.session()?;
+        let cases = GOLDEN_TEXTS.iter();
+        let cases = cases.map(|text| golden::case(&mut session, text));
+        Ok(Golden {
+            cases: cases.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// Runs the model; an inference engine that panics is an error, not a crash.
@@ -236,9 +321,18 @@ fn worst_cosine(stored: &Golden, exact: &Golden) -> f32 {
 
 /// One id for everything whose embeddings may be compared, however the weights are stored.
 fn embedding_space_id(graph: &Graph, model: &Model, pipeline: &Pipeline) -> Vec<u8> {
+    let mut modules = Weights::default();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&graph.source_sha256);
     hasher.update(blake3::hash(&model.tokenizer_json).as_bytes());
+    // Without the places of the modules' weights, which depend on how the
+    // others are stored; with the weights themselves.
     hasher.update(&pipeline.encode_to_vec());
+    for module in place_modules(&model.modules, &mut modules) {
+        hasher.update(&module.encode_to_vec());
+    }
+    for piece in modules.pieces() {
+        hasher.update(piece);
+    }
     hasher.finalize().as_bytes().to_vec()
 }

@@ -133,6 +133,10 @@ pub(crate) enum TaskArgument {
     SequenceClassification,
     /// One label a token
     TokenClassification,
+    /// One weight a vocabulary entry
+    SparseEmbedding,
+    /// Words for the masks of a text
+    FillMask,
 }
 
 impl From<TaskArgument> for Task {
@@ -142,6 +146,8 @@ impl From<TaskArgument> for Task {
             TaskArgument::SentenceEmbedding => Self::SentenceEmbedding,
             TaskArgument::SequenceClassification => Self::SequenceClassification,
             TaskArgument::TokenClassification => Self::TokenClassification,
+            TaskArgument::SparseEmbedding => Self::SparseEmbedding,
+            TaskArgument::FillMask => Self::FillMask,
         }
     }
 }

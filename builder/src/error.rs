@@ -44,6 +44,30 @@ pub enum BuildError {
         /// The value found, as JSON.
         value: String,
     },
+    /// Weights that only Python can read safely.
+    #[error(
+        "{}: pickled weights are not read; save the model again with sentence-transformers, which writes model.safetensors",
+        .0.display()
+    )]
+    Pickle(PathBuf),
+    /// A tensor of a module that is not what its config says.
+    #[error("{}: tensor `{name}`: {problem}", .path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Pooling and modules do not fit one another.
+    #[error("{}: {problem}", .path.display())]
+    Widths {
+        /// The folder.
+        path: PathBuf,
+        /// Which of them.
+        problem: String,
+    },
     /// A decoder, or an encoder with one.
     #[error("{}: not an encoder: {why}", .path.display())]
     NotAnEncoder {
@@ -54,7 +78,7 @@ pub enum BuildError {
     },
     /// A head that belongs to no task.
     #[error(
-        "{}: `architectures`: no task for {architecture:?}; expected …Model, …ForSequenceClassification or …ForTokenClassification, or say which with --task",
+        "{}: `architectures`: no task for {architecture:?}; expected …Model, …ForSequenceClassification, …ForTokenClassification or …ForMaskedLM, or say which with --task",
         .path.display()
     )]
     UnknownHead {

@@ -5,17 +5,26 @@
 //! is refused by name.
 
 mod config;
+mod findings;
 mod limit;
 mod sentence;
+mod special_tokens;
 
 use crate::error::BuildError;
 use config::Config;
-use encoderfile_runtime::proto::{Activation, Pooling, Task, TruncationSide};
+use encoderfile_runtime::proto::{
+    Activation, Finding, Pipeline, Pooling, Splade, Task, TruncationSide,
+};
+use encoderfile_runtime::tokenizer::Vocabulary;
+use findings::Findings;
+use sentence::{Head, Sentence};
 use serde_json::Value;
+use special_tokens::SpecialTokens;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use limit::Limit;
+pub use sentence::ModuleWeights;
 
 /// Where each file of a model is; `None` where a folder need not have it.
 #[derive(Clone, Debug)]
@@ -33,6 +42,12 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// special_tokens_map.json, beside tokenizer_config.json.
+    fn special_tokens_map(&self) -> PathBuf {
+        self.tokenizer_config
+            .with_file_name("special_tokens_map.json")
+    }
+
     /// The usual places in `folder`.
     pub fn in_folder(folder: &Path) -> Result<Self, BuildError> {
         if !folder.is_dir() {
@@ -71,26 +86,20 @@ pub struct Overrides {
 pub struct Model {
     /// What it computes.
     pub task: Task,
-    /// The most tokens of a sequence, and who says so.
-    pub limit: Limit,
-    /// Which end of an over-long text is cut.
-    pub truncation_side: TruncationSide,
-    /// Lower-case texts first.
-    pub lower_case: bool,
-    /// Sentence embeddings: the modes, in their order.
-    pub pooling: Vec<Pooling>,
-    /// Sentence embeddings: L2-normalised.
-    pub normalize: bool,
-    /// Classification: in the order of the logits; empty if the folder has none.
-    pub labels: Vec<String>,
-    /// Logits to scores.
-    pub activation: Activation,
+    /// How: everything but what only the graph says.
+    pub pipeline: Pipeline,
+    /// The modules after pooling; their places in the file are not known yet.
+    pub modules: Vec<ModuleWeights>,
+    /// What was understood, and where it was said.
+    pub findings: Vec<Finding>,
     /// The first of `architectures`.
     pub architecture: String,
     /// As far as the folder says.
     pub license: String,
     /// Rows of the token embedding, as far as config.json says.
     pub vocabulary_size: Option<u32>,
+    /// The largest id that the tokenizer gives.
+    pub largest_id: u32,
     /// config.json as it is.
     pub config_json: Vec<u8>,
     /// tokenizer.json as it is.
@@ -101,52 +110,233 @@ pub struct Model {
 pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     let config_json = read_file(&paths.config)?;
     let config = Config::parse(&paths.config, &config_json)?;
-    let tokenizer_json = read_file(&paths.tokenizer)?;
-    let tokenizer_config = read_json_if_there(&paths.tokenizer_config)?.unwrap_or(Value::Null);
-    let sentence = sentence::read(&paths.folder)?;
-
     config.refuse_decoders()?;
-    let task = match overrides.task {
-        Some(task) => task,
-        None if sentence.is_some() => Task::SentenceEmbedding,
-        None => config.task()?,
+    let tokenizer_json = read_file(&paths.tokenizer)?;
+    let vocabulary = Vocabulary::load(&tokenizer_json).map_err(|error| BuildError::Runtime {
+        path: paths.tokenizer.clone(),
+        source: error.into(),
+    })?;
+    let sentence = sentence::read(&paths.folder)?;
+    let (task, task_source) = task(&config, sentence.as_ref(), overrides)?;
+    let sentence = for_task(sentence.unwrap_or_default(), task);
+
+    let mut folder = Folder {
+        paths,
+        overrides,
+        tokenizer_config: read_json_if_there(&paths.tokenizer_config)?.unwrap_or(Value::Null),
+        special_tokens_map: read_json_if_there(&paths.special_tokens_map())?.unwrap_or(Value::Null),
+        config,
+        vocabulary,
+        findings: Findings::default(),
     };
-    let sentence = match (task, sentence) {
-        (Task::SentenceEmbedding, Some(sentence)) => sentence,
-        // What sentence-transformers does with a folder that is none of its own.
-        (Task::SentenceEmbedding, None) => sentence::Sentence {
-            pooling: vec![Pooling::Mean],
-            ..Default::default()
-        },
-        (_, sentence) => sentence::Sentence {
-            pooling: Vec::new(),
-            normalize: false,
-            ..sentence.unwrap_or_default()
-        },
-    };
-    let limit = limit::read(&config, &tokenizer_config, &sentence, overrides)?;
-    let truncation_side = match overrides.truncation_side {
-        Some(side) => side,
-        None => truncation_side(&tokenizer_config, &paths.tokenizer_config)?,
-    };
+    folder.findings.note("task", task.name(), task_source);
+    let mut pipeline = folder.pipeline(task, &sentence)?;
+    folder.read_classes(task, &sentence, &mut pipeline)?;
+    folder.read_special_tokens(task, &mut pipeline)?;
+    let mut findings = folder.findings.into_vec();
+    findings.extend(sentence.findings.into_vec());
     Ok(Model {
         task,
-        limit,
-        truncation_side,
-        lower_case: sentence.lower_case,
-        pooling: sentence.pooling,
-        normalize: sentence.normalize,
-        labels: config.labels()?,
-        activation: config.activation(task)?,
-        architecture: config.architecture().unwrap_or_default().to_owned(),
+        pipeline,
+        modules: sentence.modules,
+        findings,
+        architecture: folder.config.architecture().unwrap_or_default().to_owned(),
         license: match &overrides.license {
             Some(license) => license.clone(),
             None => license(&paths.folder),
         },
-        vocabulary_size: config.vocabulary_size(),
+        vocabulary_size: folder.config.vocabulary_size(),
+        largest_id: folder.vocabulary.largest_id(),
         config_json,
         tokenizer_json,
     })
+}
+
+/// The task and who says so.
+fn task(
+    config: &Config,
+    sentence: Option<&Sentence>,
+    overrides: &Overrides,
+) -> Result<(Task, &'static str), BuildError> {
+    if let Some(task) = overrides.task {
+        return Ok((task, "--task or model_type of this build"));
+    }
+    Ok(match sentence.map(|sentence| &sentence.head) {
+        Some(Head::Pooling(_)) => (Task::SentenceEmbedding, "modules.json"),
+        Some(Head::Splade(_)) => (Task::SparseEmbedding, "modules.json"),
+        Some(Head::None) | None => (config.task()?, "config.json architectures"),
+    })
+}
+
+/// What of the folder's modules the task uses. Without any, a task has what
+/// sentence-transformers gives a plain transformers folder.
+fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
+    match (task, &sentence.head) {
+        (Task::SentenceEmbedding, Head::Pooling(_)) | (Task::SparseEmbedding, Head::Splade(_)) => {}
+        (Task::SentenceEmbedding, _) => {
+            sentence.head = Head::Pooling(vec![Pooling::Mean]);
+            let source = "no Pooling module, so as sentence-transformers does";
+            sentence
+                .findings
+                .note("pooling", "the mean over all tokens", source);
+        }
+        (Task::SparseEmbedding, _) => {
+            sentence.head = Head::Splade(Splade::default());
+            let meaning = "the maximum over all tokens of log(1 + relu(logit))";
+            let source = "no SpladePooling module, so as sentence-transformers does";
+            sentence.findings.note("pooling", meaning, source);
+        }
+        _ => {
+            return Sentence {
+                max_seq_length: sentence.max_seq_length,
+                lower_case: sentence.lower_case,
+                settings: sentence::Settings {
+                    activation: sentence.settings.activation,
+                    ..sentence::Settings::default()
+                },
+                ..Sentence::default()
+            };
+        }
+    }
+    sentence
+}
+
+/// A folder that is being read.
+struct Folder<'a> {
+    paths: &'a Paths,
+    overrides: &'a Overrides,
+    config: Config,
+    tokenizer_config: Value,
+    special_tokens_map: Value,
+    vocabulary: Vocabulary,
+    findings: Findings,
+}
+
+impl Folder<'_> {
+    /// Limit, casing, pooling and prompts.
+    fn pipeline(&mut self, task: Task, sentence: &Sentence) -> Result<Pipeline, BuildError> {
+        let overrides = self.overrides;
+        let limit = limit::read(&self.config, &self.tokenizer_config, sentence, overrides)?;
+        let meaning = format!("{} tokens", limit.max_tokens);
+        self.findings.note("limit", meaning, limit.source.clone());
+        let settings = &sentence.settings;
+        let (pooling, splade) = match &sentence.head {
+            Head::Pooling(modes) => (modes.iter().map(|mode| (*mode).into()).collect(), None),
+            Head::Splade(splade) => (Vec::new(), Some(*splade)),
+            Head::None => (Vec::new(), None),
+        };
+        Ok(Pipeline {
+            max_tokens: limit.max_tokens,
+            max_tokens_source: limit.source,
+            truncation_side: self.truncation_side()?.into(),
+            lower_case: sentence.lower_case,
+            pooling,
+            normalize: sentence.normalize && task == Task::SentenceEmbedding,
+            prompts: settings.prompts.clone(),
+            default_prompt: settings.default_prompt.clone(),
+            exclude_prompt: sentence.exclude_prompt,
+            dimensions: settings.dimensions,
+            similarity: settings.similarity.unwrap_or_default().into(),
+            splade,
+            ..Pipeline::default()
+        })
+    }
+
+    fn truncation_side(&mut self) -> Result<TruncationSide, BuildError> {
+        if let Some(side) = self.overrides.truncation_side {
+            return Ok(side);
+        }
+        match &self.tokenizer_config["truncation_side"] {
+            Value::Null => Ok(TruncationSide::Right),
+            Value::String(side) if side == "right" => Ok(TruncationSide::Right),
+            Value::String(side) if side == "left" => {
+                let source = "tokenizer_config.json truncation_side";
+                self.findings
+                    .note("truncation", "the beginning of a long text is cut", source);
+                Ok(TruncationSide::Left)
+            }
+            other => {
+                let path = &self.paths.tokenizer_config;
+                Err(BuildError::key(path, "truncation_side", other))
+            }
+        }
+    }
+
+    /// Labels and activations of a classifier.
+    fn read_classes(
+        &mut self,
+        task: Task,
+        sentence: &Sentence,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), BuildError> {
+        if !matches!(
+            task,
+            Task::SequenceClassification | Task::TokenClassification
+        ) {
+            return Ok(());
+        }
+        pipeline.labels = self.config.labels()?;
+        if task == Task::TokenClassification {
+            pipeline.activation = Activation::Softmax.into();
+            return Ok(());
+        }
+        let activations = self
+            .config
+            .activations(sentence.settings.activation.as_deref())?;
+        pipeline.activation = activations.classify.into();
+        let name = |activation: Activation| {
+            let name = activation.as_str_name().trim_start_matches("ACTIVATION_");
+            name.to_lowercase()
+        };
+        let source = activations.source;
+        let meaning = name(activations.classify);
+        self.findings.note("activation", meaning, source.clone());
+        if pipeline.labels.len() == 1 {
+            pipeline.rerank_activation = activations.rerank.into();
+            let meaning = format!("{} of the logit of (query, text)", name(activations.rerank));
+            self.findings.note("reranking", meaning, source);
+        }
+        let entails = |label: &String| label.to_lowercase().starts_with("entail");
+        if let Some(index) = pipeline.labels.iter().position(entails)
+            && pipeline.labels.len() > 1
+        {
+            pipeline.entailment = u32::try_from(index).ok();
+            let meaning = format!("label {:?} decides", pipeline.labels[index]);
+            self.findings
+                .note("zero-shot", meaning, "config.json id2label");
+        }
+        Ok(())
+    }
+
+    fn read_special_tokens(
+        &mut self,
+        task: Task,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), BuildError> {
+        let tokens = SpecialTokens {
+            tokenizer_config: &self.tokenizer_config,
+            map: &self.special_tokens_map,
+            vocabulary: &self.vocabulary,
+        };
+        match task {
+            Task::TokenClassification => {
+                pipeline.unknown_token_id = tokens.id("unk_token", &["[UNK]", "<unk>"]);
+            }
+            Task::FillMask => {
+                pipeline.mask_token_id = tokens.id("mask_token", &["[MASK]", "<mask>"]);
+                pipeline.padding_token_id = tokens.id("pad_token", &["[PAD]", "<pad>"]);
+                pipeline.clean_up_decoded =
+                    self.tokenizer_config["clean_up_tokenization_spaces"] == true;
+                if pipeline.mask_token_id.is_none() {
+                    let path = &self.paths.tokenizer_config;
+                    let found = &self.tokenizer_config["mask_token"];
+                    return Err(BuildError::key(path, "mask_token", found));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Reads a file, with an error that names it.
@@ -169,15 +359,6 @@ fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value, BuildError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn truncation_side(tokenizer_config: &Value, path: &Path) -> Result<TruncationSide, BuildError> {
-    match &tokenizer_config["truncation_side"] {
-        Value::Null => Ok(TruncationSide::Right),
-        Value::String(side) if side == "right" => Ok(TruncationSide::Right),
-        Value::String(side) if side == "left" => Ok(TruncationSide::Left),
-        other => Err(BuildError::key(path, "truncation_side", other)),
-    }
 }
 
 /// The `license:` of the front matter of README.md, the model card.

@@ -50,7 +50,7 @@ impl Graph {
             .output
             .retain(|output| output.name == binding.output.name);
         graph.value_info.clear();
-        conditionals::resolve(path, &proto, &mut graph, model.limit.max_tokens)?;
+        conditionals::resolve(path, &proto, &mut graph, model.pipeline.max_tokens)?;
         remove_unused(&mut graph);
         proto.graph = Some(graph);
         Ok(Self {

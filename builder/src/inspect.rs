@@ -4,7 +4,8 @@ use crate::file::MappedFile;
 use crate::{upstream, wasm_payload};
 use anyhow::{Context, bail};
 use encoderfile_runtime::Payload;
-use encoderfile_runtime::proto::{Artifact, Manifest, Pipeline};
+use encoderfile_runtime::proto::module::Step;
+use encoderfile_runtime::proto::{Artifact, Manifest, Module, Pipeline};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +50,12 @@ fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
     }
     let provenance = manifest.provenance.clone().unwrap_or_default();
     let weights = manifest.stored_weights.unwrap_or_default();
+    let findings: Vec<Value> = provenance
+        .findings
+        .iter()
+        .map(|it| json!({"about": it.subject, "meaning": it.meaning, "source": it.source}))
+        .collect();
+    fields.insert("understood".into(), findings.into());
     fields.insert(
         "provenance".into(),
         json!({
@@ -128,6 +135,10 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
         .pooling()
         .map(|mode| plain_name(mode.as_str_name(), "POOLING_"))
         .collect();
+    let prompts = pipeline.prompts.iter();
+    let prompts: Map<String, Value> = prompts
+        .map(|prompt| (prompt.name.clone(), prompt.text.clone().into()))
+        .collect();
     json!({
         "max_tokens": pipeline.max_tokens,
         "max_tokens_source": pipeline.max_tokens_source,
@@ -138,10 +149,33 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
         "output": output.name,
         "output_width": output.width,
         "pooling": pooling,
+        "modules": pipeline.modules.iter().map(describe_module).collect::<Vec<_>>(),
         "normalize": pipeline.normalize,
+        "dimensions": pipeline.dimensions,
+        "prompts": prompts,
+        "default_prompt": pipeline.default_prompt,
+        "exclude_prompt": pipeline.exclude_prompt,
+        "similarity": pipeline.similarity().name(),
         "labels": pipeline.labels,
         "activation": plain_name(pipeline.activation().as_str_name(), "ACTIVATION_"),
+        "rerank_activation": plain_name(pipeline.rerank_activation().as_str_name(), "ACTIVATION_"),
+        "entailment": pipeline.entailment,
+        "mask_token_id": pipeline.mask_token_id,
+        "unknown_token_id": pipeline.unknown_token_id,
     })
+}
+
+fn describe_module(module: &Module) -> String {
+    match &module.step {
+        Some(Step::Dense(dense)) => {
+            let function = plain_name(dense.function().as_str_name(), "DENSE_FUNCTION_");
+            let (inputs, outputs) = (dense.in_features, dense.out_features);
+            format!("dense {inputs} → {outputs} {function}")
+        }
+        Some(Step::LayerNorm(_)) => "layer_norm".into(),
+        Some(Step::L2Norm(_)) => "l2_norm".into(),
+        None => "unknown".into(),
+    }
 }
 
 fn plain_name(name: &str, prefix: &str) -> String {
@@ -166,6 +200,11 @@ fn write_fields(value: &Value, indent: usize, lines: &mut String) {
     for (name, value) in fields {
         let margin = " ".repeat(indent);
         match value {
+            Value::Object(fields) if fields.is_empty() => {
+                let width = 20_usize.saturating_sub(indent);
+                lines.push_str(&format!("{margin}{name:<width$} none\n"));
+            }
+            Value::Null => {}
             Value::Object(_) => {
                 lines.push_str(&format!("{margin}{name}\n"));
                 write_fields(value, indent + 2, lines);
@@ -191,7 +230,9 @@ fn one_line(value: &Value) -> String {
         Value::Array(items) => items.iter().map(one_line).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
             let pairs = fields.iter().map(|(name, value)| match name.as_str() {
-                "artifact" => format!("{:<14}", one_line(value)),
+                "artifact" | "about" => format!("{:<14}", one_line(value)),
+                "meaning" => one_line(value),
+                "source" => format!("({})", one_line(value)),
                 _ => format!("{name} {}", one_line(value)),
             });
             pairs.collect::<Vec<_>>().join("  ")

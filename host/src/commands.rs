@@ -3,12 +3,12 @@
 mod info;
 mod results;
 
-use crate::cli::{Cli, Command, Infer, Texts, Truncate};
+use crate::cli::{Cli, Command, Infer, Texts};
 use crate::progress::Progress;
-use crate::{infer, inputs, source};
+use crate::{infer, inputs, options, source};
 use anyhow::Context;
 use encoderfile_runtime::proto::Task;
-use encoderfile_runtime::{Encoder, Options, OverLong, Payload, TokenUsage, golden};
+use encoderfile_runtime::{Encoder, Payload, Prediction, TokenUsage, golden, output};
 use results::{Results, Tokenized};
 use std::process::ExitCode;
 
@@ -25,44 +25,48 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
-    let texts = inputs::read(&arguments.texts)?;
+    let items = inputs::read(&arguments.texts)?;
     let encoder = load(payload)?;
-    let options = Options {
-        normalize: arguments.normalize,
-        special_tokens: arguments.special_tokens,
-        over_long: over_long(arguments.texts.truncate),
-    };
+    let options = options::of_infer(arguments);
+    encoder.check(&options)?;
     let threads = match arguments.threads {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let progress = Progress::new(texts.len());
+    let progress = Progress::new(items.len());
     let output = arguments.texts.output.as_deref();
     let mut results = Results::open(output, arguments.format, &payload.manifest().name)?;
-    infer::run(
-        &encoder,
-        &texts,
-        &options,
-        threads,
-        &progress,
-        |index, prediction| {
-            if let Some(usage) = &prediction.truncated {
-                progress.note(&truncation(index, usage));
+    // Answers to a query are ranked when all of them are known.
+    let mut answers = options.query.as_ref().map(|_| Vec::new());
+    let emit = |index, prediction: Prediction| {
+        if let Some(usage) = &prediction.usage {
+            progress.note(&note(index, usage));
+        }
+        match &mut answers {
+            Some(answers) => {
+                answers.push(prediction);
+                Ok(())
             }
-            results.push(&prediction)
-        },
-    )?;
+            None => results.push(&prediction),
+        }
+    };
+    infer::run(&encoder, &items, &options, threads, &progress, emit)?;
+    for ranked in output::rank(&answers.unwrap_or_default(), options.top_k) {
+        results.push(&ranked)?;
+    }
     progress.finish();
     results.finish()
 }
 
 fn tokenize(payload: &Payload, arguments: &Texts) -> anyhow::Result<()> {
-    let texts = inputs::read(arguments)?;
+    let items = inputs::read(arguments)?;
     let encoder = load(payload)?;
+    let options = options::of_texts(arguments);
+    encoder.check(&options)?;
     let output = arguments.output.as_deref();
     let mut results = Results::open(output, crate::cli::Format::Json, &payload.manifest().name)?;
-    for (index, text) in texts.iter().enumerate() {
-        let tokens = encoder.tokenize(text, over_long(arguments.truncate));
+    for (index, item) in items.iter().enumerate() {
+        let tokens = encoder.tokenize(item.input(), &options);
         let tokens = tokens.with_context(|| format!("text {}", index + 1))?;
         results.push(&Tokenized::new(tokens))?;
     }
@@ -108,20 +112,16 @@ fn load(payload: &Payload) -> anyhow::Result<Encoder> {
     Ok(Encoder::load(payload)?)
 }
 
-fn over_long(truncate: Truncate) -> OverLong {
-    match truncate {
-        Truncate::Cut => OverLong::Truncate,
-        Truncate::Error => OverLong::Error,
+/// What became of a text that did not fit.
+fn note(index: usize, usage: &TokenUsage) -> String {
+    let (text, total) = (index + 1, usage.tokens_total);
+    match usage.windows {
+        Some(windows) => format!("note: text {text} has {total} tokens, read in {windows} windows"),
+        None => format!(
+            "note: text {text} has {total} tokens; the model used the {} it takes",
+            usage.tokens_used
+        ),
     }
-}
-
-fn truncation(index: usize, usage: &TokenUsage) -> String {
-    format!(
-        "note: text {} has {} tokens; the model used the {} it takes",
-        index + 1,
-        usage.tokens_total,
-        usage.tokens_used
-    )
 }
 
 /// Whether results are one row a token.

@@ -1,5 +1,6 @@
 //! Running many texts: one session a thread, results in order as they come.
 
+use crate::inputs::Item;
 use crate::progress::Progress;
 use encoderfile_runtime::{Encoder, Error, Options, Prediction};
 
@@ -8,7 +9,7 @@ use encoderfile_runtime::{Encoder, Error, Options, Prediction};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn run(
     encoder: &Encoder,
-    texts: &[String],
+    texts: &[Item],
     options: &Options,
     threads: usize,
     progress: &Progress,
@@ -64,7 +65,7 @@ pub(crate) fn run(
 #[cfg(not(target_family = "wasm"))]
 fn for_each_taken(
     encoder: &Encoder,
-    texts: &[String],
+    texts: &[Item],
     options: &Options,
     next: &std::sync::atomic::AtomicUsize,
     mut send: impl FnMut((usize, Result<Prediction, Error>)) -> bool,
@@ -78,7 +79,7 @@ fn for_each_taken(
             Some(session) => Ok(session),
             none => encoder.session().map(|new| none.insert(new)),
         }
-        .and_then(|session| session.infer(text, options));
+        .and_then(|session| session.infer(text.input(), options));
         if !send((index, result)) {
             return;
         }
@@ -89,7 +90,7 @@ fn for_each_taken(
 #[cfg(target_family = "wasm")]
 pub(crate) fn run(
     encoder: &Encoder,
-    texts: &[String],
+    texts: &[Item],
     options: &Options,
     _threads: usize,
     progress: &Progress,
@@ -100,14 +101,14 @@ pub(crate) fn run(
 
 fn run_here(
     encoder: &Encoder,
-    texts: &[String],
+    texts: &[Item],
     options: &Options,
     progress: &Progress,
     mut emit: impl FnMut(usize, Prediction) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut session = encoder.session()?;
     for (index, text) in texts.iter().enumerate() {
-        let prediction = session.infer(text, options);
+        let prediction = session.infer(text.input(), options);
         emit(
             index,
             prediction.map_err(|error| at(index, texts.len(), error))?,

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod infer;
 mod inputs;
+mod options;
 mod progress;
 mod source;
 

@@ -1,11 +1,21 @@
 //! A loaded model and what it computes.
+//!
+//! [`Session::infer`] is the one entry; what each task makes of the graph's
+//! output is in the modules below.
+
+mod classification;
+mod fill_mask;
+mod sentence;
+mod spans;
+mod tokens;
 
 use crate::container::{ArtifactKind, ContainerError, Payload};
 use crate::error::Error;
 use crate::graph::{Graph, Run};
 use crate::limits::{GRAPH_LEN_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
-use crate::output::{Prediction, TokenInfo, TokenPrediction, TokenUsage, TokenVector, Values};
-use crate::pooling::{activate, argmax, normalize, pool};
+use crate::modules::{self, Module};
+use crate::output::{Prediction, TokenUsage, Values};
+use crate::request::{Input, Long, Options};
 use crate::source::Source;
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_proto::{Pipeline, Pooling, Task};
@@ -16,29 +26,9 @@ pub struct Encoder {
     task: Task,
     pipeline: Pipeline,
     pooling: Vec<Pooling>,
+    modules: Vec<Module>,
     tokenizer: Tokenizer,
     graph: Graph,
-}
-
-/// What a request may say. The default is what the model folder says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Divide embeddings by their L2 norm, or not.
-    pub normalize: Option<bool>,
-    /// Per-token tasks: also the tokens that are not in the text.
-    pub special_tokens: bool,
-    /// What to do with a text that does not fit.
-    pub over_long: OverLong,
-}
-
-/// What to do with a text of more tokens than the model takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OverLong {
-    /// Cut it and say so in the result.
-    #[default]
-    Truncate,
-    /// Refuse it.
-    Error,
 }
 
 impl Encoder {
@@ -70,25 +60,11 @@ impl Encoder {
         graph: &[u8],
         weights: &Arc<dyn Source>,
     ) -> Result<Self, Error> {
-        let output = pipeline.output.as_ref();
-        let width = output.map_or(0, |output| output.width as usize);
-        let classifies = matches!(
-            task,
-            Task::SequenceClassification | Task::TokenClassification
-        );
-        if width == 0 || task == Task::Unspecified {
-            return Err(Error::Manifest("no task or no output width"));
-        }
-        if classifies && pipeline.labels.len() != width {
-            return Err(Error::Manifest("not one label for each logit"));
-        }
-        let per_token = output.is_some_and(|output| output.per_token);
-        if per_token == (task == Task::SequenceClassification) {
-            return Err(Error::Manifest("output rank does not fit the task"));
-        }
+        check(task, &pipeline)?;
         Ok(Self {
             task,
             pooling: pipeline.pooling().collect(),
+            modules: modules::load(&pipeline, weights)?,
             tokenizer: Tokenizer::load(tokenizer, &pipeline)?,
             graph: Graph::load(graph, weights, &pipeline)?,
             pipeline,
@@ -110,6 +86,11 @@ impl Encoder {
         &self.tokenizer
     }
 
+    /// Refuses options that this model cannot serve; [`Session::infer`] does too.
+    pub fn check(&self, options: &Options) -> Result<(), Error> {
+        options.check(self.task, &self.pipeline)
+    }
+
     /// A session with scratch memory of its own. One thread uses one session.
     pub fn session(&self) -> Result<Session<'_>, Error> {
         Ok(Session {
@@ -118,30 +99,95 @@ impl Encoder {
         })
     }
 
-    /// Tokenises a text as the model sees it.
-    pub fn tokenize(&self, text: &str, over_long: OverLong) -> Result<Tokens, Error> {
-        if text.len() > TEXT_LEN_MAX {
-            return Err(Error::TextLength {
-                length: text.len(),
-                limit: TEXT_LEN_MAX,
-            });
-        }
-        let tokens = self.tokenizer.encode(text)?;
-        if over_long == OverLong::Error && tokens.total > tokens.ids.len() {
+    /// Tokenises a text or pair as the model sees it, prompt included.
+    pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
+        self.check_length(input)?;
+        let prompt = options.prompt(&self.pipeline);
+        let prompted;
+        let input = if prompt.is_empty() {
+            input
+        } else {
+            prompted = format!("{prompt}{}", input.text);
+            Input {
+                text: &prompted,
+                ..input
+            }
+        };
+        let truncation = options.truncation.unwrap_or_default();
+        let tokens = self
+            .tokenizer
+            .encode(input, truncation, options.truncation_side)?;
+        if options.long == Long::Error && tokens.total > tokens.ids.len() {
             return Err(Error::TooManyTokens {
                 tokens_total: tokens.total,
                 max_tokens: self.pipeline.max_tokens as usize,
             });
         }
+        self.check_ids(&tokens)?;
+        Ok(tokens)
+    }
+
+    fn check_length(&self, input: Input<'_>) -> Result<(), Error> {
+        let length = input.text.len() + input.text_pair.map_or(0, str::len);
+        if length > TEXT_LEN_MAX {
+            return Err(Error::TextLength {
+                length,
+                limit: TEXT_LEN_MAX,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_ids(&self, tokens: &Tokens) -> Result<(), Error> {
         let vocabulary_size = self.pipeline.vocabulary_size;
         match tokens.ids.iter().find(|id| **id >= vocabulary_size) {
             Some(id) => Err(Error::TokenId {
                 id: *id,
                 vocabulary_size,
             }),
-            None => Ok(tokens),
+            None => Ok(()),
         }
     }
+
+    /// How many numbers the graph gives for a token, or for the text.
+    fn width(&self) -> usize {
+        let output = self.pipeline.output.as_ref();
+        output.map_or(1, |output| output.width as usize)
+    }
+}
+
+/// Refuses a pipeline that lacks what its task needs.
+fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
+    let output = pipeline.output.as_ref();
+    let width = output.map_or(0, |output| output.width as usize);
+    let per_token = output.is_some_and(|output| output.per_token);
+    let classifies = matches!(
+        task,
+        Task::SequenceClassification | Task::TokenClassification
+    );
+    if width == 0 || task == Task::Unspecified {
+        return Err(Error::Manifest("no task or no output width"));
+    }
+    if classifies && pipeline.labels.len() != width {
+        return Err(Error::Manifest("not one label for each logit"));
+    }
+    // Sentence embeddings may be pooled in the graph.
+    let one_row = match task {
+        Task::SequenceClassification => true,
+        Task::SentenceEmbedding => pipeline.pooling.is_empty(),
+        _ => false,
+    };
+    if per_token == one_row {
+        return Err(Error::Manifest("output rank does not fit the task"));
+    }
+    let entailment = pipeline.entailment;
+    if entailment.is_some_and(|label| label as usize >= width || width < 2) {
+        return Err(Error::Manifest("no such entailment label"));
+    }
+    if task == Task::FillMask && pipeline.mask_token_id.is_none() {
+        return Err(Error::Manifest("no mask token"));
+    }
+    Ok(())
 }
 
 /// One thread's use of an [`Encoder`].
@@ -151,158 +197,76 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// The result for one text.
-    pub fn infer(&mut self, text: &str, options: &Options) -> Result<Prediction, Error> {
-        self.check(options)?;
-        let tokens = self.encoder.tokenize(text, options.over_long)?;
-        let output = self.evaluate(&tokens)?;
-        let truncated = (tokens.total > tokens.ids.len()).then_some(TokenUsage {
-            tokens_total: tokens.total,
-            tokens_used: tokens.ids.len(),
-        });
-        let values = match self.encoder.task {
-            Task::SentenceEmbedding => Values::SentenceEmbedding {
-                embedding: self.sentence_embedding(&output, options),
-            },
-            Task::SequenceClassification => self.classification(output),
-            Task::TokenClassification => Values::TokenClassification {
-                tokens: self.token_predictions(&tokens, &output, options),
-            },
-            Task::Embedding | Task::Unspecified => Values::Embedding {
-                embeddings: self.token_vectors(&tokens, &output, options),
-            },
-        };
-        Ok(Prediction { values, truncated })
+    /// The result for one text or pair.
+    pub fn infer<'t>(
+        &mut self,
+        input: impl Into<Input<'t>>,
+        options: &Options,
+    ) -> Result<Prediction, Error> {
+        let input = input.into();
+        let task = self.encoder.task;
+        self.encoder.check(options)?;
+        if input.text_pair.is_some() && task != Task::SequenceClassification {
+            return Err(Error::Option {
+                option: "text_pair",
+                task: task.name(),
+            });
+        }
+        match task {
+            Task::SentenceEmbedding => self.sentence_embedding(input.text, options),
+            Task::SparseEmbedding => self.sparse_embedding(input.text, options),
+            Task::SequenceClassification => self.classify(input, options),
+            Task::TokenClassification if options.aggregation.is_some() => {
+                self.entities(input.text, options)
+            }
+            Task::TokenClassification => self.token_predictions(input.text, options),
+            Task::FillMask => self.fill_masks(input.text, options),
+            Task::Embedding | Task::Unspecified => self.token_vectors(input.text, options),
+        }
     }
 
     /// The tokens of a text and the task's plain numbers for it, special tokens
     /// included: what golden cases compare.
     pub fn raw(&mut self, text: &str) -> Result<(Tokens, Vec<f32>), Error> {
-        let tokens = self.encoder.tokenize(text, OverLong::Truncate)?;
+        /// Of a row of vocabulary logits, so many say whether it was computed right.
+        const LOGITS: usize = 64;
+
+        let options = Options::default();
+        let tokens = self.encoder.tokenize(text.into(), &options)?;
         let output = self.evaluate(&tokens)?;
         let values = match self.encoder.task {
-            Task::SentenceEmbedding => self.sentence_embedding(&output, &Options::default()),
+            Task::SentenceEmbedding => match self.sentence_embedding(text, &options)?.values {
+                Values::SentenceEmbedding { embedding } => embedding,
+                _ => Vec::new(),
+            },
+            Task::SparseEmbedding | Task::FillMask => {
+                let rows = output.chunks_exact(self.encoder.width());
+                let heads = rows.map(|row| &row[..row.len().min(LOGITS)]);
+                heads.collect::<Vec<_>>().concat()
+            }
             _ => output,
         };
         Ok((tokens, values))
     }
 
-    fn check(&self, options: &Options) -> Result<(), Error> {
-        let task = self.encoder.task;
-        let refuse = |option| {
-            Err(Error::Option {
-                option,
-                task: task.name(),
-            })
-        };
-        let embeds = matches!(task, Task::Embedding | Task::SentenceEmbedding);
-        let per_token = matches!(task, Task::Embedding | Task::TokenClassification);
-        if options.normalize.is_some() && !embeds {
-            return refuse("normalize");
-        }
-        if options.special_tokens && !per_token {
-            return refuse("special_tokens");
-        }
-        Ok(())
-    }
-
+    /// The graph's output for a sequence, row after row.
     fn evaluate(&mut self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
         if tokens.ids.is_empty() {
             // A tokenizer without special tokens makes no token of an empty text.
-            return Ok(match self.encoder.task {
-                Task::SequenceClassification => vec![0.0; self.width()],
-                _ => Vec::new(),
-            });
+            let output = self.encoder.pipeline.output.as_ref();
+            let per_token = output.is_none_or(|output| output.per_token);
+            let len = if per_token { 0 } else { self.encoder.width() };
+            return Ok(vec![0.0; len]);
         }
         Ok(self.run.evaluate(&tokens.ids, &tokens.type_ids)?)
     }
+}
 
-    fn width(&self) -> usize {
-        let output = self.encoder.pipeline.output.as_ref();
-        output.map_or(1, |output| output.width as usize)
-    }
-
-    fn sentence_embedding(&self, hidden: &[f32], options: &Options) -> Vec<f32> {
-        let encoder = self.encoder;
-        let mut embedding = pool(hidden, self.width(), &encoder.pooling);
-        if options.normalize.unwrap_or(encoder.pipeline.normalize) {
-            normalize(&mut embedding);
-        }
-        embedding
-    }
-
-    fn classification(&self, logits: Vec<f32>) -> Values {
-        let pipeline = &self.encoder.pipeline;
-        let scores = activate(&logits, pipeline.activation());
-        let predicted_index = argmax(&scores);
-        Values::SequenceClassification {
-            predicted_label: pipeline.labels[predicted_index].clone(),
-            logits,
-            scores,
-            predicted_index,
-        }
-    }
-
-    fn token_vectors(
-        &self,
-        tokens: &Tokens,
-        hidden: &[f32],
-        options: &Options,
-    ) -> Vec<TokenVector> {
-        let rows = self.rows(tokens, hidden, options);
-        let vectors = rows.map(|(token_info, row)| {
-            let mut embedding = row.to_vec();
-            if options.normalize == Some(true) {
-                normalize(&mut embedding);
-            }
-            TokenVector {
-                embedding,
-                token_info,
-            }
-        });
-        vectors.collect()
-    }
-
-    fn token_predictions(
-        &self,
-        tokens: &Tokens,
-        logits: &[f32],
-        options: &Options,
-    ) -> Vec<TokenPrediction> {
-        let pipeline = &self.encoder.pipeline;
-        let rows = self.rows(tokens, logits, options);
-        let predictions = rows.map(|(token_info, logits)| {
-            let scores = activate(logits, pipeline.activation());
-            let best = argmax(&scores);
-            TokenPrediction {
-                token_info,
-                logits: logits.to_vec(),
-                label: pipeline.labels[best].clone(),
-                score: scores[best],
-                scores,
-            }
-        });
-        predictions.collect()
-    }
-
-    /// Each token that the options ask for, with its row of `values`.
-    fn rows<'v>(
-        &self,
-        tokens: &'v Tokens,
-        values: &'v [f32],
-        options: &'v Options,
-    ) -> impl Iterator<Item = (TokenInfo, &'v [f32])> {
-        let rows = values.chunks_exact(self.width()).enumerate();
-        rows.filter(|(index, _)| options.special_tokens || !tokens.special[*index])
-            .map(|(index, row)| {
-                let (start, end) = tokens.offsets[index];
-                let token_info = TokenInfo {
-                    token: tokens.tokens[index].clone(),
-                    token_id: tokens.ids[index],
-                    start,
-                    end,
-                };
-                (token_info, row)
-            })
-    }
+/// How much of a text was used, where that was not all of it.
+fn truncated(tokens: &Tokens) -> Option<TokenUsage> {
+    (tokens.total > tokens.ids.len()).then_some(TokenUsage {
+        tokens_total: tokens.total,
+        tokens_used: tokens.ids.len(),
+        windows: None,
+    })
 }

@@ -52,6 +52,20 @@ pub enum Error {
         /// Rows of the model's token embedding.
         vocabulary_size: u32,
     },
+    /// Nothing to fill in.
+    #[error(
+        "no mask token {mask} in the text{}",
+        if *.truncated { ", or only where it was cut" } else { "" }
+    )]
+    NoMask {
+        /// As the text has to spell it.
+        mask: String,
+        /// Whether the text was cut.
+        truncated: bool,
+    },
+    /// Options that make no sense, or not for this model.
+    #[error("{0}")]
+    Request(String),
     /// A request for something the task does not have.
     #[error("`{option}` does not apply to {task}")]
     Option {

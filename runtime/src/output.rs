@@ -8,18 +8,21 @@ pub struct Prediction {
     /// What the task computes.
     #[serde(flatten)]
     pub values: Values,
-    /// Present where the text was cut.
+    /// Present where the text was cut or read in several windows.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub truncated: Option<TokenUsage>,
+    pub usage: Option<TokenUsage>,
 }
 
-/// How much of a text was used. Special tokens are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How much of a text was used. Special tokens and prompt are counted, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct TokenUsage {
     /// Tokens of the whole text.
     pub tokens_total: usize,
     /// Tokens the model saw.
     pub tokens_used: usize,
+    /// Sequences the text was read in, where those were several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<usize>,
 }
 
 /// The values of a prediction, by task.
@@ -33,8 +36,13 @@ pub enum Values {
     },
     /// One vector for the text.
     SentenceEmbedding {
-        /// `[modes × hidden_size]`.
+        /// `[dimensions]`.
         embedding: Vec<f32>,
+    },
+    /// One weight for each vocabulary entry that has one.
+    SparseEmbedding {
+        /// By index.
+        sparse_embedding: Vec<SparseValue>,
     },
     /// One score a label.
     SequenceClassification {
@@ -47,11 +55,130 @@ pub enum Values {
         /// Of the largest score.
         predicted_label: String,
     },
+    /// The labels of a request and how well each fits, best first.
+    ZeroShot {
+        /// `[labels]`.
+        labels: Vec<String>,
+        /// `[labels]`.
+        scores: Vec<f32>,
+    },
+    /// How well the text answers the query.
+    Score {
+        /// After the activation.
+        score: f32,
+    },
     /// One label a token.
     TokenClassification {
         /// In text order.
         tokens: Vec<TokenPrediction>,
     },
+    /// The spans that have a label.
+    Entities {
+        /// In text order.
+        entities: Vec<Entity>,
+    },
+    /// What may stand at each mask token.
+    FillMask {
+        /// The masks in text order, and for each the words, likeliest first.
+        masks: Vec<Vec<Filling>>,
+    },
+}
+
+/// The weight of a vocabulary entry.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct SparseValue {
+    /// Index into the vocabulary.
+    pub index: u32,
+    /// Above 0.
+    pub value: f32,
+}
+
+/// A labelled part of a text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entity {
+    /// What it is.
+    #[serde(flatten)]
+    pub label: EntityLabel,
+    /// The probability of the label.
+    pub score: f32,
+    /// As the tokenizer puts its tokens together; [`Entity::start`] and
+    /// [`Entity::end`] say how the text spells it.
+    pub word: String,
+    /// First code point of the text.
+    pub start: usize,
+    /// One past the last code point.
+    pub end: usize,
+}
+
+/// The label of an entity, by aggregation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum EntityLabel {
+    /// A single token.
+    Token {
+        /// Its label.
+        entity: String,
+        /// Its position, special tokens counted.
+        index: usize,
+    },
+    /// One or more tokens or words.
+    Group {
+        /// Their label without `B-` and `I-`.
+        entity_group: String,
+    },
+}
+
+impl EntityLabel {
+    /// The label.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Token { entity, .. } => entity,
+            Self::Group { entity_group } => entity_group,
+        }
+    }
+}
+
+/// A word that may stand at a mask token.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Filling {
+    /// Its probability.
+    pub score: f32,
+    /// Index into the vocabulary.
+    pub token: u32,
+    /// The token as text.
+    pub token_str: String,
+    /// The text with the token in place of the mask.
+    pub sequence: String,
+}
+
+/// A text and how well it answers a query.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Ranked {
+    /// Its place among the texts of the request.
+    pub index: usize,
+    /// After the activation.
+    pub score: f32,
+    /// Present where the pair was cut.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<TokenUsage>,
+}
+
+/// The results of a query, best first and at most `top_k`; texts that score
+/// the same stay in their order.
+pub fn rank(predictions: &[Prediction], top_k: Option<usize>) -> Vec<Ranked> {
+    let scores = predictions.iter().enumerate();
+    let ranked = scores.filter_map(|(index, prediction)| match prediction.values {
+        Values::Score { score } => Some(Ranked {
+            index,
+            score,
+            usage: prediction.usage,
+        }),
+        _ => None,
+    });
+    let mut ranked: Vec<Ranked> = ranked.collect();
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    ranked.truncate(top_k.unwrap_or(usize::MAX));
+    ranked
 }
 
 /// A token and where it stands.

@@ -3,10 +3,13 @@
 //! `hidden` is row-major `[tokens, width]`. There is no padding, so every row
 //! counts.
 
-use encoderfile_proto::{Activation, Pooling};
+use encoderfile_proto::{Activation, Pooling, Similarity, Splade};
 
-/// One vector per mode, concatenated: `[modes × width]`.
-pub(crate) fn pool(hidden: &[f32], width: usize, modes: &[Pooling]) -> Vec<f32> {
+/// One vector per mode, concatenated: `[modes × width]`. The first `skipped`
+/// rows take no part.
+pub(crate) fn pool(hidden: &[f32], width: usize, modes: &[Pooling], skipped: usize) -> Vec<f32> {
+    let skipped = skipped.min(hidden.len() / width);
+    let hidden = &hidden[skipped * width..];
     if hidden.is_empty() {
         // No token at all: what sentence-transformers' sums over nothing give.
         return vec![0.0; modes.len() * width];
@@ -15,24 +18,43 @@ pub(crate) fn pool(hidden: &[f32], width: usize, modes: &[Pooling]) -> Vec<f32> 
     for mode in modes {
         match mode {
             Pooling::Cls => pooled.extend(hidden.iter().take(width)),
-            Pooling::LastToken => pooled.extend(&hidden[hidden.len().saturating_sub(width)..]),
+            Pooling::LastToken => pooled.extend(&hidden[hidden.len() - width..]),
             Pooling::Max => pooled.extend(max(hidden, width)),
             Pooling::Mean | Pooling::Unspecified => {
-                pooled.extend(weighted_sum(hidden, width, |_| 1.0, |rows| rows));
+                pooled.extend(weighted_sum(hidden, width, |_| 1.0, |weights| weights));
             }
             Pooling::MeanSqrtLen => {
                 pooled.extend(weighted_sum(hidden, width, |_| 1.0, f32::sqrt));
             }
-            Pooling::WeightedMean => pooled.extend(weighted_sum(
-                hidden,
-                width,
-                // Positions count from 1.
-                |row| row + 1.0,
-                |rows| rows * (rows + 1.0) / 2.0,
-            )),
+            Pooling::WeightedMean => {
+                // Positions count from 1, and from the beginning of the sequence.
+                let position = |row: usize| (row + skipped + 1) as f32;
+                pooled.extend(weighted_sum(hidden, width, position, |weights| weights));
+            }
         }
     }
     pooled
+}
+
+/// The weights of vocabulary entries from logits, `[tokens, width]`.
+pub(crate) fn splade(logits: &[f32], width: usize, splade: Splade) -> Vec<f32> {
+    let activate = |logit: f32| {
+        let weight = logit.max(0.0).ln_1p();
+        if splade.twice { weight.ln_1p() } else { weight }
+    };
+    if splade.sum {
+        let mut sum = vec![0.0; width];
+        for row in logits.chunks_exact(width) {
+            for (sum, logit) in sum.iter_mut().zip(row) {
+                *sum += activate(*logit);
+            }
+        }
+        return sum;
+    }
+    // The activation only grows, so that the largest logit decides.
+    let mut weights = max(logits, width);
+    weights.iter_mut().for_each(|it| *it = activate(*it));
+    weights
 }
 
 fn max(hidden: &[f32], width: usize) -> Vec<f32> {
@@ -45,23 +67,23 @@ fn max(hidden: &[f32], width: usize) -> Vec<f32> {
     result
 }
 
-/// Rows times `weight(index)`, summed, divided by `divisor(rows)`.
+/// Rows times `weight(index)`, summed, divided by `divisor` of the weights' sum.
 fn weighted_sum(
     hidden: &[f32],
     width: usize,
-    weight: impl Fn(f32) -> f32,
+    weight: impl Fn(usize) -> f32,
     divisor: impl Fn(f32) -> f32,
 ) -> Vec<f32> {
     let mut sum = vec![0.0; width];
-    let mut rows = 0.0;
-    for row in hidden.chunks_exact(width) {
-        let weight = weight(rows);
+    let mut weights = 0.0;
+    for (index, row) in hidden.chunks_exact(width).enumerate() {
+        let weight = weight(index);
         for (sum, value) in sum.iter_mut().zip(row) {
             *sum += weight * value;
         }
-        rows += 1.0;
+        weights += weight;
     }
-    let divisor = divisor(rows);
+    let divisor = divisor(weights);
     sum.iter_mut().for_each(|value| *value /= divisor);
     sum
 }
@@ -115,6 +137,20 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     cosine
 }
 
+/// How alike two embeddings of equal length are: more is more alike.
+pub fn similarity(a: &[f32], b: &[f32], function: Similarity) -> f32 {
+    let pairs = || a.iter().zip(b);
+    match function {
+        Similarity::Cosine => cosine(a, b),
+        Similarity::Dot => pairs().map(|(a, b)| a * b).sum(),
+        Similarity::Euclidean => {
+            let squares = pairs().map(|(a, b)| (a - b) * (a - b));
+            -squares.sum::<f32>().sqrt()
+        }
+        Similarity::Manhattan => -pairs().map(|(a, b)| (a - b).abs()).sum::<f32>(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +160,7 @@ mod tests {
 
     #[test]
     fn each_mode_on_two_tokens() {
-        let pooled = |mode| pool(&HIDDEN, 2, &[mode]);
+        let pooled = |mode| pool(&HIDDEN, 2, &[mode], 0);
         assert_eq!(pooled(Pooling::Cls), [1.0, 8.0]);
         assert_eq!(pooled(Pooling::LastToken), [3.0, 2.0]);
         assert_eq!(pooled(Pooling::Max), [3.0, 8.0]);
@@ -138,13 +174,43 @@ mod tests {
 
     #[test]
     fn modes_concatenate_in_order() {
-        let pooled = pool(&HIDDEN, 2, &[Pooling::Cls, Pooling::Mean]);
+        let pooled = pool(&HIDDEN, 2, &[Pooling::Cls, Pooling::Mean], 0);
         assert_eq!(pooled, [1.0, 8.0, 2.0, 5.0]);
     }
 
     #[test]
+    fn skipped_rows_keep_their_positions() {
+        let pooled = |mode| pool(&HIDDEN, 2, &[mode], 1);
+        for mode in [Pooling::Cls, Pooling::Mean, Pooling::WeightedMean] {
+            assert_eq!(pooled(mode), [3.0, 2.0]);
+        }
+        let hidden = [9.0, 1.0, 2.0];
+        // (2 · 1 + 3 · 2) / (2 + 3)
+        assert_eq!(pool(&hidden, 1, &[Pooling::WeightedMean], 1), [1.6]);
+        assert_eq!(pool(&hidden, 1, &[Pooling::Mean], 7), [0.0]);
+    }
+
+    #[test]
+    fn splade_of_two_tokens() {
+        let logits = [1.0, -1.0, 0.5, 3.0];
+        let weights = |sum, twice| splade(&logits, 2, Splade { sum, twice });
+        assert_eq!(weights(false, false), [1_f32.ln_1p(), 3_f32.ln_1p()]);
+        assert_eq!(weights(false, true)[1], 3_f32.ln_1p().ln_1p());
+        assert_eq!(weights(true, false)[0], 1_f32.ln_1p() + 0.5_f32.ln_1p());
+    }
+
+    #[test]
+    fn nearer_is_more_alike() {
+        let of = |function| similarity(&[1.0, 2.0], &[4.0, -2.0], function);
+        assert_eq!(of(Similarity::Dot), 0.0);
+        assert_eq!(of(Similarity::Euclidean), -5.0);
+        assert_eq!(of(Similarity::Manhattan), -7.0);
+        assert_eq!(of(Similarity::Cosine), 0.0);
+    }
+
+    #[test]
     fn no_tokens_pool_to_zeros() {
-        assert_eq!(pool(&[], 2, &[Pooling::Mean, Pooling::Max]), [0.0; 4]);
+        assert_eq!(pool(&[], 2, &[Pooling::Mean, Pooling::Max], 0), [0.0; 4]);
     }
 
     #[test]

@@ -78,6 +78,9 @@ impl Config {
         if architecture.ends_with("ForTokenClassification") {
             return Ok(Task::TokenClassification);
         }
+        if architecture.ends_with("ForMaskedLM") {
+            return Ok(Task::FillMask);
+        }
         if architecture.ends_with("Model") {
             return Ok(Task::Embedding);
         }
@@ -103,41 +106,72 @@ impl Config {
         Ok(labels)
     }
 
-    /// How this task's logits become scores.
-    pub(super) fn activation(&self, task: Task) -> Result<Activation, BuildError> {
-        if task != Task::SequenceClassification {
-            return Ok(Activation::Softmax);
-        }
-        if let Some(function) = self.cross_encoder_activation() {
-            return match function.rsplit('.').next() {
-                Some("Identity") => Ok(Activation::Identity),
-                Some("Sigmoid") => Ok(Activation::Sigmoid),
-                Some("Softmax") => Ok(Activation::Softmax),
-                _ => Err(BuildError::key(
-                    &self.path,
-                    "sentence_transformers.activation_fn",
-                    &function.into(),
-                )),
+    /// How logits become scores, and who says so. `activation` is what
+    /// config_sentence_transformers.json says.
+    pub(super) fn activations(
+        &self,
+        activation: Option<&str>,
+    ) -> Result<Activations, BuildError> {
+        let one_label = self.labels()?.len() == 1;
+        if let Some((function, key)) = self.cross_encoder_activation(activation) {
+            let activation = match function.rsplit('.').next() {
+                _ if !function.starts_with("torch.nn.") => None,
+                Some("Identity") => Some(Activation::Identity),
+                Some("Sigmoid") => Some(Activation::Sigmoid),
+                Some("Softmax") => Some(Activation::Softmax),
+                _ => None,
             };
+            let Some(activation) = activation else {
+                return Err(BuildError::key(&self.path, key, &function.into()));
+            };
+            return Ok(Activations {
+                classify: activation,
+                rerank: activation,
+                source: key.to_owned(),
+            });
         }
-        match self.json["problem_type"].as_str() {
-            Some("regression") => Ok(Activation::Identity),
-            Some("multi_label_classification") => Ok(Activation::Sigmoid),
-            Some("single_label_classification") | None => {
-                let one_label = self.json["id2label"]
-                    .as_object()
-                    .is_some_and(|labels| labels.len() == 1);
-                Ok(if one_label {
-                    Activation::Sigmoid
-                } else {
-                    Activation::Softmax
-                })
+        let (classify, source) = match self.json["problem_type"].as_str() {
+            Some("regression") => (Activation::Identity, "problem_type"),
+            Some("multi_label_classification") => (Activation::Sigmoid, "problem_type"),
+            Some("single_label_classification") | None if one_label => {
+                (Activation::Sigmoid, "id2label: one label")
             }
-            Some(other) => Err(BuildError::key(&self.path, "problem_type", &other.into())),
-        }
+            Some("single_label_classification") | None => {
+                (Activation::Softmax, "id2label: several labels")
+            }
+            Some(other) => return Err(BuildError::key(&self.path, "problem_type", &other.into())),
+        };
+        Ok(Activations {
+            classify,
+            // sentence-transformers looks at the number of labels alone.
+            rerank: if one_label {
+                Activation::Sigmoid
+            } else {
+                Activation::Identity
+            },
+            source: format!("config.json {source}"),
+        })
     }
 
-    fn cross_encoder_activation(&self) -> Option<&str> {
-        self.json["sentence_transformers"]["activation_fn"].as_str()
+    /// What sentence-transformers' CrossEncoder applies, in its newest and its older places.
+    fn cross_encoder_activation<'a>(
+        &'a self,
+        newest: Option<&'a str>,
+    ) -> Option<(&'a str, &'static str)> {
+        let nested = self.json["sentence_transformers"]["activation_fn"].as_str();
+        let oldest = self.json["sbert_ce_default_activation_function"].as_str();
+        newest
+            .map(|it| (it, "config_sentence_transformers.json activation_fn"))
+            .or(nested.map(|it| (it, "config.json sentence_transformers.activation_fn")))
+            .or(oldest.map(|it| (it, "config.json sbert_ce_default_activation_function")))
     }
+}
+
+/// How logits become scores.
+pub(super) struct Activations {
+    /// transformers' text-classification pipeline.
+    pub(super) classify: Activation,
+    /// sentence-transformers' CrossEncoder.
+    pub(super) rerank: Activation,
+    pub(super) source: String,
 }

@@ -1,48 +1,55 @@
-//! The files of sentence-transformers: modules.json, the pooling folder,
-//! sentence_bert_config.json, config_sentence_transformers.json.
+//! The files of sentence-transformers: modules.json and what it lists, and
+//! config_sentence_transformers.json.
 
+mod pooling;
+mod settings;
+mod transformer;
+mod weights;
+
+use super::findings::Findings;
 use super::read_json_if_there;
 use crate::error::BuildError;
-use encoderfile_runtime::proto::Pooling;
+use encoderfile_runtime::proto::{Pooling, Splade};
 use serde_json::Value;
 use std::path::Path;
 
-/// Old names of sentence_bert_config.json.
-const TRANSFORMER_CONFIGS: [&str; 7] = [
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-];
-
-/// In the order in which several modes are concatenated.
-const POOLING_MODES: [(&str, &str, Pooling); 6] = [
-    ("pooling_mode_cls_token", "cls", Pooling::Cls),
-    ("pooling_mode_max_tokens", "max", Pooling::Max),
-    ("pooling_mode_mean_tokens", "mean", Pooling::Mean),
-    (
-        "pooling_mode_mean_sqrt_len_tokens",
-        "mean_sqrt_len",
-        Pooling::MeanSqrtLen,
-    ),
-    (
-        "pooling_mode_weightedmean_tokens",
-        "weightedmean",
-        Pooling::WeightedMean,
-    ),
-    ("pooling_mode_lasttoken", "lasttoken", Pooling::LastToken),
-];
+pub(super) use settings::Settings;
+pub use weights::ModuleWeights;
 
 /// What those files say.
 #[derive(Debug, Default)]
 pub(super) struct Sentence {
-    pub(super) pooling: Vec<Pooling>,
+    /// What the token vectors become.
+    pub(super) head: Head,
+    /// The prompt's tokens take no part in pooling.
+    pub(super) exclude_prompt: bool,
+    /// Between pooling and the norm at the end.
+    pub(super) modules: Vec<ModuleWeights>,
+    /// An L2 norm at the end.
     pub(super) normalize: bool,
     pub(super) max_seq_length: Option<u32>,
     pub(super) lower_case: bool,
+    pub(super) settings: Settings,
+    pub(super) findings: Findings,
+}
+
+/// What follows the Transformer module.
+#[derive(Debug, Default)]
+pub(super) enum Head {
+    /// Nothing: a cross-encoder, whose head is in its graph.
+    #[default]
+    None,
+    /// Pooling, by one or more modes.
+    Pooling(Vec<Pooling>),
+    /// `SpladePooling`.
+    Splade(Splade),
+}
+
+/// A module: what it is, and where its files are.
+struct Listed<'a> {
+    kind: &'a str,
+    /// As modules.json names the folder.
+    path: &'a str,
 }
 
 /// `None` if there is no modules.json.
@@ -51,107 +58,121 @@ pub(super) fn read(folder: &Path) -> Result<Option<Sentence>, BuildError> {
     let Some(modules) = read_json_if_there(&path)? else {
         return Ok(None);
     };
-    let Some(modules) = modules.as_array() else {
+    let Some(list) = modules.as_array() else {
         return Err(BuildError::key(&path, "", &modules));
     };
-    refuse_unserved(folder)?;
-    let mut sentence = Sentence::default();
-    for module in modules {
-        let full_type = module["type"].as_str().unwrap_or_default();
-        let place = folder.join(module["path"].as_str().unwrap_or_default());
-        // The packages in front of the name have changed over time.
-        match full_type.rsplit('.').next() {
-            Some("Transformer") => read_transformer(&place, &mut sentence)?,
-            Some("Pooling") => sentence.pooling = read_pooling(&place)?,
-            Some("Normalize") => sentence.normalize = true,
-            _ => return Err(BuildError::key(&path, "type", &module["type"])),
+    let mut sentence = Sentence {
+        settings: Settings::read(folder)?,
+        ..Sentence::default()
+    };
+    for (place, module) in list.iter().enumerate() {
+        let listed = Listed::of(&path, module)?;
+        let known = sentence.read_module(folder, &listed, place)?;
+        if !known {
+            let followed = format!("{} at place {place}", module["type"]);
+            return Err(BuildError::key(&path, "type", &followed.into()));
         }
     }
-    if sentence.pooling.is_empty() {
-        return Err(BuildError::key(&path, "type", &"no Pooling module".into()));
+    if list.is_empty() {
+        return Err(BuildError::key(&path, "", &modules));
     }
+    sentence.settings.note(&mut sentence.findings);
     Ok(Some(sentence))
 }
 
-fn read_transformer(folder: &Path, sentence: &mut Sentence) -> Result<(), BuildError> {
-    for name in TRANSFORMER_CONFIGS {
-        let path = folder.join(name);
-        let Some(config) = read_json_if_there(&path)? else {
-            continue;
+impl<'a> Listed<'a> {
+    fn of(path: &Path, module: &'a Value) -> Result<Self, BuildError> {
+        let Some(full_type) = module["type"].as_str() else {
+            return Err(BuildError::key(path, "type", &module["type"]));
         };
-        sentence.max_seq_length = match &config["max_seq_length"] {
-            Value::Null => None,
-            value => Some(unsigned(value, &path, "max_seq_length")?),
-        };
-        sentence.lower_case = config["do_lower_case"] == true;
-        return Ok(());
+        Ok(Self {
+            // The packages in front of the name have changed over time.
+            kind: full_type.rsplit('.').next().unwrap_or(full_type),
+            path: module["path"].as_str().unwrap_or_default(),
+        })
     }
-    Ok(())
+
+    /// A file of the module, as people find it in the folder.
+    fn file(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.path)
+        }
+    }
 }
 
-/// Either six booleans, or `pooling_mode` as a name or a list of names.
-fn read_pooling(folder: &Path) -> Result<Vec<Pooling>, BuildError> {
-    let path = folder.join("config.json");
-    let Some(config) = read_json_if_there(&path)? else {
-        return Err(BuildError::Read {
-            path,
-            source: std::io::ErrorKind::NotFound.into(),
-        });
-    };
-    let Some(keys) = config.as_object() else {
-        return Err(BuildError::key(&path, "", &config));
-    };
-    let known = [
-        "word_embedding_dimension",
-        "embedding_dimension",
-        "include_prompt",
-        "pooling_mode",
-    ];
-    for (key, value) in keys {
-        let is_mode = POOLING_MODES.iter().any(|(old, ..)| old == key);
-        if !is_mode && !known.contains(&key.as_str()) {
-            return Err(BuildError::key(&path, key, value));
+impl Sentence {
+    /// Reads the module at `place` of the list; `false` for one that is not
+    /// served, or not there.
+    fn read_module(
+        &mut self,
+        folder: &Path,
+        listed: &Listed<'_>,
+        place: usize,
+    ) -> Result<bool, BuildError> {
+        let is_pooled = matches!(self.head, Head::Pooling(_));
+        match listed.kind {
+            "Transformer" | "MLMTransformer" if place == 0 => {
+                self.read_transformer(folder, listed)?;
+            }
+            "Pooling" if place == 1 => self.read_pooling(folder, listed)?,
+            "SpladePooling" if place == 1 => self.read_splade(folder, listed)?,
+            "Dense" if is_pooled => {
+                let dense = weights::dense(folder, listed, &mut self.findings)?;
+                self.push(dense);
+            }
+            "LayerNorm" if is_pooled => {
+                let norm = weights::layer_norm(folder, listed, &mut self.findings)?;
+                self.push(norm);
+            }
+            "Normalize" if is_pooled => {
+                // Twice in a row is once.
+                self.normalize = true;
+                let source = format!("modules.json, module {place}");
+                self.findings.note("norm", "divided by the L2 norm", source);
+            }
+            _ => return Ok(false),
         }
+        Ok(true)
     }
-    let names: Vec<&str> = match &config["pooling_mode"] {
-        Value::Null => {
-            let modes = POOLING_MODES.iter();
-            let set = modes.filter(|(old, ..)| config[old] == true);
-            return Ok(set.map(|(.., mode)| *mode).collect());
+
+    /// A norm that something follows is a module of its own.
+    fn push(&mut self, module: ModuleWeights) {
+        if std::mem::take(&mut self.normalize) {
+            self.modules.push(ModuleWeights::L2Norm);
         }
-        Value::String(name) => vec![name],
-        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-        other => return Err(BuildError::key(&path, "pooling_mode", other)),
-    };
-    // "mean_sqrt_len" is also written with "_tokens".
-    let is_name = |new: &str, name: &str| name.strip_suffix("_tokens").unwrap_or(name) == new;
-    for name in &names {
-        if !POOLING_MODES.iter().any(|(_, new, _)| is_name(new, name)) {
-            return Err(BuildError::key(&path, "pooling_mode", &(*name).into()));
-        }
+        self.modules.push(module);
     }
-    let modes = POOLING_MODES.iter();
-    let set = modes.filter(|(_, new, _)| names.iter().any(|name| is_name(new, name)));
-    Ok(set.map(|(.., mode)| *mode).collect())
 }
 
-/// Keys that change results and are not served yet.
-fn refuse_unserved(folder: &Path) -> Result<(), BuildError> {
-    let path = folder.join("config_sentence_transformers.json");
-    let Some(config) = read_json_if_there(&path)? else {
-        return Ok(());
-    };
-    for key in ["default_prompt_name", "truncate_dim"] {
-        if !config[key].is_null() {
-            return Err(BuildError::key(&path, key, &config[key]));
-        }
-    }
-    Ok(())
-}
-
+/// A key that has to be a number above 0.
 fn unsigned(value: &Value, path: &Path, key: &str) -> Result<u32, BuildError> {
     let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
     number
         .filter(|number| *number > 0)
         .ok_or_else(|| BuildError::key(path, key, value))
+}
+
+/// A module's config.json, with no keys but `known` ones.
+fn read_config(path: &Path, known: &[&str]) -> Result<Value, BuildError> {
+    let Some(config) = read_json_if_there(path)? else {
+        return Err(BuildError::Read {
+            path: path.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        });
+    };
+    refuse_unknown(path, &config, known)?;
+    Ok(config)
+}
+
+fn refuse_unknown(path: &Path, config: &Value, known: &[&str]) -> Result<(), BuildError> {
+    let Some(keys) = config.as_object() else {
+        return Err(BuildError::key(path, "", config));
+    };
+    let unknown = keys.iter().find(|(key, _)| !known.contains(&key.as_str()));
+    match unknown {
+        Some((key, value)) => Err(BuildError::key(path, key, value)),
+        None => Ok(()),
+    }
 }

@@ -84,14 +84,12 @@ fn bind_input(input: &ValueInfoProto) -> Result<Input, String> {
 
 fn bind_output(graph: &GraphProto, model: &Model) -> Result<Output, String> {
     let per_token = model.task != Task::SequenceClassification;
-    let classifies = matches!(
-        model.task,
-        Task::SequenceClassification | Task::TokenClassification
-    );
-    let expected_name = if classifies {
-        "logits"
-    } else {
-        "last_hidden_state"
+    let expected_name = match model.task {
+        Task::Embedding | Task::SentenceEmbedding | Task::Unspecified => "last_hidden_state",
+        Task::SequenceClassification
+        | Task::TokenClassification
+        | Task::SparseEmbedding
+        | Task::FillMask => "logits",
     };
     let by_name = graph.output.iter().find(|it| it.name == expected_name);
     let only = (graph.output.len() == 1).then(|| &graph.output[0]);

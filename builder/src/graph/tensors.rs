@@ -31,11 +31,19 @@ pub struct Weights {
 }
 
 impl Weights {
-    fn push(&mut self, bytes: Vec<u8>) -> u64 {
+    /// Adds a tensor, and says where it is.
+    pub(crate) fn push(&mut self, bytes: Vec<u8>) -> u64 {
         let offset = self.length.next_multiple_of(ALIGNMENT);
         self.length = offset + bytes.len() as u64;
         self.pieces.push((offset, bytes));
         offset
+    }
+}
+
+impl Weights {
+    /// Each tensor's bytes.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(|(_, bytes)| bytes.as_slice())
     }
 }
 

@@ -1,0 +1,168 @@
+//! The modules that have weights of their own: Dense and `LayerNorm`.
+
+use super::{Listed, read_config, unsigned};
+use crate::error::BuildError;
+use crate::folder::findings::Findings;
+use crate::folder::read_file;
+use encoderfile_runtime::proto::DenseFunction;
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// torch's default; the module has no key for it.
+const LAYER_NORM_EPSILON: f32 = 1e-5;
+
+/// A step after pooling, with its weights as float32.
+#[derive(Clone, Debug)]
+pub enum ModuleWeights {
+    /// A matrix, perhaps a bias, and a function.
+    Dense {
+        /// Columns of the matrix.
+        in_features: u32,
+        /// Rows of the matrix.
+        out_features: u32,
+        /// `[out_features, in_features]`.
+        weight: Vec<f32>,
+        /// `[out_features]`.
+        bias: Option<Vec<f32>>,
+        /// What is applied to the sum.
+        function: DenseFunction,
+    },
+    /// Mean 0 and variance 1, then scale and shift.
+    LayerNorm {
+        /// `[width]`.
+        weight: Vec<f32>,
+        /// `[width]`.
+        bias: Vec<f32>,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Divided by the L2 norm.
+    L2Norm,
+}
+
+/// torch's names of the functions.
+const FUNCTIONS: [(&str, DenseFunction); 6] = [
+    ("Identity", DenseFunction::Identity),
+    ("Tanh", DenseFunction::Tanh),
+    ("ReLU", DenseFunction::Relu),
+    ("GELU", DenseFunction::Gelu),
+    ("Sigmoid", DenseFunction::Sigmoid),
+    ("SiLU", DenseFunction::Silu),
+];
+
+pub(super) fn dense(
+    folder: &Path,
+    listed: &Listed<'_>,
+    findings: &mut Findings,
+) -> Result<ModuleWeights, BuildError> {
+    let path = folder.join(listed.file("config.json"));
+    let known = [
+        "in_features",
+        "out_features",
+        "bias",
+        "activation_function",
+        "module_input_name",
+        "module_output_name",
+    ];
+    let config = read_config(&path, &known)?;
+    for key in ["module_input_name", "module_output_name"] {
+        let value = &config[key];
+        if !value.is_null() && value != "sentence_embedding" {
+            return Err(BuildError::key(&path, key, value));
+        }
+    }
+    let in_features = unsigned(&config["in_features"], &path, "in_features")?;
+    let out_features = unsigned(&config["out_features"], &path, "out_features")?;
+    let (name, function) = function(&path, &config["activation_function"])?;
+    let tensors = File::read(folder, listed)?;
+    let weight = tensors.get("linear.weight", &[out_features, in_features])?;
+    let bias = match &config["bias"] {
+        Value::Bool(false) => None,
+        Value::Null | Value::Bool(true) => Some(tensors.get("linear.bias", &[out_features])?),
+        other => return Err(BuildError::key(&path, "bias", other)),
+    };
+    let meaning = format!("{in_features} to {out_features} values, then {name}");
+    findings.note("dense", meaning, listed.file("config.json"));
+    Ok(ModuleWeights::Dense {
+        in_features,
+        out_features,
+        weight,
+        bias,
+        function,
+    })
+}
+
+/// sentence-transformers trusts only torch's own functions; Tanh is its default.
+fn function(path: &Path, value: &Value) -> Result<(&'static str, DenseFunction), BuildError> {
+    let name = match value {
+        Value::Null => "Tanh",
+        Value::String(full) if full.starts_with("torch.nn.") => {
+            full.rsplit('.').next().unwrap_or_default()
+        }
+        _ => "",
+    };
+    let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
+    let known = known.ok_or_else(|| BuildError::key(path, "activation_function", value));
+    known.copied()
+}
+
+pub(super) fn layer_norm(
+    folder: &Path,
+    listed: &Listed<'_>,
+    findings: &mut Findings,
+) -> Result<ModuleWeights, BuildError> {
+    let path = folder.join(listed.file("config.json"));
+    let config = read_config(&path, &["dimension"])?;
+    let dimension = unsigned(&config["dimension"], &path, "dimension")?;
+    let tensors = File::read(folder, listed)?;
+    let meaning = format!("mean 0 and variance 1 over {dimension} values, scaled and shifted");
+    findings.note("layer norm", meaning, listed.file("config.json"));
+    Ok(ModuleWeights::LayerNorm {
+        weight: tensors.get("norm.weight", &[dimension])?,
+        bias: tensors.get("norm.bias", &[dimension])?,
+        epsilon: LAYER_NORM_EPSILON,
+    })
+}
+
+/// A module's model.safetensors.
+struct File {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl File {
+    fn read(folder: &Path, listed: &Listed<'_>) -> Result<Self, BuildError> {
+        let path = folder.join(listed.file("model.safetensors"));
+        let pickle = folder.join(listed.file("pytorch_model.bin"));
+        if !path.is_file() && pickle.is_file() {
+            return Err(BuildError::Pickle(pickle));
+        }
+        let bytes = read_file(&path)?;
+        Ok(Self { path, bytes })
+    }
+
+    /// The values of a tensor of that shape.
+    fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
+        let fail = |problem: String| BuildError::Tensor {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            problem,
+        };
+        let file = SafeTensors::deserialize(&self.bytes).map_err(|error| fail(error.to_string()))?;
+        let tensor = file.tensor(name).map_err(|error| fail(error.to_string()))?;
+        let expected: Vec<usize> = shape.iter().map(|it| *it as usize).collect();
+        if tensor.shape() != expected {
+            let shape = tensor.shape();
+            return Err(fail(format!("has shape {shape:?}, expected {expected:?}")));
+        }
+        let (pairs, quads) = (tensor.data().as_chunks::<2>().0, tensor.data().as_chunks::<4>().0);
+        Ok(match tensor.dtype() {
+            Dtype::F32 => quads.iter().map(|it| f32::from_le_bytes(*it)).collect(),
+            Dtype::F16 => pairs.iter().map(|it| f16::from_le_bytes(*it).to_f32()).collect(),
+            Dtype::BF16 => pairs.iter().map(|it| bf16::from_le_bytes(*it).to_f32()).collect(),
+            other => return Err(fail(format!("has type {other:?}, expected F32, F16 or BF16"))),
+        })
+    }
+}

@@ -1,0 +1,316 @@
+//! Token classification as spans, by the rules of transformers'
+//! token-classification pipeline.
+
+use super::{Encoder, Session, truncated};
+use crate::error::Error;
+use crate::output::{Entity, EntityLabel, Prediction, TokenUsage, Values};
+use crate::pooling::{activate, argmax};
+use crate::request::{Aggregation, Options};
+use crate::tokenizer::{Tokenizer, Tokens};
+use encoderfile_proto::Activation;
+
+/// A token of the text with its scores.
+struct Scored {
+    /// As the vocabulary spells it; an unknown token as the text does.
+    word: String,
+    /// `[labels]`.
+    scores: Vec<f32>,
+    start: usize,
+    end: usize,
+    /// Its place in the sequence, special tokens counted.
+    index: usize,
+    /// Whether it continues the word before it.
+    continues: bool,
+}
+
+/// A token or word with its label.
+struct Labelled {
+    label: usize,
+    score: f32,
+    word: String,
+    start: usize,
+    end: usize,
+}
+
+impl Session<'_> {
+    pub(super) fn entities(&mut self, text: &str, options: &Options) -> Result<Prediction, Error> {
+        let encoder = self.encoder;
+        let (windows, usage) = match options.stride {
+            None => {
+                let tokens = encoder.tokenize(text.into(), options)?;
+                let usage = truncated(&tokens);
+                (vec![tokens], usage)
+            }
+            Some(stride) => {
+                encoder.check_length(text.into())?;
+                let side = options.truncation_side;
+                let windows = encoder.tokenizer.windows(text, stride, side)?;
+                let usage = (windows.len() > 1).then(|| TokenUsage {
+                    tokens_total: windows[0].total,
+                    tokens_used: windows[0].total,
+                    windows: Some(windows.len()),
+                });
+                (windows, usage)
+            }
+        };
+        let characters: Vec<char> = text.chars().collect();
+        let mut entities = Vec::new();
+        for window in &windows {
+            encoder.check_ids(window)?;
+            let logits = self.evaluate(window)?;
+            entities.extend(encoder.window_entities(window, &logits, &characters, options)?);
+        }
+        if windows.len() > 1 {
+            entities = join_overlapping(entities);
+        }
+        Ok(Prediction {
+            values: Values::Entities { entities },
+            usage,
+        })
+    }
+}
+
+impl Encoder {
+    fn window_entities(
+        &self,
+        tokens: &Tokens,
+        logits: &[f32],
+        characters: &[char],
+        options: &Options,
+    ) -> Result<Vec<Entity>, Error> {
+        let scored = self.scored(tokens, logits, characters);
+        let aggregation = options.aggregation.unwrap_or(Aggregation::None);
+        let ignored = |label: &str| match &options.ignore_labels {
+            None => label == "O",
+            Some(labels) => labels.iter().any(|it| it == label),
+        };
+        let entities = match aggregation {
+            Aggregation::None => self.single(scored),
+            Aggregation::Simple => {
+                let tokens = scored.into_iter().map(label_token);
+                self.groups(tokens.collect())?
+            }
+            Aggregation::First | Aggregation::Average | Aggregation::Max => {
+                let words = words(scored).into_iter();
+                let words = words.map(|word| label_word(word, aggregation, &self.tokenizer));
+                self.groups(words.collect::<Result<_, _>>()?)?
+            }
+        };
+        let mut entities = entities;
+        entities.retain(|entity| !ignored(entity.label.name()));
+        Ok(entities)
+    }
+
+    /// The tokens of the text. Whether one continues a word is told by its
+    /// spelling where the vocabulary marks it, else by the spaces around it.
+    fn scored(&self, tokens: &Tokens, logits: &[f32], characters: &[char]) -> Vec<Scored> {
+        let marks_subwords = self.tokenizer.marks_subwords();
+        let unknown = self.pipeline.unknown_token_id;
+        let rows = logits.chunks_exact(self.width()).enumerate();
+        let in_text = rows.filter(|(index, _)| !tokens.special[*index]);
+        let scored = in_text.map(|(index, row)| {
+            let (start, end) = tokens.offsets[index];
+            let reference = characters.get(start..end).unwrap_or_default();
+            let word = tokens.tokens[index].clone();
+            let continues = if marks_subwords {
+                word.chars().count() != reference.len()
+            } else {
+                let around = start.saturating_sub(1)..(start + 1).min(characters.len());
+                start > 0 && !characters[around].contains(&' ')
+            };
+            let is_unknown = unknown == Some(tokens.ids[index]);
+            Scored {
+                word: if is_unknown {
+                    reference.iter().collect()
+                } else {
+                    word
+                },
+                // Whatever the model is for, as in transformers.
+                scores: activate(row, Activation::Softmax),
+                start,
+                end,
+                index,
+                continues: continues && !is_unknown,
+            }
+        });
+        scored.collect()
+    }
+
+    fn single(&self, tokens: Vec<Scored>) -> Vec<Entity> {
+        let entities = tokens.into_iter().map(|token| {
+            let label = argmax(&token.scores);
+            Entity {
+                label: EntityLabel::Token {
+                    entity: self.pipeline.labels[label].clone(),
+                    index: token.index,
+                },
+                score: token.scores[label],
+                word: token.word,
+                start: token.start,
+                end: token.end,
+            }
+        });
+        entities.collect()
+    }
+
+    /// Neighbours with the same label, without the `B-` and `I-` in front of
+    /// it, become one; `B-` begins another.
+    fn groups(&self, parts: Vec<Labelled>) -> Result<Vec<Entity>, Error> {
+        let mut groups: Vec<Vec<Labelled>> = Vec::new();
+        for part in parts {
+            let (begins, tag) = tag(&self.pipeline.labels[part.label]);
+            let last = groups.last_mut().filter(|group| {
+                let last = &group[group.len() - 1];
+                !begins && self::tag(&self.pipeline.labels[last.label]).1 == tag
+            });
+            match last {
+                Some(group) => group.push(part),
+                None => groups.push(vec![part]),
+            }
+        }
+        groups.into_iter().map(|group| self.group(group)).collect()
+    }
+
+    fn group(&self, parts: Vec<Labelled>) -> Result<Entity, Error> {
+        let first = &parts[0];
+        let label = &self.pipeline.labels[first.label];
+        // Not only `B-` and `I-`: transformers names groups by what follows the first hyphen.
+        let name = label.split_once('-').map_or(label.as_str(), |(_, name)| name);
+        let (start, end) = (first.start, parts[parts.len() - 1].end);
+        let score = parts.iter().map(|part| part.score).sum::<f32>() / parts.len() as f32;
+        let words = parts.iter().map(|part| part.word.clone()).collect();
+        Ok(Entity {
+            label: EntityLabel::Group {
+                entity_group: name.to_owned(),
+            },
+            score,
+            word: self.tokenizer.join(words)?,
+            start,
+            end,
+        })
+    }
+}
+
+/// Whether a label begins an entity, and of which kind.
+fn tag(label: &str) -> (bool, &str) {
+    match label.strip_prefix("B-") {
+        Some(tag) => (true, tag),
+        None => (false, label.strip_prefix("I-").unwrap_or(label)),
+    }
+}
+
+fn label_token(token: Scored) -> Labelled {
+    let label = argmax(&token.scores);
+    Labelled {
+        label,
+        score: token.scores[label],
+        word: token.word,
+        start: token.start,
+        end: token.end,
+    }
+}
+
+/// Tokens by word.
+fn words(tokens: Vec<Scored>) -> Vec<Vec<Scored>> {
+    let mut words: Vec<Vec<Scored>> = Vec::new();
+    for token in tokens {
+        match words.last_mut().filter(|_| token.continues) {
+            Some(word) => word.push(token),
+            None => words.push(vec![token]),
+        }
+    }
+    words
+}
+
+/// One label for all tokens of a word.
+fn label_word(
+    tokens: Vec<Scored>,
+    aggregation: Aggregation,
+    tokenizer: &Tokenizer,
+) -> Result<Labelled, Error> {
+    let surest = |token: &Scored| token.scores[argmax(&token.scores)];
+    let scores = match aggregation {
+        Aggregation::Max => {
+            let sureness: Vec<f32> = tokens.iter().map(surest).collect();
+            tokens[argmax(&sureness)].scores.clone()
+        }
+        Aggregation::Average => {
+            let labels = 0..tokens[0].scores.len();
+            let mean = |label: usize| {
+                let sum: f32 = tokens.iter().map(|token| token.scores[label]).sum();
+                sum / tokens.len() as f32
+            };
+            labels.map(mean).collect()
+        }
+        _ => tokens[0].scores.clone(),
+    };
+    let label = argmax(&scores);
+    let (start, end) = (tokens[0].start, tokens[tokens.len() - 1].end);
+    let spellings = tokens.into_iter().map(|token| token.word).collect();
+    Ok(Labelled {
+        label,
+        score: scores[label],
+        word: tokenizer.join(spellings)?,
+        start,
+        end,
+    })
+}
+
+/// Of entities from different windows that overlap, the longer stays, and of
+/// equally long ones the surer.
+fn join_overlapping(mut entities: Vec<Entity>) -> Vec<Entity> {
+    entities.sort_by_key(|entity| entity.start);
+    let mut joined: Vec<Entity> = Vec::new();
+    for entity in entities {
+        let Some(last) = joined.last_mut().filter(|last| entity.start < last.end) else {
+            joined.push(entity);
+            continue;
+        };
+        let length = |entity: &Entity| entity.end - entity.start;
+        let longer = length(&entity) > length(last);
+        let surer = length(&entity) == length(last) && entity.score > last.score;
+        if longer || surer {
+            *last = entity;
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entity(start: usize, end: usize, score: f32) -> Entity {
+        Entity {
+            label: EntityLabel::Group {
+                entity_group: "PER".into(),
+            },
+            score,
+            word: String::new(),
+            start,
+            end,
+        }
+    }
+
+    #[test]
+    fn the_longer_of_two_overlapping_entities_stays_and_then_the_surer() {
+        let joined = join_overlapping(vec![
+            entity(20, 25, 0.5),
+            entity(0, 5, 0.9),
+            entity(3, 9, 0.1),
+            entity(20, 25, 0.7),
+            entity(9, 12, 0.3),
+        ]);
+        assert_eq!(
+            joined,
+            [entity(3, 9, 0.1), entity(9, 12, 0.3), entity(20, 25, 0.7)]
+        );
+    }
+
+    #[test]
+    fn tags_without_a_prefix_continue() {
+        assert_eq!(tag("B-PER"), (true, "PER"));
+        assert_eq!(tag("I-PER"), (false, "PER"));
+        assert_eq!(tag("E-PER"), (false, "E-PER"));
+    }
+}

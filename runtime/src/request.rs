@@ -1,0 +1,313 @@
+//! What a request may say. Every shell offers these fields under these names.
+
+use crate::error::Error;
+use encoderfile_proto::{Pipeline, Task};
+use serde::Deserialize;
+
+/// One thing to compute a result for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// Sequence classification: the second text of a pair.
+    pub text_pair: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Input<'a> {
+    fn from(text: &'a str) -> Self {
+        Self {
+            text,
+            text_pair: None,
+        }
+    }
+}
+
+/// How results are computed. The default is what the model folder says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// What to do with a text of more tokens than the model takes.
+    pub long: Long,
+    /// Which end of a long text is cut.
+    pub truncation_side: Option<Side>,
+    /// Which text of a long pair is cut.
+    pub truncation: Option<Truncation>,
+
+    /// Embeddings: divide by the L2 norm, or not.
+    pub normalize: Option<bool>,
+    /// Embeddings: keep so many of the first values, and normalise what is
+    /// kept where the whole would be.
+    pub dimensions: Option<usize>,
+    /// Embeddings: put this in front of the text; empty for no prompt at all.
+    pub prompt: Option<String>,
+    /// Embeddings: put the model's prompt of this name in front of the text.
+    pub prompt_name: Option<String>,
+    /// Embeddings: put the model's prompt for such texts in front of the text,
+    /// if it has one.
+    pub role: Option<Role>,
+
+    /// Per-token results: also the tokens that are not in the text.
+    pub special_tokens: bool,
+
+    /// Token classification: spans instead of tokens, made in this way.
+    pub aggregation: Option<Aggregation>,
+    /// Spans: labels to leave out instead of `O`.
+    pub ignore_labels: Option<Vec<String>>,
+    /// Spans: read a long text in windows that share so many tokens.
+    pub stride: Option<usize>,
+
+    /// Reranking: score the text as an answer to this query.
+    pub query: Option<String>,
+    /// Zero-shot classification: the labels to choose from.
+    pub labels: Option<Vec<String>>,
+    /// Zero-shot classification: the sentence a label is put into, at `{}`.
+    pub template: Option<String>,
+    /// Zero-shot classification: each label by itself, rather than one of all.
+    pub multi_label: bool,
+    /// Classification and reranking: logits instead of scores.
+    pub raw_scores: bool,
+
+    /// Fill-mask and reranking: so many of the best. Sparse embeddings: so
+    /// many of the largest weights.
+    pub top_k: Option<usize>,
+    /// Fill-mask: only these words.
+    pub targets: Option<Vec<String>>,
+}
+
+/// What to do with a text of more tokens than the model takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Long {
+    /// Cut it and say so in the result.
+    #[default]
+    Truncate,
+    /// Refuse it.
+    Error,
+    /// Sentence embeddings: the mean over windows that cover all of it.
+    Mean,
+}
+
+/// An end of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The beginning.
+    Left,
+    /// The end.
+    Right,
+}
+
+/// Which text of a pair is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Truncation {
+    /// The longer one, then both.
+    #[default]
+    LongestFirst,
+    /// The first.
+    OnlyFirst,
+    /// The second.
+    OnlySecond,
+}
+
+/// What a text is to a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// What somebody looks for.
+    Query,
+    /// What may be found.
+    Document,
+}
+
+impl Role {
+    /// The names of the prompts for this role; the first that a model has is it.
+    pub fn prompt_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Query => &["query"],
+            Self::Document => &["document", "passage", "corpus"],
+        }
+    }
+}
+
+/// How tokens become spans; transformers' `aggregation_strategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// Every token by itself.
+    None,
+    /// Neighbouring tokens with the same label.
+    Simple,
+    /// Words, each with the label of its first token.
+    First,
+    /// Words, each with the label of the largest mean score.
+    Average,
+    /// Words, each with the label of its surest token.
+    Max,
+}
+
+impl Options {
+    /// Refuses what the model cannot serve, by name.
+    pub(crate) fn check(&self, task: Task, pipeline: &Pipeline) -> Result<(), Error> {
+        for (option, is_set, applies) in self.uses(task) {
+            if is_set && !applies {
+                return Err(Error::Option {
+                    option,
+                    task: task.name(),
+                });
+            }
+        }
+        let problem = self.problem(pipeline);
+        problem.map_or(Ok(()), |problem| Err(Error::Request(problem)))
+    }
+
+    /// Each option that some task lacks: its name, whether it was given, and
+    /// whether `task` has it.
+    fn uses(&self, task: Task) -> [(&'static str, bool, bool); 17] {
+        let vectors = matches!(task, Task::Embedding | Task::SentenceEmbedding);
+        let texts = matches!(task, Task::SentenceEmbedding | Task::SparseEmbedding);
+        let sentences = task == Task::SentenceEmbedding;
+        let classes = task == Task::SequenceClassification;
+        let tokens = task == Task::TokenClassification;
+        let masks = task == Task::FillMask;
+        let reranks = classes && self.query.is_some();
+        [
+            ("long=mean", self.long == Long::Mean, sentences),
+            ("truncation", self.truncation.is_some(), classes),
+            ("normalize", self.normalize.is_some(), vectors),
+            ("dimensions", self.dimensions.is_some(), sentences),
+            ("prompt", self.prompt.is_some(), texts),
+            ("prompt_name", self.prompt_name.is_some(), texts),
+            ("role", self.role.is_some(), texts),
+            (
+                "special_tokens",
+                self.special_tokens,
+                task == Task::Embedding || tokens,
+            ),
+            ("aggregation", self.aggregation.is_some(), tokens),
+            ("ignore_labels", self.ignore_labels.is_some(), tokens),
+            ("stride", self.stride.is_some(), tokens),
+            ("query", self.query.is_some(), classes),
+            ("labels", self.labels.is_some(), classes),
+            ("template", self.template.is_some(), classes),
+            (
+                "top_k",
+                self.top_k.is_some(),
+                masks || reranks || task == Task::SparseEmbedding,
+            ),
+            ("targets", self.targets.is_some(), masks),
+            ("raw_scores", self.raw_scores, classes),
+        ]
+    }
+
+    /// What is wrong with the options together.
+    fn problem(&self, pipeline: &Pipeline) -> Option<String> {
+        let prompts = [
+            self.prompt.is_some(),
+            self.prompt_name.is_some(),
+            self.role.is_some(),
+        ];
+        if prompts.into_iter().filter(|is_set| *is_set).count() > 1 {
+            return Some("give one of `prompt`, `prompt_name` and `role`".into());
+        }
+        if let Some(name) = &self.prompt_name
+            && !pipeline.prompts.iter().any(|prompt| prompt.name == *name)
+        {
+            let names: Vec<&str> = pipeline.prompts.iter().map(|it| it.name.as_str()).collect();
+            return Some(match names.as_slice() {
+                [] => format!("no prompt named `{name}`: the model has none"),
+                names => format!("no prompt named `{name}`: it has {}", names.join(", ")),
+            });
+        }
+        if self.top_k == Some(0) {
+            return Some("`top_k` is 0".into());
+        }
+        if self.targets.as_ref().is_some_and(Vec::is_empty) {
+            return Some("`targets` is empty".into());
+        }
+        self.span_problem()
+            .or_else(|| self.zero_shot_problem(pipeline))
+            .or_else(|| self.rerank_problem(pipeline))
+            .or_else(|| self.dimensions_problem(pipeline))
+    }
+
+    fn span_problem(&self) -> Option<String> {
+        let spans = !matches!(self.aggregation, None | Some(Aggregation::None));
+        if self.stride.is_some() && !spans {
+            return Some(
+                "`stride` needs an `aggregation` of simple, first, average or max: windows are joined by their spans".into(),
+            );
+        }
+        if self.ignore_labels.is_some() && self.aggregation.is_none() {
+            return Some("`ignore_labels` needs an `aggregation`".into());
+        }
+        if self.special_tokens && self.aggregation.is_some() {
+            return Some("`special_tokens` does not apply to spans".into());
+        }
+        if self.stride.is_some() && self.long == Long::Error {
+            return Some("give one of `stride` and `long=error`".into());
+        }
+        None
+    }
+
+    fn zero_shot_problem(&self, pipeline: &Pipeline) -> Option<String> {
+        let Some(labels) = &self.labels else {
+            let orphan = if self.multi_label {
+                Some("multi_label")
+            } else {
+                self.template.as_ref().map(|_| "template")
+            };
+            return orphan.map(|option| format!("`{option}` needs `labels`"));
+        };
+        if pipeline.entailment.is_none() {
+            return Some(
+                "`labels` needs a model trained on natural language inference: one with a label whose name starts with \"entail\"".into(),
+            );
+        }
+        if labels.is_empty() {
+            return Some("`labels` is empty".into());
+        }
+        if self.query.is_some() {
+            return Some("give one of `labels` and `query`".into());
+        }
+        if self.template().matches("{}").count() != 1 {
+            return Some(format!(
+                "`template` {:?} does not have exactly one `{{}}`, where the label goes",
+                self.template()
+            ));
+        }
+        None
+    }
+
+    fn rerank_problem(&self, pipeline: &Pipeline) -> Option<String> {
+        let logits = pipeline.labels.len();
+        (self.query.is_some() && logits != 1)
+            .then(|| format!("`query` needs a model with one logit, this one has {logits}"))
+    }
+
+    fn dimensions_problem(&self, pipeline: &Pipeline) -> Option<String> {
+        let width = pipeline.embedding_width();
+        let dimensions = self.dimensions?;
+        (dimensions == 0 || dimensions > width)
+            .then(|| format!("`dimensions` is {dimensions}; the model has 1 to {width}"))
+    }
+
+    /// The sentence a label is put into.
+    pub(crate) fn template(&self) -> &str {
+        self.template.as_deref().unwrap_or("This example is {}.")
+    }
+
+    /// The text to put in front of a text.
+    pub(crate) fn prompt<'a>(&'a self, pipeline: &'a Pipeline) -> &'a str {
+        let find = |name: &str| pipeline.prompts.iter().find(|prompt| prompt.name == name);
+        if let Some(prompt) = &self.prompt {
+            return prompt;
+        }
+        let prompt = match (&self.prompt_name, self.role) {
+            (Some(name), _) => find(name),
+            (None, Some(role)) => role.prompt_names().iter().find_map(|name| find(name)),
+            (None, None) => find(&pipeline.default_prompt),
+        };
+        prompt.map_or("", |prompt| &prompt.text)
+    }
+}
