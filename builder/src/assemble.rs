@@ -249,12 +249,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn new(
-        graph: &Graph,
-        model: &Model,
-        pipeline: &Pipeline,
-        encoding: WeightsEncoding,
-    ) -> Self {
+    fn new(graph: &Graph, model: &Model, pipeline: &Pipeline, encoding: WeightsEncoding) -> Self {
         let (onnx, mut weights) = graph.split(encoding);
         let modules = place_modules(&model.modules, &mut weights);
         Self {

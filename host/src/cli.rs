@@ -159,7 +159,11 @@ pub(crate) struct Infer {
     pub(crate) stride: Option<usize>,
 
     /// Score the texts as answers to this query, best first
-    #[arg(long, value_name = "TEXT", help_heading = "Classification and reranking")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Classification and reranking"
+    )]
     pub(crate) query: Option<String>,
 
     /// Choose among these labels instead of the model's (models trained on NLI)
@@ -172,7 +176,11 @@ pub(crate) struct Infer {
     pub(crate) labels: Option<Vec<String>>,
 
     /// The sentence that a label is put into, at {} [default: "This example is {}."]
-    #[arg(long, value_name = "TEXT", help_heading = "Classification and reranking")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Classification and reranking"
+    )]
     pub(crate) template: Option<String>,
 
     /// Judge each label by itself

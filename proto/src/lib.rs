@@ -43,10 +43,14 @@ impl Pipeline {
         let width = self.output.as_ref().map_or(0, |output| output.width) as usize;
         // A model that pools in its graph has no modes.
         let pooled = width * self.pooling.len().max(1);
-        let dense = self.modules.iter().rev().find_map(|module| match &module.step {
-            Some(module::Step::Dense(dense)) => Some(dense.out_features as usize),
-            _ => None,
-        });
+        let dense = self
+            .modules
+            .iter()
+            .rev()
+            .find_map(|module| match &module.step {
+                Some(module::Step::Dense(dense)) => Some(dense.out_features as usize),
+                _ => None,
+            });
         dense.unwrap_or(pooled)
     }
 }

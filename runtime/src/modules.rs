@@ -71,7 +71,9 @@ fn read(tensor: &Tensor, len: usize, weights: &Arc<dyn Source>) -> Result<Vec<f3
     let end = tensor.offset.checked_add(tensor.length);
     // Checked before anything of this length is allocated.
     if bytes != Some(tensor.length) || end.is_none_or(|end| end > weights.len()) {
-        return Err(Error::Manifest("a module whose weights have another length"));
+        return Err(Error::Manifest(
+            "a module whose weights have another length",
+        ));
     }
     let mut bytes = vec![0; len * 4];
     let result = weights.read_at(tensor.offset, &mut bytes);
@@ -146,7 +148,10 @@ mod tests {
         let dense = |function| dense(&[2.0, 1.0], &weight, &[0.5, 0.0], function);
         assert_eq!(dense(DenseFunction::Identity), [4.5, -5.5]);
         assert_eq!(dense(DenseFunction::Relu), [4.5, 0.0]);
-        assert_eq!(dense(DenseFunction::Tanh), [4.5_f32.tanh(), (-5.5_f32).tanh()]);
+        assert_eq!(
+            dense(DenseFunction::Tanh),
+            [4.5_f32.tanh(), (-5.5_f32).tanh()]
+        );
     }
 
     #[test]

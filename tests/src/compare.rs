@@ -6,6 +6,7 @@
 use crate::fixture::{Case, Logits, Tokens};
 use crate::rows::{Row, TokenInfo, TokenPrediction, Tokenized};
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
 /// How a result must agree with the reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,6 +171,48 @@ pub fn row(
     Ok(checks.largest)
 }
 
+/// Compares a result with a reference that says some of it: what it says of
+/// text, counts and order must be equal, its numbers near. Returns the largest
+/// difference.
+pub fn json(expected: &Value, got: &Value, agreement: Agreement) -> anyhow::Result<f64> {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            let mut largest = 0.0_f64;
+            for (key, expected) in expected {
+                let got = got.get(key).with_context(|| format!("no `{key}`"))?;
+                let distance = json(expected, got, agreement).with_context(|| key.clone())?;
+                largest = largest.max(distance);
+            }
+            Ok(largest)
+        }
+        (Value::Array(expected), Value::Array(got)) => {
+            ensure!(
+                expected.len() == got.len(),
+                "{} values, expected {}",
+                got.len(),
+                expected.len()
+            );
+            let mut largest = 0.0_f64;
+            for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
+                let distance = json(expected, got, agreement);
+                let distance = distance.with_context(|| format!("value {index}"))?;
+                largest = largest.max(distance);
+            }
+            Ok(largest)
+        }
+        (Value::Number(expected), Value::Number(got)) if expected.is_f64() => {
+            let [expected, got] = [expected, got].map(|it| it.as_f64().unwrap_or(f64::NAN));
+            let distance = difference(&[expected], &[got])?;
+            agreement.check(distance)?;
+            Ok(distance)
+        }
+        _ => {
+            ensure!(expected == got, "{got}, expected {expected}");
+            Ok(0.0)
+        }
+    }
+}
+
 /// Compares the results of two targets for the same text.
 pub fn rows(one: &Row, other: &Row) -> anyhow::Result<Apart> {
     ensure!(one.token_infos() == other.token_infos(), "other tokens");
@@ -308,6 +351,7 @@ fn same_length(expected: &[f64], got: &[f64]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{Agreement, difference};
+    use serde_json::{Value, json};
 
     #[test]
     fn what_is_no_number_is_no_agreement() {
@@ -316,6 +360,24 @@ mod tests {
         let cosine = Agreement::Cosine(1e-3);
         let distance = cosine.distance(&[1.0], &[f64::NAN]).unwrap();
         assert!(cosine.check(distance).is_err());
+    }
+
+    #[test]
+    fn a_reference_may_say_less_but_nothing_else() {
+        let agreement = Agreement::Within(1e-4);
+        let got = json!({"a": [1.0, 2.0], "b": "x", "c": 3});
+        let check = |expected: Value| super::json(&expected, &got, agreement);
+        assert!(check(json!({"a": [1.0, 2.00005]})).unwrap() > 1e-5);
+        assert!(check(json!({"c": 3, "b": "x"})).is_ok());
+        for other in [
+            json!({"a": [1.0, 2.1]}),
+            json!({"a": [1.0]}),
+            json!({"b": "y"}),
+            json!({"c": 4}),
+            json!({"d": 1}),
+        ] {
+            assert!(check(other).is_err());
+        }
     }
 
     #[test]

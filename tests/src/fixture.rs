@@ -1,19 +1,12 @@
 //! The model folders in `models/` and the reference results in their `golden.json`.
 
+use crate::request::{Item, Request};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Folders that `build` refuses as long as what they need is not served, with
-/// the key that its message names.
-pub const REFUSED: [(&str, &str); 4] = [
-    ("st-matryoshka", "truncate_dim"),
-    ("st-mean-dense-normalize", "Dense"),
-    ("st-prompts", "default_prompt_name"),
-    ("st-prompts-excluded", "default_prompt_name"),
-];
 
 /// The model whose int8 form the tool carries. Only its reference results are here.
 pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
@@ -25,10 +18,14 @@ pub struct Fixture {
     pub name: String,
     /// The folder.
     pub folder: PathBuf,
+    /// `bert`, `roberta`, …
+    pub architecture: String,
     /// `embedding`, `sentence_embedding`, …
     pub task: String,
     /// One a text.
     pub cases: Vec<Case>,
+    /// Results under other options than the default.
+    pub requests: Vec<Request>,
 }
 
 /// A text and its reference result. Which numbers there are depends on the task.
@@ -36,6 +33,8 @@ pub struct Fixture {
 pub struct Case {
     /// The text.
     pub text: String,
+    /// The second text of a pair.
+    pub text_pair: Option<String>,
     /// Special tokens included, cut to the model's limit.
     pub input_ids: Option<Vec<u32>>,
     /// Their spellings, or their number before they were cut.
@@ -63,6 +62,9 @@ pub struct Case {
     /// What a pipeline of transformers makes of it; its form depends on the task.
     #[serde(default)]
     pipeline: Value,
+    /// Sentence embeddings, by the name of the prompt.
+    #[serde(default)]
+    prompt: Map<String, Value>,
 }
 
 /// A token with a label other than `O`.
@@ -98,8 +100,25 @@ pub enum Logits {
 
 #[derive(Deserialize)]
 struct Golden {
+    #[serde(default)]
+    architecture: String,
     task: String,
     cases: Vec<Case>,
+    rerank: Option<Rerank>,
+}
+
+/// What sentence-transformers' `CrossEncoder.rank` gives.
+#[derive(Deserialize)]
+struct Rerank {
+    query: String,
+    texts: Vec<String>,
+    ranking: Vec<Value>,
+}
+
+/// What `requests.json` holds.
+#[derive(Deserialize)]
+struct Requests {
+    requests: Vec<Request>,
 }
 
 #[derive(Deserialize)]
@@ -122,8 +141,7 @@ pub fn all() -> anyhow::Result<Vec<Fixture>> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let refused = REFUSED.iter().any(|(refused, _)| *refused == name);
-        if entry.path().join("config.json").is_file() && !refused {
+        if entry.path().join("config.json").is_file() {
             names.push(name);
         }
     }
@@ -140,9 +158,12 @@ pub fn read(name: &str) -> anyhow::Result<Fixture> {
     let mut fixture = Fixture {
         name: name.into(),
         folder,
+        architecture: golden.architecture,
         task: golden.task,
         cases: golden.cases,
+        requests: Vec::new(),
     };
+    fixture.requests = fixture.requests(golden.rerank)?;
     match fixture.task.as_str() {
         "token_classification" => fixture.take_entities_from_pipeline()?,
         "sequence_classification" => fixture.take_scores_from_pipeline()?,
@@ -152,6 +173,59 @@ pub fn read(name: &str) -> anyhow::Result<Fixture> {
 }
 
 impl Fixture {
+    /// The requests that golden.json has results for, and those of requests.json.
+    fn requests(&self, rerank: Option<Rerank>) -> anyhow::Result<Vec<Request>> {
+        let mut requests = Vec::new();
+        if self.task == "token_classification" {
+            for aggregation in ["none", "simple", "first", "average", "max"] {
+                let result = |case: &Case| {
+                    let entities = case.pipeline.get(aggregation)?;
+                    Some(json!({ "entities": entities }))
+                };
+                requests.extend(self.request("aggregation", aggregation, result));
+            }
+        }
+        let prompts: BTreeSet<&String> =
+            self.cases.iter().flat_map(|it| it.prompt.keys()).collect();
+        for prompt in prompts {
+            let result = |case: &Case| Some(json!({ "embedding": case.prompt.get(prompt)? }));
+            requests.extend(self.request("prompt_name", prompt, result));
+        }
+        requests.extend(rerank.map(|rerank| Request {
+            name: "rerank".into(),
+            options: Map::from_iter([("query".into(), rerank.query.into())]),
+            items: rerank.texts.iter().map(|text| Item::text(text)).collect(),
+            results: rerank.ranking,
+        }));
+        let more = self.folder.join("requests.json");
+        if more.is_file() {
+            let more: Requests = serde_json::from_value(read_json(&more)?)
+                .with_context(|| more.display().to_string())?;
+            requests.extend(more.requests);
+        }
+        Ok(requests)
+    }
+
+    /// One option for all cases that have a result for it; `None` if none has.
+    fn request(
+        &self,
+        option: &str,
+        value: &str,
+        result: impl Fn(&Case) -> Option<Value>,
+    ) -> Option<Request> {
+        let cases = self
+            .cases
+            .iter()
+            .filter_map(|case| Some((case, result(case)?)));
+        let (cases, results): (Vec<&Case>, Vec<Value>) = cases.unzip();
+        (!cases.is_empty()).then(|| Request {
+            name: format!("{option} {value}"),
+            options: Map::from_iter([(option.into(), value.into())]),
+            items: cases.into_iter().map(Case::item).collect(),
+            results,
+        })
+    }
+
     /// transformers gives scores by label, best first; results have them in
     /// the order of the logits.
     fn take_scores_from_pipeline(&mut self) -> anyhow::Result<()> {
@@ -183,6 +257,14 @@ impl Fixture {
 }
 
 impl Case {
+    /// What is asked about.
+    pub fn item(&self) -> Item {
+        Item {
+            text: self.text.clone(),
+            text_pair: self.text_pair.clone(),
+        }
+    }
+
     /// Whether the text does not fit the model, as far as the reference says:
     /// the last of its tokens ends before the text does.
     pub fn is_cut(&self) -> Option<bool> {

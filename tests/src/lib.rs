@@ -12,5 +12,6 @@ pub mod model_folder;
 pub mod process;
 pub mod programs;
 pub mod report;
+pub mod request;
 pub mod rows;
 pub mod target;

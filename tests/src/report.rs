@@ -9,6 +9,10 @@ use std::time::Duration;
 pub struct Line {
     /// The model's name.
     pub model: String,
+    /// `bert`, `roberta`, …
+    pub architecture: String,
+    /// `embedding`, …
+    pub task: String,
     /// The target's name.
     pub target: &'static str,
     /// How many texts were compared.
@@ -71,6 +75,8 @@ pub fn to_json(lines: &[Line]) -> Value {
     let lines = lines.iter().map(|line| {
         json!({
             "model": line.model,
+            "architecture": line.architecture,
+            "task": line.task,
             "target": line.target,
             "texts": line.texts,
             "compared_by": match line.agreement {

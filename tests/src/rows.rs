@@ -21,10 +21,22 @@ pub struct Row {
     pub predicted_label: Option<String>,
     /// Token classification: one prediction a token.
     pub tokens: Option<Vec<TokenPrediction>>,
+    /// Sparse embedding.
+    pub sparse_embedding: Option<Vec<SparseValue>>,
     /// Present where the text was cut.
     pub tokens_total: Option<usize>,
     /// Present where the text was cut.
     pub tokens_used: Option<usize>,
+}
+
+/// The weight of a vocabulary entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SparseValue {
+    /// Index into the vocabulary.
+    pub index: u32,
+    /// Above 0.
+    pub value: f64,
 }
 
 /// A token and where it stands.
@@ -119,6 +131,7 @@ impl Row {
         }
         let lists = [&self.embedding, &self.logits, &self.scores];
         numbers.extend(lists.into_iter().flatten().flatten());
+        numbers.extend(self.sparse_embedding.iter().flatten().map(|it| it.value));
         for token in self.tokens.iter().flatten() {
             numbers.extend(token.logits.iter().chain(&token.scores));
             numbers.push(token.score);

@@ -2,6 +2,7 @@
 
 use crate::process::{self, Finished};
 use crate::programs::Programs;
+use crate::request::Item;
 use crate::rows::{self, Row, Tokenized};
 use anyhow::{Context, ensure};
 use std::ffi::OsStr;
@@ -131,25 +132,36 @@ impl Runner {
         Ok(command)
     }
 
-    /// The result line of each text, in one run.
-    pub fn infer(
+    /// The result line of each item, in one run.
+    pub fn infer<S: AsRef<OsStr>>(
         &self,
         target: Target,
         built: &Built,
-        texts: &[&str],
-        options: &[&str],
+        items: &[Item],
+        options: &[S],
+    ) -> anyhow::Result<Vec<String>> {
+        let lines = self.lines(target, built, items, options)?;
+        ensure!(
+            lines.len() == items.len(),
+            "{} results for {} texts",
+            lines.len(),
+            items.len()
+        );
+        Ok(lines)
+    }
+
+    /// The lines that come out of one run; not one an item where items are ranked.
+    pub fn lines<S: AsRef<OsStr>>(
+        &self,
+        target: Target,
+        built: &Built,
+        items: &[Item],
+        options: &[S],
     ) -> anyhow::Result<Vec<String>> {
         let mut command = self.command(target, built)?;
         command.args(["infer", "--format", "jsonl", "--input", "-"]);
-        let finished = with_texts(command.args(options), texts)?;
-        let lines: Vec<String> = finished.text()?.lines().map(str::to_owned).collect();
-        ensure!(
-            lines.len() == texts.len(),
-            "{} results for {} texts",
-            lines.len(),
-            texts.len()
-        );
-        Ok(lines)
+        let finished = with_items(command.args(options), items)?;
+        Ok(finished.text()?.lines().map(str::to_owned).collect())
     }
 
     /// The same, read.
@@ -157,24 +169,24 @@ impl Runner {
         &self,
         target: Target,
         built: &Built,
-        texts: &[&str],
+        items: &[Item],
         options: &[&str],
     ) -> anyhow::Result<Vec<Row>> {
-        rows::parse(&self.infer(target, built, texts, options)?.join("\n"))
+        rows::parse(&self.infer(target, built, items, options)?.join("\n"))
     }
 
-    /// The tokens of each text, in one run.
+    /// The tokens of each item, in one run.
     pub fn tokenize(
         &self,
         target: Target,
         built: &Built,
-        texts: &[&str],
+        items: &[Item],
     ) -> anyhow::Result<Vec<Tokenized>> {
         let mut command = self.command(target, built)?;
-        let finished = with_texts(command.args(["tokenize", "--input", "-"]), texts)?;
+        let finished = with_items(command.args(["tokenize", "--input", "-"]), items)?;
         let tokenized = rows::parse_tokenized(finished.text()?)?;
         ensure!(
-            tokenized.len() == texts.len(),
+            tokenized.len() == items.len(),
             "{} results",
             tokenized.len()
         );
@@ -188,13 +200,15 @@ fn wasmtime(programs: &Programs) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Runs a command with texts as JSON lines on its standard input.
-fn with_texts(command: &mut Command, texts: &[&str]) -> anyhow::Result<Finished> {
-    let lines = texts
-        .iter()
-        .map(|text| serde_json::json!({ "text": text }).to_string() + "\n");
+/// Runs a command with items as JSON lines on its standard input.
+fn with_items(command: &mut Command, items: &[Item]) -> anyhow::Result<Finished> {
+    let mut lines = String::new();
+    for item in items {
+        lines += &serde_json::to_string(item)?;
+        lines.push('\n');
+    }
     let input = tempfile::NamedTempFile::new()?;
-    fs::write(input.path(), lines.collect::<String>())?;
+    fs::write(input.path(), lines)?;
     process::finish_with_input(command, input.path())?.succeeded()
 }
 

@@ -11,8 +11,10 @@ use encoderfile_tests::compare::{self, Agreement};
 use encoderfile_tests::fixture::{self, Case, DEFAULT_MODEL};
 use encoderfile_tests::programs::Programs;
 use encoderfile_tests::report::{self, Line};
+use encoderfile_tests::request::{Item, Request};
 use encoderfile_tests::rows::Row;
 use encoderfile_tests::target::{Built, Runner, Target};
+use serde_json::Value;
 use std::env;
 use std::fs;
 use std::io::{self, Write};
@@ -32,7 +34,7 @@ const ON_ALL_TARGETS: [&str; 4] = [
 ];
 
 /// How many models there are at least, so that an empty folder is no success.
-const MODELS_MIN: usize = 58;
+const MODELS_MIN: usize = 64;
 
 /// A suite of processes that each use one core, on the machines it runs on.
 const THREADS: usize = 2;
@@ -42,7 +44,10 @@ struct Subject {
     name: String,
     /// `None` for the tool's own.
     model: Option<PathBuf>,
+    architecture: String,
+    task: String,
     cases: Vec<Case>,
+    requests: Vec<Request>,
     agreement: Agreement,
     targets: Vec<Target>,
     options: &'static [&'static str],
@@ -94,10 +99,14 @@ fn every_model_agrees_with_its_reference_on_every_target() {
 }
 
 fn subjects() -> anyhow::Result<Vec<Subject>> {
+    let default_model = fixture::read(DEFAULT_MODEL)?;
     let default_model = Subject {
         name: DEFAULT_MODEL.into(),
         model: None,
-        cases: fixture::read(DEFAULT_MODEL)?.cases,
+        architecture: default_model.architecture,
+        task: default_model.task,
+        cases: default_model.cases,
+        requests: default_model.requests,
         agreement: compare::INT8_TOLERANCE,
         targets: Target::ALL.into(),
         options: &[],
@@ -115,7 +124,10 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
         subjects.push(Subject {
             name: fixture.name,
             model: Some(fixture.folder),
+            architecture: fixture.architecture,
+            task: fixture.task,
             cases: fixture.cases,
+            requests: fixture.requests,
             agreement: compare::REFERENCE_TOLERANCE,
             targets,
             options: if per_token {
@@ -167,16 +179,19 @@ impl Subject {
         native: Option<&[Row]>,
     ) -> anyhow::Result<(Line, Vec<Row>)> {
         let start = Instant::now();
-        let texts: Vec<&str> = self.cases.iter().map(|case| case.text.as_str()).collect();
-        let tokenized = runner.tokenize(target, built, &texts)?;
-        let rows = self.infer(target, runner, built, &texts)?;
+        let items: Vec<Item> = self.cases.iter().map(Case::item).collect();
+        let tokenized = runner.tokenize(target, built, &items)?;
         let mut to_reference = 0.0_f64;
         let mut to_native = native.map(|_| 0.0_f64);
-        for (index, ((case, tokenized), row)) in
-            self.cases.iter().zip(&tokenized).zip(&rows).enumerate()
-        {
+        let rows = if self.has_rows() {
+            self.infer(target, runner, built, &items)?
+        } else {
+            Vec::new()
+        };
+        for (index, (case, tokenized)) in self.cases.iter().zip(&tokenized).enumerate() {
             let text = || format!("text {}", index + 1);
             compare::tokens(case, tokenized).with_context(text)?;
+            let Some(row) = rows.get(index) else { continue };
             let distance = compare::row(case, tokenized, row, self.agreement).with_context(text)?;
             to_reference = to_reference.max(distance);
             if let (Some(native), Some(largest)) = (native, &mut to_native) {
@@ -184,16 +199,45 @@ impl Subject {
                 *largest = largest.max(apart.absolute);
             }
         }
+        for request in &self.requests {
+            let name = || format!("request {}", request.name);
+            let distance = self.request(target, runner, built, request);
+            to_reference = to_reference.max(distance.with_context(name)?);
+        }
         let line = Line {
             model: self.name.clone(),
+            architecture: self.architecture.clone(),
+            task: self.task.clone(),
             target: target.name(),
-            texts: texts.len(),
+            texts: items.len() + self.requests.iter().map(|it| it.items.len()).sum::<usize>(),
             agreement: self.agreement,
             reference: to_reference,
             native: to_native,
             time: start.elapsed(),
         };
         Ok((line, rows))
+    }
+
+    /// Whether a text alone is a request: a mask has to be in it to be filled.
+    fn has_rows(&self) -> bool {
+        self.task != "fill_mask"
+    }
+
+    /// How far the results of a request are from its reference.
+    fn request(
+        &self,
+        target: Target,
+        runner: &Runner,
+        built: &Built,
+        request: &Request,
+    ) -> anyhow::Result<f64> {
+        let lines = runner.lines(target, built, &request.items, &request.arguments())?;
+        let got: Vec<Value> = lines
+            .iter()
+            .map(|line| serde_json::from_str(line))
+            .collect::<Result<_, _>>()?;
+        let expected = Value::from(request.results.clone());
+        compare::json(&expected, &got.into(), self.agreement)
     }
 
     /// The result of each text, after making sure that it does not depend on
@@ -204,11 +248,11 @@ impl Subject {
         target: Target,
         runner: &Runner,
         built: &Built,
-        texts: &[&str],
+        items: &[Item],
     ) -> anyhow::Result<Vec<Row>> {
-        let both: Vec<&str> = texts.iter().chain(texts.iter().rev()).copied().collect();
+        let both: Vec<Item> = items.iter().chain(items.iter().rev()).cloned().collect();
         let lines = runner.infer(target, built, &both, self.options)?;
-        for (index, text) in texts.iter().enumerate() {
+        for (index, item) in items.iter().enumerate() {
             let line = &lines[index];
             let again = &lines[both.len() - 1 - index];
             ensure!(
@@ -217,7 +261,8 @@ impl Subject {
                 index + 1
             );
             if target == Target::Native {
-                let alone = runner.infer(target, built, &[text], self.options)?;
+                let alone =
+                    runner.infer(target, built, std::slice::from_ref(item), self.options)?;
                 ensure!(
                     *line == alone[0],
                     "text {}: another result alone",
@@ -225,7 +270,7 @@ impl Subject {
                 );
             }
         }
-        encoderfile_tests::rows::parse(&lines[..texts.len()].join("\n"))
+        encoderfile_tests::rows::parse(&lines[..items.len()].join("\n"))
     }
 }
 

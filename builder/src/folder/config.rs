@@ -108,10 +108,7 @@ impl Config {
 
     /// How logits become scores, and who says so. `activation` is what
     /// config_sentence_transformers.json says.
-    pub(super) fn activations(
-        &self,
-        activation: Option<&str>,
-    ) -> Result<Activations, BuildError> {
+    pub(super) fn activations(&self, activation: Option<&str>) -> Result<Activations, BuildError> {
         let one_label = self.labels()?.len() == 1;
         if let Some((function, key)) = self.cross_encoder_activation(activation) {
             let activation = match function.rsplit('.').next() {

@@ -88,9 +88,7 @@ impl Session<'_> {
             let entailed = logits[entailment];
             scores.push(match (options.raw_scores, apart) {
                 (true, _) | (_, false) => entailed,
-                (_, true) => {
-                    activate(&[logits[contradiction], entailed], Activation::Softmax)[1]
-                }
+                (_, true) => activate(&[logits[contradiction], entailed], Activation::Softmax)[1],
             });
             usage = usage.max(used);
         }

@@ -175,7 +175,9 @@ impl Encoder {
         let first = &parts[0];
         let label = &self.pipeline.labels[first.label];
         // Not only `B-` and `I-`: transformers names groups by what follows the first hyphen.
-        let name = label.split_once('-').map_or(label.as_str(), |(_, name)| name);
+        let name = label
+            .split_once('-')
+            .map_or(label.as_str(), |(_, name)| name);
         let (start, end) = (first.start, parts[parts.len() - 1].end);
         let score = parts.iter().map(|part| part.score).sum::<f32>() / parts.len() as f32;
         let words = parts.iter().map(|part| part.word.clone()).collect();

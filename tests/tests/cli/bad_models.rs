@@ -2,9 +2,8 @@
 //! folder that builds.
 
 use crate::workshop::Workshop;
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use encoderfile_runtime::onnx::{GraphProto, type_proto};
-use encoderfile_tests::fixture::{self, REFUSED};
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use serde_json::{Value, json};
@@ -323,24 +322,6 @@ fn a_limit_without_room_for_text() -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_is_not_served_yet() -> anyhow::Result<()> {
-    for (fixture, key) in REFUSED {
-        let golden = fixture::folder(fixture).join("golden.json");
-        ensure!(golden.is_file(), "{fixture} is gone");
-        refused(fixture, &|_| Ok(()), &[fixture_file(key), key])?;
-    }
-    Ok(())
-}
-
-/// The file in which `build` finds what it does not serve.
-fn fixture_file(key: &str) -> &'static str {
-    match key {
-        "Dense" => "modules.json",
-        _ => "config_sentence_transformers.json",
-    }
-}
-
-#[test]
 fn an_unknown_module_or_pooling() -> anyhow::Result<()> {
     let spoil = |folder: &ModelFolder| {
         folder.edit_json("modules.json", |it| {
@@ -365,6 +346,130 @@ fn an_unknown_module_or_pooling() -> anyhow::Result<()> {
         })
     };
     refused("st-cls", &new, &["1_Pooling/config.json", "attention"])
+}
+
+/// Every key that could change a result and is not served, by its file.
+#[test]
+fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
+    let settings = "config_sentence_transformers.json";
+    let transformer = "sentence_bert_config.json";
+    let (pooling, dense) = ("1_Pooling/config.json", "2_Dense/config.json");
+    let st = "st-mean-dense-normalize";
+    let cases = [
+        (st, settings, "truncate_dim", json!(0)),
+        (st, settings, "truncate_dim", json!(33)),
+        (st, settings, "default_prompt_name", json!("nobody")),
+        (st, settings, "prompts", json!(["query: "])),
+        (st, settings, "similarity_fn_name", json!("hamming")),
+        (st, settings, "max_active_dims", json!(7)),
+        (st, transformer, "max_seq_length", json!("long")),
+        (st, transformer, "do_lower_case", json!("yes")),
+        (
+            st,
+            transformer,
+            "transformer_task",
+            json!("text-generation"),
+        ),
+        (
+            st,
+            transformer,
+            "model_args",
+            json!({"add_pooling_layer": true}),
+        ),
+        (
+            st,
+            transformer,
+            "tokenizer_args",
+            json!({"padding_side": "left"}),
+        ),
+        (st, transformer, "a_new_key", json!(1)),
+        (st, pooling, "include_prompt", json!("no")),
+        (st, pooling, "pooling_mode_mean_tokens", json!(1)),
+        (st, dense, "activation_function", json!("my.Swish")),
+        (
+            st,
+            dense,
+            "activation_function",
+            json!("torch.nn.modules.activation.Mish"),
+        ),
+        (st, dense, "module_input_name", json!("token_embeddings")),
+        (st, dense, "bias", json!("yes")),
+        (st, dense, "out_features", json!(0)),
+        (st, dense, "dropout", json!(0.1)),
+        ("st-cls", pooling, "pooling_mode", json!([])),
+        ("st-cls", pooling, "pooling_mode", json!(["cls", "median"])),
+        (
+            "bert-sequence_classification",
+            "config.json",
+            "sbert_ce_default_activation_function",
+            json!("my.Function"),
+        ),
+        (
+            "bert-embedding",
+            "tokenizer_config.json",
+            "truncation_side",
+            json!("middle"),
+        ),
+    ];
+    for (fixture, file, key, value) in cases {
+        let spoil = |folder: &ModelFolder| folder.edit_json(file, |it| it[key] = value.clone());
+        // The embedding's width is known only when everything has been read.
+        let words = if key == "truncate_dim" && value == 33 {
+            [settings, key]
+        } else {
+            [file, key]
+        };
+        refused(fixture, &spoil, &words).with_context(|| format!("{file} {key} {value}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn modules_in_an_order_that_makes_no_sense() -> anyhow::Result<()> {
+    let swap = |folder: &ModelFolder| {
+        folder.edit_json("modules.json", |it| {
+            if let Some(modules) = it.as_array_mut() {
+                modules.swap(1, 2);
+            }
+        })
+    };
+    refused("st-mean-dense-normalize", &swap, &["modules.json", "Dense"])?;
+    let none = |folder: &ModelFolder| folder.edit_json("modules.json", |it| *it = json!([]));
+    refused("st-cls", &none, &["modules.json"])
+}
+
+#[test]
+fn a_dense_module_whose_weights_do_not_fit() -> anyhow::Result<()> {
+    let st = "st-mean-dense-normalize";
+    let weights = "2_Dense/model.safetensors";
+    let gone = |folder: &ModelFolder| folder.remove(weights);
+    refused(st, &gone, &[weights])?;
+    let pickled = |folder: &ModelFolder| {
+        folder.remove(weights)?;
+        folder.write("2_Dense/pytorch_model.bin", b"PK")
+    };
+    refused(st, &pickled, &["pytorch_model.bin", "safetensors"])?;
+    let cut = |folder: &ModelFolder| folder.edit(weights, |bytes| bytes.truncate(100));
+    refused(st, &cut, &[weights])?;
+    let narrow = |folder: &ModelFolder| {
+        folder.edit_json("2_Dense/config.json", |it| it["in_features"] = 31.into())
+    };
+    refused(st, &narrow, &[weights, "linear.weight", "shape"])
+}
+
+#[test]
+fn a_masked_language_model_without_a_mask() -> anyhow::Result<()> {
+    let spoil = |folder: &ModelFolder| {
+        folder.edit_json("tokenizer_config.json", |it| {
+            it["mask_token"] = "[HOLE]".into()
+        })
+    };
+    refused_with(
+        "bert-sequence_classification",
+        &spoil,
+        &["--task", "fill_mask"],
+        &["tokenizer_config.json", "mask_token", "[HOLE]"],
+    )
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod bad_models;
+mod bad_requests;
 mod bad_texts;
 mod building;
 mod full_disk;

@@ -7,6 +7,7 @@ use encoderfile_runtime::proto::Golden;
 use encoderfile_runtime::{Payload, Source};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process::{self, Finished};
+use encoderfile_tests::request::Item;
 use encoderfile_tests::rows::{self, TokenInfo};
 use encoderfile_tests::target::{Built, Runner, Target};
 use prost::Message;
@@ -55,9 +56,10 @@ fn an_empty_text_is_a_text_on_every_target() -> anyhow::Result<()> {
     let runner = Runner::new(workshop.programs.clone())?;
     for model in MODELS {
         let built = Built::new(&runner, Some(&fixture::folder(model)))?;
-        let native = runner.rows(Target::Native, &built, &["", "x"], &[])?;
+        let items = [Item::text(""), Item::text("x")];
+        let native = runner.rows(Target::Native, &built, &items, &[])?;
         for target in Target::ALL.into_iter().filter(|target| runner.has(*target)) {
-            let rows = runner.rows(target, &built, &["", "x"], &[])?;
+            let rows = runner.rows(target, &built, &items, &[])?;
             let (row, numbers) = (&rows[0], rows[0].numbers());
             ensure!(
                 numbers.iter().all(|it| it.is_finite()),

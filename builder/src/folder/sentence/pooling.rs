@@ -137,7 +137,11 @@ fn modes(path: &Path, config: &Value) -> Result<Vec<Mode>, BuildError> {
     });
     let modes: Vec<Mode> = modes.map(|mode| mode.copied()).collect::<Result<_, _>>()?;
     if modes.is_empty() {
-        return Err(BuildError::key(path, "pooling_mode", &config["pooling_mode"]));
+        return Err(BuildError::key(
+            path,
+            "pooling_mode",
+            &config["pooling_mode"],
+        ));
     }
     Ok(modes)
 }

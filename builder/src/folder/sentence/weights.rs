@@ -150,19 +150,33 @@ impl File {
             name: name.to_owned(),
             problem,
         };
-        let file = SafeTensors::deserialize(&self.bytes).map_err(|error| fail(error.to_string()))?;
+        let file =
+            SafeTensors::deserialize(&self.bytes).map_err(|error| fail(error.to_string()))?;
         let tensor = file.tensor(name).map_err(|error| fail(error.to_string()))?;
         let expected: Vec<usize> = shape.iter().map(|it| *it as usize).collect();
         if tensor.shape() != expected {
             let shape = tensor.shape();
             return Err(fail(format!("has shape {shape:?}, expected {expected:?}")));
         }
-        let (pairs, quads) = (tensor.data().as_chunks::<2>().0, tensor.data().as_chunks::<4>().0);
+        let (pairs, quads) = (
+            tensor.data().as_chunks::<2>().0,
+            tensor.data().as_chunks::<4>().0,
+        );
         Ok(match tensor.dtype() {
             Dtype::F32 => quads.iter().map(|it| f32::from_le_bytes(*it)).collect(),
-            Dtype::F16 => pairs.iter().map(|it| f16::from_le_bytes(*it).to_f32()).collect(),
-            Dtype::BF16 => pairs.iter().map(|it| bf16::from_le_bytes(*it).to_f32()).collect(),
-            other => return Err(fail(format!("has type {other:?}, expected F32, F16 or BF16"))),
+            Dtype::F16 => pairs
+                .iter()
+                .map(|it| f16::from_le_bytes(*it).to_f32())
+                .collect(),
+            Dtype::BF16 => pairs
+                .iter()
+                .map(|it| bf16::from_le_bytes(*it).to_f32())
+                .collect(),
+            other => {
+                return Err(fail(format!(
+                    "has type {other:?}, expected F32, F16 or BF16"
+                )));
+            }
         })
     }
 }
