@@ -1,8 +1,15 @@
-//! Compiles `manifest.proto` with protox, so that no `protoc` need be installed.
+//! Compiles the schemas with protox, so that no `protoc` need be installed.
+
+const SCHEMAS: [&str; 2] = ["manifest.proto", "onnx.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo::rerun-if-changed=manifest.proto");
-    let descriptors = protox::compile(["manifest.proto"], ["."])?;
-    prost_build::Config::new().compile_fds(descriptors)?;
+    for schema in SCHEMAS {
+        println!("cargo::rerun-if-changed={schema}");
+    }
+    let descriptors = protox::compile(SCHEMAS, ["."])?;
+    prost_build::Config::new()
+        // Weights are shared with the file they were read from, not copied.
+        .bytes([".onnx.TensorProto.raw_data"])
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -7,7 +7,7 @@ mod tensors;
 
 use crate::error::BuildError;
 use crate::folder::{Model, read_file};
-use encoderfile_runtime::graph::unsupported_operator;
+use encoderfile_runtime::graph::unsupported;
 use encoderfile_runtime::onnx::{GraphProto, ModelProto};
 use encoderfile_runtime::proto::WeightsEncoding;
 use prost::Message;
@@ -40,10 +40,10 @@ impl Graph {
             source,
         };
         let mut proto = ModelProto::decode(bytes).map_err(|error| graph_error(error.into()))?;
-        let mut graph = proto.graph.take().unwrap_or_default();
-        if let Some(error) = unsupported_operator(&graph) {
+        if let Some(error) = unsupported(&proto) {
             return Err(graph_error(error));
         }
+        let mut graph = proto.graph.take().unwrap_or_default();
         tensors::load_external(path, &mut graph)?;
         let binding = Binding::of(path, &graph, model)?;
         graph
@@ -58,6 +58,11 @@ impl Graph {
             binding,
             source_sha256: Sha256::digest(bytes).into(),
         })
+    }
+
+    /// The model as it is checked, with all its tensors.
+    pub fn model(&self) -> &ModelProto {
+        &self.model
     }
 
     /// The graph without its large tensors, encoded, and those tensors as stored.

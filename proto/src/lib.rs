@@ -1,7 +1,7 @@
-//! The encoderfile manifest and its canonical pipeline.
+//! The encoderfile manifest and its canonical pipeline, and ONNX models.
 //!
-//! Plain messages generated from `manifest.proto`; the meaning of each field is
-//! documented there. Nothing here reads or writes a file.
+//! Plain messages generated from `manifest.proto` and `onnx.proto`; the meaning
+//! of each field is documented there. Nothing here reads or writes a file.
 #![forbid(unsafe_code)]
 
 #[allow(missing_docs, reason = "generated; documented in manifest.proto")]
@@ -10,6 +10,12 @@ mod manifest {
 }
 
 pub use manifest::*;
+
+/// What this project reads and writes of the ONNX format.
+#[allow(missing_docs, reason = "generated; documented in onnx.proto")]
+pub mod onnx {
+    include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
+}
 
 impl Task {
     /// The task's name as users write it and as upstream's `model_type` spells it.

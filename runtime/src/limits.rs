@@ -16,8 +16,13 @@ pub const PIPELINE_ENTRIES_MAX: usize = 1 << 16;
 pub const GOLDEN_CASES_MAX: usize = 1024;
 
 /// The graph without its tensors, decoded as one protobuf message. Encoders
-/// stay below 10 MiB; a copy of the weights does not belong here.
-pub const GRAPH_LEN_MAX: u64 = 256 << 20;
+/// stay below 10 MiB; a copy of the weights does not belong here, and numbers
+/// may take eight times as much in memory.
+pub const GRAPH_LEN_MAX: u64 = 64 << 20;
+
+/// Everything in the graph: nodes, names, attributes, tensors and their
+/// dimensions. The largest encoders (48 layers) have a hundred thousand.
+pub const GRAPH_ENTRIES_MAX: usize = 1 << 19;
 
 /// The largest known `tokenizer.json` (a 250,000-word multilingual vocabulary)
 /// is 17 MiB.

@@ -56,6 +56,15 @@ pub struct WeightsError {
     problem: String,
 }
 
+impl WeightsError {
+    pub(crate) fn new(tensor: &str, problem: String) -> Self {
+        Self {
+            tensor: tensor.into(),
+            problem,
+        }
+    }
+}
+
 /// Where a tensor lies in the weights artifact, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
@@ -96,13 +105,10 @@ impl External {
 
     /// Reads the entries of a tensor; `None` if it has its data in the graph.
     pub fn of(tensor: &TensorProto) -> Result<Option<Self>, WeightsError> {
-        if tensor.data_location != Some(DataLocation::External as i32) {
+        if tensor.data_location() != DataLocation::External {
             return Ok(None);
         }
-        let fail = |problem: String| WeightsError {
-            tensor: tensor.name.clone(),
-            problem,
-        };
+        let fail = |problem: String| WeightsError::new(&tensor.name, problem);
         let value = |key: &str| {
             let entry = tensor.external_data.iter().find(|entry| entry.key == key);
             entry.map(|entry| entry.value.as_str())
@@ -149,10 +155,7 @@ impl Matrix {
         place: &External,
         weights: &Arc<dyn Source>,
     ) -> Result<Self, WeightsError> {
-        let fail = |problem: String| WeightsError {
-            tensor: name.into(),
-            problem,
-        };
+        let fail = |problem: String| WeightsError::new(name, problem);
         let expected = stored_len(rows, columns, place.encoding)
             .ok_or_else(|| fail(format!("{rows} × {columns} values overflow")))?;
         if place.length != expected {
@@ -247,10 +250,7 @@ impl Matrix {
     }
 
     fn fail(&self, problem: String) -> WeightsError {
-        WeightsError {
-            tensor: self.name.clone(),
-            problem,
-        }
+        WeightsError::new(&self.name, problem)
     }
 }
 

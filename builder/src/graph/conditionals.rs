@@ -8,13 +8,13 @@
 
 use super::remove_unused;
 use crate::error::BuildError;
-use encoderfile_runtime::graph::{parse, set_input_shapes};
+use encoderfile_runtime::graph::{read, set_input_shapes};
 use encoderfile_runtime::onnx::{
     GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto::DataType, type_proto,
 };
 use std::collections::HashMap;
 use std::path::Path;
-use tract_onnx::prelude::*;
+use tract_hir::prelude::*;
 
 /// Replaces every `If` by the branch it takes.
 pub(super) fn resolve(
@@ -60,7 +60,7 @@ fn prove(
         graph: Some(condition),
         ..model.clone()
     };
-    let mut model = parse(&model)?;
+    let mut model = read(&model)?;
     set_input_shapes(&mut model, max_tokens, |index| inputs[index])?;
     let model = model.into_typed()?.into_decluttered()?;
     let Some(constant) = &model.output_fact(0)?.konst else {

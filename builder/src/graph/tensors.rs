@@ -77,13 +77,13 @@ impl Source for Weights {
 /// Reads tensors that the ONNX file keeps in files beside it.
 pub(super) fn load_external(path: &Path, graph: &mut GraphProto) -> Result<(), BuildError> {
     for tensor in &mut graph.initializer {
-        if tensor.data_location == Some(DataLocation::External as i32) {
+        if tensor.data_location() == DataLocation::External {
             let bytes = read_external(path, tensor).map_err(|why| BuildError::Onnx {
                 path: path.to_owned(),
                 problem: format!("tensor `{}`: {why}", tensor.name),
             })?;
-            tensor.raw_data = bytes;
-            tensor.data_location = None;
+            tensor.raw_data = bytes.into();
+            tensor.set_data_location(DataLocation::Default);
             tensor.external_data.clear();
         }
     }
@@ -145,7 +145,7 @@ pub(super) fn split(graph: &mut GraphProto, encoding: WeightsEncoding) -> Weight
             offset: weights.push(stored),
             encoding,
         };
-        tensor.data_location = Some(DataLocation::External as i32);
+        tensor.set_data_location(DataLocation::External);
         tensor.external_data = place.to_entries();
     }
     graph.initializer = tensors;
@@ -168,7 +168,7 @@ fn take_bytes(tensor: &mut TensorProto) -> Vec<u8> {
             .flat_map(|value| value.to_le_bytes())
             .collect();
     }
-    std::mem::take(&mut tensor.raw_data)
+    std::mem::take(&mut tensor.raw_data).into()
 }
 
 fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: WeightsEncoding) -> Encoding {

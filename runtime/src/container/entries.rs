@@ -7,7 +7,7 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 
 /// The fields of an encoded message: tag, and the content where it has a
 /// length. Ends early where the message is malformed; decoding then says how.
-fn fields(mut message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+pub(crate) fn fields(mut message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
         let (tag, wire_type) = decode_key(&mut message).ok()?;
         let length = match wire_type {

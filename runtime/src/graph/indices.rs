@@ -5,9 +5,9 @@
 //! relative positions: length × length) derives from a shape too, but it is
 //! data; as symbolic expressions, one at a time, it takes seconds a text.
 
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
-use tract_onnx::tract_hir::tract_core::ops::cast::cast;
+use tract_hir::internal::*;
+use tract_hir::tract_core::ops::binary::TypedBinOp;
+use tract_hir::tract_core::ops::cast::cast;
 
 /// Below this rank, symbolic integers are shapes.
 const MATRIX_RANK: usize = 2;

@@ -6,8 +6,8 @@
 
 use crate::weights::Matrix;
 use std::sync::Arc;
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::tract_core::ops::cast::cast;
+use tract_hir::internal::*;
+use tract_hir::tract_core::ops::cast::cast;
 
 /// Rows of a matrix by index: `[…]` → `[…, columns]`.
 #[derive(Clone, Debug)]

@@ -1,214 +1,204 @@
 //! The ONNX operators that encoders are made of, opsets 11 to 21.
 //!
-//! `tract_onnx::onnx()` registers all of ONNX, and what is registered is
-//! linked: Fourier transforms, recurrent nets, tree ensembles. They were a third of
+//! What tract-onnx registers is linked, and so is what tract-nnef below it
+//! does: Fourier transforms, recurrent nets, tree ensembles. They were a third of
 //! the wasm module, all of which is compiled before the first text. Hence a
-//! register of our own, over the operators of tract-hir. Control flow is not
-//! in it: the builder resolves `If` first.
+//! register of our own, over the operators of tract-hir; a test compares them
+//! with tract-onnx's. Control flow is not in it: the builder resolves `If` first.
 
 mod arithmetic;
 mod layers;
 mod layout;
 mod reshaping;
+mod wired;
 
-use tract_onnx::Onnx;
-use tract_onnx::model::ParsingContext;
-use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::ops::binary::Nary;
-use tract_onnx::tract_hir::ops::identity::Identity;
-use tract_onnx::tract_hir::ops::konst::Const;
-use tract_onnx::tract_hir::ops::nn::{self, Reducer};
-use tract_onnx::tract_hir::ops::{activations, array, logic, math, matmul};
-use tract_onnx::tract_hir::tract_core::ops::nn::silu::silu;
+use super::GraphError;
+use super::node::Node;
+use super::reader::{is_standard, node_name};
+use crate::onnx::NodeProto;
+use tract_hir::internal::*;
+use tract_hir::ops::binary::Nary;
+use tract_hir::ops::identity::Identity;
+use tract_hir::ops::konst::Const;
+use tract_hir::ops::nn::{self, Reducer};
+use tract_hir::ops::{activations, array, logic, math, matmul};
+use tract_hir::tract_core::ops::nn::silu::silu;
+use wired::broadcasting;
 
-/// A parser of ONNX graphs that knows [`OPERATORS`].
-pub(super) fn framework() -> Onnx {
-    let mut framework = Onnx::default();
-    for operator in OPERATORS {
-        framework.op_register.insert(operator.0, build);
+/// Whether the operator of a node is in [`OPERATORS`].
+pub(super) fn is_known(node: &NodeProto) -> bool {
+    find(node).is_some()
+}
+
+/// The operator of a node, if there is one of its type.
+pub(super) fn build(node: &Node) -> Option<TractResult<Box<dyn InferenceOp>>> {
+    find(node.proto).map(|Operator(_, build)| build(node))
+}
+
+/// What is said of a node whose operator is not in [`OPERATORS`].
+pub(super) fn unknown(node: &NodeProto) -> GraphError {
+    let NodeProto {
+        domain, op_type, ..
+    } = node;
+    GraphError::Operator {
+        op_type: if is_standard(domain) {
+            op_type.clone()
+        } else {
+            format!("{domain}.{op_type}")
+        },
+        node: node_name(node).into(),
     }
-    framework
 }
 
-/// Whether `op_type`, an operator of the default domain, is in [`OPERATORS`].
-pub(super) fn is_known(op_type: &str) -> bool {
-    OPERATORS.iter().any(|operator| operator.0 == op_type)
-}
-
-fn build(
-    context: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let operator = OPERATORS.iter().find(|it| it.0 == node.op_type);
-    let Operator(_, build) = operator.with_context(|| format!("no operator {}", node.op_type))?;
-    Ok((build(context, node)?, vec![]))
+fn find(node: &NodeProto) -> Option<&'static Operator> {
+    let mut operators = OPERATORS.iter();
+    operators.find(|it| is_standard(&node.domain) && it.0 == node.op_type)
 }
 
 /// An operator's type and what builds it from a node.
-struct Operator(
-    &'static str,
-    fn(&ParsingContext, &NodeProto) -> TractResult<Box<dyn InferenceOp>>,
-);
+struct Operator(&'static str, fn(&Node) -> TractResult<Box<dyn InferenceOp>>);
 
 const OPERATORS: &[Operator] = &[
-    Operator("Abs", |_, _| Ok(math::abs().into_hir())),
-    Operator("Add", |_, _| Ok(math::Add.into_hir())),
-    Operator("And", |_, _| Ok(logic::And.into_hir())),
-    Operator("Cast", |_, node| arithmetic::cast(node)),
-    Operator("Ceil", |_, _| Ok(math::ceil().into_hir())),
-    Operator("Clip", |_, node| Ok(arithmetic::clip(node))),
-    Operator("Concat", |_, node| {
-        Ok(expand(array::Concat::new(node.get_attr("axis")?)))
+    Operator("Abs", |_| Ok(math::abs().into_hir())),
+    Operator("Add", |_| Ok(math::Add.into_hir())),
+    Operator("And", |_| Ok(logic::And.into_hir())),
+    Operator("Cast", arithmetic::cast),
+    Operator("Ceil", |_| Ok(math::ceil().into_hir())),
+    Operator("Clip", |node| Ok(arithmetic::clip(node))),
+    Operator("Concat", |node| {
+        Ok(expand(array::Concat::new(node.required("axis")?)))
     }),
     Operator("Constant", constant),
     Operator("ConstantOfShape", constant_of_shape),
-    Operator("Conv", |_, node| layers::conv(node)),
-    Operator("Cos", |_, _| Ok(math::cos().into_hir())),
-    Operator("CumSum", |_, node| layout::cum_sum(node)),
-    Operator("Div", |_, _| Ok(math::Div.into_hir())),
-    Operator("Dropout", |_, node| layers::dropout(node)),
-    Operator("Einsum", |_, node| arithmetic::einsum(node)),
-    Operator("Equal", |_, _| Ok(logic::CompEq.into_hir())),
-    Operator("Erf", |_, _| Ok(math::erf().into_hir())),
-    Operator("Exp", |_, _| Ok(math::exp().into_hir())),
-    Operator("Expand", |_, _| Ok(expand(array::MultiBroadcastTo))),
-    Operator("Flatten", |_, node| {
+    Operator("Conv", layers::conv),
+    Operator("Cos", |_| Ok(math::cos().into_hir())),
+    Operator("CumSum", layout::cum_sum),
+    Operator("Div", |_| Ok(math::Div.into_hir())),
+    Operator("Dropout", layers::dropout),
+    Operator("Einsum", arithmetic::einsum),
+    Operator("Equal", |_| Ok(logic::CompEq.into_hir())),
+    Operator("Erf", |_| Ok(math::erf().into_hir())),
+    Operator("Exp", |_| Ok(math::exp().into_hir())),
+    Operator("Expand", |_| Ok(expand(array::MultiBroadcastTo))),
+    Operator("Flatten", |node| {
         Ok(expand(array::Flatten::new(axis(node, 1)?)))
     }),
-    Operator("Floor", |_, _| Ok(math::floor().into_hir())),
-    Operator("Gather", |_, node| {
+    Operator("Floor", |_| Ok(math::floor().into_hir())),
+    Operator("Gather", |node| {
         Ok(expand(array::Gather::new(axis(node, 0)?)))
     }),
-    Operator("GatherElements", |_, node| {
+    Operator("GatherElements", |node| {
         Ok(layout::gather_elements(axis(node, 0)?))
     }),
-    Operator("GatherND", |_, node| {
-        let batch_dims = node.get_attr_opt("batch_dims")?.unwrap_or(0);
+    Operator("GatherND", |node| {
+        let batch_dims = node.attribute("batch_dims")?.unwrap_or(0);
         Ok(Box::new(array::GatherNd::new(batch_dims)))
     }),
-    Operator("Gelu", |_, node| layers::gelu(node)),
-    Operator("Gemm", |_, node| arithmetic::gemm(node)),
-    Operator("Greater", |_, _| Ok(logic::CompGT.into_hir())),
-    Operator("GreaterOrEqual", |_, _| Ok(logic::CompGTE.into_hir())),
-    Operator("HardSigmoid", |_, node| {
-        let alpha = node.get_attr_opt("alpha")?.unwrap_or(0.2);
-        let beta = node.get_attr_opt("beta")?.unwrap_or(0.5);
+    Operator("Gelu", layers::gelu),
+    Operator("Gemm", arithmetic::gemm),
+    Operator("Greater", |_| Ok(logic::CompGT.into_hir())),
+    Operator("GreaterOrEqual", |_| Ok(logic::CompGTE.into_hir())),
+    Operator("HardSigmoid", |node| {
+        let alpha = node.attribute("alpha")?.unwrap_or(0.2);
+        let beta = node.attribute("beta")?.unwrap_or(0.5);
         Ok(expand(activations::HardSigmoid(alpha, beta)))
     }),
-    Operator("HardSwish", |_, _| Ok(nn::hard_swish().into_hir())),
-    Operator("Identity", |_, _| Ok(Box::new(Identity))),
-    Operator("IsNaN", |_, _| Ok(math::is_nan().into_hir())),
-    Operator("LayerNormalization", |_, node| {
-        layers::layer_normalization(node)
-    }),
-    Operator("LeakyRelu", |_, node| {
-        let alpha = node.get_attr_opt("alpha")?.unwrap_or(0.01);
+    Operator("HardSwish", |_| Ok(nn::hard_swish().into_hir())),
+    Operator("Identity", |_| Ok(Box::new(Identity))),
+    Operator("IsNaN", |_| Ok(math::is_nan().into_hir())),
+    Operator("LayerNormalization", layers::layer_normalization),
+    Operator("LeakyRelu", |node| {
+        let alpha = node.attribute("alpha")?.unwrap_or(0.01);
         Ok(expand(activations::LeakyRelu(alpha)))
     }),
-    Operator("Less", |_, _| Ok(logic::CompLT.into_hir())),
-    Operator("LessOrEqual", |_, _| Ok(logic::CompLTE.into_hir())),
-    Operator("Log", |_, _| Ok(math::ln().into_hir())),
+    Operator("Less", |_| Ok(logic::CompLT.into_hir())),
+    Operator("LessOrEqual", |_| Ok(logic::CompLTE.into_hir())),
+    Operator("Log", |_| Ok(math::ln().into_hir())),
     Operator("LogSoftmax", layers::log_softmax),
-    Operator("MatMul", |_, _| {
-        Ok(expand(matmul::MatMulInference::default()))
+    Operator("MatMul", |_| Ok(expand(matmul::MatMulInference::default()))),
+    Operator("Max", |_| Ok(Box::new(Nary(Box::new(math::Max), false)))),
+    Operator("Mean", |_| Ok(Box::new(Nary(Box::new(math::Add), true)))),
+    Operator("Min", |_| Ok(Box::new(Nary(Box::new(math::Min), false)))),
+    Operator("Mod", arithmetic::modulo),
+    Operator("Mul", |_| Ok(math::Mul.into_hir())),
+    Operator("Neg", |_| Ok(math::neg().into_hir())),
+    Operator("Not", |_| Ok(logic::not().into_hir())),
+    Operator("Or", |_| Ok(logic::Or.into_hir())),
+    Operator("Pad", layout::pad),
+    Operator("Pow", |_| {
+        Ok(broadcasting("Pow", |base, _| Ok(base), arithmetic::pow))
     }),
-    Operator("Max", |_, _| Ok(Box::new(Nary(Box::new(math::Max), false)))),
-    Operator("Mean", |_, _| Ok(Box::new(Nary(Box::new(math::Add), true)))),
-    Operator("Min", |_, _| Ok(Box::new(Nary(Box::new(math::Min), false)))),
-    Operator("Mod", |_, node| arithmetic::modulo(node)),
-    Operator("Mul", |_, _| Ok(math::Mul.into_hir())),
-    Operator("Neg", |_, _| Ok(math::neg().into_hir())),
-    Operator("Not", |_, _| Ok(logic::not().into_hir())),
-    Operator("Or", |_, _| Ok(logic::Or.into_hir())),
-    Operator("Pad", |_, node| layout::pad(node)),
-    Operator("Pow", |_, _| Ok(arithmetic::pow())),
-    Operator("Range", |_, _| Ok(expand(array::Range))),
-    Operator("Reciprocal", |_, _| Ok(math::recip().into_hir())),
-    Operator("ReduceL2", |context, node| {
-        reshaping::reduce(context, node, Reducer::L2)
-    }),
-    Operator("ReduceMax", |context, node| {
-        reshaping::reduce(context, node, Reducer::Max)
-    }),
-    Operator("ReduceMean", |context, node| {
-        reshaping::reduce(context, node, Reducer::Mean)
-    }),
-    Operator("ReduceMin", |context, node| {
-        reshaping::reduce(context, node, Reducer::Min)
-    }),
-    Operator("ReduceProd", |context, node| {
-        reshaping::reduce(context, node, Reducer::Prod)
-    }),
-    Operator("ReduceSum", |context, node| {
-        reshaping::reduce(context, node, Reducer::Sum)
-    }),
-    Operator("Relu", |_, _| {
+    Operator("Range", |_| Ok(expand(array::Range))),
+    Operator("Reciprocal", |_| Ok(math::recip().into_hir())),
+    Operator("ReduceL2", |node| reshaping::reduce(node, Reducer::L2)),
+    Operator("ReduceMax", |node| reshaping::reduce(node, Reducer::Max)),
+    Operator("ReduceMean", |node| reshaping::reduce(node, Reducer::Mean)),
+    Operator("ReduceMin", |node| reshaping::reduce(node, Reducer::Min)),
+    Operator("ReduceProd", |node| reshaping::reduce(node, Reducer::Prod)),
+    Operator("ReduceSum", |node| reshaping::reduce(node, Reducer::Sum)),
+    Operator("Relu", |_| {
         Ok(expand(activations::Clip::new(Some(0.0), None)))
     }),
-    Operator("Reshape", |_, node| {
-        let allowzero = node.get_attr_opt("allowzero")?.unwrap_or(false);
+    Operator("Reshape", |node| {
+        let allowzero = node.attribute("allowzero")?.unwrap_or(false);
         Ok(expand(array::Reshape::new(allowzero)))
     }),
-    Operator("Round", |_, _| Ok(math::round_half_to_even().into_hir())),
-    Operator("ScatterND", |_, node| {
-        let reduction = node.get_attr_opt("reduction")?.unwrap_or("none");
+    Operator("Round", |_| Ok(math::round_half_to_even().into_hir())),
+    Operator("ScatterND", |node| {
+        let reduction = node.attribute("reduction")?.unwrap_or("none");
         let reduction = array::ScatterReduction::parse(reduction)?;
         Ok(expand(array::ScatterNd::new(reduction)))
     }),
-    Operator("Shape", |_, node| layout::shape(node)),
-    Operator("Sigmoid", |_, _| Ok(nn::sigmoid().into_hir())),
-    Operator("Sign", |_, _| Ok(math::sign().into_hir())),
-    Operator("Sin", |_, _| Ok(math::sin().into_hir())),
-    Operator("Size", |_, _| Ok(expand(array::Size::new(DatumType::TDim)))),
-    Operator("Slice", |_, node| Ok(layout::slice(node))),
+    Operator("Shape", layout::shape),
+    Operator("Sigmoid", |_| Ok(nn::sigmoid().into_hir())),
+    Operator("Sign", |_| Ok(math::sign().into_hir())),
+    Operator("Sin", |_| Ok(math::sin().into_hir())),
+    Operator("Size", |_| Ok(expand(array::Size::new(DatumType::TDim)))),
+    Operator("Slice", |node| Ok(layout::slice(node))),
     Operator("Softmax", layers::softmax),
-    Operator("Softplus", |_, _| Ok(expand(activations::Softplus))),
+    Operator("Softplus", |_| Ok(expand(activations::Softplus))),
     Operator("Split", layout::split),
-    Operator("Sqrt", |_, _| Ok(math::sqrt().into_hir())),
+    Operator("Sqrt", |_| Ok(math::sqrt().into_hir())),
     Operator("Squeeze", reshaping::squeeze),
-    Operator("Sub", |_, _| Ok(math::Sub.into_hir())),
-    Operator("Sum", |_, _| Ok(Box::new(Nary(Box::new(math::Add), false)))),
-    Operator("Swish", |_, node| {
-        let alpha = node.get_attr_opt("alpha")?.unwrap_or(1f32);
+    Operator("Sub", |_| Ok(math::Sub.into_hir())),
+    Operator("Sum", |_| Ok(Box::new(Nary(Box::new(math::Add), false)))),
+    Operator("Swish", |node| {
+        let alpha = node.attribute("alpha")?.unwrap_or(1f32);
         ensure!(alpha == 1.0, "Swish with alpha {alpha}");
         Ok(silu().into_hir())
     }),
-    Operator("Tanh", |_, _| Ok(math::tanh().into_hir())),
-    Operator("Tile", |_, _| Ok(expand(array::Tile))),
-    Operator("Transpose", |_, node| {
-        let order = node.get_attr_opt_tvec("perm")?;
+    Operator("Tanh", |_| Ok(math::tanh().into_hir())),
+    Operator("Tile", |_| Ok(expand(array::Tile))),
+    Operator("Transpose", |node| {
+        let order = node.attribute("perm")?;
         Ok(expand(array::PermuteAxes::new(order)))
     }),
-    Operator("Trilu", |_, node| layout::trilu(node)),
+    Operator("Trilu", layout::trilu),
     Operator("Unsqueeze", reshaping::unsqueeze),
-    Operator("Where", |_, _| Ok(expand(logic::Iff))),
-    Operator("Xor", |_, _| Ok(logic::Xor.into_hir())),
+    Operator("Where", |_| Ok(expand(logic::Iff))),
+    Operator("Xor", |_| Ok(logic::Xor.into_hir())),
 ];
 
-fn constant(context: &ParsingContext, node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let value = if let Some(tensor) = node.get_attr_opt("value")? {
-        context.load_tensor(tensor)?
-    } else if let Some(value) = node.get_attr_opt::<i64>("value_int")? {
+fn constant(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let value = if let Some(tensor) = node.attribute("value")? {
+        tensor
+    } else if let Some(value) = node.attribute::<i64>("value_int")? {
         tensor0(value)
-    } else if let Some(value) = node.get_attr_opt::<f32>("value_float")? {
+    } else if let Some(value) = node.attribute::<f32>("value_float")? {
         tensor0(value)
-    } else if let Some(values) = node.get_attr_opt_slice::<i64>("value_ints")? {
-        tensor1(values)
-    } else if let Some(values) = node.get_attr_opt_slice::<f32>("value_floats")? {
-        tensor1(values)
+    } else if let Some(values) = node.attribute::<Vec<i64>>("value_ints")? {
+        tensor1(&values)
+    } else if let Some(values) = node.attribute::<Vec<f32>>("value_floats")? {
+        tensor1(&values)
     } else {
         bail!("a Constant that is neither a tensor nor numbers");
     };
     Ok(Box::new(Const::new(value.into_arc_tensor())?))
 }
 
-fn constant_of_shape(
-    context: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<Box<dyn InferenceOp>> {
-    let value = match node.get_attr_opt("value")? {
-        Some(tensor) => context.load_tensor(tensor)?,
+fn constant_of_shape(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let value = match node.attribute("value")? {
+        Some(tensor) => tensor,
         None => tensor0(0f32),
     };
     ensure!(value.len() == 1, "a ConstantOfShape of {value:?}");
@@ -216,8 +206,8 @@ fn constant_of_shape(
     Ok(expand(array::ConstantOfShape::new(value)))
 }
 
-fn axis(node: &NodeProto, default: i64) -> TractResult<i64> {
-    Ok(node.get_attr_opt("axis")?.unwrap_or(default))
+fn axis(node: &Node, default: i64) -> TractResult<i64> {
+    Ok(node.attribute("axis")?.unwrap_or(default))
 }
 
 /// The place of an axis that may count from the end.
@@ -251,14 +241,4 @@ fn add_scalar(
     datum_type: DatumType,
 ) -> TractResult<OutletId> {
     model.add_const(name, tensor0(value).cast_to_dt(datum_type)?.into_owned())
-}
-
-/// The first output is of the first input's type and shape.
-fn same_as_input<'r, 'p: 'r>(
-    solver: &mut Solver<'r>,
-    inputs: &'p [TensorProxy],
-    outputs: &'p [TensorProxy],
-) -> InferenceResult {
-    solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-    solver.equals(&inputs[0].shape, &outputs[0].shape)
 }

@@ -219,7 +219,7 @@ fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
             .find(|it| it.dims.len() == 2 && !it.raw_data.is_empty());
         let tensor = tensor.expect("a graph has matrices");
         let length = tensor.raw_data.len() as u64;
-        tensor.raw_data = Vec::new();
+        tensor.raw_data.clear();
         let place = External {
             offset: 0,
             length,
@@ -227,7 +227,7 @@ fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
         };
         tensor.external_data = place.to_entries();
         tensor.external_data[0].value = "model.onnx_data".into();
-        tensor.data_location = Some(1);
+        tensor.data_location = 1;
     });
     refused("bert-embedding", &spoil, &["model.onnx_data"])
 }

@@ -275,6 +275,25 @@ fn what_is_no_graph_is_refused() -> anyhow::Result<()> {
 }
 
 #[test]
+fn many_empty_entries_take_no_memory() -> anyhow::Result<()> {
+    let Some(parts) = Parts::of("f32")? else {
+        return Ok(());
+    };
+    let (_, honest_peak) = parts.try_run(&parts.graph)?;
+    let mut model = ModelProto::decode(&*parts.graph)?;
+    let graph = model.graph.as_mut().context("no graph")?;
+    // Two bytes each in the file, two hundred in memory.
+    graph.node.resize_with(4 << 20, Default::default);
+    let (result, peak) = parts.try_run(&model.encode_to_vec())?;
+    ensure!(
+        matches!(result, Err(Error::Graph(GraphError::Entries { .. }))),
+        "{result:?}"
+    );
+    ensure!(peak <= honest_peak, "{peak} bytes, honest {honest_peak}");
+    Ok(())
+}
+
+#[test]
 fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
     let Some(honest) = Parts::of("f32")? else {
         return Ok(());

@@ -1,61 +1,30 @@
 //! Operators on numbers: casts, bounds, powers, remainders and products.
 
-use super::{add_scalar, same_as_input};
-use tract_onnx::model::optional_inputs;
-use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::ops::binary::{self, wire_cast, wire_rank_broadcast};
-use tract_onnx::tract_hir::ops::logic::wire_with_rank_broadcast;
-use tract_onnx::tract_hir::ops::math;
-use tract_onnx::tract_hir::tract_core::ops::cast;
-use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
+use super::add_scalar;
+use super::wired::{broadcasting, like_first};
+use crate::graph::node::Node;
+use tract_hir::internal::*;
+use tract_hir::ops::binary::{wire_cast, wire_rank_broadcast};
+use tract_hir::ops::logic::wire_with_rank_broadcast;
+use tract_hir::ops::math;
+use tract_hir::tract_core::ops::cast;
+use tract_hir::tract_core::ops::einsum::EinSum;
 
-pub(super) fn cast(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let to: DatumType = node.get_attr("to")?;
+pub(super) fn cast(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let to: DatumType = node.required("to")?;
     // An integer may be a length that is known only at run time.
     let is_length = to == i64::datum_type();
     let to = if is_length { TDim::datum_type() } else { to };
     Ok(Box::new(cast::cast(to)))
 }
 
-pub(super) fn clip(node: &NodeProto) -> Box<dyn InferenceOp> {
-    let mut inputs = optional_inputs(node).skip(1);
-    let (min, max) = (inputs.next().flatten(), inputs.next().flatten());
-    expand(Clip { min, max })
-}
-
 /// Bounds that are inputs, each optional.
-#[derive(Clone, Debug)]
-struct Clip {
-    min: Option<usize>,
-    max: Option<usize>,
-}
-
-impl Expansion for Clip {
-    fn name(&self) -> StaticName {
-        "Clip".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        let bounds = self.min.iter().chain(&self.max).count();
-        check_input_arity(inputs, 1 + bounds)?;
-        same_as_input(solver, inputs, outputs)
-    }
-
-    fn wire(
-        &self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+pub(super) fn clip(node: &Node) -> Box<dyn InferenceOp> {
+    let (min, max) = (node.input(1), node.input(2));
+    like_first("Clip", move |name, model, inputs| {
         let datum_type = model.outlet_fact(inputs[0])?.datum_type;
         let mut wire = inputs[0];
-        for (bound, op) in [(self.min, math::max()), (self.max, math::min())] {
+        for (bound, op) in [(min, math::max()), (max, math::min())] {
             let Some(bound) = bound else { continue };
             let name = format!("{name}.{}", op.name());
             // A bound may be an integer where the value is a length.
@@ -63,52 +32,29 @@ impl Expansion for Clip {
             wire = wire_with_rank_broadcast(name, model, op, &[wire, bound])?[0];
         }
         Ok(tvec!(wire))
-    }
-}
-
-pub(super) fn pow() -> Box<dyn InferenceOp> {
-    expand(Pow)
+    })
 }
 
 /// The result is of the base's type, whatever the exponent's.
-#[derive(Clone, Debug)]
-struct Pow;
-
-impl Expansion for Pow {
-    fn name(&self) -> StaticName {
-        "Pow".into()
+pub(super) fn pow(
+    name: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let base = model.outlet_fact(inputs[0])?.datum_type;
+    let exponent = model.outlet_fact(inputs[1])?.datum_type;
+    let operating = if base.is_integer() == exponent.is_integer() {
+        common_type(base, exponent)?
+    } else {
+        f64::datum_type()
+    };
+    let wires = wire_rank_broadcast(name, model, inputs)?;
+    let wires = wire_cast(name, model, &wires, operating)?;
+    if operating == base {
+        return model.wire_node(name, math::pow(), &wires);
     }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        binary::rules(solver, inputs, outputs, |base, _| Ok(base))
-    }
-
-    fn wire(
-        &self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let base = model.outlet_fact(inputs[0])?.datum_type;
-        let exponent = model.outlet_fact(inputs[1])?.datum_type;
-        let operating = if base.is_integer() == exponent.is_integer() {
-            common_type(base, exponent)?
-        } else {
-            f64::datum_type()
-        };
-        let wires = wire_rank_broadcast(name, model, inputs)?;
-        let wires = wire_cast(name, model, &wires, operating)?;
-        if operating == base {
-            return model.wire_node(name, math::pow(), &wires);
-        }
-        let power = model.wire_node(format!("{name}.pow"), math::pow(), &wires)?;
-        model.wire_node(name, cast::cast(base), &power)
-    }
+    let power = model.wire_node(format!("{name}.pow"), math::pow(), &wires)?;
+    model.wire_node(name, cast::cast(base), &power)
 }
 
 fn common_type(a: DatumType, b: DatumType) -> TractResult<DatumType> {
@@ -116,61 +62,42 @@ fn common_type(a: DatumType, b: DatumType) -> TractResult<DatumType> {
     common.with_context(|| format!("{a:?} and {b:?} have no common type"))
 }
 
-pub(super) fn modulo(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let like_c = node.get_attr_opt("fmod")?.unwrap_or(false);
+pub(super) fn modulo(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let like_c = node.attribute("fmod")?.unwrap_or(false);
     Ok(if like_c {
         math::Rem.into_hir()
     } else {
-        expand(Modulo)
+        broadcasting("Mod", common_type, floored_remainder)
     })
 }
 
 /// The remainder that has the divisor's sign.
-#[derive(Clone, Debug)]
-struct Modulo;
-
-impl Expansion for Modulo {
-    fn name(&self) -> StaticName {
-        "Modulo".into()
+fn floored_remainder(
+    name: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let dividend = model.outlet_fact(inputs[0])?.datum_type;
+    let divisor = model.outlet_fact(inputs[1])?.datum_type;
+    let operating = common_type(dividend, divisor)?;
+    let wires = wire_rank_broadcast(name, model, inputs)?;
+    let wires = wire_cast(name, model, &wires, operating)?;
+    // Lengths are not negative.
+    if operating.is_unsigned() || operating == TDim::datum_type() {
+        return model.wire_node(name, math::rem(), &wires);
     }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        binary::rules(solver, inputs, outputs, common_type)
-    }
-
-    fn wire(
-        &self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let dividend = model.outlet_fact(inputs[0])?.datum_type;
-        let divisor = model.outlet_fact(inputs[1])?.datum_type;
-        let operating = common_type(dividend, divisor)?;
-        let wires = wire_rank_broadcast(name, model, inputs)?;
-        let wires = wire_cast(name, model, &wires, operating)?;
-        // Lengths are not negative.
-        if operating.is_unsigned() || operating == TDim::datum_type() {
-            return model.wire_node(name, math::rem(), &wires);
-        }
-        let divisor = wires[1];
-        let rest = model.wire_node(format!("{name}.rest"), math::rem(), &wires)?[0];
-        let sum = model.wire_node(format!("{name}.sum"), math::add(), &[rest, divisor])?[0];
-        model.wire_node(name, math::rem(), &[sum, divisor])
-    }
+    let divisor = wires[1];
+    let rest = model.wire_node(format!("{name}.rest"), math::rem(), &wires)?[0];
+    let sum = model.wire_node(format!("{name}.sum"), math::add(), &[rest, divisor])?[0];
+    model.wire_node(name, math::rem(), &[sum, divisor])
 }
 
-pub(super) fn gemm(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn gemm(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     Ok(expand(Gemm {
-        alpha: node.get_attr_opt("alpha")?.unwrap_or(1.0),
-        beta: node.get_attr_opt("beta")?.unwrap_or(1.0),
-        transpose_a: node.get_attr_opt("transA")?.unwrap_or(false),
-        transpose_b: node.get_attr_opt("transB")?.unwrap_or(false),
+        alpha: node.attribute("alpha")?.unwrap_or(1.0),
+        beta: node.attribute("beta")?.unwrap_or(1.0),
+        transpose_a: node.attribute("transA")?.unwrap_or(false),
+        transpose_b: node.attribute("transB")?.unwrap_or(false),
     }))
 }
 
@@ -246,8 +173,9 @@ fn scale(
     Ok(wire_with_rank_broadcast(name, model, math::mul(), &[outlet, factor])?[0])
 }
 
-pub(super) fn einsum(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let equation: String = node.get_attr("equation")?;
+pub(super) fn einsum(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let equation: &str = node.required("equation")?;
+    let equation = equation.to_owned();
     Ok(expand(Einsum { equation }))
 }
 

@@ -1,35 +1,35 @@
 //! Operators of neural nets: convolution, normalisation, activations.
 
-use super::{add_scalar, resolve_axis, same_as_input};
-use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
-use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::ops::cnn::{self, PaddingSpec};
-use tract_onnx::tract_hir::ops::logic::wire_with_rank_broadcast;
-use tract_onnx::tract_hir::ops::math;
-use tract_onnx::tract_hir::ops::nn::{self, Reducer};
-use tract_onnx::tract_hir::tract_core::ops::array::MultiBroadcastTo;
-use tract_onnx::tract_hir::tract_core::ops::cast::{cast, wire_cast};
-use tract_onnx::tract_hir::tract_core::ops::nn::gelu_approximate::gelu_approximate;
+use super::wired::{like_first, same_as_input};
+use super::{add_scalar, resolve_axis};
+use crate::graph::node::Node;
+use tract_hir::internal::*;
+use tract_hir::ops::cnn::{self, PaddingSpec};
+use tract_hir::ops::logic::wire_with_rank_broadcast;
+use tract_hir::ops::math;
+use tract_hir::ops::nn::{self, Reducer};
+use tract_hir::tract_core::ops::array::MultiBroadcastTo;
+use tract_hir::tract_core::ops::cast::{cast, wire_cast};
+use tract_hir::tract_core::ops::nn::gelu_approximate::gelu_approximate;
 
-pub(super) fn conv(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn conv(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     Ok(expand(cnn::Conv {
-        dilations: node.get_attr_opt_tvec("dilations")?,
-        kernel_shape: node.get_attr_opt_tvec("kernel_shape")?,
+        dilations: node.attribute("dilations")?,
+        kernel_shape: node.attribute("kernel_shape")?,
         padding: padding(node)?,
-        strides: node.get_attr_opt_tvec("strides")?,
-        group: node.get_attr_opt("group")?,
-        bias_input: optional_inputs(node).nth(2).flatten(),
+        strides: node.attribute("strides")?,
+        group: node.attribute("group")?,
+        bias_input: node.input(2),
         ..cnn::Conv::default()
     }))
 }
 
-fn padding(node: &NodeProto) -> TractResult<PaddingSpec> {
-    if let Some(pads) = node.get_attr_opt_tvec::<usize>("pads")? {
+fn padding(node: &Node) -> TractResult<PaddingSpec> {
+    if let Some(pads) = node.attribute::<TVec<usize>>("pads")? {
         let (before, after) = pads.split_at(pads.len() / 2);
         return Ok(PaddingSpec::Explicit(before.into(), after.into()));
     }
-    Ok(match node.get_attr_opt("auto_pad")?.unwrap_or("NOTSET") {
+    Ok(match node.attribute("auto_pad")?.unwrap_or("NOTSET") {
         "NOTSET" | "VALID" => PaddingSpec::Valid,
         "SAME_UPPER" => PaddingSpec::SameUpper,
         "SAME_LOWER" => PaddingSpec::SameLower,
@@ -37,12 +37,11 @@ fn padding(node: &NodeProto) -> TractResult<PaddingSpec> {
     })
 }
 
-pub(super) fn dropout(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let mut inputs = optional_inputs(node).skip(1);
+pub(super) fn dropout(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     Ok(expand(Dropout {
-        ratio: inputs.next().flatten(),
-        training: inputs.next().flatten(),
-        mask: optional_outputs(node).nth(1).flatten().is_some(),
+        ratio: node.input(1),
+        training: node.input(2),
+        mask: node.has_output(1),
     }))
 }
 
@@ -106,71 +105,45 @@ impl Expansion for Dropout {
     }
 }
 
-pub(super) fn softmax(
-    context: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<Box<dyn InferenceOp>> {
-    let axis = node.get_attr_opt("axis")?;
-    Ok(if context.onnx_operator_set_version < 13 {
+pub(super) fn softmax(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let axis = node.attribute("axis")?;
+    Ok(if node.opset < 13 {
         expand(nn::LayerSoftmax::new(axis.unwrap_or(1), true))
     } else {
         expand(nn::Softmax::new(axis.unwrap_or(-1)))
     })
 }
 
-pub(super) fn log_softmax(
-    context: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<Box<dyn InferenceOp>> {
-    let axis = node.get_attr_opt("axis")?;
+pub(super) fn log_softmax(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let axis = node.attribute("axis")?;
     // Before opset 13 every axis from `axis` on was one.
-    let from_axis_on = context.onnx_operator_set_version < 13;
+    let from_axis_on = node.opset < 13;
     let axis = axis.unwrap_or(if from_axis_on { 1 } else { -1 });
     Ok(expand(nn::LayerLogSoftmax::new(axis, from_axis_on)))
 }
 
-pub(super) fn gelu(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    match node.get_attr_opt("approximate")?.unwrap_or("none") {
-        "none" => Ok(expand(Gelu)),
+pub(super) fn gelu(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    match node.attribute("approximate")?.unwrap_or("none") {
+        "none" => Ok(like_first("Gelu", exact_gelu)),
         "tanh" => Ok(gelu_approximate(false).into_hir()),
         other => bail!("Gelu approximated by {other}"),
     }
 }
 
 /// `x / 2 · (1 + erf(x / √2))`.
-#[derive(Clone, Debug)]
-struct Gelu;
-
-impl Expansion for Gelu {
-    fn name(&self) -> StaticName {
-        "Gelu".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        same_as_input(solver, inputs, outputs)
-    }
-
-    fn wire(
-        &self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let x = inputs[0];
-        let wire = wire_with_scalar(model, format!("{name}.scale"), math::mul(), x, {
-            std::f32::consts::FRAC_1_SQRT_2
-        })?;
-        let wire = model.wire_node(format!("{name}.erf"), math::erf(), &[wire])?[0];
-        let wire = wire_with_scalar(model, format!("{name}.add_one"), math::add(), wire, 1.0)?;
-        let half = wire_with_scalar(model, format!("{name}.half"), math::mul(), x, 0.5)?;
-        model.wire_node(name, math::mul(), &[half, wire])
-    }
+fn exact_gelu(
+    name: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let x = inputs[0];
+    let wire = wire_with_scalar(model, format!("{name}.scale"), math::mul(), x, {
+        std::f32::consts::FRAC_1_SQRT_2
+    })?;
+    let wire = model.wire_node(format!("{name}.erf"), math::erf(), &[wire])?[0];
+    let wire = wire_with_scalar(model, format!("{name}.add_one"), math::add(), wire, 1.0)?;
+    let half = wire_with_scalar(model, format!("{name}.half"), math::mul(), x, 0.5)?;
+    model.wire_node(name, math::mul(), &[half, wire])
 }
 
 fn wire_with_scalar(
@@ -185,14 +158,13 @@ fn wire_with_scalar(
     Ok(wire_with_rank_broadcast(name, model, op, &[outlet, scalar])?[0])
 }
 
-pub(super) fn layer_normalization(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let mut outputs = optional_outputs(node).skip(1).map(|slot| slot.is_some());
+pub(super) fn layer_normalization(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     Ok(expand(LayerNormalization {
-        axis: node.get_attr_opt("axis")?.unwrap_or(-1),
-        epsilon: node.get_attr_opt("epsilon")?.unwrap_or(1e-5),
-        operating: node.get_attr_opt("stash_type")?.unwrap_or(DatumType::F32),
-        mean: outputs.next() == Some(true),
-        inverse_deviation: outputs.next() == Some(true),
+        axis: node.attribute("axis")?.unwrap_or(-1),
+        epsilon: node.attribute("epsilon")?.unwrap_or(1e-5),
+        operating: node.attribute("stash_type")?.unwrap_or(DatumType::F32),
+        mean: node.has_output(1),
+        inverse_deviation: node.has_output(2),
     }))
 }
 

@@ -1,58 +1,28 @@
 //! Operators that move, select or count elements.
 
-use super::{constant_integers, integers, resolve_axis, same_as_input};
-use tract_onnx::model::{ParsingContext, optional_inputs};
-use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::ops::array::{self, PadMode, StridedSlice};
-use tract_onnx::tract_hir::tract_core::ops::array as core;
-use tract_onnx::tract_hir::tract_core::ops::cast::cast;
-
-pub(super) fn cum_sum(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    Ok(expand(CumSum {
-        exclusive: node.get_attr_opt("exclusive")?.unwrap_or(false),
-        reverse: node.get_attr_opt("reverse")?.unwrap_or(false),
-    }))
-}
+use super::wired::like_first;
+use super::{constant_integers, integers, resolve_axis};
+use crate::graph::node::Node;
+use tract_hir::internal::*;
+use tract_hir::ops::array::{self, PadMode, StridedSlice};
+use tract_hir::tract_core::ops::array as core;
+use tract_hir::tract_core::ops::cast::cast;
 
 /// Sums over all elements before, along an axis that is a constant input.
-#[derive(Clone, Debug)]
-struct CumSum {
-    exclusive: bool,
-    reverse: bool,
-}
-
-impl Expansion for CumSum {
-    fn name(&self) -> StaticName {
-        "CumSum".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 2)?;
-        same_as_input(solver, inputs, outputs)
-    }
-
-    fn wire(
-        &self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+pub(super) fn cum_sum(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let exclusive = node.attribute("exclusive")?.unwrap_or(false);
+    let reverse = node.attribute("reverse")?.unwrap_or(false);
+    Ok(like_first("CumSum", move |name, model, inputs| {
         let rank = model.outlet_fact(inputs[0])?.rank();
         let axes = constant_integers(model, inputs[1])?;
         let axis = axes.first().context("CumSum along no axis")?;
         let op = core::CumSum {
             axis: resolve_axis(*axis, rank)?,
-            exclusive: self.exclusive,
-            reverse: self.reverse,
+            exclusive,
+            reverse,
         };
         model.wire_node(name, op, &inputs[..1])
-    }
+    }))
 }
 
 pub(super) fn gather_elements(axis: i64) -> Box<dyn InferenceOp> {
@@ -93,18 +63,17 @@ impl Expansion for GatherElements {
     }
 }
 
-pub(super) fn pad(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let mode = match node.get_attr_opt("mode")?.unwrap_or("constant") {
+pub(super) fn pad(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let mode = match node.attribute("mode")?.unwrap_or("constant") {
         "constant" => PadMode::Constant(Arc::new(tensor0(0f32))),
         "reflect" => PadMode::Reflect,
         "edge" => PadMode::Edge,
         other => bail!("Pad in mode {other}"),
     };
-    let mut inputs = optional_inputs(node).skip(2);
     Ok(expand(Pad {
         mode,
-        value: inputs.next().flatten(),
-        axes: inputs.next().flatten(),
+        value: node.input(2),
+        axes: node.input(3),
     }))
 }
 
@@ -218,10 +187,10 @@ impl Expansion for Pad {
     }
 }
 
-pub(super) fn shape(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn shape(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     Ok(expand(Shape {
-        start: node.get_attr_opt("start")?.unwrap_or(0),
-        end: node.get_attr_opt("end")?,
+        start: node.attribute("start")?.unwrap_or(0),
+        end: node.attribute("end")?,
     }))
 }
 
@@ -275,27 +244,23 @@ impl Expansion for Shape {
     }
 }
 
-pub(super) fn slice(node: &NodeProto) -> Box<dyn InferenceOp> {
-    let mut inputs = optional_inputs(node).skip(3);
+pub(super) fn slice(node: &Node) -> Box<dyn InferenceOp> {
     Box::new(StridedSlice {
         begin_mask: 0,
         end_mask: 0,
         shrink_axis_mask: 0,
-        optional_axes_input: inputs.next().flatten(),
-        optional_steps_input: inputs.next().flatten(),
+        optional_axes_input: node.input(3),
+        optional_steps_input: node.input(4),
     })
 }
 
-pub(super) fn split(
-    context: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<Box<dyn InferenceOp>> {
-    let axis = node.get_attr_opt("axis")?.unwrap_or(0);
-    let parts = node.output.len();
-    Ok(if node.input.len() == 1 {
-        let before_13 = context.onnx_operator_set_version < 13;
+pub(super) fn split(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let axis = node.attribute("axis")?.unwrap_or(0);
+    let parts = node.proto.output.len();
+    Ok(if node.proto.input.len() == 1 {
+        let before_13 = node.opset < 13;
         let lengths = if before_13 {
-            node.get_attr_opt_vec("split")?
+            node.attribute("split")?
         } else {
             None
         };
@@ -364,43 +329,15 @@ impl Expansion for Split {
     }
 }
 
-pub(super) fn trilu(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let upper = node.get_attr_opt("upper")?.unwrap_or(true);
-    Ok(expand(Trilu { upper }))
-}
-
 /// A triangle of a matrix, from a diagonal that may be an input.
-#[derive(Clone, Debug)]
-struct Trilu {
-    upper: bool,
-}
-
-impl Expansion for Trilu {
-    fn name(&self) -> StaticName {
-        "Trilu".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        same_as_input(solver, inputs, outputs)
-    }
-
-    fn wire(
-        &self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+pub(super) fn trilu(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let upper = node.attribute("upper")?.unwrap_or(true);
+    Ok(like_first("Trilu", move |name, model, inputs| {
         let diagonal = format!("{name}.diagonal");
         let diagonal = match inputs.get(1) {
             Some(input) => model.wire_node(diagonal, cast(i64::datum_type()), &[*input])?[0],
             None => model.add_const(diagonal, tensor0(0i64))?,
         };
-        let op = core::Trilu { upper: self.upper };
-        model.wire_node(name, op, &[inputs[0], diagonal])
-    }
+        model.wire_node(name, core::Trilu { upper }, &[inputs[0], diagonal])
+    }))
 }

@@ -1,60 +1,37 @@
 //! Operators over axes, which later opsets moved from an attribute to an input.
 
 use super::{constant_integers, integers, resolve_axis};
-use tract_onnx::model::ParsingContext;
-use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::ops::array::{AddDims, Squeeze};
-use tract_onnx::tract_hir::ops::nn::{Reduce, Reducer};
+use crate::graph::node::Node;
+use tract_hir::internal::*;
+use tract_hir::ops::array::{AddDims, Squeeze};
+use tract_hir::ops::nn::{Reduce, Reducer};
 
-pub(super) fn squeeze(
-    context: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<Box<dyn InferenceOp>> {
-    over_axes(
-        node,
-        Effect::Squeeze,
-        context.onnx_operator_set_version < 13,
-    )
+pub(super) fn squeeze(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    over_axes(node, Effect::Squeeze, node.opset < 13)
 }
 
-pub(super) fn unsqueeze(
-    context: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<Box<dyn InferenceOp>> {
-    over_axes(
-        node,
-        Effect::Unsqueeze,
-        context.onnx_operator_set_version < 13,
-    )
+pub(super) fn unsqueeze(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    over_axes(node, Effect::Unsqueeze, node.opset < 13)
 }
 
-pub(super) fn reduce(
-    context: &ParsingContext,
-    node: &NodeProto,
-    reducer: Reducer,
-) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn reduce(node: &Node, reducer: Reducer) -> TractResult<Box<dyn InferenceOp>> {
     let effect = Effect::Reduce {
         reducer,
-        keep_dims: node.get_attr_opt("keepdims")?.unwrap_or(true),
-        none_is_all: !node.get_attr_opt("noop_with_empty_axes")?.unwrap_or(false),
+        keep_dims: node.attribute("keepdims")?.unwrap_or(true),
+        none_is_all: !node.attribute("noop_with_empty_axes")?.unwrap_or(false),
     };
     let input_since = if reducer == Reducer::Sum { 13 } else { 18 };
-    over_axes(
-        node,
-        effect,
-        context.onnx_operator_set_version < input_since,
-    )
+    over_axes(node, effect, node.opset < input_since)
 }
 
 fn over_axes(
-    node: &NodeProto,
+    node: &Node,
     effect: Effect,
     has_attribute: bool,
 ) -> TractResult<Box<dyn InferenceOp>> {
     let axes = if has_attribute {
-        Axes::Known(node.get_attr_opt_vec("axes")?.unwrap_or_default())
-    } else if node.input.get(1).is_some_and(|name| !name.is_empty()) {
+        Axes::Known(node.attribute("axes")?.unwrap_or_default())
+    } else if node.proto.input.get(1).is_some_and(|name| !name.is_empty()) {
         Axes::Input
     } else {
         Axes::Known(vec![])

@@ -1,0 +1,96 @@
+//! Tensors that are not in the graph but in the weights artifact.
+
+use super::GraphError;
+use super::node::attribute;
+use super::tensor::{dims, matrix_shape};
+use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
+use crate::source::Source;
+use crate::weights::{External, Matrix, WeightsError};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tract_hir::internal::*;
+
+/// The external tensors of a graph: embedding tables, which stay where they
+/// are, and everything else, read once into its final place.
+#[derive(Default)]
+pub(super) struct Detached {
+    /// With the names of the values.
+    pub(super) constants: Vec<(String, Arc<Tensor>)>,
+    /// By name of the value.
+    tables: HashMap<String, Arc<Matrix>>,
+}
+
+impl Detached {
+    /// Takes the external tensors out of `graph`.
+    pub(super) fn take(
+        graph: &mut GraphProto,
+        weights: &Arc<dyn Source>,
+    ) -> Result<Self, GraphError> {
+        let mut detached = Self::default();
+        let mut inline = Vec::new();
+        for tensor in std::mem::take(&mut graph.initializer) {
+            match External::of(&tensor)? {
+                None => inline.push(tensor),
+                Some(place) if is_table(graph, &tensor) => {
+                    let shape = matrix_shape(&tensor)?;
+                    let table = Matrix::new(&tensor.name, shape, &place, weights)?;
+                    detached.tables.insert(tensor.name, Arc::new(table));
+                }
+                Some(place) => {
+                    let constant = read_external(&tensor, &place, weights)?;
+                    detached.constants.push((tensor.name, constant));
+                }
+            }
+        }
+        graph.initializer = inline;
+        Ok(detached)
+    }
+
+    /// The table that a node gathers rows of, if it does, and its other inputs.
+    pub(super) fn table_of<'a>(&self, node: &'a NodeProto) -> Option<(Arc<Matrix>, &'a [String])> {
+        let (first, others) = node.input.split_first()?;
+        Some((Arc::clone(self.tables.get(first)?), others))
+    }
+}
+
+/// Whether a tensor is a float32 matrix that only whole rows are taken from.
+fn is_table(graph: &GraphProto, tensor: &TensorProto) -> bool {
+    let gathers_rows = |node: &NodeProto| {
+        node.op_type == "Gather"
+            && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
+            && node.input[0] == tensor.name
+            && node.input[1..].iter().all(|name| *name != tensor.name)
+    };
+    tensor.dims.len() == 2
+        && tensor.data_type == DataType::Float as i32
+        && graph.output.iter().all(|output| output.name != tensor.name)
+        && graph
+            .node
+            .iter()
+            .filter(|node| node.input.contains(&tensor.name))
+            .all(gathers_rows)
+}
+
+fn read_external(
+    tensor: &TensorProto,
+    place: &External,
+    weights: &Arc<dyn Source>,
+) -> Result<Arc<Tensor>, GraphError> {
+    // Only float32 tensors are stored outside the graph.
+    if tensor.data_type != DataType::Float as i32 {
+        let problem = "external but not float32".to_owned();
+        return Err(WeightsError::new(&tensor.name, problem).into());
+    }
+    let matrix = Matrix::new(&tensor.name, matrix_shape(tensor)?, place, weights)?;
+    // SAFETY: every value is written by `read_rows` below, or the tensor is dropped.
+    let values = unsafe { Tensor::uninitialized::<f32>(&dims(tensor)?) };
+    let mut values = values.map_err(GraphError::tract("tensor"))?;
+    {
+        let mut plain = values
+            .try_as_plain_ram_mut()
+            .map_err(GraphError::tract("tensor"))?;
+        let slice = plain.as_slice_mut::<f32>();
+        matrix.read_rows(0, slice.map_err(GraphError::tract("tensor"))?)?;
+    }
+    Ok(values.into_arc_tensor())
+}
