@@ -10,7 +10,7 @@ use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
 use encoderfile_builder::upstream::{self, Upstream};
-use encoderfile_runtime::proto::{TruncationSide, WeightsEncoding};
+use encoderfile_runtime::proto::{TruncationSide, TruncationStrategy, WeightsEncoding};
 use encoderfile_runtime::source::Source;
 use encoderfile_runtime::{Payload, proto::Manifest};
 use std::path::{Path, PathBuf};
@@ -102,6 +102,15 @@ impl Plan {
             Some("right") => Some(TruncationSide::Right),
             Some(other) => bail!("`truncation_side`: {other:?}; expected left or right"),
         };
+        let truncation_strategy = match config.tokenizer.truncation_strategy.as_deref() {
+            None => None,
+            Some("longest_first") => Some(TruncationStrategy::LongestFirst),
+            Some("only_first") => Some(TruncationStrategy::OnlyFirst),
+            Some("only_second") => Some(TruncationStrategy::OnlySecond),
+            Some(other) => bail!(
+                "`truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
+            ),
+        };
         let target = arguments.target.clone().or(config.target);
         Ok(Self {
             origin,
@@ -114,6 +123,7 @@ impl Plan {
                 task: task.map(Into::into),
                 max_length: arguments.max_length.or(config.tokenizer.max_length),
                 truncation_side,
+                truncation_strategy,
                 license: arguments.license.clone(),
             },
             weights: weights.map(Into::into),
@@ -149,6 +159,7 @@ impl Plan {
                 && overrides.task.is_none()
                 && overrides.max_length.is_none()
                 && overrides.truncation_side.is_none()
+                && overrides.truncation_strategy.is_none()
                 && overrides.license.is_none(),
             "a finished encoderfile keeps its name, version, task, limits, licence and weights; build from the model folder to change them"
         );
@@ -178,6 +189,8 @@ impl Plan {
         }
         overrides.max_length = self.overrides.max_length.or(overrides.max_length);
         overrides.truncation_side = self.overrides.truncation_side.or(overrides.truncation_side);
+        let strategy = self.overrides.truncation_strategy;
+        overrides.truncation_strategy = strategy.or(overrides.truncation_strategy);
         overrides.license.clone_from(&self.overrides.license);
         // The parts go through the same reader as any model folder.
         let folder = tempfile::tempdir()?;

@@ -75,7 +75,7 @@ pub struct TokenizerSection {
     pub pad_strategy: Option<serde_json::Value>,
     /// `left` or `right`.
     pub truncation_side: Option<String>,
-    /// Which text of a pair is cut first: single texts have no choice.
+    /// Which text of a long pair is cut.
     pub truncation_strategy: Option<String>,
     /// The most tokens of a sequence.
     pub max_length: Option<u32>,
@@ -100,7 +100,9 @@ impl ConfigFile {
             "`transform`: Lua scripts are not supported; pooling and normalisation come from the model folder"
         );
         if let Some(stride) = config.tokenizer.stride.filter(|stride| *stride > 0) {
-            bail!("`tokenizer.stride`: {stride} is not supported");
+            bail!(
+                "`tokenizer.stride`: {stride} is not supported; say --stride {stride} to `infer`"
+            );
         }
         Ok(config)
     }

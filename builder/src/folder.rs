@@ -13,7 +13,7 @@ mod special_tokens;
 use crate::error::BuildError;
 use config::Config;
 use encoderfile_runtime::proto::{
-    Activation, Finding, Pipeline, Pooling, Splade, Task, TruncationSide,
+    Activation, Finding, Pipeline, Pooling, Splade, Task, TruncationSide, TruncationStrategy,
 };
 use encoderfile_runtime::tokenizer::Vocabulary;
 use findings::Findings;
@@ -77,6 +77,8 @@ pub struct Overrides {
     pub max_length: Option<u32>,
     /// Which end of an over-long text is cut.
     pub truncation_side: Option<TruncationSide>,
+    /// Which text of a long pair is cut.
+    pub truncation_strategy: Option<TruncationStrategy>,
     /// The licence.
     pub license: Option<String>,
 }
@@ -229,6 +231,7 @@ impl Folder<'_> {
             max_tokens: limit.max_tokens,
             max_tokens_source: limit.source,
             truncation_side: self.truncation_side()?.into(),
+            truncation_strategy: overrides.truncation_strategy.unwrap_or_default().into(),
             lower_case: sentence.lower_case,
             pooling,
             normalize: sentence.normalize && task == Task::SentenceEmbedding,

@@ -114,7 +114,7 @@ fn overrides(manifest: &Manifest, settings: &TokenizerSettings) -> anyhow::Resul
         task: Some(task),
         max_length: truncation.and_then(|it| it.max_length),
         truncation_side,
-        license: None,
+        ..Overrides::default()
     })
 }
 

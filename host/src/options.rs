@@ -51,7 +51,8 @@ pub(crate) fn of_infer(arguments: &cli::Infer) -> Options {
         multi_label: arguments.multi_label,
         raw_scores: arguments.raw_scores,
         top_k: arguments.top_k,
-        targets: arguments.targets.as_deref().map(names),
+        // As typed: a byte-level vocabulary has words with a space before them.
+        targets: arguments.targets.clone(),
         ..of_texts(&arguments.texts)
     }
 }

@@ -15,7 +15,7 @@ use crate::graph::{Graph, Run};
 use crate::limits::{GRAPH_LEN_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
 use crate::modules::{self, Module};
 use crate::output::{Prediction, TokenUsage, Values};
-use crate::request::{Input, Long, Options};
+use crate::request::{Input, Long, Options, Truncation};
 use crate::source::Source;
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_proto::{Pipeline, Pooling, Task};
@@ -113,7 +113,11 @@ impl Encoder {
                 ..input
             }
         };
-        let truncation = options.truncation.unwrap_or_default();
+        // A text alone is always its pair's first, and only that can be cut.
+        let truncation = match input.text_pair {
+            Some(_) => options.truncation(&self.pipeline),
+            None => Truncation::LongestFirst,
+        };
         let tokens = self
             .tokenizer
             .encode(input, truncation, options.truncation_side)?;

@@ -1,7 +1,7 @@
 //! What a request may say. Every shell offers these fields under these names.
 
 use crate::error::Error;
-use encoderfile_proto::{Pipeline, Task};
+use encoderfile_proto::{Pipeline, Task, TruncationStrategy};
 use serde::Deserialize;
 
 /// One thing to compute a result for.
@@ -295,6 +295,16 @@ impl Options {
     /// The sentence a label is put into.
     pub(crate) fn template(&self) -> &str {
         self.template.as_deref().unwrap_or("This example is {}.")
+    }
+
+    /// Which text of a long pair is cut.
+    pub(crate) fn truncation(&self, pipeline: &Pipeline) -> Truncation {
+        self.truncation
+            .unwrap_or(match pipeline.truncation_strategy() {
+                TruncationStrategy::LongestFirst => Truncation::LongestFirst,
+                TruncationStrategy::OnlyFirst => Truncation::OnlyFirst,
+                TruncationStrategy::OnlySecond => Truncation::OnlySecond,
+            })
     }
 
     /// The text to put in front of a text.

@@ -164,6 +164,7 @@ pub fn read(name: &str) -> anyhow::Result<Fixture> {
         requests: Vec::new(),
     };
     fixture.requests = fixture.requests(golden.rerank)?;
+    fixture.forget_counts_without_prompt()?;
     match fixture.task.as_str() {
         "token_classification" => fixture.take_entities_from_pipeline()?,
         "sequence_classification" => fixture.take_scores_from_pipeline()?,
@@ -204,6 +205,16 @@ impl Fixture {
             requests.extend(more.requests);
         }
         Ok(requests)
+    }
+
+    /// The reference counts the tokens of the text alone, the programs those
+    /// that the model sees.
+    fn forget_counts_without_prompt(&mut self) -> anyhow::Result<()> {
+        let settings = self.folder.join("config_sentence_transformers.json");
+        if settings.is_file() && read_json(&settings)?["default_prompt_name"].is_string() {
+            self.cases.iter_mut().for_each(|case| case.tokens = None);
+        }
+        Ok(())
     }
 
     /// One option for all cases that have a result for it; `None` if none has.

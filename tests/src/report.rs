@@ -1,7 +1,9 @@
 //! What the conformance suite saw: a row for each model and target.
 
 use crate::compare::Agreement;
+use crate::target::Target;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One model on one target.
@@ -68,6 +70,37 @@ pub fn summary(lines: &[Line]) -> String {
         );
     }
     summary
+}
+
+/// The columns of [`markdown`]: the targets that every model runs on.
+const COLUMNS: [Target; 3] = Target::EVERY_MODEL;
+
+/// The table of the README: a row for each architecture and task, and the
+/// largest difference to the reference on each target.
+pub fn markdown(lines: &[Line]) -> String {
+    let exact = lines
+        .iter()
+        .filter(|line| matches!(line.agreement, Agreement::Within(_)));
+    let mut rows: BTreeMap<(&str, &str), Vec<&Line>> = BTreeMap::new();
+    for line in exact {
+        rows.entry((&line.architecture, &line.task))
+            .or_default()
+            .push(line);
+    }
+    let names: Vec<&str> = COLUMNS.iter().map(|target| target.name()).collect();
+    let mut table = format!("| architecture | task | {} |\n", names.join(" | "));
+    table += &format!("|---|---|{}\n", "---|".repeat(names.len()));
+    for ((architecture, task), lines) in rows {
+        let cells = names.iter().map(|name| {
+            let of_target = lines.iter().filter(|line| line.target == *name);
+            let largest = of_target.map(|line| line.reference).reduce(f64::max);
+            largest.map_or("–".to_owned(), |largest| format!("{largest:.0e}"))
+        });
+        let cells: Vec<String> = cells.collect();
+        let task = task.replace('_', " ");
+        table += &format!("| {architecture} | {task} | {} |\n", cells.join(" | "));
+    }
+    table
 }
 
 /// The lines for programs.

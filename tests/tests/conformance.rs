@@ -9,7 +9,7 @@
 use anyhow::{Context, ensure};
 use encoderfile_tests::compare::{self, Agreement};
 use encoderfile_tests::fixture::{self, Case, DEFAULT_MODEL};
-use encoderfile_tests::programs::Programs;
+use encoderfile_tests::programs::{self, Programs};
 use encoderfile_tests::report::{self, Line};
 use encoderfile_tests::request::{Item, Request};
 use encoderfile_tests::rows::Row;
@@ -35,6 +35,10 @@ const ON_ALL_TARGETS: [&str; 4] = [
 
 /// How many models there are at least, so that an empty folder is no success.
 const MODELS_MIN: usize = 64;
+
+/// Where the README's table is; `cargo xtask table` knows the same.
+const TABLE_BEGIN: &str = "<!-- conformance table -->";
+const TABLE_END: &str = "<!-- end of conformance table -->";
 
 /// A suite of processes that each use one core, on the machines it runs on.
 const THREADS: usize = 2;
@@ -95,7 +99,25 @@ fn every_model_agrees_with_its_reference_on_every_target() {
     );
     if filter.is_empty() {
         assert_counts(&runner, &lines);
+        assert_readme(&report::markdown(&lines));
     }
+}
+
+/// The README's table has the rows that this run has. Its numbers are of the
+/// run that wrote it.
+fn assert_readme(table: &str) {
+    let readme = fs::read_to_string(programs::root().join("README.md")).unwrap();
+    let names = |table: &str| -> Vec<String> {
+        let rows = table.lines().filter(|line| line.starts_with("| "));
+        rows.map(|row| row.split('|').take(3).collect()).collect()
+    };
+    let (_, rest) = readme.split_once(TABLE_BEGIN).unwrap();
+    let (written, _) = rest.split_once(TABLE_END).unwrap();
+    assert_eq!(
+        names(written),
+        names(table),
+        "the table in README.md is of other models; `cargo xtask table` writes it anew"
+    );
 }
 
 fn subjects() -> anyhow::Result<Vec<Subject>> {
@@ -297,6 +319,7 @@ fn assert_counts(runner: &Runner, lines: &[Line]) {
 fn show(lines: &[Line]) -> io::Result<()> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance.json");
     fs::write(&path, format!("{:#}\n", report::to_json(lines)))?;
+    fs::write(path.with_extension("md"), report::markdown(lines))?;
     let (table, summary) = (report::table(lines), report::summary(lines));
     let mut out = io::stdout().lock();
     write!(out, "\n{table}{summary}{}\n", path.display())

@@ -12,6 +12,7 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod dist;
 mod infer;
 mod process;
@@ -46,6 +47,8 @@ enum Command {
     Dist,
     /// Measure what the project must reach, beside ONNX Runtime, as a table
     Bench(bench::Arguments),
+    /// Write the results of the last `test` into the README's table
+    Table,
     /// What CI runs: format, lints, then `test`
     Ci,
 }
@@ -67,6 +70,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Dist => dist::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, arguments),
+        Command::Table => conformance::run(&workspace),
         Command::Ci => ci::run(&workspace),
     }
 }

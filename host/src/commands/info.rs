@@ -2,7 +2,8 @@
 
 use super::{is_per_token, println};
 use encoderfile_runtime::Payload;
-use encoderfile_runtime::proto::{Manifest, Pipeline};
+use encoderfile_runtime::proto::module::Step;
+use encoderfile_runtime::proto::{Manifest, Pipeline, Task};
 use serde_json::{Value, json};
 
 pub(super) fn print(payload: &Payload, as_json: bool) -> anyhow::Result<()> {
@@ -24,6 +25,8 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(values) if values.is_empty() => "none".into(),
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Null => "none".into(),
+        Value::Object(fields) if fields.is_empty() => "none".into(),
         Value::Object(fields) => fields
             .iter()
             .map(|(name, value)| format!("{name} {}", plain(value)))
@@ -43,6 +46,10 @@ fn describe(payload: &Payload) -> Value {
         .artifacts()
         .map(|(kind, _, length)| (kind.to_string(), length.into()))
         .collect();
+    let prompts = pipeline.prompts.iter();
+    let prompts: serde_json::Map<String, Value> = prompts
+        .map(|prompt| (prompt.name.clone(), prompt.text.clone().into()))
+        .collect();
     json!({
         "name": manifest.name,
         "version": manifest.version,
@@ -50,6 +57,9 @@ fn describe(payload: &Payload) -> Value {
         "architecture": provenance.architecture,
         "output": output(manifest, pipeline),
         "labels": pipeline.labels,
+        "prompts": prompts,
+        "default_prompt": none_if_empty(&pipeline.default_prompt),
+        "similarity": pipeline.similarity().name(),
         "max_tokens": pipeline.max_tokens,
         "max_tokens_source": pipeline.max_tokens_source,
         "vocabulary_size": pipeline.vocabulary_size,
@@ -64,26 +74,50 @@ fn describe(payload: &Payload) -> Value {
     })
 }
 
+/// What comes out, in words.
 fn output(manifest: &Manifest, pipeline: &Pipeline) -> String {
     let width = pipeline.output.as_ref().map_or(0, |output| output.width);
-    if is_per_token(manifest.task()) {
-        return format!("{width} numbers a token");
+    match manifest.task() {
+        task if is_per_token(task) => format!("{width} numbers a token"),
+        Task::FillMask => format!("{width} probabilities a mask"),
+        Task::SparseEmbedding => format!("up to {width} weights a text"),
+        Task::SentenceEmbedding => sentence_embedding(pipeline),
+        _ => format!("{width} numbers a text"),
     }
-    let pooling: Vec<&str> = pipeline.pooling().map(|it| it.as_str_name()).collect();
-    if pooling.is_empty() {
-        return format!("{width} numbers a text");
-    }
-    let names: Vec<String> = pooling
-        .iter()
-        .map(|name| name.trim_start_matches("POOLING_").to_lowercase())
-        .collect();
-    let normalized = if pipeline.normalize {
-        ", normalised"
-    } else {
-        ""
+}
+
+fn sentence_embedding(pipeline: &Pipeline) -> String {
+    let width = match pipeline.dimensions {
+        0 => pipeline.embedding_width(),
+        dimensions => dimensions as usize,
     };
-    let width = width as usize * names.len();
-    format!("{width} numbers a text: {}{normalized}", names.join(" + "))
+    let mut steps: Vec<String> = pipeline
+        .pooling()
+        .map(|mode| {
+            mode.as_str_name()
+                .trim_start_matches("POOLING_")
+                .to_lowercase()
+        })
+        .collect();
+    if steps.is_empty() {
+        steps.push("pooled in the graph".into());
+    }
+    let mut steps = vec![steps.join(" + ")];
+    steps.extend(pipeline.modules.iter().filter_map(|module| {
+        Some(match module.step.as_ref()? {
+            Step::Dense(dense) => format!("dense to {}", dense.out_features),
+            Step::LayerNorm(_) => "layer norm".into(),
+            Step::L2Norm(_) => "L2 norm".into(),
+        })
+    }));
+    if pipeline.normalize {
+        steps.push("normalised".into());
+    }
+    format!("{width} numbers a text: {}", steps.join(", "))
+}
+
+fn none_if_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn hex(bytes: &[u8]) -> String {

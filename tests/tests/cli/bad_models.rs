@@ -88,11 +88,11 @@ fn no_json() -> anyhow::Result<()> {
 
 #[test]
 fn a_head_that_belongs_to_no_task() -> anyhow::Result<()> {
-    let spoil = config(|it| it["architectures"] = json!(["BertForMaskedLM"]));
+    let spoil = config(|it| it["architectures"] = json!(["BertForQuestionAnswering"]));
     refused(
         "bert-embedding",
         &spoil,
-        &["config.json", "architectures", "BertForMaskedLM"],
+        &["config.json", "architectures", "BertForQuestionAnswering"],
     )?;
     let spoil = config(|it| it["architectures"] = Value::Null);
     refused("bert-embedding", &spoil, &["config.json", "architectures"])
