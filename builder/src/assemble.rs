@@ -10,10 +10,10 @@ use encoderfile_runtime::proto::{
     Activation, Golden, Manifest, Pipeline, Provenance, Task, Weights as StoredWeights,
     WeightsEncoding,
 };
-use encoderfile_runtime::source::Source;
+use encoderfile_runtime::source::{Source, Spliced};
 use encoderfile_runtime::{Encoder, golden};
 use prost::Message;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -62,8 +62,9 @@ impl Assembled {
         self.weights.len()
     }
 
-    /// Writes the payload; the same model gives the same bytes.
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// The payload, which is read from the model's files and computed while it
+    /// is written; the same model gives the same bytes.
+    pub fn payload(&self) -> io::Result<Spliced<'_>> {
         let contents: [container::Content<'_>; 5] = [
             (ArtifactKind::ModelConfig, &self.model.config_json),
             (ArtifactKind::Tokenizer, &self.model.tokenizer_json),
@@ -71,8 +72,7 @@ impl Assembled {
             (ArtifactKind::Golden, &self.golden),
             (ArtifactKind::Weights, &*self.weights),
         ];
-        container::write(self.manifest.clone(), &contents, out)?;
-        Ok(())
+        container::compose(self.manifest.clone(), &contents)
     }
 }
 
@@ -85,11 +85,15 @@ pub fn assemble(
     encoding: WeightsEncoding,
 ) -> Result<Assembled, BuildError> {
     let pipeline = pipeline(paths, &model, &graph.binding)?;
+    let encoding = match encoding {
+        WeightsEncoding::F32 => graph.source_encoding(),
+        smaller => smaller,
+    };
     let (onnx, weights) = graph.split(encoding);
     let weights = Arc::new(weights);
     let (golden, worst_cosine) = run(paths, || {
         let stored = golden_cases(&model, &pipeline, &onnx, &weights)?;
-        let worst_cosine = if encoding == WeightsEncoding::F32 {
+        let worst_cosine = if encoding == graph.source_encoding() {
             1.0
         } else {
             let (onnx, weights) = graph.split(WeightsEncoding::F32);
@@ -114,6 +118,7 @@ pub fn assemble(
         stored_weights: Some(StoredWeights {
             encoding: encoding.into(),
             worst_cosine,
+            quantized_matrices: u32::try_from(graph.quantized_matrices()).unwrap_or(u32::MAX),
         }),
         ..Manifest::default()
     };

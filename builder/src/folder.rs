@@ -7,6 +7,7 @@
 mod config;
 mod limit;
 mod sentence;
+mod weights_file;
 
 use crate::error::BuildError;
 use config::Config;
@@ -35,17 +36,17 @@ pub struct Paths {
 impl Paths {
     /// The usual places in `folder`.
     pub fn in_folder(folder: &Path) -> Result<Self, BuildError> {
+        Self::in_folder_with(folder, None)
+    }
+
+    /// The same with the name of the ONNX file, if there is one to be preferred.
+    pub fn in_folder_with(folder: &Path, weights: Option<&Path>) -> Result<Self, BuildError> {
         if !folder.is_dir() {
             return Err(BuildError::NoFolder(folder.to_owned()));
         }
-        let candidates = ["model.onnx", "onnx/model.onnx"];
-        let weights = candidates.iter().map(|name| folder.join(name));
-        let Some(weights) = weights.into_iter().find(|path| path.is_file()) else {
-            return Err(BuildError::NoOnnx(folder.to_owned()));
-        };
         Ok(Self {
             folder: folder.to_owned(),
-            weights,
+            weights: weights_file::find(folder, weights)?,
             config: folder.join("config.json"),
             tokenizer: folder.join("tokenizer.json"),
             tokenizer_config: folder.join("tokenizer_config.json"),
@@ -73,12 +74,16 @@ pub struct Model {
     pub task: Task,
     /// The most tokens of a sequence, and who says so.
     pub limit: Limit,
+    /// The id of the first token's position.
+    pub first_position: u32,
     /// Which end of an over-long text is cut.
     pub truncation_side: TruncationSide,
     /// Lower-case texts first.
     pub lower_case: bool,
     /// Sentence embeddings: the modes, in their order.
     pub pooling: Vec<Pooling>,
+    /// Whether the folder leaves unsaid how token vectors become one.
+    pub pooling_is_assumed: bool,
     /// Sentence embeddings: L2-normalised.
     pub normalize: bool,
     /// Classification: in the order of the logits; empty if the folder has none.
@@ -106,6 +111,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     let sentence = sentence::read(&paths.folder)?;
 
     config.refuse_decoders()?;
+    let pooling_is_assumed = sentence.is_none();
     let task = match overrides.task {
         Some(task) => task,
         None if sentence.is_some() => Task::SentenceEmbedding,
@@ -132,9 +138,11 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     Ok(Model {
         task,
         limit,
+        first_position: limit::first_position(&config),
         truncation_side,
         lower_case: sentence.lower_case,
         pooling: sentence.pooling,
+        pooling_is_assumed,
         normalize: sentence.normalize,
         labels: config.labels()?,
         activation: config.activation(task)?,

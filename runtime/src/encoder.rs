@@ -83,7 +83,13 @@ impl Encoder {
             return Err(Error::Manifest("not one label for each logit"));
         }
         let per_token = output.is_some_and(|output| output.per_token);
-        if per_token == (task == Task::SequenceClassification) {
+        let fits = match task {
+            Task::SequenceClassification => !per_token,
+            // Pooled in the graph, or here.
+            Task::SentenceEmbedding => true,
+            Task::Embedding | Task::TokenClassification | Task::Unspecified => per_token,
+        };
+        if !fits {
             return Err(Error::Manifest("output rank does not fit the task"));
         }
         Ok(Self {
@@ -209,12 +215,19 @@ impl Session<'_> {
     fn evaluate(&mut self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
         if tokens.ids.is_empty() {
             // A tokenizer without special tokens makes no token of an empty text.
-            return Ok(match self.encoder.task {
-                Task::SequenceClassification => vec![0.0; self.width()],
-                _ => Vec::new(),
+            return Ok(if self.has_one_row() {
+                vec![0.0; self.width()]
+            } else {
+                Vec::new()
             });
         }
         Ok(self.run.evaluate(&tokens.ids, &tokens.type_ids)?)
+    }
+
+    /// Whether the graph gives one row for the text.
+    fn has_one_row(&self) -> bool {
+        let output = self.encoder.pipeline.output.as_ref();
+        output.is_some_and(|output| !output.per_token)
     }
 
     fn width(&self) -> usize {
@@ -224,7 +237,11 @@ impl Session<'_> {
 
     fn sentence_embedding(&self, hidden: &[f32], options: &Options) -> Vec<f32> {
         let encoder = self.encoder;
-        let mut embedding = pool(hidden, self.width(), &encoder.pooling);
+        let mut embedding = if self.has_one_row() {
+            hidden.to_vec()
+        } else {
+            pool(hidden, self.width(), &encoder.pooling)
+        };
         if options.normalize.unwrap_or(encoder.pipeline.normalize) {
             normalize(&mut embedding);
         }
