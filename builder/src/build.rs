@@ -273,9 +273,13 @@ fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()>
     } else {
         format!(", worst cosine to f32 {:.5}", weights.worst_cosine)
     };
+    let quantised = match weights.quantized_matrices {
+        0 => String::new(),
+        count => format!(" ({count} matrices in 8 bits as in the source)"),
+    };
     let shown = output.display();
     eprintln!(
-        "{shown}: {}, {}, up to {} tokens ({}), weights {}{cosine}, {:.1} MB",
+        "{shown}: {}, {}, up to {} tokens ({}), weights {}{quantised}{cosine}, {:.1} MB",
         manifest.name,
         manifest.task().name(),
         pipeline.max_tokens,

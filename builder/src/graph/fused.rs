@@ -26,7 +26,7 @@ type Rewritten = Result<(), String>;
 type Rewrite = fn(&Fused<'_>, &mut Emitter<'_>) -> Rewritten;
 
 /// By domain and operator.
-const REWRITES: [(&str, &str, Rewrite); 22] = [
+const REWRITES: [(&str, &str, Rewrite); 23] = [
     ("", "ConvInteger", quantised::conv_integer),
     ("", "DequantizeLinear", quantised::dequantize_linear),
     (
@@ -68,6 +68,7 @@ const REWRITES: [(&str, &str, Rewrite); 22] = [
         attention::multi_head_attention,
     ),
     (DOMAIN, "QAttention", quantised::attention),
+    ("", "QuantizeLinear", quantised::quantize_linear),
     (
         DOMAIN,
         "QEmbedLayerNormalization",

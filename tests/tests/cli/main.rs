@@ -6,6 +6,7 @@ mod bad_models;
 mod bad_texts;
 mod building;
 mod full_disk;
+mod model_files;
 mod results;
 mod retargeting;
 mod upstream;

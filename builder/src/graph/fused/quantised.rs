@@ -26,6 +26,11 @@ pub(super) fn dynamic_quantize_linear(node: &Fused<'_>, emitter: &mut Emitter<'_
     Ok(())
 }
 
+/// Activations rounded with scales that somebody measured.
+pub(super) fn quantize_linear(_: &Fused<'_>, _: &mut Emitter<'_>) -> Rewritten {
+    Err("static quantisation is not supported; quantise dynamically, or take the float model and say --weights int8".into())
+}
+
 pub(super) fn dequantize_linear(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
     if emitter.unquantised.contains(node.required(0)?) {
         let inputs = [node.required(0)?, node.required(1)?];
