@@ -3,18 +3,18 @@
 
 use crate::error::BuildError;
 use crate::folder::{Model, ModuleWeights, Paths};
-use crate::graph::{Binding, Graph, Weights};
+use crate::graph::{Binding, Graph, TENSOR_ALIGNMENT, Weights};
 use encoderfile_runtime::container::{self, ArtifactKind};
 use encoderfile_runtime::pooling::cosine;
 use encoderfile_runtime::proto::module::Step;
 use encoderfile_runtime::proto::{
-    Dense, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance, Task, Tensor,
-    Weights as StoredWeights, WeightsEncoding,
+    Dense, Finding, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance, Task,
+    Tensor, Weights as StoredWeights, WeightsEncoding,
 };
-use encoderfile_runtime::source::Source;
+use encoderfile_runtime::source::{Source, Spliced};
 use encoderfile_runtime::{Encoder, golden};
 use prost::Message;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -63,8 +63,9 @@ impl Assembled {
         self.weights.len()
     }
 
-    /// Writes the payload; the same model gives the same bytes.
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// The payload, which is read from the model's files and computed while it
+    /// is written; the same model gives the same bytes.
+    pub fn payload(&self) -> io::Result<Spliced<'_>> {
         let contents: [container::Content<'_>; 5] = [
             (ArtifactKind::ModelConfig, &self.model.config_json),
             (ArtifactKind::Tokenizer, &self.model.tokenizer_json),
@@ -72,24 +73,30 @@ impl Assembled {
             (ArtifactKind::Golden, &self.golden),
             (ArtifactKind::Weights, &*self.weights),
         ];
-        container::write(self.manifest.clone(), &contents, out)?;
-        Ok(())
+        container::compose(self.manifest.clone(), &contents)
     }
 }
 
 /// Checks a model by running it, and makes everything its file will hold.
 pub fn assemble(
     paths: &Paths,
-    model: Model,
+    mut model: Model,
     graph: &Graph,
     identity: Identity,
     encoding: WeightsEncoding,
 ) -> Result<Assembled, BuildError> {
+    if model.task == Task::SentenceEmbedding && !graph.binding.output.per_token {
+        leave_pooling_to_graph(paths, &mut model)?;
+    }
     let pipeline = pipeline(paths, &model, &graph.binding)?;
+    let encoding = match encoding {
+        WeightsEncoding::F32 => graph.source_encoding(),
+        smaller => smaller,
+    };
     let stored = Stored::new(graph, &model, &pipeline, encoding);
     let (golden, worst_cosine) = run(paths, || {
         let golden = stored.golden_cases(&model)?;
-        let worst_cosine = if encoding == WeightsEncoding::F32 {
+        let worst_cosine = if encoding == graph.source_encoding() {
             1.0
         } else {
             let exact = Stored::new(graph, &model, &pipeline, WeightsEncoding::F32);
@@ -114,6 +121,7 @@ pub fn assemble(
         stored_weights: Some(StoredWeights {
             encoding: encoding.into(),
             worst_cosine,
+            quantized_matrices: u32::try_from(graph.quantized_matrices()).unwrap_or(u32::MAX),
         }),
         ..Manifest::default()
     };
@@ -150,6 +158,29 @@ fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline,
     pipeline.vocabulary_size = vocabulary_size(paths, model, binding)?;
     check_widths(paths, model, &pipeline)?;
     Ok(pipeline)
+}
+
+/// Takes out of a model what its graph does: pooling and all that follows. A
+/// norm at the end may stay, it changes nothing twice.
+fn leave_pooling_to_graph(paths: &Paths, model: &mut Model) -> Result<(), BuildError> {
+    if model.pipeline.exclude_prompt {
+        return Err(BuildError::Widths {
+            path: paths.weights.clone(),
+            problem: "pools in the graph, where the prompt cannot be left out; export the token vectors (`last_hidden_state`)".into(),
+        });
+    }
+    model.pipeline.pooling.clear();
+    model.modules.clear();
+    let modules = ["pooling", "dense", "layer norm"];
+    model
+        .findings
+        .retain(|finding| !modules.contains(&finding.subject.as_str()));
+    model.findings.push(Finding {
+        subject: "pooling".into(),
+        meaning: "in the graph, with the modules that follow it".into(),
+        source: "its output has one row a text".into(),
+    });
+    Ok(())
 }
 
 /// Refuses modules of other widths than what they are given, and dimensions
@@ -209,7 +240,7 @@ fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module
         let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
         let length = bytes.len() as u64;
         Some(Tensor {
-            offset: weights.push(bytes),
+            offset: weights.push(bytes, TENSOR_ALIGNMENT),
             length,
         })
     };
@@ -326,8 +357,9 @@ fn embedding_space_id(graph: &Graph, model: &Model, pipeline: &Pipeline) -> Vec<
     for module in place_modules(&model.modules, &mut modules) {
         hasher.update(&module.encode_to_vec());
     }
-    for piece in modules.pieces() {
-        hasher.update(piece);
-    }
+    let mut bytes = vec![0; usize::try_from(modules.len()).unwrap_or(0)];
+    // In memory, where every read succeeds.
+    let _ = modules.read_at(0, &mut bytes);
+    hasher.update(&bytes);
     hasher.finalize().as_bytes().to_vec()
 }

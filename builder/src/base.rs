@@ -61,7 +61,8 @@ impl Base {
     }
 }
 
-fn copy(source: &dyn Source, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Writes all of a source.
+pub(crate) fn copy(source: &dyn Source, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut chunk = vec![0; 1 << 20];
     let mut offset = 0;
     while offset < source.len() {

@@ -38,6 +38,30 @@ struct Plan {
     weights: Option<WeightsEncoding>,
 }
 
+/// A model that is ready to be written.
+enum Finished {
+    /// Another encoderfile's payload.
+    Verbatim(Payload),
+    /// Made here.
+    Assembled(Assembled),
+}
+
+impl Finished {
+    fn manifest(&self) -> &Manifest {
+        match self {
+            Self::Verbatim(payload) => payload.manifest(),
+            Self::Assembled(assembled) => assembled.manifest(),
+        }
+    }
+
+    fn payload(&self) -> anyhow::Result<Box<dyn Source + '_>> {
+        Ok(match self {
+            Self::Verbatim(payload) => Box::new(payload.bytes()?),
+            Self::Assembled(assembled) => Box::new(assembled.payload()?),
+        })
+    }
+}
+
 /// Builds and says what was built.
 pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
     let plan = Plan::new(arguments)?;
@@ -46,17 +70,19 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
         Some(path) => Base::from_bytes(folder::read_file(path)?),
         None => carried.base(&plan.target)?,
     };
-    let (payload, manifest) = plan.payload(&carried)?;
+    let model = plan.finish(&carried)?;
+    let manifest = model.manifest();
     let output = match &plan.output {
         Some(output) => output.clone(),
         None => default_output(&manifest.name, &base)?,
     };
+    let payload = model.payload()?;
     base.write_with(&*payload, &output)
         .with_context(|| match &plan.base {
             Some(path) => format!("base program {}", path.display()),
             None => format!("base program for {}", plan.target),
         })?;
-    report(&output, &base, &manifest)
+    report(&output, &base, manifest)
 }
 
 impl Plan {
@@ -65,11 +91,18 @@ impl Plan {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
         };
+        let weights_file = arguments.weights_file.as_deref();
+        let weights_file = weights_file.or(config.weights_file.as_deref());
         let origin = match (&arguments.from, &arguments.model, config.path) {
             (Some(file), ..) => Origin::Encoderfile(file.clone()),
-            (None, Some(folder), _) => Origin::Folder(Paths::in_folder(folder)?),
+            (None, Some(folder), _) => Origin::Folder(Paths::in_folder_with(folder, weights_file)?),
             (None, None, Some(ModelPath::Folder(folder))) => {
-                Origin::Folder(Paths::in_folder(&folder)?)
+                Origin::Folder(Paths::in_folder_with(&folder, weights_file)?)
+            }
+            (None, None, Some(ModelPath::Files(_))) if weights_file.is_some() => {
+                bail!(
+                    "`weights_file` is a name in a model folder; here `model_weights_path` names the file"
+                )
             }
             (None, None, Some(ModelPath::Files(files))) => Origin::Folder(Paths {
                 folder: files
@@ -130,27 +163,27 @@ impl Plan {
         })
     }
 
-    /// The payload to write, and what it says of itself.
-    fn payload(&self, carried: &Carried) -> anyhow::Result<(Box<dyn Source>, Manifest)> {
+    /// What is to be written.
+    fn finish(&self, carried: &Carried) -> anyhow::Result<Finished> {
         match &self.origin {
-            Origin::Default => self.verbatim(&carried.default_model()?),
-            Origin::Folder(paths) => self.assembled(&self.assemble_folder(paths)?),
+            Origin::Default => self.verbatim(carried.default_model()?),
+            Origin::Folder(paths) => Ok(Finished::Assembled(self.assemble_folder(paths)?)),
             Origin::Encoderfile(path) => {
                 let name = path.display().to_string();
                 let file = MappedFile::open(path).with_context(|| name.clone())?;
                 let footer = upstream::footer(file.bytes());
                 if footer.is_some_and(|it| it.format_version == upstream::FORMAT_VERSION) {
                     let upstream = Upstream::read(file.bytes()).with_context(|| name)?;
-                    return self.assembled(&self.assemble_upstream(path, upstream)?);
+                    return Ok(Finished::Assembled(self.assemble_upstream(path, upstream)?));
                 }
                 let payload = Payload::open(Arc::new(file)).with_context(|| name.clone())?;
-                self.verbatim(&payload).with_context(|| name)
+                self.verbatim(payload).with_context(|| name)
             }
         }
     }
 
     /// A finished payload is taken as it is: nothing about the model can be changed.
-    fn verbatim(&self, payload: &Payload) -> anyhow::Result<(Box<dyn Source>, Manifest)> {
+    fn verbatim(&self, payload: Payload) -> anyhow::Result<Finished> {
         let overrides = &self.overrides;
         ensure!(
             self.name.is_none()
@@ -164,13 +197,7 @@ impl Plan {
             "a finished encoderfile keeps its name, version, task, limits, licence and weights; build from the model folder to change them"
         );
         payload.verify()?;
-        Ok((Box::new(payload.bytes()?), payload.manifest().clone()))
-    }
-
-    fn assembled(&self, assembled: &Assembled) -> anyhow::Result<(Box<dyn Source>, Manifest)> {
-        let mut payload = Vec::new();
-        assembled.write(&mut payload)?;
-        Ok((Box::new(payload), assembled.manifest().clone()))
+        Ok(Finished::Verbatim(payload))
     }
 
     fn assemble_folder(&self, paths: &Paths) -> anyhow::Result<Assembled> {
@@ -254,14 +281,18 @@ fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()>
     let length = std::fs::metadata(output)?.len();
     let weights = manifest.stored_weights.unwrap_or_default();
     let pipeline = manifest.pipeline.clone().unwrap_or_default();
-    let cosine = if weights.encoding() == WeightsEncoding::F32 {
+    let cosine = if weights.worst_cosine == 1.0 {
         String::new()
     } else {
         format!(", worst cosine to f32 {:.5}", weights.worst_cosine)
     };
+    let quantised = match weights.quantized_matrices {
+        0 => String::new(),
+        count => format!(" ({count} matrices in 8 bits as in the source)"),
+    };
     let shown = output.display();
     eprintln!(
-        "{shown}: {}, {}, up to {} tokens ({}), weights {}{cosine}, {:.1} MB",
+        "{shown}: {}, {}, up to {} tokens ({}), weights {}{quantised}{cosine}, {:.1} MB",
         manifest.name,
         manifest.task().name(),
         pipeline.max_tokens,

@@ -87,6 +87,10 @@ pub(crate) struct Build {
     #[arg(long, value_enum)]
     pub(crate) task: Option<TaskArgument>,
 
+    /// The ONNX file in the folder [default: model.onnx, onnx/model.onnx, or the only one]
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    pub(crate) weights_file: Option<PathBuf>,
+
     /// How the large matrices are stored [default: f32]
     #[arg(long, value_enum)]
     pub(crate) weights: Option<WeightsArgument>,

@@ -41,6 +41,8 @@ pub struct ConfigFile {
     pub tokenizer: TokenizerSection,
     /// Ours: how the large matrices are stored.
     pub weights: Option<String>,
+    /// Ours: which ONNX file of the folder.
+    pub weights_file: Option<PathBuf>,
 }
 
 /// Where the model is.

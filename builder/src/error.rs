@@ -13,11 +13,35 @@ pub enum BuildError {
     NoFolder(PathBuf),
     /// A folder without an ONNX file.
     #[error(
-        "{}: no model.onnx or onnx/model.onnx in it; export one with `optimum-cli export onnx --model {} DIR`",
-        .0.display(),
-        .0.display()
+        "{}: no model.onnx or onnx/model.onnx in it{}; export one with `optimum-cli export onnx --model {} OUT`",
+        .folder.display(),
+        .instead.as_ref().map(|name| format!(", but {name}, which is not ONNX")).unwrap_or_default(),
+        .folder.display()
     )]
-    NoOnnx(PathBuf),
+    NoOnnx {
+        /// The folder.
+        folder: PathBuf,
+        /// A file of weights in another format.
+        instead: Option<String>,
+    },
+    /// Several ONNX files, none of which is the usual one.
+    #[error("{}: several ONNX files; say which with --weights-file: {}", .folder.display(), .candidates.join(", "))]
+    SeveralOnnx {
+        /// The folder.
+        folder: PathBuf,
+        /// Their names in the folder.
+        candidates: Vec<String>,
+    },
+    /// Not the ONNX file that was asked for.
+    #[error("{}: no file {name} in it; it has {}", .folder.display(), .candidates.join(", "))]
+    NoSuchOnnx {
+        /// The folder.
+        folder: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// The ONNX files in the folder.
+        candidates: Vec<String>,
+    },
     /// A file that cannot be read.
     #[error("{}: {source}", .path.display())]
     Read {

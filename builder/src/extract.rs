@@ -1,8 +1,9 @@
 //! `extract`: the parts of an encoderfile as files that other tools read.
 //!
-//! The tensors are written as float32, whatever they were stored as, so that
+//! Float tensors are written as float32, whatever they were stored as, so that
 //! any ONNX runtime loads the result.
 
+use crate::base::copy;
 use crate::file::MappedFile;
 use crate::inspect::inspect;
 use crate::output::{Mode, write_file};
@@ -11,8 +12,8 @@ use anyhow::{Context, bail, ensure};
 use encoderfile_runtime::Payload;
 use encoderfile_runtime::container::ArtifactKind;
 use encoderfile_runtime::limits::{GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};
-use encoderfile_runtime::onnx::{GraphProto, ModelProto};
-use encoderfile_runtime::source::Source;
+use encoderfile_runtime::onnx::{GraphProto, ModelProto, TensorProto, tensor_proto::DataType};
+use encoderfile_runtime::source::{Section, Source};
 use encoderfile_runtime::weights::{Encoding, External, LOCATION, Matrix};
 use prost::Message;
 use std::fs;
@@ -117,19 +118,13 @@ fn write_tensors(
         let Some(stored) = External::of(tensor)? else {
             continue;
         };
-        let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim));
-        let dims: Vec<usize> = dims.collect::<Result<_, _>>().context("tensor shape")?;
-        let rows = dims.first().copied().unwrap_or(1);
-        let columns = dims.iter().skip(1).product();
-        let matrix = Matrix::new(&tensor.name, (rows, columns), &stored, weights)?;
-        let mut row = vec![0.0; columns];
-        for index in 0..rows {
-            matrix.read_rows(index, &mut row)?;
-            for value in &row {
-                out.write_all(&value.to_le_bytes())?;
-            }
-        }
-        let length = rows as u64 * columns as u64 * 4;
+        let length = if tensor.data_type == DataType::Float as i32 {
+            write_floats(tensor, &stored, weights, out)?
+        } else {
+            let part = Section::new(Arc::clone(weights), stored.offset, stored.length);
+            copy(&part.with_context(|| tensor.name.clone())?, out)?;
+            stored.length
+        };
         tensor.external_data = External {
             offset: position,
             length,
@@ -139,4 +134,26 @@ fn write_tensors(
         position += length;
     }
     Ok(())
+}
+
+/// Writes the values of a tensor as float32; returns how many bytes that takes.
+fn write_floats(
+    tensor: &TensorProto,
+    stored: &External,
+    weights: &Arc<dyn Source>,
+    out: &mut dyn Write,
+) -> anyhow::Result<u64> {
+    let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim));
+    let dims: Vec<usize> = dims.collect::<Result<_, _>>().context("tensor shape")?;
+    let rows = dims.first().copied().unwrap_or(1);
+    let columns = dims.iter().skip(1).product();
+    let matrix = Matrix::new(&tensor.name, (rows, columns), stored, weights)?;
+    let mut row = vec![0.0; columns];
+    for index in 0..rows {
+        matrix.read_rows(index, &mut row)?;
+        for value in &row {
+            out.write_all(&value.to_le_bytes())?;
+        }
+    }
+    Ok(rows as u64 * columns as u64 * 4)
 }

@@ -33,6 +33,12 @@ impl MappedFile {
     }
 }
 
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 impl Source for MappedFile {
     fn len(&self) -> u64 {
         self.bytes().len() as u64

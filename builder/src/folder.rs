@@ -9,6 +9,7 @@ mod findings;
 mod limit;
 mod sentence;
 mod special_tokens;
+mod weights_file;
 
 use crate::error::BuildError;
 use config::Config;
@@ -50,17 +51,17 @@ impl Paths {
 
     /// The usual places in `folder`.
     pub fn in_folder(folder: &Path) -> Result<Self, BuildError> {
+        Self::in_folder_with(folder, None)
+    }
+
+    /// The same with the name of the ONNX file, if there is one to be preferred.
+    pub fn in_folder_with(folder: &Path, weights: Option<&Path>) -> Result<Self, BuildError> {
         if !folder.is_dir() {
             return Err(BuildError::NoFolder(folder.to_owned()));
         }
-        let candidates = ["model.onnx", "onnx/model.onnx"];
-        let weights = candidates.iter().map(|name| folder.join(name));
-        let Some(weights) = weights.into_iter().find(|path| path.is_file()) else {
-            return Err(BuildError::NoOnnx(folder.to_owned()));
-        };
         Ok(Self {
             folder: folder.to_owned(),
-            weights,
+            weights: weights_file::find(folder, weights)?,
             config: folder.join("config.json"),
             tokenizer: folder.join("tokenizer.json"),
             tokenizer_config: folder.join("tokenizer_config.json"),
@@ -92,6 +93,10 @@ pub struct Model {
     pub pipeline: Pipeline,
     /// The modules after pooling; their places in the file are not known yet.
     pub modules: Vec<ModuleWeights>,
+    /// Whether the folder leaves unsaid how token vectors become one.
+    pub pooling_is_assumed: bool,
+    /// The id of the first token's position.
+    pub first_position: u32,
     /// What was understood, and where it was said.
     pub findings: Vec<Finding>,
     /// The first of `architectures`.
@@ -120,6 +125,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     })?;
     let sentence = sentence::read(&paths.folder)?;
     let (task, task_source) = task(&config, sentence.as_ref(), overrides)?;
+    let pooling_is_assumed = sentence.is_none();
     let sentence = for_task(sentence.unwrap_or_default(), task);
 
     let mut folder = Folder {
@@ -141,6 +147,8 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         task,
         pipeline,
         modules: sentence.modules,
+        pooling_is_assumed,
+        first_position: limit::first_position(&folder.config),
         findings,
         architecture: folder.config.architecture().unwrap_or_default().to_owned(),
         license: match &overrides.license {

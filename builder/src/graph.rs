@@ -2,67 +2,82 @@
 
 mod binding;
 mod conditionals;
+mod constants;
+mod float32;
+mod fused;
 mod quantize;
+mod source;
 mod tensors;
+mod values;
 
 use crate::error::BuildError;
-use crate::folder::{Model, read_file};
-use encoderfile_runtime::graph::unsupported;
-use encoderfile_runtime::onnx::{GraphProto, ModelProto};
+use crate::folder::Model;
+use encoderfile_runtime::graph::{opset, unsupported};
+use encoderfile_runtime::onnx::{
+    GraphProto, ModelProto, OperatorSetIdProto, tensor_proto::DataType,
+};
 use encoderfile_runtime::proto::WeightsEncoding;
 use prost::Message;
-use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::path::Path;
 
 pub use binding::Binding;
+pub(crate) use tensors::TENSOR_ALIGNMENT;
 pub use tensors::Weights;
 
-/// A checked ONNX model: its conditionals resolved, its inputs and output bound.
+/// A checked ONNX model: operators of the standard only, conditionals resolved,
+/// inputs and output bound, everything computed in float32.
 pub struct Graph {
     model: ModelProto,
     /// The names and types of what goes in and out.
     pub binding: Binding,
-    /// SHA-256 of the ONNX file.
+    /// SHA-256 of the ONNX file and then of those it names.
     pub source_sha256: [u8; 32],
 }
 
 impl Graph {
-    /// Reads and checks the ONNX file of `model`.
+    /// Reads and checks the ONNX file of `model`. Its tensors stay in the file.
     pub fn read(path: &Path, model: &Model) -> Result<Self, BuildError> {
-        Self::parse(path, &read_file(path)?, model)
-    }
-
-    /// The same from memory; `path` is for messages.
-    pub fn parse(path: &Path, bytes: &[u8], model: &Model) -> Result<Self, BuildError> {
         let graph_error = |source| BuildError::Graph {
             path: path.to_owned(),
             source,
         };
-        let mut proto = ModelProto::decode(bytes).map_err(|error| graph_error(error.into()))?;
+        let (mut proto, source_sha256) = source::read(path)?;
+        let opset = opset(&proto).map_err(graph_error)?;
+        let mut graph = proto.graph.take().unwrap_or_default();
+        graph.value_info.clear();
+        rewrite(path, &mut graph, opset)?;
+        proto.opset_import = vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: opset,
+        }];
+        proto.graph = Some(graph);
         if let Some(error) = unsupported(&proto) {
             return Err(graph_error(error));
         }
         let mut graph = proto.graph.take().unwrap_or_default();
-        tensors::load_external(path, &mut graph)?;
-        let binding = Binding::of(path, &graph, model)?;
-        graph
-            .output
-            .retain(|output| output.name == binding.output.name);
-        graph.value_info.clear();
+        let output = binding::Choice::of(path, &graph, model)?;
+        graph.output.retain(|it| it.name == output.name);
         conditionals::resolve(path, &proto, &mut graph, model.pipeline.max_tokens)?;
+        // What was in the branches.
+        rewrite(path, &mut graph, opset)?;
         remove_unused(&mut graph);
+        let binding = Binding::of(path, &proto, &graph, model, output)?;
         proto.graph = Some(graph);
         Ok(Self {
             model: proto,
             binding,
-            source_sha256: Sha256::digest(bytes).into(),
+            source_sha256,
         })
     }
 
-    /// The model as it is checked, with all its tensors.
-    pub fn model(&self) -> &ModelProto {
-        &self.model
+    /// The model with all its tensors in it, as float32.
+    pub fn to_onnx(&self) -> ModelProto {
+        let mut model = self.model.clone();
+        if let Some(graph) = &mut model.graph {
+            graph.initializer.iter_mut().for_each(float32::widen);
+        }
+        model
     }
 
     /// The graph without its large tensors, encoded, and those tensors as stored.
@@ -73,6 +88,30 @@ impl Graph {
         model.graph = Some(graph);
         (model.encode_to_vec(), weights)
     }
+
+    /// What "as they are" means for the weights: float16 where the file has that.
+    pub fn source_encoding(&self) -> WeightsEncoding {
+        let tensors = self.model.graph.iter().flat_map(|it| &it.initializer);
+        let is_half = |data_type: i32| data_type == DataType::Float16 as i32;
+        if tensors.map(|it| it.data_type).any(is_half) {
+            WeightsEncoding::F16
+        } else {
+            WeightsEncoding::F32
+        }
+    }
+
+    /// How many matrices were quantised before.
+    pub fn quantized_matrices(&self) -> usize {
+        let graphs = self.model.graph.iter();
+        graphs.map(tensors::count_quantised).sum()
+    }
+}
+
+/// One form of everything that has several.
+fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result<(), BuildError> {
+    constants::lift(graph);
+    float32::compute(graph);
+    fused::rewrite(path, graph, opset)
 }
 
 /// Removes nodes and tensors that no output needs.

@@ -5,7 +5,7 @@ use crate::{upstream, wasm_payload};
 use anyhow::{Context, bail};
 use encoderfile_runtime::Payload;
 use encoderfile_runtime::proto::module::Step;
-use encoderfile_runtime::proto::{Artifact, Manifest, Module, Pipeline};
+use encoderfile_runtime::proto::{Artifact, Manifest, Module, Pipeline, Weights};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -66,13 +66,7 @@ fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
             "embedding_space_id": hex(&provenance.embedding_space_id),
         }),
     );
-    fields.insert(
-        "weights".into(),
-        json!({
-            "encoding": weights.encoding().name(),
-            "worst_cosine": weights.worst_cosine,
-        }),
-    );
+    fields.insert("weights".into(), describe_weights(weights));
     let bases: Vec<&str> = manifest.bases.iter().map(|it| it.target.as_str()).collect();
     if !bases.is_empty() {
         fields.insert("bases".into(), json!(bases));
@@ -87,6 +81,20 @@ fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
         .collect();
     fields.insert("artifacts".into(), artifacts.into());
     Ok(fields)
+}
+
+fn describe_weights(weights: Weights) -> Value {
+    let mut fields = json!({
+        "encoding": weights.encoding().name(),
+        "worst_cosine": weights.worst_cosine,
+    });
+    if weights.quantized_matrices > 0 {
+        fields["quantized_matrices"] = json!(format!(
+            "{}, stored in 8 bits as in the source file, computed with in float32",
+            weights.quantized_matrices
+        ));
+    }
+    fields
 }
 
 fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {

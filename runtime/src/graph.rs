@@ -17,17 +17,18 @@ mod tensor;
 use crate::onnx::{GraphProto, ModelProto};
 use crate::source::Source;
 use detached::Detached;
-use encoderfile_proto::{InputRole, IntegerType, Pipeline};
+use encoderfile_proto::{Input, InputRole, IntegerType, Pipeline};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_hir::internal::*;
 
 pub use error::GraphError;
+pub use reader::opset;
 
 /// A loaded graph, shared by all runs.
 pub(crate) struct Graph {
     plan: Arc<TypedSimplePlan>,
-    inputs: Vec<(InputRole, IntegerType)>,
+    inputs: Vec<Input>,
     width: usize,
     per_token: bool,
 }
@@ -71,22 +72,21 @@ impl Graph {
         Ok(Run { graph: self, state })
     }
 
-    fn input(
-        &self,
-        (role, integer_type): (InputRole, IntegerType),
-        input_ids: &[u32],
-        type_ids: &[u32],
-    ) -> TValue {
+    fn input(&self, input: &Input, input_ids: &[u32], type_ids: &[u32]) -> TValue {
         let ones = [1].iter().cycle().take(input_ids.len());
-        let values: Vec<i64> = match role {
+        let values: Vec<i64> = match input.role() {
             InputRole::TokenTypeIds => type_ids.iter().copied().map(i64::from).collect(),
             InputRole::AttentionMask => ones.copied().collect(),
+            InputRole::PositionIds => {
+                let positions = (0..).map(|it: i64| it + i64::from(input.first_position));
+                positions.take(input_ids.len()).collect()
+            }
             InputRole::InputIds | InputRole::Unspecified => {
                 input_ids.iter().copied().map(i64::from).collect()
             }
         };
         let shape = (1, values.len());
-        let tensor = match integer_type {
+        let tensor = match input.integer_type() {
             IntegerType::Int64 => matrix(shape, values),
             IntegerType::Int32 => {
                 // Token ids are below 2^31: the builder checks the vocabulary's size.
@@ -123,7 +123,7 @@ impl Run<'_> {
         let graph = self.graph;
         let inputs = graph.inputs.iter();
         let inputs = inputs
-            .map(|input| graph.input(*input, input_ids, type_ids))
+            .map(|input| graph.input(input, input_ids, type_ids))
             .collect();
         let outputs = self
             .state
@@ -154,7 +154,7 @@ impl Run<'_> {
 /// What the runtime cannot read of a model: its opset, or the first operator
 /// that is not served. `If` is: the builder resolves it.
 pub fn unsupported(model: &ModelProto) -> Option<GraphError> {
-    if let Err(error) = reader::opset(model) {
+    if let Err(error) = opset(model) {
         return Some(error);
     }
     let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
@@ -217,10 +217,7 @@ fn compile(
 }
 
 /// Puts the graph's inputs in the order of the pipeline's.
-fn bind_inputs(
-    graph: &mut GraphProto,
-    pipeline: &Pipeline,
-) -> Result<Vec<(InputRole, IntegerType)>, GraphError> {
+fn bind_inputs(graph: &mut GraphProto, pipeline: &Pipeline) -> Result<Vec<Input>, GraphError> {
     let initialised: HashSet<&str> = graph
         .initializer
         .iter()
@@ -231,17 +228,17 @@ fn bind_inputs(
         .filter(|input| !initialised.contains(input.name.as_str()))
         .map(|input| (input.name.clone(), input))
         .collect();
-    let mut roles = Vec::new();
+    let mut bound = Vec::new();
     for input in &pipeline.inputs {
         let value = inputs.remove(&input.name).ok_or(GraphError::NoSuchName {
             what: "input",
             name: input.name.clone(),
         })?;
         graph.input.push(value);
-        roles.push((input.role(), input.integer_type()));
+        bound.push(input.clone());
     }
     match inputs.into_keys().min() {
         Some(name) => Err(GraphError::UnboundInput { name }),
-        None => Ok(roles),
+        None => Ok(bound),
     }
 }

@@ -68,6 +68,60 @@ impl Source for Vec<u8> {
     }
 }
 
+impl<S: Source + ?Sized> Source for &S {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        (**self).read_at(offset, buffer)
+    }
+}
+
+/// Several sources one after the other, with zeros between them.
+#[derive(Default)]
+pub struct Spliced<'a> {
+    /// Sorted by offset, none of them overlapping.
+    pieces: Vec<(u64, Box<dyn Source + 'a>)>,
+    length: u64,
+}
+
+impl<'a> Spliced<'a> {
+    /// Appends `piece` at the next multiple of `alignment`; returns where that is.
+    pub fn push(&mut self, piece: impl Source + 'a, alignment: u64) -> u64 {
+        let offset = self.length.next_multiple_of(alignment);
+        self.length = offset + piece.len();
+        self.pieces.push((offset, Box::new(piece)));
+        offset
+    }
+}
+
+impl Source for Spliced<'_> {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let range = checked_range(offset, buffer.len() as u64, self.length)?;
+        // Whatever no piece covers is padding.
+        buffer.fill(0);
+        let after = self.pieces.partition_point(|(start, _)| *start <= offset);
+        for (start, piece) in &self.pieces[after.saturating_sub(1)..] {
+            if *start >= range.end {
+                break;
+            }
+            let first = range.start.max(*start);
+            let end = range.end.min(start + piece.len());
+            if first < end {
+                let target =
+                    usize::try_from(first - range.start)?..usize::try_from(end - range.start)?;
+                piece.read_at(first - start, &mut buffer[target])?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A part of another source.
 #[derive(Clone)]
 pub struct Section {
@@ -96,5 +150,31 @@ impl Source for Section {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let range = checked_range(offset, buffer.len() as u64, self.length)?;
         self.source.read_at(self.start + range.start, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_read_with_their_padding() {
+        let mut spliced = Spliced::default();
+        assert_eq!(spliced.push(vec![1; 3], 64), 0);
+        assert_eq!(spliced.push(vec![2; 70], 64), 64);
+        assert_eq!(spliced.push(vec![3; 2], 64), 192);
+        let mut all = vec![9; 194];
+        spliced.read_at(0, &mut all).unwrap();
+        let mut expected = vec![0; 194];
+        expected[..3].fill(1);
+        expected[64..134].fill(2);
+        expected[192..].fill(3);
+        assert_eq!(all, expected);
+        for start in 0..all.len() {
+            let mut part = vec![9; (all.len() - start).min(80)];
+            spliced.read_at(start as u64, &mut part).unwrap();
+            assert_eq!(part, expected[start..start + part.len()]);
+        }
+        assert!(spliced.read_at(190, &mut [0; 5]).is_err());
     }
 }

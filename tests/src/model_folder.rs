@@ -60,10 +60,21 @@ impl ModelFolder {
 
     /// Changes the graph of model.onnx.
     pub fn edit_graph(&self, change: impl FnOnce(&mut GraphProto)) -> anyhow::Result<()> {
-        let content = fs::read(self.file("model.onnx")).context("model.onnx")?;
-        let mut model = ModelProto::decode(&*content).context("model.onnx")?;
-        change(model.graph.as_mut().context("model.onnx: no graph")?);
-        self.write("model.onnx", model.encode_to_vec())
+        self.edit_model("model.onnx", |model| {
+            change(model.graph.get_or_insert_default());
+        })
+    }
+
+    /// Changes an ONNX file.
+    pub fn edit_model(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut ModelProto),
+    ) -> anyhow::Result<()> {
+        let content = fs::read(self.file(name)).with_context(|| name.to_owned())?;
+        let mut model = ModelProto::decode(&*content).with_context(|| name.to_owned())?;
+        change(&mut model);
+        self.write(name, model.encode_to_vec())
     }
 }
 

@@ -82,11 +82,16 @@ fn stated(tokenizer_config: &Value, sentence: &Sentence, overrides: &Overrides) 
     Some(limit(length, "tokenizer_config.json model_max_length"))
 }
 
-fn position_bound(config: &Config) -> Option<Limit> {
-    let positions = config.unsigned("max_position_embeddings")?;
+/// The id of the first token's position.
+pub(super) fn first_position(config: &Config) -> u32 {
     let after_padding = POSITIONS_AFTER_PADDING.contains(&config.model_type());
     let padding = config.unsigned("pad_token_id").unwrap_or(1);
-    let offset = if after_padding { padding + 1 } else { 0 };
+    if after_padding { padding + 1 } else { 0 }
+}
+
+fn position_bound(config: &Config) -> Option<Limit> {
+    let positions = config.unsigned("max_position_embeddings")?;
+    let offset = first_position(config);
     let usable = positions.checked_sub(offset).filter(|usable| *usable > 0)?;
     let less = if offset > 0 {
         format!(" less {offset}")

@@ -1,13 +1,16 @@
 //! Inputs and output, bound by name, with their types and ranks checked.
 
+use super::float32;
 use crate::error::BuildError;
 use crate::folder::Model;
+use encoderfile_runtime::graph::{read, set_input_shapes};
 use encoderfile_runtime::onnx::{
-    GraphProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto,
+    GraphProto, ModelProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
+    type_proto,
 };
 use encoderfile_runtime::proto::{Input, InputRole, IntegerType, Output, Task};
-use std::collections::HashSet;
 use std::path::Path;
+use tract_hir::internal::*;
 
 /// What goes into a graph and what of its outputs is read.
 #[derive(Clone, Debug)]
@@ -20,42 +23,65 @@ pub struct Binding {
     pub vocabulary_size: Option<u32>,
 }
 
-impl Binding {
+/// The output that is read, by what the graph declares of it.
+pub(super) struct Choice {
+    pub(super) name: String,
+    per_token: bool,
+}
+
+impl Choice {
     pub(super) fn of(path: &Path, graph: &GraphProto, model: &Model) -> Result<Self, BuildError> {
-        let fail = |problem: String| BuildError::Onnx {
+        choose_output(graph, model).map_err(|problem| BuildError::Onnx {
             path: path.to_owned(),
             problem,
-        };
-        let initialised: HashSet<&str> = graph
-            .initializer
-            .iter()
-            .map(|it| it.name.as_str())
-            .collect();
-        let declared = graph.input.iter();
-        let inputs = declared
-            .filter(|input| !initialised.contains(input.name.as_str()))
-            .map(|input| bind_input(input).map_err(fail))
-            .collect::<Result<Vec<_>, _>>()?;
-        let ids = inputs.iter().find(|it| it.role() == InputRole::InputIds);
-        let ids = ids.ok_or_else(|| fail("no input named `input_ids`".into()))?;
-        let output = bind_output(graph, model).map_err(fail)?;
-        Ok(Self {
-            vocabulary_size: table_rows(graph, &ids.name).or(model.vocabulary_size),
-            inputs,
-            output,
         })
     }
 }
 
-fn bind_input(input: &ValueInfoProto) -> Result<Input, String> {
+impl Binding {
+    /// Binds the inputs and the chosen output of `graph`, the graph of `proto`
+    /// when it is finished.
+    pub(super) fn of(
+        path: &Path,
+        proto: &ModelProto,
+        graph: &GraphProto,
+        model: &Model,
+        output: Choice,
+    ) -> Result<Self, BuildError> {
+        let fail = |problem: String| BuildError::Onnx {
+            path: path.to_owned(),
+            problem,
+        };
+        let inputs = graph.input.iter();
+        let inputs = inputs
+            .map(|input| bind_input(input, model).map_err(fail))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ids = inputs.iter().find(|it| it.role() == InputRole::InputIds);
+        let ids = ids.ok_or_else(|| fail("no input named `input_ids`".into()))?;
+        let declared = graph.output.iter().find(|it| it.name == output.name);
+        let declared = declared.and_then(|output| tensor_type(output).1);
+        let shape = match declared {
+            Some(shape) if shape.last().is_some_and(Option::is_some) => shape,
+            _ => computed_shape(proto, graph, &inputs, model.pipeline.max_tokens).map_err(fail)?,
+        };
+        Ok(Self {
+            vocabulary_size: table_rows(graph, &ids.name).or(model.vocabulary_size),
+            output: bind_output(output, &shape, model).map_err(fail)?,
+            inputs,
+        })
+    }
+}
+
+fn bind_input(input: &ValueInfoProto, model: &Model) -> Result<Input, String> {
     let name = &input.name;
     let role = match name.as_str() {
         "input_ids" => InputRole::InputIds,
         "attention_mask" => InputRole::AttentionMask,
         "token_type_ids" => InputRole::TokenTypeIds,
+        "position_ids" => InputRole::PositionIds,
         _ => {
             return Err(format!(
-                "input `{name}` is not supported; expected input_ids, attention_mask or token_type_ids"
+                "input `{name}` is not supported; expected input_ids, attention_mask, token_type_ids or position_ids"
             ));
         }
     };
@@ -79,35 +105,85 @@ fn bind_input(input: &ValueInfoProto) -> Result<Input, String> {
         name: name.clone(),
         role: role.into(),
         integer_type: integer_type.into(),
+        first_position: match role {
+            InputRole::PositionIds => model.first_position,
+            _ => 0,
+        },
     })
 }
 
-fn bind_output(graph: &GraphProto, model: &Model) -> Result<Output, String> {
-    let per_token = model.task != Task::SequenceClassification;
-    let expected_name = match model.task {
-        Task::Embedding | Task::SentenceEmbedding | Task::Unspecified => "last_hidden_state",
-        Task::SequenceClassification
-        | Task::TokenClassification
-        | Task::SparseEmbedding
-        | Task::FillMask => "logits",
+/// Names of token vectors, best first.
+const TOKEN_VECTORS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
+
+/// What sentence-transformers calls the vector of a text.
+const SENTENCE_VECTOR: &str = "sentence_embedding";
+
+fn choose_output(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
+    let choice = |name: &str, per_token| Choice {
+        name: name.into(),
+        per_token,
     };
-    let by_name = graph.output.iter().find(|it| it.name == expected_name);
-    let only = (graph.output.len() == 1).then(|| &graph.output[0]);
-    let Some(output) = by_name.or(only) else {
-        let names: Vec<&str> = graph.output.iter().map(|it| it.name.as_str()).collect();
-        return Err(format!(
-            "no output named `{expected_name}`; it has {}",
-            names.join(", ")
-        ));
+    let token_vectors = || find_output(graph, &TOKEN_VECTORS, 3).map(|name| choice(name, true));
+    let sentence_vector = || find_output(graph, &[SENTENCE_VECTOR], 2).map(|it| choice(it, false));
+    let found = match model.task {
+        Task::SequenceClassification => {
+            find_output(graph, &["logits"], 2).map(|name| choice(name, false))
+        }
+        Task::TokenClassification | Task::SparseEmbedding | Task::FillMask => {
+            find_output(graph, &["logits"], 3).map(|name| choice(name, true))
+        }
+        // What the graph does is known; what the folder leaves unsaid is a guess.
+        Task::SentenceEmbedding
+            if model.pooling_is_assumed && has_output(graph, SENTENCE_VECTOR) =>
+        {
+            sentence_vector()
+        }
+        Task::SentenceEmbedding => token_vectors().or_else(|why| sentence_vector().or(Err(why))),
+        Task::Embedding | Task::Unspecified => token_vectors().map_err(|why| {
+            if has_output(graph, SENTENCE_VECTOR) {
+                let hint = "say --task sentence_embedding for its output";
+                format!("{why}; {hint} `{SENTENCE_VECTOR}`")
+            } else {
+                why
+            }
+        }),
     };
-    let name = &output.name;
-    let (element_type, shape) = tensor_type(output);
-    if !matches!(element_type, Some(DataType::Float | DataType::Float16)) {
-        return Err(format!(
-            "output `{name}` has type {element_type:?}, expected Float"
-        ));
+    found.map_err(|why| format!("{why} for {}", model.task.name()))
+}
+
+fn has_output(graph: &GraphProto, name: &str) -> bool {
+    graph.output.iter().any(|output| output.name == name)
+}
+
+/// The first of `names`, or else the only output of that rank.
+fn find_output<'a>(graph: &'a GraphProto, names: &[&str], rank: usize) -> Result<&'a str, String> {
+    let rank_of = |output: &ValueInfoProto| tensor_type(output).1.map(|shape| shape.len());
+    let fits = |output: &&ValueInfoProto| rank_of(output).is_none_or(|it| it == rank);
+    let fitting: Vec<&ValueInfoProto> = graph.output.iter().filter(fits).collect();
+    let named = |name: &&str| fitting.iter().find(|output| output.name == **name);
+    match (names.iter().find_map(named), &*fitting) {
+        (Some(output), _) | (None, [output]) => Ok(&output.name),
+        (None, fitting) => {
+            let outputs = graph.output.iter().map(|output| match rank_of(output) {
+                Some(rank) => format!("`{}` has rank {rank}", output.name),
+                None => format!("`{}` has no shape", output.name),
+            });
+            let outputs: Vec<String> = outputs.collect();
+            let which = if fitting.is_empty() { "no" } else { "which" };
+            let expected = names.join(" or ");
+            Err(format!(
+                "output {}, expected {rank}: {which} output is {expected}",
+                outputs.join(", ")
+            ))
+        }
     }
-    let shape = shape.ok_or_else(|| format!("output `{name}` declares no shape"))?;
+}
+
+fn bind_output(
+    Choice { name, per_token }: Choice,
+    shape: &[Option<u32>],
+    model: &Model,
+) -> Result<Output, String> {
     let rank = if per_token { 3 } else { 2 };
     if shape.len() != rank {
         return Err(format!(
@@ -117,12 +193,39 @@ fn bind_output(graph: &GraphProto, model: &Model) -> Result<Output, String> {
         ));
     }
     let width = shape.last().copied().flatten();
-    let width = width.ok_or_else(|| format!("output `{name}` declares no width"))?;
+    let width = width.ok_or_else(|| format!("output `{name}` is of no certain width"))?;
     Ok(Output {
-        name: name.clone(),
+        name,
         width,
         per_token,
     })
+}
+
+/// The shape of the output as the operators make it, where the graph does not say.
+fn computed_shape(
+    proto: &ModelProto,
+    graph: &GraphProto,
+    inputs: &[Input],
+    max_tokens: u32,
+) -> Result<Vec<Option<u32>>, String> {
+    let mut graph = graph.clone();
+    graph.initializer.iter_mut().for_each(float32::widen);
+    let proto = ModelProto {
+        graph: Some(graph),
+        ..proto.clone()
+    };
+    let fail = |error: TractError| format!("{error:#}").replace('\n', " ");
+    let mut model = read(&proto).map_err(|error| error.to_string())?;
+    let integer_type = |index: usize| match inputs[index].integer_type() {
+        IntegerType::Int64 => i64::datum_type(),
+        IntegerType::Int32 => i32::datum_type(),
+    };
+    set_input_shapes(&mut model, max_tokens, integer_type).map_err(fail)?;
+    let model = model.into_typed().map_err(fail)?;
+    let fact = model.output_fact(0).map_err(fail)?;
+    let dims = fact.shape.iter();
+    let known = |dim: &TDim| dim.to_usize().ok().and_then(|it| u32::try_from(it).ok());
+    Ok(dims.map(known).collect())
 }
 
 /// The element type, and the shape with `None` for symbolic dimensions.
@@ -142,11 +245,20 @@ fn tensor_type(value: &ValueInfoProto) -> (Option<DataType>, Option<Vec<Option<u
     (DataType::try_from(tensor.elem_type).ok(), shape)
 }
 
-/// Rows of the tensor from which the ids are gathered.
+/// Rows of the tensor from which the ids are gathered, whatever type they are cast to.
 fn table_rows(graph: &GraphProto, ids: &str) -> Option<u32> {
-    let mut gathers = graph.node.iter().filter(|node| node.op_type == "Gather");
-    let gather = gathers.find(|node| node.input.get(1).is_some_and(|it| it == ids))?;
-    let table = gather.input.first()?;
-    let tensor = graph.initializer.iter().find(|it| it.name == *table)?;
-    u32::try_from(*tensor.dims.first()?).ok()
+    let mut names = vec![ids];
+    for node in &graph.node {
+        let is_ids = |name: &String| names.contains(&name.as_str());
+        match node.op_type.as_str() {
+            "Cast" | "Identity" if node.input.iter().any(is_ids) => names.push(&node.output[0]),
+            "Gather" if node.input.get(1).is_some_and(is_ids) => {
+                let table = node.input.first()?;
+                let tensor = graph.initializer.iter().find(|it| it.name == *table)?;
+                return u32::try_from(*tensor.dims.first()?).ok();
+            }
+            _ => {}
+        }
+    }
+    None
 }

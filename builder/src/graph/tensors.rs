@@ -1,155 +1,105 @@
 //! Taking the large tensors out of a graph.
+//!
+//! Nothing is copied or encoded here: what is stored is computed from the
+//! mapped source whenever it is read.
 
-use super::quantize;
-use crate::error::BuildError;
+use super::quantize::Int8;
+use super::values::Floats;
+use bytes::Bytes;
 use encoderfile_runtime::onnx::{
     GraphProto, NodeProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
 };
 use encoderfile_runtime::proto::WeightsEncoding;
-use encoderfile_runtime::source::{ReadError, Source, checked_range};
+use encoderfile_runtime::source::{ReadError, Source, Spliced, checked_range};
 use encoderfile_runtime::weights::{Encoding, External, GroupAxis};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 
-/// Tensors of fewer bytes stay in the graph.
-const LARGE_LEN: usize = 4096;
+/// Tensors of fewer values stay in the graph.
+const LARGE: usize = 1024;
 
 /// Matrices of fewer values are stored as float32 whatever the encoding:
 /// biases, type embeddings and small heads cost accuracy and save nothing.
-const QUANTISED_LEN: usize = 1 << 14;
+const QUANTISED: usize = 1 << 14;
 
 /// Tensors are read in place by 64-byte vectors.
-const ALIGNMENT: u64 = 64;
+pub(crate) const TENSOR_ALIGNMENT: u64 = 64;
 
 /// The weights artifact: stored tensors, one after the other, each aligned.
-#[derive(Default)]
-pub struct Weights {
-    /// Sorted by offset.
-    pieces: Vec<(u64, Vec<u8>)>,
-    length: u64,
-}
+pub type Weights = Spliced<'static>;
 
-impl Weights {
-    /// Adds a tensor, and says where it is.
-    pub(crate) fn push(&mut self, bytes: Vec<u8>) -> u64 {
-        let offset = self.length.next_multiple_of(ALIGNMENT);
-        self.length = offset + bytes.len() as u64;
-        self.pieces.push((offset, bytes));
-        offset
-    }
-}
+/// A tensor's bytes as they are in the source file.
+struct Mapped(Bytes);
 
-impl Weights {
-    /// Each tensor's bytes.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map(|(_, bytes)| bytes.as_slice())
-    }
-}
-
-impl Source for Weights {
+impl Source for Mapped {
     fn len(&self) -> u64 {
-        self.length
+        self.0.len() as u64
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let range = checked_range(offset, buffer.len() as u64, self.length)?;
-        // Whatever no piece covers is padding.
-        buffer.fill(0);
-        let after = self.pieces.partition_point(|(start, _)| *start <= offset);
-        for (start, bytes) in &self.pieces[after.saturating_sub(1)..] {
-            if *start >= range.end {
-                break;
-            }
-            let first = range.start.max(*start);
-            let end = range.end.min(start + bytes.len() as u64);
-            if first < end {
-                let source = usize::try_from(first - start)?..usize::try_from(end - start)?;
-                let target =
-                    usize::try_from(first - range.start)?..usize::try_from(end - range.start)?;
-                buffer[target].copy_from_slice(&bytes[source]);
-            }
-        }
+        let range = checked_range(offset, buffer.len() as u64, Source::len(self))?;
+        let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
+        buffer.copy_from_slice(&self.0[range]);
         Ok(())
     }
 }
 
-/// Reads tensors that the ONNX file keeps in files beside it.
-pub(super) fn load_external(path: &Path, graph: &mut GraphProto) -> Result<(), BuildError> {
-    for tensor in &mut graph.initializer {
-        if tensor.data_location() == DataLocation::External {
-            let bytes = read_external(path, tensor).map_err(|why| BuildError::Onnx {
-                path: path.to_owned(),
-                problem: format!("tensor `{}`: {why}", tensor.name),
-            })?;
-            tensor.raw_data = bytes.into();
-            tensor.set_data_location(DataLocation::Default);
-            tensor.external_data.clear();
-        }
-    }
-    Ok(())
+/// Whether a tensor is one of those that are moved out of the graph.
+pub(super) fn is_large(tensor: &TensorProto) -> bool {
+    value_count(tensor) >= LARGE
 }
 
-fn read_external(path: &Path, tensor: &TensorProto) -> Result<Vec<u8>, String> {
-    let entry = |key: &str| {
-        let mut entries = tensor.external_data.iter();
-        entries.find(|it| it.key == key).map(|it| it.value.as_str())
-    };
-    let number = |key: &str| match entry(key) {
-        None => Ok(None),
-        Some(text) => text
-            .parse::<u64>()
-            .map(Some)
-            .map_err(|_| format!("bad {key} {text:?}")),
-    };
-    let location = Path::new(entry("location").ok_or("no location")?);
-    if !location
-        .components()
-        .all(|it| matches!(it, std::path::Component::Normal(_)))
-    {
-        return Err(format!("location {location:?} is not beside the model"));
-    }
-    let file = path.with_file_name(location);
-    let fail = |error: std::io::Error| format!("{}: {error}", file.display());
-    let mut open = File::open(&file).map_err(fail)?;
-    let total = open.metadata().map_err(fail)?.len();
-    let offset = number("offset")?.unwrap_or(0);
-    let length = number("length")?.unwrap_or(total.saturating_sub(offset));
-    checked_range(offset, length, total).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut bytes = vec![0; usize::try_from(length).map_err(|error| error.to_string())?];
-    open.seek(SeekFrom::Start(offset)).map_err(fail)?;
-    open.read_exact(&mut bytes).map_err(fail)?;
-    Ok(bytes)
-}
-
-/// Moves every large float32 tensor out of the graph, stored as `encoding` where it pays.
+/// Moves every large tensor out of the graph: float ones stored as `encoding`
+/// where it pays, quantised ones as they are.
 pub(super) fn split(graph: &mut GraphProto, encoding: WeightsEncoding) -> Weights {
     let mut weights = Weights::default();
     let mut tensors = std::mem::take(&mut graph.initializer);
-    for tensor in &mut tensors {
-        if tensor.data_type != DataType::Float as i32 || value_count(tensor) * 4 < LARGE_LEN {
-            continue;
-        }
-        let bytes = take_bytes(tensor);
-        let encoding = encoding_for(graph, tensor, encoding);
-        let stored = match encoding {
-            Encoding::Plain => bytes,
-            Encoding::F16 => quantize::to_f16(&bytes),
-            Encoding::Int8 { group_axis } => {
-                let columns = usize::try_from(tensor.dims[1]).unwrap_or(1);
-                quantize::to_int8(&bytes, columns, group_axis)
+    for tensor in tensors.iter_mut().filter(|it| is_large(it)) {
+        let (place, offset) = match DataType::try_from(tensor.data_type) {
+            Ok(DataType::Float | DataType::Float16) => {
+                let encoding = encoding_for(graph, tensor, encoding);
+                let values = Floats::take(tensor);
+                tensor.data_type = DataType::Float as i32;
+                (encoding, push(&mut weights, values, tensor, encoding))
             }
-        };
-        let place = External {
-            length: stored.len() as u64,
-            offset: weights.push(stored),
-            encoding,
+            Ok(DataType::Int8 | DataType::Uint8) if !tensor.raw_data.is_empty() => {
+                let bytes = Mapped(std::mem::take(&mut tensor.raw_data));
+                (Encoding::Plain, weights.push(bytes, TENSOR_ALIGNMENT))
+            }
+            _ => continue,
         };
         tensor.set_data_location(DataLocation::External);
-        tensor.external_data = place.to_entries();
+        tensor.external_data = External {
+            offset,
+            length: weights.len() - offset,
+            encoding: place,
+        }
+        .to_entries();
     }
     graph.initializer = tensors;
     weights
+}
+
+/// Appends the values as `encoding`; returns where they are.
+fn push(weights: &mut Weights, values: Floats, tensor: &TensorProto, encoding: Encoding) -> u64 {
+    match (encoding, values) {
+        (Encoding::Plain, Floats::F32(bytes)) | (Encoding::F16, Floats::F16(bytes)) => {
+            weights.push(Mapped(bytes), TENSOR_ALIGNMENT)
+        }
+        (Encoding::F16, values) => weights.push(values.into_f16(), TENSOR_ALIGNMENT),
+        (Encoding::Plain, values) => weights.push(values.into_f32(), TENSOR_ALIGNMENT),
+        (Encoding::Int8 { group_axis }, values) => {
+            let columns = usize::try_from(tensor.dims[1]).unwrap_or(1);
+            weights.push(Int8::new(values, columns, group_axis), TENSOR_ALIGNMENT)
+        }
+    }
+}
+
+/// The matrices of `graph` that were quantised before.
+pub(super) fn count_quantised(graph: &GraphProto) -> usize {
+    let is_quantised = |tensor: &&TensorProto| {
+        let data_type = DataType::try_from(tensor.data_type);
+        matches!(data_type, Ok(DataType::Int8 | DataType::Uint8)) && tensor.dims.len() > 1
+    };
+    graph.initializer.iter().filter(is_quantised).count()
 }
 
 fn value_count(tensor: &TensorProto) -> usize {
@@ -160,23 +110,18 @@ fn value_count(tensor: &TensorProto) -> usize {
     dims.product()
 }
 
-fn take_bytes(tensor: &mut TensorProto) -> Vec<u8> {
-    if tensor.raw_data.is_empty() {
-        let values = std::mem::take(&mut tensor.float_data);
-        return values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
-    }
-    std::mem::take(&mut tensor.raw_data).into()
-}
-
 fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: WeightsEncoding) -> Encoding {
-    if tensor.dims.len() != 2 || value_count(tensor) < QUANTISED_LEN {
-        return Encoding::Plain;
+    // float16 loses nothing of what was float16.
+    let lossless = if tensor.data_type == DataType::Float16 as i32 {
+        Encoding::F16
+    } else {
+        Encoding::Plain
+    };
+    if tensor.dims.len() != 2 || value_count(tensor) < QUANTISED {
+        return lossless;
     }
     match wanted {
-        WeightsEncoding::F32 => Encoding::Plain,
+        WeightsEncoding::F32 => lossless,
         WeightsEncoding::F16 => Encoding::F16,
         WeightsEncoding::Int8 => Encoding::Int8 {
             group_axis: input_axis(graph, &tensor.name),
@@ -204,30 +149,4 @@ fn input_axis(graph: &GraphProto, name: &str) -> GroupAxis {
 fn is_transposed(gemm: &NodeProto) -> bool {
     let transposed = gemm.attribute.iter().find(|it| it.name == "transB");
     transposed.is_some_and(|it| it.i != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_read_with_their_padding() {
-        let mut weights = Weights::default();
-        assert_eq!(weights.push(vec![1; 3]), 0);
-        assert_eq!(weights.push(vec![2; 70]), 64);
-        assert_eq!(weights.push(vec![3; 2]), 192);
-        let mut all = vec![9; usize::try_from(weights.len()).unwrap()];
-        weights.read_at(0, &mut all).unwrap();
-        let mut expected = vec![0; 194];
-        expected[..3].fill(1);
-        expected[64..134].fill(2);
-        expected[192..].fill(3);
-        assert_eq!(all, expected);
-        for start in 0..all.len() {
-            let mut part = vec![9; (all.len() - start).min(80)];
-            weights.read_at(start as u64, &mut part).unwrap();
-            assert_eq!(part, expected[start..start + part.len()]);
-        }
-        assert!(weights.read_at(190, &mut [0; 5]).is_err());
-    }
 }

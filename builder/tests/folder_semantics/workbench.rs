@@ -8,7 +8,7 @@ use encoderfile_builder::graph::Graph;
 use encoderfile_runtime::container::Payload;
 use encoderfile_runtime::output::Values;
 use encoderfile_runtime::proto::{Task, WeightsEncoding};
-use encoderfile_runtime::{Encoder, Options, Role};
+use encoderfile_runtime::{Encoder, Options, Role, Source};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
@@ -70,8 +70,9 @@ impl Workbench {
             assemble(&paths, model, &graph, identity, WeightsEncoding::F32)
         };
         let assembled = assembled().map_err(|error| error.to_string())?;
-        let mut bytes = Vec::new();
-        assembled.write(&mut bytes).unwrap();
+        let payload = assembled.payload().unwrap();
+        let mut bytes = vec![0; usize::try_from(payload.len()).unwrap()];
+        payload.read_at(0, &mut bytes).unwrap();
         let payload = Payload::open(Arc::new(bytes)).unwrap();
         Ok(Encoder::load(&payload).unwrap())
     }

@@ -3,7 +3,7 @@
 use super::{
     ArtifactKind, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts, digest, layout,
 };
-use crate::source::Source;
+use crate::source::{Source, Spliced};
 use encoderfile_proto::{Artifact, Manifest};
 use prost::Message;
 use std::io::{self, Write};
@@ -14,16 +14,12 @@ const CHUNK_LEN: usize = 1 << 20;
 /// An artifact and its bytes.
 pub type Content<'a> = (ArtifactKind, &'a dyn Source);
 
-/// Writes a payload, from manifest to footer, and returns its digest.
+/// A payload, from manifest to footer. Nothing of `contents` is copied.
 ///
 /// `manifest` says everything but the artifacts, which are filled in from
 /// `contents`; base programs must already be named there. The same arguments
 /// give the same bytes.
-pub fn write(
-    mut manifest: Manifest,
-    contents: &[Content<'_>],
-    out: &mut dyn Write,
-) -> io::Result<[u8; DIGEST_LEN]> {
+pub fn compose<'a>(mut manifest: Manifest, contents: &[Content<'a>]) -> io::Result<Spliced<'a>> {
     let mut chunk = vec![0; CHUNK_LEN];
     for (kind, content) in contents {
         let mut hasher = blake3::Hasher::new();
@@ -51,22 +47,26 @@ pub fn write(
         flags: FLAGS,
     }
     .to_bytes();
-    let encoded = manifest.encode_to_vec();
-    let digest = digest(&encoded, &footer);
-    out.write_all(&encoded)?;
-    out.write_all(digest.as_bytes())?;
-    let mut position = metadata_length;
+    let mut metadata = manifest.encode_to_vec();
+    metadata.extend(digest(&metadata, &footer).as_bytes());
+    let mut payload = Spliced::default();
+    payload.push(metadata, 1);
     for (kind, artifact) in artifacts(&manifest) {
-        let padding = artifact.offset - position;
-        io::copy(&mut io::Read::take(io::repeat(0), padding), out)?;
         let content = contents.iter().find(|(other, _)| *other == kind);
         let (_, content) =
             content.ok_or_else(|| invalid(format!("{kind} has no content to write")))?;
-        for_each_chunk(*content, &mut chunk, |bytes| out.write_all(bytes))?;
-        position = artifact.offset + artifact.length;
+        let offset = payload.push(*content, kind.alignment());
+        debug_assert_eq!(offset, artifact.offset);
     }
-    out.write_all(&footer)?;
-    Ok(*digest.as_bytes())
+    payload.push(footer.to_vec(), 1);
+    Ok(payload)
+}
+
+/// Writes what [`compose`] makes of the same arguments.
+pub fn write(manifest: Manifest, contents: &[Content<'_>], out: &mut dyn Write) -> io::Result<()> {
+    let payload = compose(manifest, contents)?;
+    let mut chunk = vec![0; CHUNK_LEN];
+    for_each_chunk(&payload, &mut chunk, |bytes| out.write_all(bytes))
 }
 
 /// Sets every artifact's offset; returns the length of manifest and digest, and of the payload.

@@ -2,10 +2,10 @@
 
 use super::GraphError;
 use super::node::attribute;
-use super::tensor::{dims, matrix_shape};
+use super::tensor::{dims, matrix_shape, read_tensor};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
-use crate::source::Source;
-use crate::weights::{External, Matrix, WeightsError};
+use crate::source::{Section, Source};
+use crate::weights::{Encoding, External, Matrix, WeightsError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_hir::internal::*;
@@ -76,10 +76,13 @@ fn read_external(
     place: &External,
     weights: &Arc<dyn Source>,
 ) -> Result<Arc<Tensor>, GraphError> {
-    // Only float32 tensors are stored outside the graph.
-    if tensor.data_type != DataType::Float as i32 {
-        let problem = "external but not float32".to_owned();
-        return Err(WeightsError::new(&tensor.name, problem).into());
+    match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) => {}
+        Ok(DataType::Int8 | DataType::Uint8) => return read_bytes(tensor, place, weights),
+        _ => {
+            let problem = "external but neither float32 nor 8-bit".to_owned();
+            return Err(WeightsError::new(&tensor.name, problem).into());
+        }
     }
     let matrix = Matrix::new(&tensor.name, matrix_shape(tensor)?, place, weights)?;
     // SAFETY: every value is written by `read_rows` below, or the tensor is dropped.
@@ -93,4 +96,27 @@ fn read_external(
         matrix.read_rows(0, slice.map_err(GraphError::tract("tensor"))?)?;
     }
     Ok(values.into_arc_tensor())
+}
+
+/// Quantised weights: a byte is a value.
+fn read_bytes(
+    tensor: &TensorProto,
+    place: &External,
+    weights: &Arc<dyn Source>,
+) -> Result<Arc<Tensor>, GraphError> {
+    let fail = |problem: String| WeightsError::new(&tensor.name, problem);
+    let (rows, columns) = matrix_shape(tensor)?;
+    let expected = rows.checked_mul(columns).map(|length| length as u64);
+    if expected != Some(place.length) || place.encoding != Encoding::Plain {
+        let problem = format!("{} bytes for {:?} values", place.length, tensor.dims);
+        return Err(fail(problem).into());
+    }
+    let section = Section::new(Arc::clone(weights), place.offset, place.length);
+    let section = section.map_err(|error| fail(error.to_string()))?;
+    let mut bytes = vec![0; rows * columns];
+    let read = section.read_at(0, &mut bytes);
+    read.map_err(|error| fail(error.to_string()))?;
+    let mut inline = tensor.clone();
+    inline.raw_data = bytes.into();
+    Ok(read_tensor(&inline)?.into_arc_tensor())
 }

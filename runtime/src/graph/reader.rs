@@ -45,7 +45,7 @@ pub(super) fn read(proto: &ModelProto, detached: &Detached) -> Result<InferenceM
 }
 
 /// The version of the default domain, if it is served.
-pub(super) fn opset(proto: &ModelProto) -> Result<i64, GraphError> {
+pub fn opset(proto: &ModelProto) -> Result<i64, GraphError> {
     let mut imports = proto.opset_import.iter();
     let standard = imports.find(|it| is_standard(&it.domain));
     let got = standard.map(|it| it.version);

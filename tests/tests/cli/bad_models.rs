@@ -3,7 +3,7 @@
 
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::onnx::{GraphProto, type_proto};
+use encoderfile_runtime::onnx::{AttributeProto, GraphProto, NodeProto, type_proto};
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use serde_json::{Value, json};
@@ -230,6 +230,137 @@ fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
         tensor.data_location = 1;
     });
     refused("bert-embedding", &spoil, &["model.onnx_data"])
+}
+
+#[test]
+fn a_tensor_file_that_is_cut_or_elsewhere() -> anyhow::Result<()> {
+    let cut = |folder: &ModelFolder| {
+        folder.edit("onnx/model.onnx_data", |bytes| {
+            bytes.truncate(bytes.len() / 2)
+        })
+    };
+    let words = ["onnx/model.onnx: tensor `", "model.onnx_data: "];
+    refused("files-external-data", &cut, &words)?;
+    let elsewhere = |location: &'static str| {
+        move |folder: &ModelFolder| {
+            folder.edit_model("onnx/model.onnx", |model| {
+                let graph = model.graph.as_mut().expect("it has one");
+                let mut tensors = graph.initializer.iter_mut();
+                let outside = tensors.find(|it| !it.external_data.is_empty());
+                let entries = &mut outside.expect("it has some").external_data;
+                let place = entries.iter_mut().find(|it| it.key == "location");
+                place.expect("it is somewhere").value = location.into();
+            })
+        }
+    };
+    for location in ["../model.onnx_data", "/etc/passwd", ""] {
+        let words = ["onnx/model.onnx: tensor `"];
+        refused("files-external-data", &elsewhere(location), &words)?;
+    }
+    let other_shape = graph(|it| {
+        let mut tensors = it.initializer.iter_mut();
+        let matrix = tensors.find(|it| it.dims.len() == 2 && !it.raw_data.is_empty());
+        matrix.expect("a graph has matrices").dims[0] += 1;
+    });
+    let words = ["model.onnx: tensor `", "bytes for the shape"];
+    refused("bert-embedding", &other_shape, &words)
+}
+
+#[test]
+fn an_opset_that_is_too_old() -> anyhow::Result<()> {
+    let spoil = |folder: &ModelFolder| {
+        folder.edit_model("model.onnx", |model| model.opset_import[0].version = 9)
+    };
+    refused(
+        "bert-embedding",
+        &spoil,
+        &["model.onnx", "opset", "9", "11"],
+    )
+}
+
+/// Changes the first node with that operator.
+fn node(
+    op_type: &'static str,
+    change: impl Fn(&mut NodeProto),
+) -> impl Fn(&ModelFolder) -> anyhow::Result<()> {
+    graph(move |it| {
+        let mut nodes = it.node.iter_mut();
+        let node = nodes.find(|node| node.op_type == op_type);
+        change(node.expect("the fixture has such a node"));
+    })
+}
+
+#[test]
+fn an_attribute_that_an_operator_cannot_have() -> anyhow::Result<()> {
+    let spoil = node("Gather", |node| {
+        node.name = "/embeddings/rows".into();
+        let axis = node.attribute.iter_mut().find(|it| it.name == "axis");
+        match axis {
+            Some(axis) => axis.r#type = 3,
+            None => node.attribute.push(AttributeProto {
+                name: "axis".into(),
+                r#type: 3,
+                ..AttributeProto::default()
+            }),
+        }
+    });
+    let words = [
+        "/embeddings/rows",
+        "Gather",
+        "`axis` is a String, not a Int",
+    ];
+    refused("bert-embedding", &spoil, &words)
+}
+
+#[test]
+fn attention_that_is_not_served() -> anyhow::Result<()> {
+    const INT: i32 = 2;
+    let causal = node("Attention", |node| {
+        node.attribute.push(AttributeProto {
+            name: "unidirectional".into(),
+            r#type: INT,
+            i: 1,
+            ..AttributeProto::default()
+        });
+    });
+    let words = ["model.onnx", "com.microsoft.Attention", "unidirectional"];
+    refused("files-optimized-O2", &causal, &words)?;
+    // It might mask what is no padding.
+    let other_mask = node("Attention", |node| node.input[3] = "token_type_ids".into());
+    let words = ["com.microsoft.Attention", "mask `token_type_ids`"];
+    refused("files-optimized-O2", &other_mask, &words)?;
+    let past = node("Attention", |node| {
+        node.input.truncate(4);
+        node.input.push("attention_mask".into());
+    });
+    let words = ["com.microsoft.Attention", "a past state is not supported"];
+    refused("files-optimized-O2", &past, &words)
+}
+
+#[test]
+fn static_quantisation() -> anyhow::Result<()> {
+    let spoil = node("DynamicQuantizeLinear", |node| {
+        node.op_type = "QuantizeLinear".into();
+        node.name = "/encoder/static".into();
+    });
+    let words = [
+        "model.onnx",
+        "QuantizeLinear",
+        "/encoder/static",
+        "--weights int8",
+    ];
+    refused("files-int8", &spoil, &words)
+}
+
+#[test]
+fn a_pooled_output_for_another_task() -> anyhow::Result<()> {
+    let options = ["--task", "embedding"];
+    let words = [
+        "model.onnx",
+        "`sentence_embedding` has rank 2, expected 3",
+        "--task sentence_embedding",
+    ];
+    refused_with("files-pooled", &|_| Ok(()), &options, &words)
 }
 
 #[test]

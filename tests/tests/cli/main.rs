@@ -7,6 +7,7 @@ mod bad_requests;
 mod bad_texts;
 mod building;
 mod full_disk;
+mod model_files;
 mod results;
 mod retargeting;
 mod upstream;

@@ -1,4 +1,4 @@
-//! Operators that are made of others, and whose output follows from one of two
+//! Operators that are made of others, and whose output follows from one of a few
 //! rules, so that only the wiring has to be said.
 
 use std::fmt;
@@ -19,6 +19,22 @@ pub(super) fn like_first(
     expand(Wired {
         name,
         rule: Rule::LikeFirst,
+        wire: Arc::new(wire),
+    })
+}
+
+/// An operator whose output has another type and the shape of its first input.
+pub(super) fn like_first_of_type(
+    name: &'static str,
+    datum_type: DatumType,
+    wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>>
+    + Send
+    + Sync
+    + 'static,
+) -> Box<dyn InferenceOp> {
+    expand(Wired {
+        name,
+        rule: Rule::LikeFirstOfType(datum_type),
         wire: Arc::new(wire),
     })
 }
@@ -50,6 +66,7 @@ struct Wired {
 #[derive(Clone, Copy)]
 enum Rule {
     LikeFirst,
+    LikeFirstOfType(DatumType),
     Broadcasting(fn(DatumType, DatumType) -> TractResult<DatumType>),
 }
 
@@ -74,6 +91,10 @@ impl Expansion for Wired {
         check_output_arity(outputs, 1)?;
         match self.rule {
             Rule::LikeFirst => same_as_input(solver, inputs, outputs),
+            Rule::LikeFirstOfType(datum_type) => {
+                solver.equals(&outputs[0].datum_type, datum_type)?;
+                solver.equals(&inputs[0].shape, &outputs[0].shape)
+            }
             Rule::Broadcasting(result) => binary::rules(solver, inputs, outputs, result),
         }
     }

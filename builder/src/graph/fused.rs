@@ -1,0 +1,195 @@
+//! Operators that ONNX Runtime's optimiser and quantiser leave, rewritten as
+//! those of the ONNX standard: the runtime need not know them, and `extract`
+//! writes what any ONNX runtime reads.
+//!
+//! Everything here holds for a batch of one without padding, which is all that
+//! is ever computed.
+
+mod activations;
+mod attention;
+mod emit;
+mod layers;
+mod quantised;
+
+use crate::error::BuildError;
+use emit::Emitter;
+use encoderfile_runtime::GraphError;
+use encoderfile_runtime::onnx::{AttributeProto, GraphProto, NodeProto};
+use std::path::Path;
+
+/// ONNX Runtime's own domain.
+const DOMAIN: &str = "com.microsoft";
+
+/// Why a node cannot be rewritten.
+type Rewritten = Result<(), String>;
+
+type Rewrite = fn(&Fused<'_>, &mut Emitter<'_>) -> Rewritten;
+
+/// By domain and operator.
+const REWRITES: [(&str, &str, Rewrite); 23] = [
+    ("", "ConvInteger", quantised::conv_integer),
+    ("", "DequantizeLinear", quantised::dequantize_linear),
+    (
+        "",
+        "DynamicQuantizeLinear",
+        quantised::dynamic_quantize_linear,
+    ),
+    ("", "MatMulInteger", quantised::mat_mul_integer),
+    (
+        "",
+        "SimplifiedLayerNormalization",
+        layers::simplified_layer_normalization,
+    ),
+    (DOMAIN, "Attention", attention::attention),
+    (DOMAIN, "BiasGelu", activations::bias_gelu),
+    (
+        DOMAIN,
+        "DynamicQuantizeMatMul",
+        quantised::dynamic_quantize_mat_mul,
+    ),
+    (
+        DOMAIN,
+        "EmbedLayerNormalization",
+        layers::embed_layer_normalization,
+    ),
+    (DOMAIN, "FastGelu", activations::fast_gelu),
+    (DOMAIN, "FusedConv", layers::fused_conv),
+    (DOMAIN, "FusedGemm", layers::fused_gemm),
+    (DOMAIN, "FusedMatMul", layers::fused_mat_mul),
+    (DOMAIN, "Gelu", activations::gelu),
+    (
+        DOMAIN,
+        "MatMulIntegerToFloat",
+        quantised::mat_mul_integer_to_float,
+    ),
+    (
+        DOMAIN,
+        "MultiHeadAttention",
+        attention::multi_head_attention,
+    ),
+    (DOMAIN, "QAttention", quantised::attention),
+    ("", "QuantizeLinear", quantised::quantize_linear),
+    (
+        DOMAIN,
+        "QEmbedLayerNormalization",
+        quantised::embed_layer_normalization,
+    ),
+    (DOMAIN, "QuickGelu", activations::quick_gelu),
+    (
+        DOMAIN,
+        "SkipLayerNormalization",
+        layers::skip_layer_normalization,
+    ),
+    (
+        DOMAIN,
+        "SkipSimplifiedLayerNormalization",
+        layers::skip_simplified_layer_normalization,
+    ),
+    (DOMAIN, "TransposeMatMul", layers::fused_mat_mul),
+];
+
+/// Rewrites every node of a graph that has a rewriting.
+pub(super) fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result<(), BuildError> {
+    let nodes = std::mem::take(&mut graph.node);
+    let mut emitter = Emitter::new(&nodes, graph, opset);
+    for proto in &nodes {
+        let rewrite = REWRITES.iter().find(|(domain, op_type, _)| {
+            proto.domain.trim_start_matches("ai.onnx") == *domain && proto.op_type == *op_type
+        });
+        let Some((.., rewrite)) = rewrite else {
+            emitter.keep(proto);
+            continue;
+        };
+        let node = Fused { proto };
+        emitter.begin(&node);
+        rewrite(&node, &mut emitter).map_err(|problem| BuildError::Graph {
+            path: path.to_owned(),
+            source: GraphError::Node {
+                op_type: node.full_type(),
+                node: node.name().into(),
+                problem,
+            },
+        })?;
+    }
+    let (nodes, mut initializers) = emitter.finish();
+    graph.node = nodes;
+    graph.initializer.append(&mut initializers);
+    Ok(())
+}
+
+/// A node to be rewritten.
+struct Fused<'a> {
+    proto: &'a NodeProto,
+}
+
+impl<'a> Fused<'a> {
+    fn full_type(&self) -> String {
+        match self.proto.domain.as_str() {
+            "" => self.proto.op_type.clone(),
+            domain => format!("{domain}.{}", self.proto.op_type),
+        }
+    }
+
+    /// For messages.
+    fn name(&self) -> &'a str {
+        match self.proto.name.as_str() {
+            "" => self.output(0).unwrap_or_default(),
+            name => name,
+        }
+    }
+
+    /// The input at `place`, if it is given.
+    fn input(&self, place: usize) -> Option<&'a str> {
+        given(&self.proto.input, place)
+    }
+
+    fn required(&self, place: usize) -> Result<&'a str, String> {
+        self.input(place)
+            .ok_or_else(|| format!("it has no input {place}"))
+    }
+
+    /// The output at `place`, if it is asked for.
+    fn output(&self, place: usize) -> Option<&'a str> {
+        given(&self.proto.output, place)
+    }
+
+    fn result(&self) -> Result<&'a str, String> {
+        self.output(0).ok_or_else(|| "it has no output".into())
+    }
+
+    fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
+        self.proto.attribute.iter().find(|it| it.name == name)
+    }
+
+    fn float(&self, name: &str, default: f32) -> f32 {
+        self.attribute(name).map_or(default, |it| it.f)
+    }
+
+    fn integer(&self, name: &str, default: i64) -> i64 {
+        self.attribute(name).map_or(default, |it| it.i)
+    }
+
+    /// Fails if one of these inputs is given.
+    fn without_inputs(&self, places: &[(usize, &str)]) -> Rewritten {
+        match places
+            .iter()
+            .find(|(place, _)| self.input(*place).is_some())
+        {
+            Some((_, what)) => Err(format!("{what} is not supported")),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if one of these attributes is set.
+    fn without_flags(&self, names: &[&str]) -> Rewritten {
+        match names.iter().find(|name| self.integer(name, 0) != 0) {
+            Some(name) => Err(format!("attribute `{name}` is not supported")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn given(names: &[String], place: usize) -> Option<&str> {
+    let name = names.get(place)?;
+    (!name.is_empty()).then_some(name)
+}

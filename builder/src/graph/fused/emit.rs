@@ -1,0 +1,218 @@
+//! Writing nodes of the ONNX standard in place of a fused one.
+
+use super::Fused;
+use encoderfile_runtime::onnx::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+    tensor_proto::DataType,
+};
+use std::collections::{HashMap, HashSet};
+
+/// The rewritten graph so far.
+pub(super) struct Emitter<'a> {
+    pub(super) opset: i64,
+    /// The nodes before the rewriting, by the names of their outputs.
+    producers: HashMap<&'a str, &'a NodeProto>,
+    /// The shapes of the initializers before the rewriting.
+    dims: HashMap<String, Vec<i64>>,
+    /// Names of values that the graph calls quantised but that are floats here.
+    pub(super) unquantised: HashSet<String>,
+    nodes: Vec<NodeProto>,
+    initializers: Vec<TensorProto>,
+    prefix: String,
+    count: usize,
+}
+
+impl<'a> Emitter<'a> {
+    pub(super) fn new(nodes: &'a [NodeProto], graph: &GraphProto, opset: i64) -> Self {
+        let outputs = nodes
+            .iter()
+            .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)));
+        let initializers = graph.initializer.iter();
+        Self {
+            opset,
+            producers: outputs.collect(),
+            dims: initializers
+                .map(|it| (it.name.clone(), it.dims.clone()))
+                .collect(),
+            unquantised: HashSet::new(),
+            nodes: Vec::new(),
+            initializers: Vec::new(),
+            prefix: String::new(),
+            count: 0,
+        }
+    }
+
+    /// Begins the rewriting of a node, after which what follows is named.
+    pub(super) fn begin(&mut self, node: &Fused<'_>) {
+        node.output(0)
+            .unwrap_or_default()
+            .clone_into(&mut self.prefix);
+        self.count = 0;
+    }
+
+    /// Takes over a node as it is.
+    pub(super) fn keep(&mut self, node: &NodeProto) {
+        self.nodes.push(node.clone());
+    }
+
+    pub(super) fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
+        (self.nodes, self.initializers)
+    }
+
+    /// The node that computes a value.
+    pub(super) fn producer(&self, value: &str) -> Option<&'a NodeProto> {
+        self.producers.get(value).copied()
+    }
+
+    /// The shape of an initializer.
+    pub(super) fn dims(&self, value: &str) -> Option<&[i64]> {
+        self.dims.get(value).map(Vec::as_slice)
+    }
+
+    /// A name that the graph does not have.
+    fn fresh(&mut self, what: &str) -> String {
+        self.count += 1;
+        format!("{}/unfused/{what}_{}", self.prefix, self.count)
+    }
+
+    /// A node of a new output.
+    pub(super) fn node(&mut self, op_type: &str, inputs: &[&str]) -> String {
+        self.node_with(op_type, inputs, vec![])
+    }
+
+    pub(super) fn node_with(
+        &mut self,
+        op_type: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
+        let output = self.fresh(op_type);
+        self.node_to(op_type, inputs, attributes, &output);
+        output
+    }
+
+    /// A node with that output.
+    pub(super) fn node_to(
+        &mut self,
+        op_type: &str,
+        inputs: &[&str],
+        attribute: Vec<AttributeProto>,
+        output: &str,
+    ) {
+        self.nodes.push(NodeProto {
+            input: inputs.iter().map(|it| (*it).to_owned()).collect(),
+            output: vec![output.into()],
+            name: format!("{output}/{op_type}"),
+            op_type: op_type.into(),
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+
+    /// One number.
+    pub(super) fn float(&mut self, value: f32) -> String {
+        let name = self.fresh("number");
+        self.float_named(value, &name);
+        name
+    }
+
+    pub(super) fn float_named(&mut self, value: f32, name: &str) {
+        self.floats_named(&[value], vec![], name);
+    }
+
+    /// Numbers of shape `dims`.
+    pub(super) fn floats_named(&mut self, values: &[f32], dims: Vec<i64>, name: &str) {
+        let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        self.tensor(DataType::Float, dims, bytes, name);
+    }
+
+    /// A vector of integers.
+    pub(super) fn integers(&mut self, values: &[i64]) -> String {
+        let name = self.fresh("integers");
+        let dims = vec![i64::try_from(values.len()).unwrap_or(0)];
+        let bytes = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        self.tensor(DataType::Int64, dims, bytes, &name);
+        name
+    }
+
+    /// One integer.
+    pub(super) fn integer(&mut self, value: i64) -> String {
+        let name = self.fresh("integer");
+        let bytes = value.to_le_bytes().to_vec();
+        self.tensor(DataType::Int64, vec![], bytes, &name);
+        name
+    }
+
+    pub(super) fn tensor(
+        &mut self,
+        data_type: DataType,
+        dims: Vec<i64>,
+        bytes: Vec<u8>,
+        name: &str,
+    ) {
+        self.dims.insert(name.into(), dims.clone());
+        self.initializers.push(TensorProto {
+            dims,
+            data_type: data_type.into(),
+            name: name.into(),
+            raw_data: bytes.into(),
+            ..TensorProto::default()
+        });
+    }
+
+    /// The mean over the last axis, which stays with length one.
+    pub(super) fn mean_of_last(&mut self, value: &str) -> String {
+        // The axes became an input with opset 18.
+        if self.opset < 18 {
+            return self.node_with("ReduceMean", &[value], vec![ints("axes", &[-1])]);
+        }
+        let axes = self.integers(&[-1]);
+        self.node("ReduceMean", &[value, &axes])
+    }
+
+    /// The part of a value from `start` to `end` along an axis.
+    pub(super) fn slice(&mut self, value: &str, axis: i64, start: i64, end: i64) -> String {
+        let [start, end, axis] = [start, end, axis].map(|it| self.integers(&[it]));
+        self.node("Slice", &[value, &start, &end, &axis])
+    }
+}
+
+/// An integer attribute.
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Int.into(),
+        i: value,
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute of several integers.
+pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Ints.into(),
+        ints: values.to_vec(),
+        ..AttributeProto::default()
+    }
+}
+
+/// A float attribute.
+pub(super) fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Float.into(),
+        f: value,
+        ..AttributeProto::default()
+    }
+}
+
+/// A text attribute.
+pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::String.into(),
+        s: value.into(),
+        ..AttributeProto::default()
+    }
+}

@@ -1,0 +1,230 @@
+//! Which file of a folder is the model, and how large it may be.
+
+use crate::workshop::Workshop;
+use anyhow::{Context, ensure};
+use encoderfile_runtime::onnx::{
+    GraphProto, NodeProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
+};
+use encoderfile_tests::model_folder::ModelFolder;
+use encoderfile_tests::process;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+
+/// A folder whose ONNX files have these names.
+fn folder_with(names: &[&str]) -> anyhow::Result<ModelFolder> {
+    let folder = ModelFolder::copy_of("bert-embedding")?;
+    let model = fs::read(folder.file("model.onnx"))?;
+    folder.remove("model.onnx")?;
+    fs::create_dir(folder.file("onnx"))?;
+    for name in names {
+        folder.write(name, &model)?;
+    }
+    Ok(folder)
+}
+
+/// Builds the folder as a bundle.
+fn build(workshop: &Workshop, folder: &ModelFolder, options: &[&str]) -> anyhow::Result<()> {
+    let mut build = workshop.tool(&["build", "--target", "bundle", "-o", "out.ef", "--model"]);
+    process::succeed(build.arg(folder.path()).args(options))?;
+    fs::remove_file(workshop.path("out.ef"))?;
+    Ok(())
+}
+
+fn refused(
+    workshop: &Workshop,
+    folder: &ModelFolder,
+    options: &[&str],
+    words: &[&str],
+) -> anyhow::Result<()> {
+    let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
+    process::finish(build.arg(folder.path()).args(options))?.refused(words)?;
+    ensure!(!workshop.path("out").exists(), "left behind");
+    Ok(())
+}
+
+#[test]
+fn the_usual_file_is_the_model_and_so_is_the_only_one() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    for name in ["onnx/model_fp16.onnx", "model_quantized.onnx"] {
+        build(&workshop, &folder_with(&[name])?, &[])?;
+    }
+    for usual in ["model.onnx", "onnx/model.onnx"] {
+        let folder = folder_with(&[usual, "onnx/model_fp16.onnx", "other.onnx"])?;
+        folder.write("other.onnx", "no ONNX")?;
+        folder.write("onnx/model_fp16.onnx", "no ONNX")?;
+        build(&workshop, &folder, &[])?;
+    }
+    let folder = folder_with(&["model.onnx", "onnx/model.onnx"])?;
+    folder.write("onnx/model.onnx", "no ONNX")?;
+    build(&workshop, &folder, &[])
+}
+
+#[test]
+fn one_of_several_has_to_be_named() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = folder_with(&["onnx/model_fp16.onnx", "onnx/model_int8.onnx"])?;
+    let both = ["onnx/model_fp16.onnx", "onnx/model_int8.onnx"];
+    let words = ["several ONNX files", "--weights-file", both[0], both[1]];
+    refused(&workshop, &folder, &[], &words)?;
+    folder.write("onnx/model_int8.onnx", "no ONNX")?;
+    for name in ["onnx/model_fp16.onnx", "model_fp16.onnx"] {
+        build(&workshop, &folder, &["--weights-file", name])?;
+    }
+    let words = ["no file model_q4.onnx", both[0], both[1]];
+    refused(
+        &workshop,
+        &folder,
+        &["--weights-file", "model_q4.onnx"],
+        &words,
+    )?;
+
+    let settings = json!({"encoderfile": {
+        "path": folder.path(),
+        "weights_file": "model_fp16.onnx",
+        "target": "bundle",
+        "output_path": "out.ef",
+    }});
+    workshop.write("encoderfile.yml", settings.to_string())?;
+    workshop.run(&["build", "-f", "encoderfile.yml"])?;
+    Ok(())
+}
+
+#[test]
+fn a_folder_without_onnx_is_told_how_to_export() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = folder_with(&[])?;
+    let command = format!(
+        "optimum-cli export onnx --model {} OUT",
+        folder.path().display()
+    );
+    refused(&workshop, &folder, &[], &[&command])?;
+    folder.write("model.safetensors", "weights")?;
+    refused(&workshop, &folder, &[], &[&command, "model.safetensors"])
+}
+
+fn weights(workshop: &Workshop, model: &str) -> anyhow::Result<Value> {
+    workshop.build(model, &["--target", "bundle"], "model.ef")?;
+    let description = workshop.run(&["inspect", "--json", "model.ef"])?.json()?;
+    Ok(description["weights"].clone())
+}
+
+#[test]
+fn a_file_says_what_its_source_had_rounded() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let half = weights(&workshop, "files-float16")?;
+    assert_eq!(half["encoding"], "f16");
+    assert_eq!(half["worst_cosine"], 1.0);
+    let quantised = weights(&workshop, "files-int8")?;
+    let said = quantised["quantized_matrices"].as_str();
+    // Three tables, and six matrices in each of two layers.
+    let said = said.context("inspect does not say so")?;
+    ensure!(said.starts_with("15, "), "{said}");
+    let exact = weights(&workshop, "bert-embedding")?;
+    ensure!(exact.get("quantized_matrices").is_none(), "{exact}");
+    Ok(())
+}
+
+#[test]
+fn quantised_matrices_take_one_byte_a_value() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let length = |model| -> anyhow::Result<u64> {
+        let path = workshop.build(model, &["--target", "bundle"], "model.ef")?;
+        Ok(fs::metadata(path)?.len())
+    };
+    let (quantised, exact) = (length("files-int8")?, length("bert-embedding")?);
+    // 41,000 values lose three bytes each; graph and tokenizer stay.
+    ensure!(quantised + 100_000 < exact, "{quantised} of {exact} bytes");
+    Ok(())
+}
+
+/// Above what a protobuf message may hold, in a table of which a text reads rows.
+const TABLE_LEN: u64 = (2 << 30) + (64 << 20);
+
+/// More memory than the builder takes, less than a fifth of the table.
+#[cfg(target_os = "linux")]
+const MEMORY_KIB: u64 = 400 << 10;
+
+/// A table of `TABLE_LEN` bytes, of which the file system stores only the rows
+/// that the model had before.
+fn enlarge(folder: &ModelFolder) -> anyhow::Result<()> {
+    let mut content = Vec::new();
+    folder.edit_graph(|graph| {
+        let table = word_table(graph);
+        content = table.raw_data.to_vec();
+        let row_len = content.len() / usize::try_from(table.dims[0]).unwrap_or(1);
+        table.dims[0] = i64::try_from(TABLE_LEN / row_len as u64).unwrap_or(0);
+        table.raw_data.clear();
+        table.set_data_location(DataLocation::External);
+        let entry = |key: &str, value: String| StringStringEntryProto {
+            key: key.into(),
+            value,
+        };
+        table.external_data = vec![
+            entry("location", "model.onnx_data".into()),
+            entry("length", TABLE_LEN.to_string()),
+        ];
+    })?;
+    folder.write("model.onnx_data", &content)?;
+    let file = File::options()
+        .write(true)
+        .open(folder.file("model.onnx_data"))?;
+    file.set_len(TABLE_LEN)?;
+    Ok(())
+}
+
+fn word_table(graph: &mut GraphProto) -> &mut TensorProto {
+    let takes_ids = |node: &&NodeProto| {
+        node.op_type == "Gather" && node.input.iter().any(|it| it == "input_ids")
+    };
+    let gather = graph.node.iter().find(takes_ids);
+    let name = gather.expect("ids are looked up").input[0].clone();
+    let mut tensors = graph.initializer.iter_mut();
+    tensors
+        .find(|it| it.name == name)
+        .expect("the table is constant")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn weights_beyond_two_gigabytes_are_never_held_in_memory() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = ModelFolder::copy_of("bert-embedding")?;
+    enlarge(&folder)?;
+    // The limit is on memory of the process's own, not on mapped files.
+    let limited = format!("ulimit -d {MEMORY_KIB} && exec \"$0\" \"$@\"");
+    let mut build = workshop.program("/bin/sh".as_ref(), &["-c", &limited]);
+    build.arg(&workshop.programs.encoderfile);
+    build.args([
+        "build",
+        "--weights",
+        "int8",
+        "--name",
+        "model",
+        "-o",
+        "large",
+    ]);
+    process::succeed(build.arg("--model").arg(folder.path()))?;
+
+    // Words that were there before have the vectors they had.
+    let options = ["--weights", "int8", "--name", "model"];
+    workshop.build("bert-embedding", &options, "small")?;
+    let infer = |name| -> anyhow::Result<String> {
+        let mut infer = workshop.program(&workshop.path(name), &["infer", "of the house"]);
+        Ok(process::succeed(&mut infer)?.text()?.to_owned())
+    };
+    let (large, small) = (infer("large")?, infer("small")?);
+    ensure!(!small.is_empty() && large == small, "{large} for {small}");
+    Ok(())
+}
