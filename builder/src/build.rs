@@ -5,7 +5,7 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use encoderfile_builder::assemble::{Assembled, Identity, assemble};
 use encoderfile_builder::base::{Base, Carried};
-use encoderfile_builder::config_file::{ConfigFile, ModelPath};
+use encoderfile_builder::config_file::{ConfigFile, ModelPath, TokenizerSection};
 use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
@@ -41,9 +41,9 @@ struct Plan {
 /// A model that is ready to be written.
 enum Finished {
     /// Another encoderfile's payload.
-    Verbatim(Payload),
+    Verbatim(Box<Payload>),
     /// Made here.
-    Assembled(Assembled),
+    Assembled(Box<Assembled>),
 }
 
 impl Finished {
@@ -129,21 +129,6 @@ impl Plan {
             (None, Some(name)) => Some(choice::<WeightsArgument>("weights", name)?),
             (None, None) => None,
         };
-        let truncation_side = match config.tokenizer.truncation_side.as_deref() {
-            None => None,
-            Some("left") => Some(TruncationSide::Left),
-            Some("right") => Some(TruncationSide::Right),
-            Some(other) => bail!("`truncation_side`: {other:?}; expected left or right"),
-        };
-        let truncation_strategy = match config.tokenizer.truncation_strategy.as_deref() {
-            None => None,
-            Some("longest_first") => Some(TruncationStrategy::LongestFirst),
-            Some("only_first") => Some(TruncationStrategy::OnlyFirst),
-            Some("only_second") => Some(TruncationStrategy::OnlySecond),
-            Some(other) => bail!(
-                "`truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
-            ),
-        };
         let target = arguments.target.clone().or(config.target);
         Ok(Self {
             origin,
@@ -155,8 +140,8 @@ impl Plan {
             overrides: Overrides {
                 task: task.map(Into::into),
                 max_length: arguments.max_length.or(config.tokenizer.max_length),
-                truncation_side,
-                truncation_strategy,
+                truncation_side: truncation_side(&config.tokenizer)?,
+                truncation_strategy: truncation_strategy(&config.tokenizer)?,
                 license: arguments.license.clone(),
             },
             weights: weights.map(Into::into),
@@ -167,14 +152,18 @@ impl Plan {
     fn finish(&self, carried: &Carried) -> anyhow::Result<Finished> {
         match &self.origin {
             Origin::Default => self.verbatim(carried.default_model()?),
-            Origin::Folder(paths) => Ok(Finished::Assembled(self.assemble_folder(paths)?)),
+            Origin::Folder(paths) => {
+                let assembled = self.assemble_folder(paths)?;
+                Ok(Finished::Assembled(Box::new(assembled)))
+            }
             Origin::Encoderfile(path) => {
                 let name = path.display().to_string();
                 let file = MappedFile::open(path).with_context(|| name.clone())?;
                 let footer = upstream::footer(file.bytes());
                 if footer.is_some_and(|it| it.format_version == upstream::FORMAT_VERSION) {
                     let upstream = Upstream::read(file.bytes()).with_context(|| name)?;
-                    return Ok(Finished::Assembled(self.assemble_upstream(path, upstream)?));
+                    let assembled = self.assemble_upstream(path, upstream)?;
+                    return Ok(Finished::Assembled(Box::new(assembled)));
                 }
                 let payload = Payload::open(Arc::new(file)).with_context(|| name.clone())?;
                 self.verbatim(payload).with_context(|| name)
@@ -197,7 +186,7 @@ impl Plan {
             "a finished encoderfile keeps its name, version, task, limits, licence and weights; build from the model folder to change them"
         );
         payload.verify()?;
-        Ok(Finished::Verbatim(payload))
+        Ok(Finished::Verbatim(Box::new(payload)))
     }
 
     fn assemble_folder(&self, paths: &Paths) -> anyhow::Result<Assembled> {
@@ -252,6 +241,27 @@ impl Plan {
         let encoding = self.weights.unwrap_or(WeightsEncoding::F32);
         Ok(assemble(paths, model, graph, identity, encoding)?)
     }
+}
+
+fn truncation_side(settings: &TokenizerSection) -> anyhow::Result<Option<TruncationSide>> {
+    Ok(match settings.truncation_side.as_deref() {
+        None => None,
+        Some("left") => Some(TruncationSide::Left),
+        Some("right") => Some(TruncationSide::Right),
+        Some(other) => bail!("`truncation_side`: {other:?}; expected left or right"),
+    })
+}
+
+fn truncation_strategy(settings: &TokenizerSection) -> anyhow::Result<Option<TruncationStrategy>> {
+    Ok(match settings.truncation_strategy.as_deref() {
+        None => None,
+        Some("longest_first") => Some(TruncationStrategy::LongestFirst),
+        Some("only_first") => Some(TruncationStrategy::OnlyFirst),
+        Some("only_second") => Some(TruncationStrategy::OnlySecond),
+        Some(other) => bail!(
+            "`truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
+        ),
+    })
 }
 
 /// A value of the config file that is one of a few.

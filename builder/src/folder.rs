@@ -59,12 +59,18 @@ impl Paths {
         if !folder.is_dir() {
             return Err(BuildError::NoFolder(folder.to_owned()));
         }
+        // sentence-transformers 1 kept the model in a folder of its own.
+        let place = folder.join(sentence::transformer_path(folder)?);
+        let weights = weights_file::find(folder, weights).or_else(|error| {
+            let there = weights_file::find(&place, weights);
+            there.map_err(|_| error)
+        });
         Ok(Self {
             folder: folder.to_owned(),
-            weights: weights_file::find(folder, weights)?,
-            config: folder.join("config.json"),
-            tokenizer: folder.join("tokenizer.json"),
-            tokenizer_config: folder.join("tokenizer_config.json"),
+            weights: weights?,
+            config: place.join("config.json"),
+            tokenizer: place.join("tokenizer.json"),
+            tokenizer_config: place.join("tokenizer_config.json"),
         })
     }
 }

@@ -11,7 +11,7 @@ use super::read_json_if_there;
 use crate::error::BuildError;
 use encoderfile_runtime::proto::{Pooling, Splade};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Component, Path};
 
 pub(super) use settings::Settings;
 pub use weights::ModuleWeights;
@@ -80,15 +80,32 @@ pub(super) fn read(folder: &Path) -> Result<Option<Sentence>, BuildError> {
     Ok(Some(sentence))
 }
 
+/// Where the Transformer module is, from the folder: in newer ones the folder itself.
+pub(super) fn transformer_path(folder: &Path) -> Result<String, BuildError> {
+    let path = folder.join("modules.json");
+    let modules = read_json_if_there(&path)?.unwrap_or_default();
+    let first = match modules.get(0) {
+        Some(module) if module["type"].is_string() => Listed::of(&path, module)?,
+        // What is wrong with it is said when the modules are read.
+        _ => return Ok(String::new()),
+    };
+    Ok(first.path.to_owned())
+}
+
 impl<'a> Listed<'a> {
     fn of(path: &Path, module: &'a Value) -> Result<Self, BuildError> {
         let Some(full_type) = module["type"].as_str() else {
             return Err(BuildError::key(path, "type", &module["type"]));
         };
+        let module_path = module["path"].as_str().unwrap_or_default();
+        let inside = |it| matches!(it, Component::Normal(_));
+        if !Path::new(module_path).components().all(inside) {
+            return Err(BuildError::key(path, "path", &module["path"]));
+        }
         Ok(Self {
             // The packages in front of the name have changed over time.
             kind: full_type.rsplit('.').next().unwrap_or(full_type),
-            path: module["path"].as_str().unwrap_or_default(),
+            path: module_path,
         })
     }
 

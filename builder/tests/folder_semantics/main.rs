@@ -2,6 +2,10 @@
 //! computes what [`reference`] says, and what that refuses is refused by name.
 
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "all numbers here are small"
+)]
 
 mod configs;
 mod reference;

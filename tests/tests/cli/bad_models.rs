@@ -565,6 +565,14 @@ fn modules_in_an_order_that_makes_no_sense() -> anyhow::Result<()> {
         })
     };
     refused("st-mean-dense-normalize", &swap, &["modules.json", "Dense"])?;
+    let outside = |folder: &ModelFolder| {
+        folder.edit_json("modules.json", |it| it[1]["path"] = "../1_Pooling".into())
+    };
+    refused(
+        "st-cls",
+        &outside,
+        &["modules.json", "`path`", "../1_Pooling"],
+    )?;
     let none = |folder: &ModelFolder| folder.edit_json("modules.json", |it| *it = json!([]));
     refused("st-cls", &none, &["modules.json"])
 }

@@ -7,6 +7,7 @@ use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
 use serde_json::{Value, json};
+use std::fs;
 use std::path::Path;
 
 /// What `infer` prints for a text.
@@ -73,6 +74,38 @@ fn a_file_is_called_after_its_model() -> anyhow::Result<()> {
     assert_eq!(
         workshop.names()?,
         ["st-cls.ef", "st-cls.ef.wasm", "st-cls.encoderfile"]
+    );
+    Ok(())
+}
+
+#[test]
+fn a_model_may_be_in_a_folder_of_its_own() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let whole = workshop.build("st-mean-normalize", &[], "whole")?;
+    let folder = ModelFolder::copy_of("st-mean-normalize")?;
+    fs::create_dir(folder.file("0_Transformer"))?;
+    for name in [
+        "config.json",
+        "model.onnx",
+        "sentence_bert_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
+        let moved = Path::new("0_Transformer").join(name);
+        fs::rename(folder.file(name), folder.path().join(moved))?;
+    }
+    folder.edit_json("modules.json", |it| it[0]["path"] = "0_Transformer".into())?;
+    let mut build = workshop.tool(&["build", "-o", "apart", "--model"]);
+    process::succeed(
+        build
+            .arg(folder.path())
+            .args(["--name", "st-mean-normalize"]),
+    )?;
+    assert_eq!(
+        infer(&workshop, &whole)?,
+        infer(&workshop, &workshop.path("apart"))?
     );
     Ok(())
 }
