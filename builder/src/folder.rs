@@ -10,6 +10,7 @@ mod sentence;
 mod weights_file;
 
 use crate::error::BuildError;
+use crate::graph;
 use config::Config;
 use encoderfile_runtime::proto::{Activation, Pooling, Task, TruncationSide};
 use serde_json::Value;
@@ -115,7 +116,11 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     let task = match overrides.task {
         Some(task) => task,
         None if sentence.is_some() => Task::SentenceEmbedding,
-        None => config.task()?,
+        None => match config.task()? {
+            // optimum's exports of sentence-transformers keep none of its files.
+            Task::Embedding if graph::pools(&paths.weights)? => Task::SentenceEmbedding,
+            task => task,
+        },
     };
     let sentence = match (task, sentence) {
         (Task::SentenceEmbedding, Some(sentence)) => sentence,

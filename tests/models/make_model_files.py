@@ -255,6 +255,16 @@ def pooled_in_graph():
     model.graph.output.append(output)
     onnx.checker.check_model(model)
     folder("pooled", "st-mean-normalize", model)
+    # As optimum exports a model of sentence-transformers: without its files.
+    model = load("st-mean-normalize")
+    rename_output(model.graph, "last_hidden_state", "token_embeddings")
+    model.graph.output.append(pooled(model.graph, "token_embeddings"))
+    target = folder("pooled-without-modules", "st-mean-normalize", model)
+    shutil.rmtree(target / "1_Pooling")
+    for name in ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"]:
+        (target / name).unlink()
+    settings = read_json(target / "tokenizer_config.json")
+    write_json(target / "tokenizer_config.json", {**settings, "model_max_length": 48})
     # The folder says the first token, the graph means: the folder is followed.
     model = load("st-cls")
     rename_output(model.graph, "last_hidden_state", "token_embeddings")

@@ -32,7 +32,7 @@ const ON_ALL_TARGETS: [&str; 4] = [
 ];
 
 /// How many models there are at least, so that an empty folder is no success.
-const MODELS_MIN: usize = 84;
+const MODELS_MIN: usize = 85;
 
 /// A suite of processes that each use one core, on the machines it runs on.
 const THREADS: usize = 2;

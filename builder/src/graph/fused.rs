@@ -93,6 +93,9 @@ pub(super) fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result
     let nodes = std::mem::take(&mut graph.node);
     let mut emitter = Emitter::new(&nodes, graph, opset);
     for proto in &nodes {
+        if emitter.is_absorbed(proto) {
+            continue;
+        }
         let rewrite = REWRITES.iter().find(|(domain, op_type, _)| {
             proto.domain.trim_start_matches("ai.onnx") == *domain && proto.op_type == *op_type
         });

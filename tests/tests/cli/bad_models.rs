@@ -237,7 +237,7 @@ fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
 fn a_tensor_file_that_is_cut_or_elsewhere() -> anyhow::Result<()> {
     let cut = |folder: &ModelFolder| {
         folder.edit("onnx/model.onnx_data", |bytes| {
-            bytes.truncate(bytes.len() / 2)
+            bytes.truncate(bytes.len() / 2);
         })
     };
     let words = ["onnx/model.onnx: tensor `", "model.onnx_data: "];
@@ -286,8 +286,9 @@ fn node(
 ) -> impl Fn(&ModelFolder) -> anyhow::Result<()> {
     graph(move |it| {
         let mut nodes = it.node.iter_mut();
-        let node = nodes.find(|node| node.op_type == op_type);
-        change(node.expect("the fixture has such a node"));
+        if let Some(node) = nodes.find(|node| node.op_type == op_type) {
+            change(node);
+        }
     })
 }
 
