@@ -12,6 +12,7 @@ mod special_tokens;
 mod weights_file;
 
 use crate::error::BuildError;
+use crate::graph;
 use config::Config;
 use encoderfile_runtime::proto::{
     Activation, Finding, Pipeline, Pooling, Splade, Task, TruncationSide, TruncationStrategy,
@@ -130,7 +131,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         source: error.into(),
     })?;
     let sentence = sentence::read(&paths.folder)?;
-    let (task, task_source) = task(&config, sentence.as_ref(), overrides)?;
+    let (task, task_source) = task(paths, &config, sentence.as_ref(), overrides)?;
     let pooling_is_assumed = sentence.is_none();
     let sentence = for_task(sentence.unwrap_or_default(), task);
 
@@ -170,6 +171,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
 
 /// The task and who says so.
 fn task(
+    paths: &Paths,
     config: &Config,
     sentence: Option<&Sentence>,
     overrides: &Overrides,
@@ -180,7 +182,14 @@ fn task(
     Ok(match sentence.map(|sentence| &sentence.head) {
         Some(Head::Pooling(_)) => (Task::SentenceEmbedding, "modules.json"),
         Some(Head::Splade(_)) => (Task::SparseEmbedding, "modules.json"),
-        Some(Head::None) | None => (config.task()?, "config.json architectures"),
+        Some(Head::None) | None => match config.task()? {
+            // optimum's exports of sentence-transformers keep none of its files.
+            Task::Embedding if graph::pools(&paths.weights)? => (
+                Task::SentenceEmbedding,
+                "the graph's output sentence_embedding",
+            ),
+            task => (task, "config.json architectures"),
+        },
     })
 }
 

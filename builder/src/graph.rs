@@ -107,6 +107,11 @@ impl Graph {
     }
 }
 
+/// Whether the graph of an ONNX file makes one vector of a text by itself.
+pub fn pools(path: &Path) -> Result<bool, BuildError> {
+    Ok(binding::pools(&source::outputs(path)?))
+}
+
 /// One form of everything that has several.
 fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result<(), BuildError> {
     constants::lift(graph);

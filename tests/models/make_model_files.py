@@ -255,6 +255,16 @@ def pooled_in_graph():
     model.graph.output.append(output)
     onnx.checker.check_model(model)
     folder("pooled", "st-mean-normalize", model)
+    # As optimum exports a model of sentence-transformers: without its files.
+    model = load("st-mean-normalize")
+    rename_output(model.graph, "last_hidden_state", "token_embeddings")
+    model.graph.output.append(pooled(model.graph, "token_embeddings"))
+    target = folder("pooled-without-modules", "st-mean-normalize", model)
+    shutil.rmtree(target / "1_Pooling")
+    for name in ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"]:
+        (target / name).unlink()
+    settings = read_json(target / "tokenizer_config.json")
+    write_json(target / "tokenizer_config.json", {**settings, "model_max_length": 48})
     # The folder says the first token, the graph means: the folder is followed.
     model = load("st-cls")
     rename_output(model.graph, "last_hidden_state", "token_embeddings")
@@ -410,12 +420,15 @@ def rounded_to_half(model):
             # The lowest float32, with which masks are made, becomes the lowest float16.
             values = np.clip(numpy_helper.to_array(tensor), -65504, 65504)
             values = values.astype(np.float16).astype(np.float32)
+            # GELU is recognised and computed as it is defined.
+            if values.size == 1 and abs(values.item() - np.sqrt(2)) < 1e-3:
+                values = np.full_like(values, np.sqrt(2))
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     return result
 
 
 def float16():
-    base = "bert-sequence_classification"
+    base = "deberta-v2-sequence_classification"
     half = convert_float_to_float16(load(base), keep_io_types=False)
     assert half.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT16
     exact = session(rounded_to_half(load(base)))

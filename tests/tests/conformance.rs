@@ -34,7 +34,7 @@ const ON_ALL_TARGETS: [&str; 4] = [
 ];
 
 /// How many models there are at least, so that an empty folder is no success.
-const MODELS_MIN: usize = 97;
+const MODELS_MIN: usize = 98;
 
 /// Where the README's table is; `cargo xtask table` knows the same.
 const TABLE_BEGIN: &str = "<!-- conformance table -->";

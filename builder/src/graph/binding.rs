@@ -133,14 +133,12 @@ fn choose_output(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
             find_output(graph, &["logits"], 3).map(|name| choice(name, true))
         }
         // What the graph does is known; what the folder leaves unsaid is a guess.
-        Task::SentenceEmbedding
-            if model.pooling_is_assumed && has_output(graph, SENTENCE_VECTOR) =>
-        {
+        Task::SentenceEmbedding if model.pooling_is_assumed && pools(&graph.output) => {
             sentence_vector()
         }
         Task::SentenceEmbedding => token_vectors().or_else(|why| sentence_vector().or(Err(why))),
         Task::Embedding | Task::Unspecified => token_vectors().map_err(|why| {
-            if has_output(graph, SENTENCE_VECTOR) {
+            if pools(&graph.output) {
                 let hint = "say --task sentence_embedding for its output";
                 format!("{why}; {hint} `{SENTENCE_VECTOR}`")
             } else {
@@ -151,8 +149,9 @@ fn choose_output(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
     found.map_err(|why| format!("{why} for {}", model.task.name()))
 }
 
-fn has_output(graph: &GraphProto, name: &str) -> bool {
-    graph.output.iter().any(|output| output.name == name)
+/// Whether one of the outputs is a vector of the text.
+pub(super) fn pools(outputs: &[ValueInfoProto]) -> bool {
+    outputs.iter().any(|output| output.name == SENTENCE_VECTOR)
 }
 
 /// The first of `names`, or else the only output of that rank.

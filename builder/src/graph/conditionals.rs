@@ -7,14 +7,16 @@
 //! cannot be proven is refused.
 
 use super::remove_unused;
+use super::tensors::is_large;
 use crate::error::BuildError;
 use encoderfile_runtime::graph::{read, set_input_shapes};
 use encoderfile_runtime::onnx::{
-    GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto::DataType, type_proto,
+    GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto,
+    tensor_proto::DataType, type_proto,
 };
 use std::collections::HashMap;
 use std::path::Path;
-use tract_hir::prelude::*;
+use tract_hir::internal::*;
 
 /// Replaces every `If` by the branch it takes.
 pub(super) fn resolve(
@@ -56,17 +58,48 @@ fn prove(
     }];
     remove_unused(&mut condition);
     let inputs: Vec<DatumType> = condition.input.iter().map(datum_type).collect();
+    let weights = without_values(&mut condition);
     let model = ModelProto {
         graph: Some(condition),
         ..model.clone()
     };
     let mut model = read(&model)?;
-    set_input_shapes(&mut model, max_tokens, |index| inputs[index])?;
+    let float = f32::datum_type();
+    set_input_shapes(&mut model, max_tokens, |index| {
+        inputs.get(index).copied().unwrap_or(float)
+    })?;
+    for (index, shape) in weights.into_iter().enumerate() {
+        let fact = InferenceFact::dt_shape(float, shape);
+        model.set_input_fact(inputs.len() + index, fact)?;
+    }
     let model = model.into_typed()?.into_decluttered()?;
     let Some(constant) = &model.output_fact(0)?.konst else {
         return Ok(None);
     };
     Ok(Some(constant.cast_to_scalar::<bool>()?))
+}
+
+/// Makes inputs of the large float tensors and returns their shapes: whether a
+/// condition holds for any text cannot depend on weights, which are large.
+fn without_values(graph: &mut GraphProto) -> Vec<Vec<i64>> {
+    let is_weight = |tensor: &mut TensorProto| {
+        let data_type = DataType::try_from(tensor.data_type);
+        let is_float = matches!(data_type, Ok(DataType::Float | DataType::Float16));
+        is_float && is_large(tensor)
+    };
+    let weights = graph.initializer.extract_if(.., is_weight);
+    let weights: Vec<TensorProto> = weights.collect();
+    let inputs = weights.iter().map(|tensor| ValueInfoProto {
+        name: tensor.name.clone(),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(type_proto::Tensor {
+                elem_type: DataType::Float.into(),
+                shape: None,
+            })),
+        }),
+    });
+    graph.input.extend(inputs);
+    weights.into_iter().map(|tensor| tensor.dims).collect()
 }
 
 fn datum_type(input: &ValueInfoProto) -> DatumType {

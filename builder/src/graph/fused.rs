@@ -93,9 +93,16 @@ pub(super) fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result
     let nodes = std::mem::take(&mut graph.node);
     let mut emitter = Emitter::new(&nodes, graph, opset);
     for proto in &nodes {
-        let rewrite = REWRITES.iter().find(|(domain, op_type, _)| {
-            proto.domain.trim_start_matches("ai.onnx") == *domain && proto.op_type == *op_type
-        });
+        if emitter.is_absorbed(proto) {
+            continue;
+        }
+        let own_domain = match proto.domain.as_str() {
+            "ai.onnx" => "",
+            domain => domain,
+        };
+        let mut rewrites = REWRITES.iter();
+        let rewrite = rewrites
+            .find(|(domain, op_type, _)| own_domain == *domain && proto.op_type == *op_type);
         let Some((.., rewrite)) = rewrite else {
             emitter.keep(proto);
             continue;

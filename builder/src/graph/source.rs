@@ -5,7 +5,8 @@ use crate::error::BuildError;
 use crate::file::MappedFile;
 use bytes::Bytes;
 use encoderfile_runtime::onnx::{
-    GraphProto, ModelProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
+    GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_proto::DataLocation,
+    tensor_proto::DataType,
 };
 use encoderfile_runtime::source::checked_range;
 use prost::Message;
@@ -18,12 +19,7 @@ pub(super) fn read(path: &Path) -> Result<(ModelProto, [u8; 32]), BuildError> {
         path,
         open: vec![(path.to_owned(), map(path)?)],
     };
-    let onnx = files.open[0].1.clone();
-    let model = ModelProto::decode(onnx).map_err(|error| BuildError::Graph {
-        path: path.to_owned(),
-        source: error.into(),
-    });
-    let mut model = model?;
+    let mut model = decode(path, files.open[0].1.clone())?;
     if let Some(graph) = &mut model.graph {
         files.load_tensors(graph)?;
     }
@@ -32,6 +28,19 @@ pub(super) fn read(path: &Path) -> Result<(ModelProto, [u8; 32]), BuildError> {
         hasher.update(bytes);
     }
     Ok((model, hasher.finalize().into()))
+}
+
+/// What a model declares of its outputs.
+pub(super) fn outputs(path: &Path) -> Result<Vec<ValueInfoProto>, BuildError> {
+    let model = decode(path, map(path)?)?;
+    Ok(model.graph.unwrap_or_default().output)
+}
+
+fn decode(path: &Path, onnx: Bytes) -> Result<ModelProto, BuildError> {
+    ModelProto::decode(onnx).map_err(|error| BuildError::Graph {
+        path: path.to_owned(),
+        source: error.into(),
+    })
 }
 
 fn map(path: &Path) -> Result<Bytes, BuildError> {

@@ -9,6 +9,7 @@
 mod arithmetic;
 mod layers;
 mod layout;
+mod quantisation;
 mod reshaping;
 mod wired;
 
@@ -73,7 +74,7 @@ const OPERATORS: &[Operator] = &[
     Operator("Conv", layers::conv),
     Operator("Cos", |_| Ok(math::cos().into_hir())),
     Operator("CumSum", layout::cum_sum),
-    Operator("DequantizeLinear", layers::dequantize_linear),
+    Operator("DequantizeLinear", quantisation::dequantize_linear),
     Operator("Div", |_| Ok(math::Div.into_hir())),
     Operator("Dropout", layers::dropout),
     Operator("Einsum", arithmetic::einsum),

@@ -47,7 +47,7 @@ fn programs_are_executable_and_bundles_are_not() -> anyhow::Result<()> {
     let Some(workshop) = Workshop::open()? else {
         return Ok(());
     };
-    let mode = |path: &Path| anyhow::Ok(std::fs::metadata(path)?.permissions().mode() & 0o777);
+    let mode = |path: &Path| anyhow::Ok(fs::metadata(path)?.permissions().mode() & 0o777);
     let native = workshop.build("bert-embedding", &[], "native")?;
     let module = workshop.build("bert-embedding", &["--target", WASI], "module")?;
     let bundle = workshop.build("bert-embedding", &["--target", "bundle"], "bundle")?;
@@ -325,8 +325,8 @@ fn the_tool_says_what_it_can_build_for() -> anyhow::Result<()> {
         "no help"
     );
     // A copy of that one file is enough, in an empty folder.
-    std::fs::create_dir(workshop.path("empty"))?;
-    std::fs::copy(&workshop.programs.encoderfile, workshop.path("empty/tool"))?;
+    fs::create_dir(workshop.path("empty"))?;
+    fs::copy(&workshop.programs.encoderfile, workshop.path("empty/tool"))?;
     let mut command = workshop.program(&workshop.path("empty/tool"), &["build", "-o", "x"]);
     command.current_dir(workshop.path("empty")).env_clear();
     process::succeed(&mut command)?;

@@ -7,6 +7,8 @@ mod bad_requests;
 mod bad_texts;
 mod building;
 mod full_disk;
+#[cfg(target_os = "linux")]
+mod large_model;
 mod model_files;
 mod results;
 mod retargeting;

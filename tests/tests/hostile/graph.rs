@@ -30,6 +30,10 @@ struct Parts {
 impl Parts {
     /// `None` where there is no tool to build with.
     fn of(weights: &str) -> anyhow::Result<Option<Self>> {
+        Self::of_model("bert-embedding", weights)
+    }
+
+    fn of_model(model: &str, weights: &str) -> anyhow::Result<Option<Self>> {
         let Some(encoderfile) = Program::Encoderfile.find()? else {
             return Ok(None);
         };
@@ -44,10 +48,7 @@ impl Parts {
             weights,
             "--model",
         ]);
-        build
-            .arg(fixture::folder("bert-embedding"))
-            .arg("-o")
-            .arg(&path);
+        build.arg(fixture::folder(model)).arg("-o").arg(&path);
         process::succeed(&mut build)?;
         let bytes = fs::read(path)?;
         let length = bytes.len();
@@ -225,6 +226,14 @@ fn the_same_for_rounded_weights() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn the_same_for_weights_that_were_quantised_before() -> anyhow::Result<()> {
+    match Parts::of_model("files-int8", "f32")? {
+        Some(parts) => refuse_all(&parts),
+        None => Ok(()),
+    }
 }
 
 #[test]

@@ -12,6 +12,11 @@ pub(super) struct Emitter<'a> {
     pub(super) opset: i64,
     /// The nodes before the rewriting, by the names of their outputs.
     producers: HashMap<&'a str, &'a NodeProto>,
+    /// Those that take a value, by its name.
+    consumers: HashMap<&'a str, Vec<&'a NodeProto>>,
+    /// Values that need not be computed, since what takes them was rewritten too.
+    absorbed: HashSet<&'a str>,
+    outputs: HashSet<String>,
     /// The shapes of the initializers before the rewriting.
     dims: HashMap<String, Vec<i64>>,
     /// Names of values that the graph calls quantised but that are floats here.
@@ -28,7 +33,16 @@ impl<'a> Emitter<'a> {
             .iter()
             .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)));
         let initializers = graph.initializer.iter();
+        let mut consumers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
+        for node in nodes {
+            for name in &node.input {
+                consumers.entry(name).or_default().push(node);
+            }
+        }
         Self {
+            consumers,
+            absorbed: HashSet::new(),
+            outputs: graph.output.iter().map(|it| it.name.clone()).collect(),
             opset,
             producers: outputs.collect(),
             dims: initializers
@@ -62,6 +76,26 @@ impl<'a> Emitter<'a> {
     /// The node that computes a value.
     pub(super) fn producer(&self, value: &str) -> Option<&'a NodeProto> {
         self.producers.get(value).copied()
+    }
+
+    /// The node that takes a value, if nothing else needs it.
+    pub(super) fn only_consumer(&self, value: &str) -> Option<&'a NodeProto> {
+        match self.consumers.get(value)?.as_slice() {
+            [node] if !self.outputs.contains(value) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Leaves out a node whose result was rewritten before it.
+    pub(super) fn absorb(&mut self, node: &'a NodeProto) {
+        self.absorbed.extend(node.output.iter().map(String::as_str));
+    }
+
+    /// Whether a node is left out.
+    pub(super) fn is_absorbed(&self, node: &NodeProto) -> bool {
+        node.output
+            .iter()
+            .any(|name| self.absorbed.contains(name.as_str()))
     }
 
     /// The shape of an initializer.

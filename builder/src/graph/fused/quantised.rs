@@ -10,7 +10,7 @@ use super::attention::from_one_product;
 use super::emit::{Emitter, int};
 use super::layers::{self, Embedding};
 use super::{Fused, Rewritten};
-use encoderfile_runtime::onnx::tensor_proto::DataType;
+use encoderfile_runtime::onnx::{NodeProto, tensor_proto::DataType};
 
 /// `(x, scale, zero point)` of a float.
 pub(super) fn dynamic_quantize_linear(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
@@ -42,9 +42,55 @@ pub(super) fn dequantize_linear(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> 
 }
 
 pub(super) fn mat_mul_integer(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
+    let (a, b, result) = (node.required(0)?, node.required(1)?, node.result()?);
+    let is_weight = emitter.unquantised.contains(a) && emitter.dims(b).is_some();
+    if let Some(scaling) = Scaling::of(emitter, result).filter(|_| is_weight) {
+        let weight = dequantised(emitter, b, scaling.scale, node.input(3), 1);
+        emitter.node_to("MatMul", &[a, &weight], vec![], scaling.result);
+        emitter.absorb(scaling.cast);
+        emitter.absorb(scaling.product);
+        return Ok(());
+    }
     let (a, b) = integer_operands(node, emitter, 1)?;
-    emitter.node_to("MatMul", &[&a, &b], vec![], node.result()?);
+    emitter.node_to("MatMul", &[&a, &b], vec![], result);
     Ok(())
+}
+
+/// What makes floats of an integer product: a cast, and the product with both
+/// scales. That of the weight can as well be in the weight.
+struct Scaling<'a> {
+    cast: &'a NodeProto,
+    product: &'a NodeProto,
+    scale: &'a str,
+    result: &'a str,
+}
+
+impl<'a> Scaling<'a> {
+    fn of(emitter: &Emitter<'a>, integers: &str) -> Option<Self> {
+        let operator = |node: &&NodeProto, op_type: &str| node.op_type == op_type;
+        let cast = emitter.only_consumer(integers);
+        let cast = cast.filter(|node| operator(node, "Cast"))?;
+        let floats = cast.output.first()?;
+        let product = emitter.only_consumer(floats);
+        let product = product.filter(|node| operator(node, "Mul"))?;
+        let scales = product.input.iter().find(|name| *name != floats)?;
+        let scales = emitter.producer(scales);
+        let scales = &scales.filter(|node| operator(node, "Mul"))?.input;
+        let is_dynamic = |name: &&String| {
+            let producer = emitter.producer(name);
+            producer.is_some_and(|node| node.op_type == "DynamicQuantizeLinear")
+        };
+        scales.iter().find(is_dynamic)?;
+        let scale = scales
+            .iter()
+            .find(|name| emitter.dims(name).is_some() && !is_dynamic(name))?;
+        Some(Self {
+            cast,
+            product,
+            scale,
+            result: product.output.first()?,
+        })
+    }
 }
 
 pub(super) fn conv_integer(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {

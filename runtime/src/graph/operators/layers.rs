@@ -1,6 +1,6 @@
 //! Operators of neural nets: convolution, normalisation, activations.
 
-use super::wired::{like_first, like_first_of_type, same_as_input};
+use super::wired::{like_first, same_as_input};
 use super::{add_scalar, resolve_axis};
 use crate::graph::node::Node;
 use tract_hir::internal::*;
@@ -243,45 +243,4 @@ impl Expansion for LayerNormalization {
         outputs.extend(self.inverse_deviation.then_some(inverse));
         Ok(outputs)
     }
-}
-
-/// `(x − zero point) · scale`, each one number or one for each place along `axis`.
-pub(super) fn dequantize_linear(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    let axis: i64 = node.attribute("axis")?.unwrap_or(1);
-    let block_size: i64 = node.attribute("block_size")?.unwrap_or(0);
-    ensure!(block_size == 0, "blocks of {block_size}");
-    let result = f32::datum_type();
-    let wire = move |name: &str, model: &mut TypedModel, inputs: &[OutletId]| {
-        let rank = model.outlet_fact(inputs[0])?.rank();
-        let wires = wire_cast(name, model, inputs, result)?;
-        let mut wire = wires[0];
-        if let Some(zero_point) = wires.get(2) {
-            let zero_point = along(model, format!("{name}.zero_point"), *zero_point, axis, rank)?;
-            let name = format!("{name}.sub");
-            wire = wire_with_rank_broadcast(name, model, math::sub(), &[wire, zero_point])?[0];
-        }
-        let scale = along(model, format!("{name}.scale"), wires[1], axis, rank)?;
-        wire_with_rank_broadcast(name, model, math::mul(), &[wire, scale])
-    };
-    Ok(like_first_of_type("DequantizeLinear", result, wire))
-}
-
-/// Lays a vector along an axis of a tensor of that rank; one number stays one.
-fn along(
-    model: &mut TypedModel,
-    name: String,
-    vector: OutletId,
-    axis: i64,
-    rank: usize,
-) -> TractResult<OutletId> {
-    let shape = &model.outlet_fact(vector)?.shape;
-    if shape.rank() != 1 || shape[0].is_one() {
-        return Ok(vector);
-    }
-    let mut wire = vector;
-    for further in 0..rank - 1 - resolve_axis(axis, rank)? {
-        let name = format!("{name}.{further}");
-        wire = model.wire_node(name, AxisOp::Add(1), &[wire])?[0];
-    }
-    Ok(wire)
 }
