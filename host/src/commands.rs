@@ -4,8 +4,9 @@ mod info;
 mod results;
 
 use crate::cli::{Cli, Command, Infer, Texts};
+use crate::inputs::Items;
 use crate::progress::Progress;
-use crate::{infer, inputs, options, source};
+use crate::{infer, options, source};
 use anyhow::Context;
 use encoderfile_runtime::proto::Task;
 use encoderfile_runtime::{Encoder, Payload, Prediction, TokenUsage, golden, output};
@@ -25,7 +26,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
-    let items = inputs::read(&arguments.texts)?;
+    let items = Items::open(&arguments.texts)?;
     let encoder = load(payload)?;
     let options = options::of_infer(arguments);
     encoder.check(&options)?;
@@ -33,7 +34,7 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let progress = Progress::new(items.len());
+    let progress = Progress::new(items.total());
     let output = arguments.texts.output.as_deref();
     let mut results = Results::open(output, arguments.format, &payload.manifest().name)?;
     // Answers to a query are ranked when all of them are known.
@@ -50,7 +51,7 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
             None => results.push(&prediction),
         }
     };
-    infer::run(&encoder, &items, &options, threads, &progress, emit)?;
+    infer::run(&encoder, items, &options, threads, &progress, emit)?;
     for ranked in output::rank(&answers.unwrap_or_default(), options.top_k) {
         results.push(&ranked)?;
     }
@@ -59,13 +60,14 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
 }
 
 fn tokenize(payload: &Payload, arguments: &Texts) -> anyhow::Result<()> {
-    let items = inputs::read(arguments)?;
+    let items = Items::open(arguments)?;
     let encoder = load(payload)?;
     let options = options::of_texts(arguments);
     encoder.check(&options)?;
     let output = arguments.output.as_deref();
     let mut results = Results::open(output, crate::cli::Format::Json, &payload.manifest().name)?;
-    for (index, item) in items.iter().enumerate() {
+    for (index, item) in items.enumerate() {
+        let item = item?;
         let tokens = encoder.tokenize(item.input(), &options);
         let tokens = tokens.with_context(|| format!("text {}", index + 1))?;
         results.push(&Tokenized::new(tokens))?;

@@ -1,12 +1,17 @@
-//! Texts and pairs from arguments, a file or standard input.
+//! Texts and pairs from arguments, a file or standard input, read as they are needed.
 
 use crate::cli::Texts;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use encoderfile_runtime::Input;
 use serde::Deserialize;
-use std::fs;
-use std::io::Read;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+
+/// So many texts are read before anything is computed, so that most mistakes
+/// are found before there is any output.
+const AHEAD: usize = 1024;
 
 /// A text or a pair; in a JSON line, whatever else the caller keeps beside it is ignored.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -16,13 +21,6 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    fn text(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            text_pair: None,
-        }
-    }
-
     /// As the runtime takes it.
     pub(crate) fn input(&self) -> Input<'_> {
         Input {
@@ -32,22 +30,63 @@ impl Item {
     }
 }
 
-/// All texts, in order; at least one.
-pub(crate) fn read(texts: &Texts) -> anyhow::Result<Vec<Item>> {
-    let Some(path) = &texts.input else {
-        return pair_up(&texts.texts, &texts.pair);
-    };
-    let (name, bytes) = read_all(path)?;
-    let content = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        anyhow::anyhow!("{name}: invalid UTF-8 at byte {valid}")
-    })?;
-    let content = content.strip_prefix('\u{feff}').unwrap_or(&content);
-    let lines = parse_lines(content).with_context(|| name.clone())?;
-    if lines.is_empty() {
-        bail!("{name}: no texts in it");
+/// Texts in order; at least one.
+pub(crate) struct Items {
+    ahead: VecDeque<Item>,
+    /// `None` when everything has been read.
+    rest: Option<Lines>,
+    /// How many there are, if that is known.
+    total: Option<usize>,
+}
+
+impl Items {
+    /// Finds the texts, and reads the first of them.
+    pub(crate) fn open(texts: &Texts) -> anyhow::Result<Self> {
+        match &texts.input {
+            None => Ok(Self::known(pair_up(&texts.texts, &texts.pair)?)),
+            Some(path) => Self::read_ahead(Lines::open(path)?),
+        }
     }
-    Ok(lines)
+
+    fn known(items: Vec<Item>) -> Self {
+        Self {
+            total: Some(items.len()),
+            ahead: items.into(),
+            rest: None,
+        }
+    }
+
+    fn read_ahead(mut lines: Lines) -> anyhow::Result<Self> {
+        let mut ahead = Vec::new();
+        while ahead.len() < AHEAD {
+            match lines.next() {
+                Some(item) => ahead.push(item?),
+                None if ahead.is_empty() => anyhow::bail!("{}: no texts in it", lines.name),
+                None => return Ok(Self::known(ahead)),
+            }
+        }
+        Ok(Self {
+            ahead: ahead.into(),
+            rest: Some(lines),
+            total: None,
+        })
+    }
+
+    /// How many texts there are; `None` for more than are read ahead.
+    pub(crate) fn total(&self) -> Option<usize> {
+        self.total
+    }
+}
+
+impl Iterator for Items {
+    type Item = anyhow::Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.ahead.pop_front() {
+            Some(item) => Some(Ok(item)),
+            None => self.rest.as_mut()?.next(),
+        }
+    }
 }
 
 /// Every text with its second text: the only one that was given, or its own.
@@ -69,71 +108,152 @@ fn pair_up(texts: &[String], pairs: &[String]) -> anyhow::Result<Vec<Item>> {
     Ok(items.collect())
 }
 
-fn read_all(path: &Path) -> anyhow::Result<(String, Vec<u8>)> {
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut bytes)
-            .context("standard input")?;
-        return Ok(("standard input".into(), bytes));
-    }
-    let name = path.display().to_string();
-    let bytes = fs::read(path).with_context(|| name.clone())?;
-    Ok((name, bytes))
-}
-
+/// The lines of a file or of standard input.
+///
 /// JSON lines if the first line is a JSON object with a `text`, else a text a
 /// line. An empty line is an empty text, which is a valid one; only JSON lines
 /// may have blank ones between them.
-fn parse_lines(content: &str) -> anyhow::Result<Vec<Item>> {
-    let is_json = content
-        .lines()
-        .next()
-        .is_some_and(|line| serde_json::from_str::<Item>(line).is_ok());
-    if !is_json {
-        return Ok(content.lines().map(Item::text).collect());
+struct Lines {
+    /// For messages.
+    name: String,
+    reader: Box<dyn BufRead + Send>,
+    is_json: bool,
+    line: usize,
+    /// Bytes read before the next line.
+    offset: usize,
+}
+
+impl Lines {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        if path == Path::new("-") {
+            let stdin = BufReader::new(std::io::stdin());
+            return Ok(Self::new("standard input", stdin));
+        }
+        let name = path.display().to_string();
+        let file = File::open(path).with_context(|| name.clone())?;
+        Ok(Self::new(&name, BufReader::new(file)))
     }
-    let lines = content.lines().enumerate();
-    lines
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| {
-            serde_json::from_str(line).with_context(|| {
+
+    fn new(name: &str, reader: impl BufRead + Send + 'static) -> Self {
+        Self {
+            name: name.into(),
+            reader: Box::new(reader),
+            is_json: false,
+            line: 0,
+            offset: 0,
+        }
+    }
+
+    /// The next line without its end; `None` after the last.
+    fn read_line(&mut self) -> anyhow::Result<Option<String>> {
+        let mut bytes = Vec::new();
+        let read = self.reader.by_ref().read_until(b'\n', &mut bytes)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        let mut line = String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            anyhow::anyhow!("invalid UTF-8 at byte {}", self.offset + valid)
+        })?;
+        self.offset += read;
+        self.line += 1;
+        if line.ends_with('\n') {
+            line.pop();
+            if line.ends_with('\r') {
+                line.pop();
+            }
+        }
+        if self.line == 1 {
+            if let Some(rest) = line.strip_prefix('\u{feff}') {
+                line = rest.to_owned();
+            }
+            self.is_json = serde_json::from_str::<Item>(&line).is_ok();
+        }
+        Ok(Some(line))
+    }
+
+    fn read_item(&mut self) -> anyhow::Result<Option<Item>> {
+        loop {
+            let Some(line) = self.read_line()? else {
+                return Ok(None);
+            };
+            if !self.is_json {
+                return Ok(Some(Item {
+                    text: line,
+                    text_pair: None,
+                }));
+            }
+            if line.trim().is_empty() {
+                continue;
+            }
+            let item = serde_json::from_str(&line);
+            return item.map(Some).with_context(|| {
                 format!(
                     "line {}: not a JSON object with a `text` and perhaps a `text_pair`",
-                    index + 1
+                    self.line
                 )
-            })
-        })
-        .collect()
+            });
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = anyhow::Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.read_item().transpose()?;
+        Some(item.with_context(|| self.name.clone()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Item, pair_up, parse_lines};
+    use super::{AHEAD, Item, Items, Lines, pair_up};
 
-    fn texts(items: &[Item]) -> Vec<&str> {
-        items.iter().map(|item| item.text.as_str()).collect()
+    fn lines(content: &'static str) -> anyhow::Result<Vec<Item>> {
+        Lines::new("f", content.as_bytes()).collect()
+    }
+
+    fn texts(content: &'static str) -> Vec<String> {
+        let items = lines(content).unwrap().into_iter();
+        items.map(|item| item.text).collect()
     }
 
     #[test]
     fn plain_lines_are_texts_even_when_empty() {
-        assert_eq!(texts(&parse_lines("a\n\nb\r\n").unwrap()), ["a", "", "b"]);
-        assert_eq!(texts(&parse_lines("[1]\n").unwrap()), ["[1]"]);
+        assert_eq!(texts("a\n\nb\r\n"), ["a", "", "b"]);
+        assert_eq!(texts("\u{feff}[1]\nb"), ["[1]", "b"]);
     }
 
     #[test]
     fn json_lines_give_their_texts() {
-        let lines = "{\"id\": 1, \"text\": \"a\\nb\"}\n\n{\"text\": \"\", \"text_pair\": \"c\"}\n";
-        let items = parse_lines(lines).unwrap();
-        assert_eq!(texts(&items), ["a\nb", ""]);
+        let content =
+            "{\"id\": 1, \"text\": \"a\\nb\"}\n\n{\"text\": \"\", \"text_pair\": \"c\"}\n";
+        assert_eq!(texts(content), ["a\nb", ""]);
+        let items = lines(content).unwrap();
         assert_eq!(items[0].text_pair, None);
         assert_eq!(items[1].text_pair.as_deref(), Some("c"));
     }
 
     #[test]
-    fn a_json_line_without_text_is_named() {
-        let error = parse_lines("{\"text\": \"a\"}\n{\"txt\": 1}\n").unwrap_err();
-        assert!(format!("{error:#}").starts_with("line 2:"), "{error:#}");
+    fn a_line_that_cannot_be_read_is_named() {
+        let error = lines("{\"text\": \"a\"}\n{\"txt\": 1}\n").unwrap_err();
+        assert!(format!("{error:#}").starts_with("f: line 2:"), "{error:#}");
+        let bytes: &[u8] = b"ab\nc\xff\n";
+        let error = Lines::new("f", bytes).nth(1).unwrap().unwrap_err();
+        assert_eq!(format!("{error:#}"), "f: invalid UTF-8 at byte 4");
+    }
+
+    #[test]
+    fn many_texts_are_not_read_at_once() {
+        let content = "a\n".repeat(AHEAD + 7);
+        let reader = std::io::Cursor::new(content);
+        let items = Items::read_ahead(Lines::new("f", reader)).unwrap();
+        assert_eq!((items.total(), items.ahead.len()), (None, AHEAD));
+        assert_eq!(items.count(), AHEAD + 7);
+        let few = Items::read_ahead(Lines::new("f", "a\nb".as_bytes())).unwrap();
+        assert_eq!(few.total(), Some(2));
+        assert!(Items::read_ahead(Lines::new("f", "".as_bytes())).is_err());
     }
 
     #[test]

@@ -8,14 +8,18 @@ pub(crate) struct Progress(indicatif::ProgressBar);
 
 #[cfg(not(target_family = "wasm"))]
 impl Progress {
-    /// A bar for `texts` texts; hidden for few, and where nobody looks.
-    pub(crate) fn new(texts: usize) -> Self {
+    /// A bar for `texts` texts, a count where nobody knows how many there are;
+    /// hidden for few, and where nobody looks.
+    pub(crate) fn new(texts: Option<usize>) -> Self {
         use indicatif::{ProgressBar, ProgressStyle};
-        if texts < SHOWN_FROM {
-            return Self(ProgressBar::hidden());
-        }
-        let bar = ProgressBar::new(texts as u64);
-        let template = "{bar:40} {pos}/{len} texts, {per_sec}, {eta} left";
+        let (bar, template) = match texts {
+            Some(texts) if texts < SHOWN_FROM => return Self(ProgressBar::hidden()),
+            Some(texts) => (
+                ProgressBar::new(texts as u64),
+                "{bar:40} {pos}/{len} texts, {per_sec}, {eta} left",
+            ),
+            None => (ProgressBar::no_length(), "{pos} texts, {per_sec}"),
+        };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -39,13 +43,13 @@ impl Progress {
 /// WASI has no way to ask for a terminal's width; a plain count must do.
 #[cfg(target_family = "wasm")]
 pub(crate) struct Progress {
-    texts: usize,
+    texts: Option<usize>,
     done: std::cell::Cell<usize>,
 }
 
 #[cfg(target_family = "wasm")]
 impl Progress {
-    pub(crate) fn new(texts: usize) -> Self {
+    pub(crate) fn new(texts: Option<usize>) -> Self {
         Self {
             texts,
             done: std::cell::Cell::new(0),
@@ -53,10 +57,12 @@ impl Progress {
     }
 
     pub(crate) fn advance(&self) {
-        use std::io::IsTerminal;
         self.done.set(self.done.get() + 1);
-        if self.texts >= SHOWN_FROM && std::io::stderr().is_terminal() {
-            eprint!("\r{}/{} texts", self.done.get(), self.texts);
+        if self.is_shown() {
+            match self.texts {
+                Some(texts) => eprint!("\r{}/{texts} texts", self.done.get()),
+                None => eprint!("\r{} texts", self.done.get()),
+            }
         }
     }
 
@@ -65,9 +71,13 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self) {
-        use std::io::IsTerminal;
-        if self.texts >= SHOWN_FROM && std::io::stderr().is_terminal() {
+        if self.is_shown() {
             eprint!("\r\x1b[K");
         }
+    }
+
+    fn is_shown(&self) -> bool {
+        use std::io::IsTerminal;
+        self.texts.is_none_or(|texts| texts >= SHOWN_FROM) && std::io::stderr().is_terminal()
     }
 }

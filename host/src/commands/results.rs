@@ -65,11 +65,14 @@ impl Results {
         let separator: &[u8] = match (self.format, self.count) {
             (Format::Json, 0) => b"{\"results\":[\n",
             (Format::Json, _) => b",\n",
-            (Format::Jsonl, 0) => b"",
-            (Format::Jsonl, _) => b"\n",
+            (Format::Jsonl, _) => b"",
         };
         self.out.write_all(separator)?;
         serde_json::to_writer(&mut self.out, result).map_err(io::Error::from)?;
+        if self.format == Format::Jsonl {
+            // Every line is whole, also before an error.
+            self.out.write_all(b"\n")?;
+        }
         self.count += 1;
         Ok(())
     }
@@ -86,21 +89,39 @@ impl Results {
         if self.format == Format::Json {
             self.out.write_all(b"\n],\"model_id\":")?;
             serde_json::to_writer(&mut self.out, &self.model_id).map_err(io::Error::from)?;
-            self.out.write_all(b"}")?;
+            self.out.write_all(b"}\n")?;
         }
-        self.out.write_all(b"\n")?;
         self.out.flush()
     }
 }
 
 impl Unfinished {
+    /// A new file beside `path`, whatever else is there.
     fn create(path: &Path) -> anyhow::Result<(File, Self)> {
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(".part");
-        let temporary = path.with_file_name(name);
-        let file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
-        let path = path.to_owned();
-        Ok((file, Self { temporary, path }))
+        /// So many runs at once, or killed ones, may have left theirs.
+        const TRIES: usize = 100;
+
+        let mut tries = 0;
+        loop {
+            let mut name = path.file_name().unwrap_or_default().to_os_string();
+            name.push(".part");
+            if tries > 0 {
+                name.push(tries.to_string());
+            }
+            let temporary = path.with_file_name(name);
+            let file = File::options()
+                .write(true)
+                .create_new(true)
+                .open(&temporary);
+            let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+            if file.as_ref().is_err_and(exists) && tries < TRIES {
+                tries += 1;
+                continue;
+            }
+            let file = file.with_context(|| temporary.display().to_string())?;
+            let path = path.to_owned();
+            return Ok((file, Self { temporary, path }));
+        }
     }
 
     fn complete(self) -> anyhow::Result<()> {

@@ -76,6 +76,46 @@ fn an_empty_text_is_a_text_on_every_target() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Beyond what is read before the first result.
+#[test]
+fn a_long_file_is_read_as_it_is_needed() -> anyhow::Result<()> {
+    let Some(program) = native("bert-sequence_classification")? else {
+        return Ok(());
+    };
+    let lines: Vec<String> = (0..1500).map(|line| format!("text {line}\n")).collect();
+    program.workshop.write("texts", lines.concat())?;
+    let arguments = ["infer", "-f", "jsonl", "--input", "texts"];
+    let all = program.run(&arguments)?;
+    ensure!(
+        all.text()?.lines().count() == lines.len(),
+        "lines are missing"
+    );
+    let one = program.run(&[&arguments[..], &["--threads", "1"]].concat())?;
+    ensure!(all.stdout == one.stdout, "other results on one thread");
+
+    let mut spoiled = lines.concat().into_bytes();
+    spoiled.extend(b"\xff\n");
+    program.workshop.write("texts", spoiled)?;
+    let path = program.workshop.path("model");
+    let finished = process::finish(&mut program.workshop.program(&path, &arguments))?;
+    finished.refused_midway(&["texts", "invalid UTF-8 at byte"])?;
+    ensure!(finished.stdout == all.stdout, "results before it are lost");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_is_there_is_kept() -> anyhow::Result<()> {
+    let Some(program) = native("bert-sequence_classification")? else {
+        return Ok(());
+    };
+    program.workshop.write("out.part", "mine")?;
+    program.run(&["infer", "-o", "out", "a text"])?;
+    ensure!(program.workshop.read("out.part")? == b"mine");
+    let names = program.workshop.names()?;
+    ensure!(names == ["model", "out", "out.part"], "{names:?}");
+    Ok(())
+}
+
 #[test]
 fn results_have_the_shape_of_upstream() -> anyhow::Result<()> {
     let shapes: [(&str, &[&str]); 4] = [
