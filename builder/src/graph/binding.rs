@@ -250,7 +250,9 @@ fn table_rows(graph: &GraphProto, ids: &str) -> Option<u32> {
     for node in &graph.node {
         let is_ids = |name: &String| names.contains(&name.as_str());
         match node.op_type.as_str() {
-            "Cast" | "Identity" if node.input.iter().any(is_ids) => names.push(&node.output[0]),
+            "Cast" | "Identity" if node.input.iter().any(is_ids) => {
+                names.extend(node.output.first().map(String::as_str));
+            }
             "Gather" if node.input.get(1).is_some_and(is_ids) => {
                 let table = node.input.first()?;
                 let tensor = graph.initializer.iter().find(|it| it.name == *table)?;

@@ -27,14 +27,15 @@ pub(super) fn resolve(
 ) -> Result<(), BuildError> {
     while let Some(index) = graph.node.iter().position(|node| node.op_type == "If") {
         let node = &graph.node[index];
+        let name = node.input.first().cloned().unwrap_or_default();
         let unproven = |why: String| BuildError::Onnx {
             path: path.to_owned(),
             problem: format!(
                 "the condition `{}` of the If node `{}` depends on the text or its length ({why}); this is not supported",
-                node.input[0], node.name
+                name, node.name
             ),
         };
-        let taken = prove(model, graph, index, max_tokens)
+        let taken = prove(model, graph, index, name.clone(), max_tokens)
             .map_err(|error| unproven(format!("{error:#}").replace('\n', " ")))?
             .ok_or_else(|| unproven("no constant".into()))?;
         inline(graph, index, taken);
@@ -47,10 +48,10 @@ fn prove(
     model: &ModelProto,
     graph: &GraphProto,
     index: usize,
+    name: String,
     max_tokens: u32,
 ) -> TractResult<Option<bool>> {
     let mut condition = graph.clone();
-    let name = graph.node[index].input[0].clone();
     condition.node.truncate(index);
     condition.output = vec![ValueInfoProto {
         name,

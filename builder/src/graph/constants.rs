@@ -16,17 +16,21 @@ pub(super) fn lift(graph: &mut GraphProto) {
     let mut nodes = Vec::with_capacity(graph.node.len());
     for mut node in std::mem::take(&mut graph.node) {
         rename_inputs(&mut node, &renamed);
-        let is_output = node.output.iter().any(|name| outputs.contains(name));
-        let is_alias = node.op_type == "Identity" && constants.contains(&node.input[0]);
-        if is_alias && !is_output {
-            renamed.insert(node.output[0].clone(), node.input[0].clone());
+        let Some(output) = node.output.first().cloned() else {
+            continue;
+        };
+        let is_output = outputs.contains(&output);
+        let source = node.input.first();
+        let source = source.filter(|it| node.op_type == "Identity" && constants.contains(*it));
+        if let Some(source) = source.filter(|_| !is_output) {
+            renamed.insert(output, source.clone());
             continue;
         }
         let is_constant = node.op_type == "Constant" && !is_output;
         let value = node.attribute.iter_mut().find(|it| it.name == "value");
         match value.filter(|_| is_constant).and_then(|it| it.t.take()) {
             Some(mut tensor) => {
-                tensor.name.clone_from(&node.output[0]);
+                tensor.name = output;
                 constants.insert(tensor.name.clone());
                 graph.initializer.push(tensor);
             }

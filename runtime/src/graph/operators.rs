@@ -33,7 +33,13 @@ pub(super) fn is_known(node: &NodeProto) -> bool {
 
 /// The operator of a node, if there is one of its type.
 pub(super) fn build(node: &Node) -> Option<TractResult<Box<dyn InferenceOp>>> {
-    find(node.proto).map(|Operator(_, build)| build(node))
+    let Operator(_, inputs, build) = find(node.proto)?;
+    // The rules of tract's operators take the inputs for granted.
+    let missing = (0..*inputs).find(|place| node.input(*place).is_none());
+    Some(match missing {
+        Some(place) => Err(format_err!("it has no input {place}, and needs {inputs}")),
+        None => build(node),
+    })
 }
 
 /// What is said of a node whose operator is not in [`OPERATORS`].
@@ -56,129 +62,139 @@ fn find(node: &NodeProto) -> Option<&'static Operator> {
     operators.find(|it| is_standard(&node.domain) && it.0 == node.op_type)
 }
 
-/// An operator's type and what builds it from a node.
-struct Operator(&'static str, fn(&Node) -> TractResult<Box<dyn InferenceOp>>);
+/// An operator's type, how many inputs it has at least, and what builds it from a node.
+struct Operator(
+    &'static str,
+    usize,
+    fn(&Node) -> TractResult<Box<dyn InferenceOp>>,
+);
 
 const OPERATORS: &[Operator] = &[
-    Operator("Abs", |_| Ok(math::abs().into_hir())),
-    Operator("Add", |_| Ok(math::Add.into_hir())),
-    Operator("And", |_| Ok(logic::And.into_hir())),
-    Operator("Cast", arithmetic::cast),
-    Operator("Ceil", |_| Ok(math::ceil().into_hir())),
-    Operator("Clip", |node| Ok(arithmetic::clip(node))),
-    Operator("Concat", |node| {
+    Operator("Abs", 1, |_| Ok(math::abs().into_hir())),
+    Operator("Add", 2, |_| Ok(math::Add.into_hir())),
+    Operator("And", 2, |_| Ok(logic::And.into_hir())),
+    Operator("Cast", 1, arithmetic::cast),
+    Operator("Ceil", 1, |_| Ok(math::ceil().into_hir())),
+    Operator("Clip", 1, |node| Ok(arithmetic::clip(node))),
+    Operator("Concat", 1, |node| {
         Ok(expand(array::Concat::new(node.required("axis")?)))
     }),
-    Operator("Constant", constant),
-    Operator("ConstantOfShape", constant_of_shape),
-    Operator("Conv", layers::conv),
-    Operator("Cos", |_| Ok(math::cos().into_hir())),
-    Operator("CumSum", layout::cum_sum),
-    Operator("DequantizeLinear", quantisation::dequantize_linear),
-    Operator("Div", |_| Ok(math::Div.into_hir())),
-    Operator("Dropout", layers::dropout),
-    Operator("Einsum", arithmetic::einsum),
-    Operator("Equal", |_| Ok(logic::CompEq.into_hir())),
-    Operator("Erf", |_| Ok(math::erf().into_hir())),
-    Operator("Exp", |_| Ok(math::exp().into_hir())),
-    Operator("Expand", |_| Ok(expand(array::MultiBroadcastTo))),
-    Operator("Flatten", |node| {
+    Operator("Constant", 0, constant),
+    Operator("ConstantOfShape", 1, constant_of_shape),
+    Operator("Conv", 2, layers::conv),
+    Operator("Cos", 1, |_| Ok(math::cos().into_hir())),
+    Operator("CumSum", 2, layout::cum_sum),
+    Operator("DequantizeLinear", 2, quantisation::dequantize_linear),
+    Operator("Div", 2, |_| Ok(math::Div.into_hir())),
+    Operator("Dropout", 1, layers::dropout),
+    Operator("Einsum", 1, arithmetic::einsum),
+    Operator("Equal", 2, |_| Ok(logic::CompEq.into_hir())),
+    Operator("Erf", 1, |_| Ok(math::erf().into_hir())),
+    Operator("Exp", 1, |_| Ok(math::exp().into_hir())),
+    Operator("Expand", 2, |_| Ok(expand(array::MultiBroadcastTo))),
+    Operator("Flatten", 1, |node| {
         Ok(expand(array::Flatten::new(axis(node, 1)?)))
     }),
-    Operator("Floor", |_| Ok(math::floor().into_hir())),
-    Operator("Gather", |node| {
+    Operator("Floor", 1, |_| Ok(math::floor().into_hir())),
+    Operator("Gather", 2, |node| {
         Ok(expand(array::Gather::new(axis(node, 0)?)))
     }),
-    Operator("GatherElements", |node| {
+    Operator("GatherElements", 2, |node| {
         Ok(layout::gather_elements(axis(node, 0)?))
     }),
-    Operator("GatherND", |node| {
+    Operator("GatherND", 2, |node| {
         let batch_dims = node.attribute("batch_dims")?.unwrap_or(0);
         Ok(Box::new(array::GatherNd::new(batch_dims)))
     }),
-    Operator("Gelu", layers::gelu),
-    Operator("Gemm", arithmetic::gemm),
-    Operator("Greater", |_| Ok(logic::CompGT.into_hir())),
-    Operator("GreaterOrEqual", |_| Ok(logic::CompGTE.into_hir())),
-    Operator("HardSigmoid", |node| {
+    Operator("Gelu", 1, layers::gelu),
+    Operator("Gemm", 2, arithmetic::gemm),
+    Operator("Greater", 2, |_| Ok(logic::CompGT.into_hir())),
+    Operator("GreaterOrEqual", 2, |_| Ok(logic::CompGTE.into_hir())),
+    Operator("HardSigmoid", 1, |node| {
         let alpha = node.attribute("alpha")?.unwrap_or(0.2);
         let beta = node.attribute("beta")?.unwrap_or(0.5);
         Ok(expand(activations::HardSigmoid(alpha, beta)))
     }),
-    Operator("HardSwish", |_| Ok(nn::hard_swish().into_hir())),
-    Operator("Identity", |_| Ok(Box::new(Identity))),
-    Operator("IsNaN", |_| Ok(math::is_nan().into_hir())),
-    Operator("LayerNormalization", layers::layer_normalization),
-    Operator("LeakyRelu", |node| {
+    Operator("HardSwish", 1, |_| Ok(nn::hard_swish().into_hir())),
+    Operator("Identity", 1, |_| Ok(Box::new(Identity))),
+    Operator("IsNaN", 1, |_| Ok(math::is_nan().into_hir())),
+    Operator("LayerNormalization", 2, layers::layer_normalization),
+    Operator("LeakyRelu", 1, |node| {
         let alpha = node.attribute("alpha")?.unwrap_or(0.01);
         Ok(expand(activations::LeakyRelu(alpha)))
     }),
-    Operator("Less", |_| Ok(logic::CompLT.into_hir())),
-    Operator("LessOrEqual", |_| Ok(logic::CompLTE.into_hir())),
-    Operator("Log", |_| Ok(math::ln().into_hir())),
-    Operator("LogSoftmax", layers::log_softmax),
-    Operator("MatMul", |_| Ok(expand(matmul::MatMulInference::default()))),
-    Operator("Max", |_| Ok(Box::new(Nary(Box::new(math::Max), false)))),
-    Operator("Mean", |_| Ok(Box::new(Nary(Box::new(math::Add), true)))),
-    Operator("Min", |_| Ok(Box::new(Nary(Box::new(math::Min), false)))),
-    Operator("Mod", arithmetic::modulo),
-    Operator("Mul", |_| Ok(math::Mul.into_hir())),
-    Operator("Neg", |_| Ok(math::neg().into_hir())),
-    Operator("Not", |_| Ok(logic::not().into_hir())),
-    Operator("Or", |_| Ok(logic::Or.into_hir())),
-    Operator("Pad", layout::pad),
-    Operator("Pow", |_| {
+    Operator("Less", 2, |_| Ok(logic::CompLT.into_hir())),
+    Operator("LessOrEqual", 2, |_| Ok(logic::CompLTE.into_hir())),
+    Operator("Log", 1, |_| Ok(math::ln().into_hir())),
+    Operator("LogSoftmax", 1, layers::log_softmax),
+    Operator("MatMul", 2, |_| {
+        Ok(expand(matmul::MatMulInference::default()))
+    }),
+    Operator("Max", 1, |_| Ok(Box::new(Nary(Box::new(math::Max), false)))),
+    Operator("Mean", 1, |_| Ok(Box::new(Nary(Box::new(math::Add), true)))),
+    Operator("Min", 1, |_| Ok(Box::new(Nary(Box::new(math::Min), false)))),
+    Operator("Mod", 2, arithmetic::modulo),
+    Operator("Mul", 2, |_| Ok(math::Mul.into_hir())),
+    Operator("Neg", 1, |_| Ok(math::neg().into_hir())),
+    Operator("Not", 1, |_| Ok(logic::not().into_hir())),
+    Operator("Or", 2, |_| Ok(logic::Or.into_hir())),
+    Operator("Pad", 2, layout::pad),
+    Operator("Pow", 2, |_| {
         Ok(broadcasting("Pow", |base, _| Ok(base), arithmetic::pow))
     }),
-    Operator("Range", |_| Ok(expand(array::Range))),
-    Operator("Reciprocal", |_| Ok(math::recip().into_hir())),
-    Operator("ReduceL2", |node| reshaping::reduce(node, Reducer::L2)),
-    Operator("ReduceMax", |node| reshaping::reduce(node, Reducer::Max)),
-    Operator("ReduceMean", |node| reshaping::reduce(node, Reducer::Mean)),
-    Operator("ReduceMin", |node| reshaping::reduce(node, Reducer::Min)),
-    Operator("ReduceProd", |node| reshaping::reduce(node, Reducer::Prod)),
-    Operator("ReduceSum", |node| reshaping::reduce(node, Reducer::Sum)),
-    Operator("Relu", |_| {
+    Operator("Range", 3, |_| Ok(expand(array::Range))),
+    Operator("Reciprocal", 1, |_| Ok(math::recip().into_hir())),
+    Operator("ReduceL2", 1, |node| reshaping::reduce(node, Reducer::L2)),
+    Operator("ReduceMax", 1, |node| reshaping::reduce(node, Reducer::Max)),
+    Operator("ReduceMean", 1, |node| {
+        reshaping::reduce(node, Reducer::Mean)
+    }),
+    Operator("ReduceMin", 1, |node| reshaping::reduce(node, Reducer::Min)),
+    Operator("ReduceProd", 1, |node| {
+        reshaping::reduce(node, Reducer::Prod)
+    }),
+    Operator("ReduceSum", 1, |node| reshaping::reduce(node, Reducer::Sum)),
+    Operator("Relu", 1, |_| {
         Ok(expand(activations::Clip::new(Some(0.0), None)))
     }),
-    Operator("Reshape", |node| {
+    Operator("Reshape", 2, |node| {
         let allowzero = node.attribute("allowzero")?.unwrap_or(false);
         Ok(expand(array::Reshape::new(allowzero)))
     }),
-    Operator("Round", |_| Ok(math::round_half_to_even().into_hir())),
-    Operator("ScatterND", |node| {
+    Operator("Round", 1, |_| Ok(math::round_half_to_even().into_hir())),
+    Operator("ScatterND", 3, |node| {
         let reduction = node.attribute("reduction")?.unwrap_or("none");
         let reduction = array::ScatterReduction::parse(reduction)?;
         Ok(expand(array::ScatterNd::new(reduction)))
     }),
-    Operator("Shape", layout::shape),
-    Operator("Sigmoid", |_| Ok(nn::sigmoid().into_hir())),
-    Operator("Sign", |_| Ok(math::sign().into_hir())),
-    Operator("Sin", |_| Ok(math::sin().into_hir())),
-    Operator("Size", |_| Ok(expand(array::Size::new(DatumType::TDim)))),
-    Operator("Slice", |node| Ok(layout::slice(node))),
-    Operator("Softmax", layers::softmax),
-    Operator("Softplus", |_| Ok(expand(activations::Softplus))),
-    Operator("Split", layout::split),
-    Operator("Sqrt", |_| Ok(math::sqrt().into_hir())),
-    Operator("Squeeze", reshaping::squeeze),
-    Operator("Sub", |_| Ok(math::Sub.into_hir())),
-    Operator("Sum", |_| Ok(Box::new(Nary(Box::new(math::Add), false)))),
-    Operator("Swish", |node| {
+    Operator("Shape", 1, layout::shape),
+    Operator("Sigmoid", 1, |_| Ok(nn::sigmoid().into_hir())),
+    Operator("Sign", 1, |_| Ok(math::sign().into_hir())),
+    Operator("Sin", 1, |_| Ok(math::sin().into_hir())),
+    Operator("Size", 1, |_| Ok(expand(array::Size::new(DatumType::TDim)))),
+    Operator("Slice", 3, |node| Ok(layout::slice(node))),
+    Operator("Softmax", 1, layers::softmax),
+    Operator("Softplus", 1, |_| Ok(expand(activations::Softplus))),
+    Operator("Split", 1, layout::split),
+    Operator("Sqrt", 1, |_| Ok(math::sqrt().into_hir())),
+    Operator("Squeeze", 1, reshaping::squeeze),
+    Operator("Sub", 2, |_| Ok(math::Sub.into_hir())),
+    Operator("Sum", 1, |_| Ok(Box::new(Nary(Box::new(math::Add), false)))),
+    Operator("Swish", 1, |node| {
         let alpha = node.attribute("alpha")?.unwrap_or(1f32);
         ensure!(alpha == 1.0, "Swish with alpha {alpha}");
         Ok(silu().into_hir())
     }),
-    Operator("Tanh", |_| Ok(math::tanh().into_hir())),
-    Operator("Tile", |_| Ok(expand(array::Tile))),
-    Operator("Transpose", |node| {
+    Operator("Tanh", 1, |_| Ok(math::tanh().into_hir())),
+    Operator("Tile", 2, |_| Ok(expand(array::Tile))),
+    Operator("Transpose", 1, |node| {
         let order = node.attribute("perm")?;
         Ok(expand(array::PermuteAxes::new(order)))
     }),
-    Operator("Trilu", layout::trilu),
-    Operator("Unsqueeze", reshaping::unsqueeze),
-    Operator("Where", |_| Ok(expand(logic::Iff))),
-    Operator("Xor", |_| Ok(logic::Xor.into_hir())),
+    Operator("Trilu", 1, layout::trilu),
+    Operator("Unsqueeze", 1, reshaping::unsqueeze),
+    Operator("Where", 3, |_| Ok(expand(logic::Iff))),
+    Operator("Xor", 2, |_| Ok(logic::Xor.into_hir())),
 ];
 
 fn constant(node: &Node) -> TractResult<Box<dyn InferenceOp>> {

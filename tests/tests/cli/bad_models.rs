@@ -3,10 +3,12 @@
 
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::onnx::{AttributeProto, GraphProto, NodeProto, type_proto};
+use encoderfile_runtime::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, type_proto};
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
+use prost::Message;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 type Spoil<'a> = &'a dyn Fn(&ModelFolder) -> anyhow::Result<()>;
 
@@ -336,6 +338,36 @@ fn attention_that_is_not_served() -> anyhow::Result<()> {
     });
     let words = ["com.microsoft.Attention", "a past state is not supported"];
     refused("files-optimized-O2", &past, &words)
+}
+
+/// Models that have most operators between them.
+const MANY_OPERATORS: [&str; 4] = [
+    "deberta-v2-embedding",
+    "files-fused-operators",
+    "files-int8-optimized",
+    "files-int8-session",
+];
+
+#[test]
+fn a_node_without_inputs() -> anyhow::Result<()> {
+    for fixture in MANY_OPERATORS {
+        let model = fixture::folder(fixture).join("model.onnx");
+        let model = ModelProto::decode(&*std::fs::read(model)?)?;
+        let nodes = model.graph.unwrap_or_default().node;
+        let with_inputs = nodes.into_iter().filter(|node| !node.input.is_empty());
+        let op_types: BTreeSet<String> = with_inputs.map(|node| node.op_type).collect();
+        for op_type in op_types {
+            let spoil = graph(|it| {
+                let mut nodes = it.node.iter_mut();
+                if let Some(node) = nodes.find(|node| node.op_type == op_type) {
+                    node.input.clear();
+                }
+            });
+            refused(fixture, &spoil, &["node `"])
+                .with_context(|| format!("{op_type} of {fixture}"))?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -12,6 +12,9 @@ use super::layers::{self, Embedding};
 use super::{Fused, Rewritten};
 use encoderfile_runtime::onnx::{NodeProto, tensor_proto::DataType};
 
+/// Zero points of one matrix: its width, a few thousand.
+const CHANNELS_MAX: usize = 1 << 20;
+
 /// `(x, scale, zero point)` of a float.
 pub(super) fn dynamic_quantize_linear(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
     let output = node.result()?;
@@ -128,8 +131,13 @@ fn less_zero_point(
             dims.ok_or_else(|| format!("the zero point `{name}` is not constant"))?
         }
     };
-    let count: i64 = dims.iter().product();
-    let ones = vec![1.0; usize::try_from(count).unwrap_or(1)];
+    let count = dims
+        .iter()
+        .try_fold(1_i64, |product, dim| product.checked_mul(*dim));
+    let count = count.and_then(|count| usize::try_from(count).ok());
+    let count = count.filter(|count| *count <= CHANNELS_MAX);
+    let count = count.ok_or_else(|| format!("zero points of shape {dims:?}"))?;
+    let ones = vec![1.0; count];
     let scale = format!("{value}/one");
     if emitter.dims(&scale).is_none() {
         emitter.floats_named(&ones, dims, &scale);
