@@ -4,6 +4,7 @@
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, type_proto};
+use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use prost::Message;
