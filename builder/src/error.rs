@@ -68,6 +68,12 @@ pub enum BuildError {
         /// The value found, as JSON.
         value: String,
     },
+    /// A folder with an older form of tokenizer, or none.
+    #[error(
+        "{}: no such file; `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)` of transformers writes one from vocab.txt, merges.txt or a SentencePiece model",
+        .0.display()
+    )]
+    NoTokenizer(PathBuf),
     /// Weights that only Python can read safely.
     #[error(
         "{}: pickled weights are not read; save the model again with sentence-transformers, which writes model.safetensors",

@@ -125,6 +125,9 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     let config_json = read_file(&paths.config)?;
     let config = Config::parse(&paths.config, &config_json)?;
     config.refuse_decoders()?;
+    if !paths.tokenizer.exists() {
+        return Err(BuildError::NoTokenizer(paths.tokenizer.clone()));
+    }
     let tokenizer_json = read_file(&paths.tokenizer)?;
     let vocabulary = Vocabulary::load(&tokenizer_json).map_err(|error| BuildError::Runtime {
         path: paths.tokenizer.clone(),

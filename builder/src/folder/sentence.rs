@@ -94,7 +94,10 @@ pub(super) fn transformer_path(folder: &Path) -> Result<String, BuildError> {
 
 impl<'a> Listed<'a> {
     fn of(path: &Path, module: &'a Value) -> Result<Self, BuildError> {
-        let Some(full_type) = module["type"].as_str() else {
+        // A module of somebody else's is another one, whatever its name.
+        let full_type = module["type"].as_str();
+        let Some(full_type) = full_type.filter(|it| it.starts_with("sentence_transformers."))
+        else {
             return Err(BuildError::key(path, "type", &module["type"]));
         };
         let module_path = module["path"].as_str().unwrap_or_default();

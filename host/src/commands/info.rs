@@ -50,7 +50,7 @@ fn describe(payload: &Payload) -> Value {
     let prompts: serde_json::Map<String, Value> = prompts
         .map(|prompt| (prompt.name.clone(), prompt.text.clone().into()))
         .collect();
-    json!({
+    let mut info = json!({
         "name": manifest.name,
         "version": manifest.version,
         "task": manifest.task().name(),
@@ -71,7 +71,20 @@ fn describe(payload: &Payload) -> Value {
         "source_sha256": hex(&provenance.source_sha256),
         "built_by": provenance.builder,
         "sizes_bytes": sizes,
-    })
+    });
+    let embeds = matches!(
+        manifest.task(),
+        Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding
+    );
+    let others = if embeds {
+        ["labels"].as_slice()
+    } else {
+        &["prompts", "default_prompt", "similarity"]
+    };
+    if let Value::Object(fields) = &mut info {
+        fields.retain(|name, _| !others.contains(&name.as_str()));
+    }
+    info
 }
 
 /// What comes out, in words.

@@ -494,6 +494,13 @@ fn an_unknown_module_or_pooling() -> anyhow::Result<()> {
         })
     };
     refused("st-cls", &spoil, &["modules.json", "my_package.MyPooling"])?;
+    // As jina-embeddings-v3 has it: code in the folder, that would have to be run.
+    let own = |folder: &ModelFolder| {
+        folder.edit_json("modules.json", |it| {
+            it[0]["type"] = "custom_st.Transformer".into();
+        })
+    };
+    refused("st-cls", &own, &["modules.json", "custom_st.Transformer"])?;
     // The older form of the file has one boolean a mode.
     let old = |folder: &ModelFolder| {
         folder.edit_json("1_Pooling/config.json", |it| {
