@@ -57,7 +57,10 @@ impl Graph {
         }
 
         let detached = Detached::take(graph, weights)?;
-        let plan = compile(reader::read(&proto, &detached)?, pipeline)?;
+        let model = reader::read(&proto, &detached)?;
+        // Each matrix is freed when it has been packed, if nobody else holds it.
+        drop((detached, proto));
+        let plan = compile(model, pipeline)?;
         Ok(Self {
             plan,
             inputs,

@@ -213,6 +213,24 @@ pub fn json(expected: &Value, got: &Value, agreement: Agreement) -> anyhow::Resu
     }
 }
 
+/// Compares the results of two targets for the same request.
+pub fn targets(one: &Value, other: &Value) -> anyhow::Result<Apart> {
+    let largest = largest_number(one).max(1.0);
+    let absolute = json(one, other, Agreement::Within(TARGET_TOLERANCE * largest));
+    let absolute = absolute.context("from native")?;
+    let scaled = absolute / largest;
+    Ok(Apart { absolute, scaled })
+}
+
+fn largest_number(value: &Value) -> f64 {
+    match value {
+        Value::Object(fields) => fields.values().map(largest_number).fold(0.0, f64::max),
+        Value::Array(values) => values.iter().map(largest_number).fold(0.0, f64::max),
+        Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or(0.0).abs(),
+        _ => 0.0,
+    }
+}
+
 /// Compares the results of two targets for the same text.
 pub fn rows(one: &Row, other: &Row) -> anyhow::Result<Apart> {
     ensure!(one.token_infos() == other.token_infos(), "other tokens");

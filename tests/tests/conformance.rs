@@ -169,15 +169,15 @@ impl Subject {
         let mut native = None;
         for &target in self.targets.iter().filter(|target| runner.has(**target)) {
             let checked = match &built {
-                Ok(built) => self.check_on(target, runner, built, native.as_deref()),
+                Ok(built) => self.check_on(target, runner, built, native.as_ref()),
                 Err(error) => Err(anyhow::anyhow!("{error:#}")),
             };
             let mut findings = findings.lock().unwrap();
             match checked {
-                Ok((line, rows)) => {
+                Ok((line, results)) => {
                     findings.lines.push(line);
                     if target == Target::Native {
-                        native = Some(rows);
+                        native = Some(results);
                     }
                 }
                 Err(error) => {
@@ -198,8 +198,8 @@ impl Subject {
         target: Target,
         runner: &Runner,
         built: &Built,
-        native: Option<&[Row]>,
-    ) -> anyhow::Result<(Line, Vec<Row>)> {
+        native: Option<&Results>,
+    ) -> anyhow::Result<(Line, Results)> {
         let start = Instant::now();
         let items: Vec<Item> = self.cases.iter().map(Case::item).collect();
         let tokenized = runner.tokenize(target, built, &items)?;
@@ -217,14 +217,22 @@ impl Subject {
             let distance = compare::row(case, tokenized, row, self.agreement).with_context(text)?;
             to_reference = to_reference.max(distance);
             if let (Some(native), Some(largest)) = (native, &mut to_native) {
-                let apart = compare::rows(&native[index], row).with_context(text)?;
+                let apart = compare::rows(&native.rows[index], row).with_context(text)?;
                 *largest = largest.max(apart.absolute);
             }
         }
-        for request in &self.requests {
+        let mut requests = Vec::new();
+        for (index, request) in self.requests.iter().enumerate() {
             let name = || format!("request {}", request.name);
-            let distance = self.request(target, runner, built, request);
+            let got = request_results(target, runner, built, request).with_context(name)?;
+            let expected = Value::from(request.results.clone());
+            let distance = compare::json(&expected, &got, self.agreement);
             to_reference = to_reference.max(distance.with_context(name)?);
+            if let (Some(native), Some(largest)) = (native, &mut to_native) {
+                let apart = compare::targets(&native.requests[index], &got);
+                *largest = largest.max(apart.with_context(name)?.absolute);
+            }
+            requests.push(got);
         }
         let line = Line {
             model: self.name.clone(),
@@ -237,29 +245,12 @@ impl Subject {
             native: to_native,
             time: start.elapsed(),
         };
-        Ok((line, rows))
+        Ok((line, Results { rows, requests }))
     }
 
     /// Whether a text alone is a request: a mask has to be in it to be filled.
     fn has_rows(&self) -> bool {
         self.task != "fill_mask"
-    }
-
-    /// How far the results of a request are from its reference.
-    fn request(
-        &self,
-        target: Target,
-        runner: &Runner,
-        built: &Built,
-        request: &Request,
-    ) -> anyhow::Result<f64> {
-        let lines = runner.lines(target, built, &request.items, &request.arguments())?;
-        let got: Vec<Value> = lines
-            .iter()
-            .map(|line| serde_json::from_str(line))
-            .collect::<Result<_, _>>()?;
-        let expected = Value::from(request.results.clone());
-        compare::json(&expected, &got.into(), self.agreement)
     }
 
     /// The result of each text, after making sure that it does not depend on
@@ -294,6 +285,24 @@ impl Subject {
         }
         encoderfile_tests::rows::parse(&lines[..items.len()].join("\n"))
     }
+}
+
+/// What a target made of a model's cases and requests.
+struct Results {
+    rows: Vec<Row>,
+    requests: Vec<Value>,
+}
+
+/// What comes out of a request.
+fn request_results(
+    target: Target,
+    runner: &Runner,
+    built: &Built,
+    request: &Request,
+) -> anyhow::Result<Value> {
+    let lines = runner.lines(target, built, &request.items, &request.arguments())?;
+    let results = lines.iter().map(|line| serde_json::from_str(line));
+    Ok(Value::Array(results.collect::<Result<_, _>>()?))
 }
 
 fn assert_counts(runner: &Runner, lines: &[Line]) {
