@@ -17,6 +17,7 @@ is only asserted to be near.
 import json
 import shutil
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -30,12 +31,11 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.fusion_options import FusionOptions
 
 MODELS = Path(__file__).parent
-SCRATCH = Path("/tmp/encoderfile-model-files")
+SCRATCH = Path(tempfile.mkdtemp(prefix="encoderfile-"))
 warnings.filterwarnings("ignore")
 
 
 def main():
-    SCRATCH.mkdir(exist_ok=True)
     for make in MAKERS:
         if len(sys.argv) == 1 or make.__name__ in sys.argv[1:]:
             print(make.__name__, flush=True)
@@ -507,4 +507,7 @@ MAKERS = [
 ]
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        shutil.rmtree(SCRATCH)
