@@ -179,7 +179,7 @@ impl Tokenizer {
     ) -> Result<Vec<Tokens>, TokenizerError> {
         let all = self.encode_all(text.into())?;
         let content = all.sequence(0);
-        let room = self.max_tokens - (all.len() - content.len());
+        let room = self.max_tokens.saturating_sub(all.len() - content.len());
         if stride >= room {
             return Err(TokenizerError::Stride { stride, room });
         }

@@ -58,13 +58,15 @@ impl Session<'_> {
         encoder.check_length(text.into())?;
         let prompt = options.prompt(&encoder.pipeline);
         let windows = encoder.tokenizer.even_windows(prompt, text)?;
-        let mut sum = vec![0.0; encoder.pipeline.embedding_width()];
+        // As long as what the graph gives, not as what the manifest says.
+        let mut sum = Vec::new();
         for window in &windows {
             encoder.check_ids(window)?;
             let mut vector = self.pooled(window, skipped)?;
             if self.normalizes(options) {
                 normalize(&mut vector);
             }
+            sum.resize(vector.len(), 0.0);
             for (sum, value) in sum.iter_mut().zip(&vector) {
                 *sum += value;
             }
