@@ -32,6 +32,12 @@ pub(crate) enum Command {
     SelfTest,
     /// Show the tokens of texts, as the model sees them
     Tokenize(Texts),
+    /// Answer requests over HTTP and gRPC
+    #[cfg(not(target_family = "wasm"))]
+    Serve(Box<encoderfile_server::Serve>),
+    /// Be a tool for language models, over the Model Context Protocol
+    #[cfg(not(target_family = "wasm"))]
+    Mcp(Box<encoderfile_server::Mcp>),
 }
 
 #[derive(Args)]
@@ -136,6 +142,10 @@ pub(crate) struct Infer {
     /// Keep only the first N values of an embedding, and normalise them where the whole would be
     #[arg(long, value_name = "N", help_heading = "Embeddings")]
     pub(crate) dimensions: Option<usize>,
+
+    /// Give the vector of each token instead of the one they are pooled into
+    #[arg(long, help_heading = "Tokens and spans")]
+    pub(crate) unpooled: bool,
 
     /// Also give the tokens that are not in the text ([CLS] and the like)
     #[arg(long, help_heading = "Tokens and spans")]

@@ -8,7 +8,8 @@ use crate::inputs::Items;
 use crate::progress::Progress;
 use crate::{infer, options, source};
 use anyhow::Context;
-use encoderfile_runtime::proto::Task;
+#[cfg(not(target_family = "wasm"))]
+use encoderfile_runtime::Info;
 use encoderfile_runtime::{Encoder, Payload, Prediction, TokenUsage, golden, output};
 use results::{Results, Tokenized};
 use std::process::ExitCode;
@@ -21,6 +22,10 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Info { json } => info::print(&payload, *json)?,
         Command::SelfTest => return self_test(&payload),
         Command::Tokenize(texts) => tokenize(&payload, texts)?,
+        #[cfg(not(target_family = "wasm"))]
+        Command::Serve(settings) => encoderfile_server::serve(settings, || model(&payload))?,
+        #[cfg(not(target_family = "wasm"))]
+        Command::Mcp(settings) => encoderfile_server::mcp(settings, || model(&payload))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,6 +119,12 @@ fn load(payload: &Payload) -> anyhow::Result<Encoder> {
     Ok(Encoder::load(payload)?)
 }
 
+/// What a server serves.
+#[cfg(not(target_family = "wasm"))]
+fn model(payload: &Payload) -> anyhow::Result<(Encoder, Info)> {
+    Ok((load(payload)?, Info::of(payload)))
+}
+
 /// What became of a text that did not fit.
 fn note(index: usize, usage: &TokenUsage) -> String {
     let (text, total) = (index + 1, usage.tokens_total);
@@ -124,11 +135,6 @@ fn note(index: usize, usage: &TokenUsage) -> String {
             usage.tokens_used
         ),
     }
-}
-
-/// Whether results are one row a token.
-fn is_per_token(task: Task) -> bool {
-    matches!(task, Task::Embedding | Task::TokenClassification)
 }
 
 /// `println!` without its panic when standard output is closed.

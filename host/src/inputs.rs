@@ -23,9 +23,9 @@ pub(crate) struct Item {
 impl Item {
     /// As the runtime takes it.
     pub(crate) fn input(&self) -> Input<'_> {
-        Input {
-            text: &self.text,
-            text_pair: self.text_pair.as_deref(),
+        match &self.text_pair {
+            Some(pair) => Input::Pair(&self.text, pair),
+            None => Input::Text(&self.text),
         }
     }
 }

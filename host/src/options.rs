@@ -35,6 +35,7 @@ pub(crate) fn of_infer(arguments: &cli::Infer) -> Options {
     Options {
         normalize: arguments.normalize,
         dimensions: arguments.dimensions,
+        unpooled: arguments.unpooled,
         special_tokens: arguments.special_tokens,
         aggregation: arguments.aggregation.map(|aggregation| match aggregation {
             cli::Aggregation::None => Aggregation::None,

@@ -1,20 +1,22 @@
 //! A loaded model and what it computes.
 //!
-//! [`Session::infer`] is the one entry; what each task makes of the graph's
-//! output is in the modules below.
+//! [`Session::infer`] is the one entry. [`Work`] takes a text through it, and
+//! what each task makes of the graph's output is in the other modules below.
 
 mod classification;
 mod fill_mask;
 mod sentence;
 mod spans;
 mod tokens;
+mod work;
+
+pub use work::{Session, Work};
 
 use crate::container::{ArtifactKind, ContainerError, Payload};
 use crate::error::Error;
-use crate::graph::{Graph, Run};
+use crate::graph::Graph;
 use crate::limits::{GRAPH_LEN_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
 use crate::modules::{self, Module};
-use crate::output::{Prediction, TokenUsage, Values};
 use crate::request::{Input, Long, Options, Truncation};
 use crate::source::Source;
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -91,6 +93,14 @@ impl Encoder {
         options.check(self.task, &self.pipeline)
     }
 
+    /// Whether one sequence gives a row a token, with a width that
+    /// [`crate::Options::unpooled`] can give out.
+    pub fn has_token_vectors(&self) -> bool {
+        let output = self.pipeline.output.as_ref();
+        let embeds = matches!(self.task, Task::Embedding | Task::SentenceEmbedding);
+        embeds && output.is_some_and(|output| output.per_token)
+    }
+
     /// A session with scratch memory of its own. One thread uses one session.
     pub fn session(&self) -> Result<Session<'_>, Error> {
         Ok(Session {
@@ -102,21 +112,12 @@ impl Encoder {
     /// Tokenises a text or pair as the model sees it, prompt included.
     pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
         self.check_length(input)?;
-        let prompt = options.prompt(&self.pipeline);
-        let prompted;
-        let input = if prompt.is_empty() {
-            input
-        } else {
-            prompted = format!("{prompt}{}", input.text);
-            Input {
-                text: &prompted,
-                ..input
-            }
-        };
+        let prompted = self.prompted(input, options.prompt(&self.pipeline))?;
+        let input = prompted.as_deref().map_or(input, Input::Text);
         // A text alone is always its pair's first, and only that can be cut.
-        let truncation = match input.text_pair {
-            Some(_) => options.truncation(&self.pipeline),
-            None => Truncation::LongestFirst,
+        let truncation = match input {
+            Input::Pair(..) => options.truncation(&self.pipeline),
+            _ => Truncation::LongestFirst,
         };
         let tokens = self
             .tokenizer
@@ -131,8 +132,34 @@ impl Encoder {
         Ok(tokens)
     }
 
+    /// All tokens of a text, prompt included, however many the model takes.
+    pub fn tokenize_whole(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
+        self.check(options)?;
+        self.check_length(input)?;
+        let prompted = self.prompted(input, options.prompt(&self.pipeline))?;
+        let input = prompted.as_deref().map_or(input, Input::Text);
+        Ok(self.tokenizer.encode_whole(input)?)
+    }
+
+    /// The prompt and the text together, where there is a prompt.
+    fn prompted(&self, input: Input<'_>, prompt: &str) -> Result<Option<String>, Error> {
+        if prompt.is_empty() {
+            return Ok(None);
+        }
+        Ok(match input {
+            Input::Text(text) => Some(format!("{prompt}{text}")),
+            // How the last token of a prompt joins a text is the tokenizer's to say.
+            Input::Ids(ids) => Some(format!("{prompt}{}", self.tokenizer.decode(ids, true)?)),
+            Input::Pair(..) => None,
+        })
+    }
+
     fn check_length(&self, input: Input<'_>) -> Result<(), Error> {
-        let length = input.text.len() + input.text_pair.map_or(0, str::len);
+        let length = match input {
+            Input::Text(text) => text.len(),
+            Input::Pair(text, pair) => text.len() + pair.len(),
+            Input::Ids(ids) => size_of_val(ids),
+        };
         if length > TEXT_LEN_MAX {
             return Err(Error::TextLength {
                 length,
@@ -192,85 +219,4 @@ fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
         return Err(Error::Manifest("no mask token"));
     }
     Ok(())
-}
-
-/// One thread's use of an [`Encoder`].
-pub struct Session<'a> {
-    encoder: &'a Encoder,
-    run: Run<'a>,
-}
-
-impl Session<'_> {
-    /// The result for one text or pair.
-    pub fn infer<'t>(
-        &mut self,
-        input: impl Into<Input<'t>>,
-        options: &Options,
-    ) -> Result<Prediction, Error> {
-        let input = input.into();
-        let task = self.encoder.task;
-        self.encoder.check(options)?;
-        if input.text_pair.is_some() && task != Task::SequenceClassification {
-            return Err(Error::Option {
-                option: "text_pair",
-                task: task.name(),
-            });
-        }
-        match task {
-            Task::SentenceEmbedding => self.sentence_embedding(input.text, options),
-            Task::SparseEmbedding => self.sparse_embedding(input.text, options),
-            Task::SequenceClassification => self.classify(input, options),
-            Task::TokenClassification if options.aggregation.is_some() => {
-                self.entities(input.text, options)
-            }
-            Task::TokenClassification => self.token_predictions(input.text, options),
-            Task::FillMask => self.fill_masks(input.text, options),
-            Task::Embedding | Task::Unspecified => self.token_vectors(input.text, options),
-        }
-    }
-
-    /// The tokens of a text and the task's plain numbers for it, special tokens
-    /// included: what golden cases compare.
-    pub fn raw(&mut self, text: &str) -> Result<(Tokens, Vec<f32>), Error> {
-        /// Of a row of vocabulary logits, so many say whether it was computed right.
-        const LOGITS: usize = 64;
-
-        let options = Options::default();
-        let tokens = self.encoder.tokenize(text.into(), &options)?;
-        let output = self.evaluate(&tokens)?;
-        let values = match self.encoder.task {
-            Task::SentenceEmbedding => match self.sentence_embedding(text, &options)?.values {
-                Values::SentenceEmbedding { embedding } => embedding,
-                _ => Vec::new(),
-            },
-            Task::SparseEmbedding | Task::FillMask => {
-                let rows = output.chunks_exact(self.encoder.width());
-                let heads = rows.map(|row| &row[..row.len().min(LOGITS)]);
-                heads.collect::<Vec<_>>().concat()
-            }
-            _ => output,
-        };
-        Ok((tokens, values))
-    }
-
-    /// The graph's output for a sequence, row after row.
-    fn evaluate(&mut self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
-        if tokens.ids.is_empty() {
-            // A tokenizer without special tokens makes no token of an empty text.
-            let output = self.encoder.pipeline.output.as_ref();
-            let per_token = output.is_none_or(|output| output.per_token);
-            let len = if per_token { 0 } else { self.encoder.width() };
-            return Ok(vec![0.0; len]);
-        }
-        Ok(self.run.evaluate(&tokens.ids, &tokens.type_ids)?)
-    }
-}
-
-/// How much of a text was used, where that was not all of it.
-fn truncated(tokens: &Tokens) -> Option<TokenUsage> {
-    (tokens.total > tokens.ids.len()).then_some(TokenUsage {
-        tokens_total: tokens.total,
-        tokens_used: tokens.ids.len(),
-        windows: None,
-    })
 }

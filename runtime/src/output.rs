@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// The result for one text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Prediction {
     /// What the task computes.
     #[serde(flatten)]
@@ -11,10 +12,14 @@ pub struct Prediction {
     /// Present where the text was cut or read in several windows.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub usage: Option<TokenUsage>,
+    /// How many tokens were computed for it, in all its sequences.
+    #[serde(skip)]
+    pub tokens: usize,
 }
 
 /// How much of a text was used. Special tokens and prompt are counted, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenUsage {
     /// Tokens of the whole text.
     pub tokens_total: usize,
@@ -27,6 +32,7 @@ pub struct TokenUsage {
 
 /// The values of a prediction, by task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Values {
     /// One vector a token.
@@ -86,6 +92,7 @@ pub enum Values {
 
 /// The weight of a vocabulary entry.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SparseValue {
     /// Index into the vocabulary.
     pub index: u32,
@@ -95,6 +102,7 @@ pub struct SparseValue {
 
 /// A labelled part of a text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Entity {
     /// What it is.
     #[serde(flatten)]
@@ -112,6 +120,7 @@ pub struct Entity {
 
 /// The label of an entity, by aggregation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum EntityLabel {
     /// A single token.
@@ -140,6 +149,7 @@ impl EntityLabel {
 
 /// A word that may stand at a mask token.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Filling {
     /// Its probability.
     pub score: f32,
@@ -153,6 +163,7 @@ pub struct Filling {
 
 /// A text and how well it answers a query.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Ranked {
     /// Its place among the texts of the request.
     pub index: usize,
@@ -183,6 +194,7 @@ pub fn rank(predictions: &[Prediction], top_k: Option<usize>) -> Vec<Ranked> {
 
 /// A token and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenInfo {
     /// As the vocabulary spells it.
     pub token: String,
@@ -196,6 +208,7 @@ pub struct TokenInfo {
 
 /// The vector of a token.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenVector {
     /// `[hidden_size]`.
     pub embedding: Vec<f32>,
@@ -205,6 +218,7 @@ pub struct TokenVector {
 
 /// The label of a token.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenPrediction {
     /// Which token.
     pub token_info: TokenInfo,

@@ -97,7 +97,7 @@ pub(crate) fn normalize(vector: &mut [f32]) {
 }
 
 /// Logits to scores.
-pub(crate) fn activate(logits: &[f32], activation: Activation) -> Vec<f32> {
+pub fn activate(logits: &[f32], activation: Activation) -> Vec<f32> {
     match activation {
         Activation::Identity => logits.to_vec(),
         Activation::Sigmoid => logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),

@@ -6,24 +6,25 @@ use serde::Deserialize;
 
 /// One thing to compute a result for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Input<'a> {
-    /// The text.
-    pub text: &'a str,
-    /// Sequence classification: the second text of a pair.
-    pub text_pair: Option<&'a str>,
+pub enum Input<'a> {
+    /// A text.
+    Text(&'a str),
+    /// Sequence classification: two texts.
+    Pair(&'a str, &'a str),
+    /// Embeddings: the tokens of a text, with or without the special tokens
+    /// around them.
+    Ids(&'a [u32]),
 }
 
 impl<'a> From<&'a str> for Input<'a> {
     fn from(text: &'a str) -> Self {
-        Self {
-            text,
-            text_pair: None,
-        }
+        Self::Text(text)
     }
 }
 
 /// How results are computed. The default is what the model folder says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// What to do with a text of more tokens than the model takes.
@@ -45,6 +46,9 @@ pub struct Options {
     /// Embeddings: put the model's prompt for such texts in front of the text,
     /// if it has one.
     pub role: Option<Role>,
+
+    /// Sentence embeddings: the vector of each token instead, before pooling.
+    pub unpooled: bool,
 
     /// Per-token results: also the tokens that are not in the text.
     pub special_tokens: bool,
@@ -76,6 +80,7 @@ pub struct Options {
 
 /// What to do with a text of more tokens than the model takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize, utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Long {
     /// Cut it and say so in the result.
@@ -89,6 +94,7 @@ pub enum Long {
 
 /// An end of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize, utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The beginning.
@@ -99,6 +105,7 @@ pub enum Side {
 
 /// Which text of a pair is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize, utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Truncation {
     /// The longer one, then both.
@@ -112,6 +119,7 @@ pub enum Truncation {
 
 /// What a text is to a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize, utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// What somebody looks for.
@@ -132,6 +140,7 @@ impl Role {
 
 /// How tokens become spans; transformers' `aggregation_strategy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize, utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
     /// Every token by itself.
@@ -163,10 +172,10 @@ impl Options {
 
     /// Each option that some task lacks: its name, whether it was given, and
     /// whether `task` has it.
-    fn uses(&self, task: Task) -> [(&'static str, bool, bool); 17] {
+    fn uses(&self, task: Task) -> [(&'static str, bool, bool); 18] {
         let vectors = matches!(task, Task::Embedding | Task::SentenceEmbedding);
         let texts = matches!(task, Task::SentenceEmbedding | Task::SparseEmbedding);
-        let sentences = task == Task::SentenceEmbedding;
+        let sentences = task == Task::SentenceEmbedding && !self.unpooled;
         let classes = task == Task::SequenceClassification;
         let tokens = task == Task::TokenClassification;
         let masks = task == Task::FillMask;
@@ -176,13 +185,14 @@ impl Options {
             ("truncation", self.truncation.is_some(), classes),
             ("normalize", self.normalize.is_some(), vectors),
             ("dimensions", self.dimensions.is_some(), sentences),
+            ("unpooled", self.unpooled, task == Task::SentenceEmbedding),
             ("prompt", self.prompt.is_some(), texts),
             ("prompt_name", self.prompt_name.is_some(), texts),
             ("role", self.role.is_some(), texts),
             (
                 "special_tokens",
                 self.special_tokens,
-                task == Task::Embedding || tokens,
+                task == Task::Embedding || tokens || self.unpooled,
             ),
             ("aggregation", self.aggregation.is_some(), tokens),
             ("ignore_labels", self.ignore_labels.is_some(), tokens),
@@ -218,6 +228,10 @@ impl Options {
                 [] => format!("no prompt named `{name}`: the model has none"),
                 names => format!("no prompt named `{name}`: it has {}", names.join(", ")),
             });
+        }
+        let per_token = pipeline.output.as_ref().is_some_and(|it| it.per_token);
+        if self.unpooled && !per_token {
+            return Some("`unpooled`: this model pools in its graph".into());
         }
         if self.top_k == Some(0) {
             return Some("`top_k` is 0".into());
@@ -308,7 +322,7 @@ impl Options {
     }
 
     /// The text to put in front of a text.
-    pub(crate) fn prompt<'a>(&'a self, pipeline: &'a Pipeline) -> &'a str {
+    pub fn prompt<'a>(&'a self, pipeline: &'a Pipeline) -> &'a str {
         let find = |name: &str| pipeline.prompts.iter().find(|prompt| prompt.name == name);
         if let Some(prompt) = &self.prompt {
             return prompt;

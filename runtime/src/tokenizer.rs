@@ -6,7 +6,7 @@ use crate::request::{Input, Side, Truncation};
 use encoderfile_proto::{Pipeline, TruncationSide};
 use std::ops::Range;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
-use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor};
+use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, Token};
 
 /// A tokenizer that cannot be read, or a text it refuses.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,12 @@ pub enum TokenizerError {
         stride: usize,
         /// Tokens of the text in a window.
         room: usize,
+    },
+    /// A token id that the vocabulary lacks.
+    #[error("token id {id} is not in the tokenizer's vocabulary")]
+    UnknownId {
+        /// The id.
+        id: u32,
     },
     /// A text that cannot be tokenised.
     #[error("tokenizer: {0}")]
@@ -122,7 +128,7 @@ impl Tokenizer {
         let all = self.encode_all(input)?;
         let excess = all.len().saturating_sub(self.max_tokens);
         if excess == 0 {
-            return Ok(all.pick(&[0..all.len(), all.len()..all.len()]));
+            return Ok(all.whole());
         }
         let side = side.unwrap_or(self.side);
         let [first, second] = [all.sequence(0), all.sequence(1)];
@@ -142,6 +148,11 @@ impl Tokenizer {
             first.end..second.start,
             second.end..all.len(),
         ]))
+    }
+
+    /// Tokenises all of a text or pair, special tokens included.
+    pub fn encode_whole(&self, input: Input<'_>) -> Result<Tokens, TokenizerError> {
+        Ok(self.encode_all(input)?.whole())
     }
 
     /// How many tokens each text of a pair has to lose, as tokenizers shares them out.
@@ -173,11 +184,11 @@ impl Tokenizer {
     /// neighbours share `stride` tokens.
     pub fn windows(
         &self,
-        text: &str,
+        input: Input<'_>,
         stride: usize,
         side: Option<Side>,
     ) -> Result<Vec<Tokens>, TokenizerError> {
-        let all = self.encode_all(text.into())?;
+        let all = self.encode_all(input)?;
         let content = all.sequence(0);
         let room = self.max_tokens.saturating_sub(all.len() - content.len());
         if stride >= room {
@@ -187,12 +198,16 @@ impl Tokenizer {
         Ok(all.split(&content, ranges))
     }
 
-    /// Tokenises `prompt` and `text` together, in as few windows as hold all
-    /// of it, each with the prompt and about as much of the text.
-    pub fn even_windows(&self, prompt: &str, text: &str) -> Result<Vec<Tokens>, TokenizerError> {
-        let all = self.encode_all(Input::from(&*format!("{prompt}{text}")))?;
+    /// Tokenises a text in as few windows as hold all of it, each with the
+    /// prompt, its first `prompt_len` tokens, and about as much of the rest.
+    pub fn even_windows(
+        &self,
+        input: Input<'_>,
+        prompt_len: usize,
+    ) -> Result<Vec<Tokens>, TokenizerError> {
+        let all = self.encode_all(input)?;
         let mut content = all.sequence(0);
-        content.start = self.prompt_len(prompt)?.clamp(content.start, content.end);
+        content.start = prompt_len.clamp(content.start, content.end);
         let fixed = all.len() - content.len();
         let room = self.max_tokens.saturating_sub(fixed);
         if room == 0 && !content.is_empty() {
@@ -261,12 +276,45 @@ impl Tokenizer {
     }
 
     fn encode_all(&self, input: Input<'_>) -> Result<Untruncated, TokenizerError> {
-        let encoding = match input.text_pair {
-            Some(pair) => self.inner.encode_char_offsets((input.text, pair), true),
-            None => self.inner.encode_char_offsets(input.text, true),
+        let encoding = match input {
+            Input::Text(text) => self.inner.encode_char_offsets(text, true),
+            Input::Pair(text, pair) => self.inner.encode_char_offsets((text, pair), true),
+            Input::Ids(ids) => return self.wrap(ids),
         };
         let encoding = encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))?;
         Ok(Untruncated(encoding))
+    }
+
+    /// Token ids with the special tokens of one text around them, which they
+    /// may have already.
+    fn wrap(&self, ids: &[u32]) -> Result<Untruncated, TokenizerError> {
+        let whole = self.with_special_tokens(ids)?;
+        let special = whole.get_special_tokens_mask();
+        let before = special.iter().take_while(|it| **it == 1).count();
+        let after = special.iter().rev().take_while(|it| **it == 1).count();
+        let (first, last) = (&whole.get_ids()[..before], whole.get_ids());
+        let last = &last[last.len() - after..];
+        let wrapped = ids.len() >= before + after && ids.starts_with(first) && ids.ends_with(last);
+        if !wrapped {
+            return Ok(Untruncated(whole));
+        }
+        let content = &ids[before..ids.len() - after];
+        self.with_special_tokens(content).map(Untruncated)
+    }
+
+    fn with_special_tokens(&self, ids: &[u32]) -> Result<Encoding, TokenizerError> {
+        let token = |id: &u32| {
+            let value = self.inner.id_to_token(*id);
+            let value = value.ok_or(TokenizerError::UnknownId { id: *id })?;
+            Ok(Token::new(*id, value, (0, 0)))
+        };
+        let tokens = ids
+            .iter()
+            .map(token)
+            .collect::<Result<_, TokenizerError>>()?;
+        let encoding = Encoding::from_tokens(tokens, 0);
+        let encoding = self.inner.post_process(encoding, None, true);
+        encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))
     }
 }
 
@@ -294,6 +342,10 @@ impl Untruncated {
             (Some(start), Some(end)) => start..end + 1,
             _ => self.len()..self.len(),
         }
+    }
+
+    fn whole(&self) -> Tokens {
+        self.pick(std::slice::from_ref(&(0..self.len())))
     }
 
     fn pick(&self, ranges: &[Range<usize>]) -> Tokens {
@@ -437,8 +489,8 @@ mod tests {
 
     #[test]
     fn longest_first_shares_as_tokenizers_does() {
+        use tokenizers::TruncationParams;
         use tokenizers::utils::truncation::truncate_encodings;
-        use tokenizers::{Token, TruncationParams};
         let encoding = |tokens: usize| {
             let token = |id| Token::new(id, "a".into(), (0, 1));
             let tokens = (0..u32::try_from(tokens).unwrap()).map(token);

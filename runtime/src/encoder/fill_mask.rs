@@ -1,8 +1,8 @@
 //! Fill-mask: the likeliest words for each mask token of a text.
 
-use super::{Session, truncated};
+use super::Encoder;
 use crate::error::Error;
-use crate::output::{Filling, Prediction, Values};
+use crate::output::{Filling, Values};
 use crate::pooling::activate;
 use crate::request::Options;
 use crate::tokenizer::Tokens;
@@ -11,47 +11,53 @@ use encoderfile_proto::Activation;
 /// As many as transformers gives.
 const TOP_K: usize = 5;
 
-impl Session<'_> {
-    pub(super) fn fill_masks(
-        &mut self,
-        text: &str,
-        options: &Options,
-    ) -> Result<Prediction, Error> {
-        let encoder = self.encoder;
-        let targets = self.target_ids(options)?;
-        let tokens = encoder.tokenize(text.into(), options)?;
-        let mask = encoder.pipeline.mask_token_id;
-        let positions: Vec<usize> = (0..tokens.ids.len())
-            .filter(|position| Some(tokens.ids[*position]) == mask)
-            .collect();
-        if positions.is_empty() {
+impl Encoder {
+    /// Refuses a text without a mask, and words without a token.
+    pub(super) fn check_masks(&self, tokens: &Tokens, options: &Options) -> Result<(), Error> {
+        self.target_ids(options)?;
+        if self.masks(tokens).is_empty() {
             return Err(Error::NoMask {
-                mask: self.mask_token()?,
+                mask: self.mask_token().unwrap_or_default(),
                 truncated: tokens.total > tokens.ids.len(),
             });
         }
-        let logits = self.evaluate(&tokens)?;
-        let width = encoder.width();
+        Ok(())
+    }
+
+    /// Where the masks are.
+    fn masks(&self, tokens: &Tokens) -> Vec<usize> {
+        let mask = self.pipeline.mask_token_id;
+        let positions = 0..tokens.ids.len();
+        let masks = positions.filter(|position| Some(tokens.ids[*position]) == mask);
+        masks.collect()
+    }
+
+    pub(super) fn fill_masks(
+        &self,
+        tokens: &Tokens,
+        logits: &[f32],
+        options: &Options,
+    ) -> Result<Values, Error> {
+        let targets = self.target_ids(options)?;
+        let positions = self.masks(tokens);
+        let width = self.width();
         let mut masks = Vec::new();
         for &position in &positions {
             let row = &logits[position * width..(position + 1) * width];
             let scores = activate(row, Activation::Softmax);
             let best = best(&scores, targets.as_deref(), options.top_k.unwrap_or(TOP_K));
-            let fillings = best.into_iter().map(|(id, score)| {
-                self.filling(&tokens, position, id, score, positions.len() == 1)
-            });
+            let fillings = best
+                .into_iter()
+                .map(|(id, score)| self.filling(tokens, position, id, score, positions.len() == 1));
             masks.push(fillings.collect::<Result<Vec<_>, _>>()?);
         }
-        Ok(Prediction {
-            values: Values::FillMask { masks },
-            usage: truncated(&tokens),
-        })
+        Ok(Values::FillMask { masks })
     }
 
-    /// The mask token as a text has to spell it.
-    fn mask_token(&self) -> Result<String, Error> {
-        let id = self.encoder.pipeline.mask_token_id;
-        Ok(self.encoder.tokenizer.decode(id.as_slice(), false)?)
+    /// The mask token as a text has to spell it, if the task has one.
+    pub fn mask_token(&self) -> Option<String> {
+        let id = self.pipeline.mask_token_id?;
+        self.tokenizer.decode(&[id], false).ok()
     }
 
     /// The vocabulary entries that the request allows; a word that is none
@@ -60,14 +66,14 @@ impl Session<'_> {
         let Some(targets) = &options.targets else {
             return Ok(None);
         };
-        let tokenizer = &self.encoder.tokenizer;
+        let tokenizer = &self.tokenizer;
         let mut ids = Vec::new();
         for target in targets {
             let id = match tokenizer.id(target) {
                 Some(id) => Some(id),
                 None => tokenizer.first_id(target)?,
             };
-            let id = id.filter(|id| (*id as usize) < self.encoder.width());
+            let id = id.filter(|id| (*id as usize) < self.width());
             let id = id.ok_or_else(|| Error::Request(format!("target {target:?} has no token")))?;
             if !ids.contains(&id) {
                 ids.push(id);
@@ -85,8 +91,8 @@ impl Session<'_> {
         score: f32,
         only_mask: bool,
     ) -> Result<Filling, Error> {
-        let pipeline = &self.encoder.pipeline;
-        let tokenizer = &self.encoder.tokenizer;
+        let pipeline = &self.pipeline;
+        let tokenizer = &self.tokenizer;
         let tidy = |text: String| {
             if pipeline.clean_up_decoded {
                 clean_up(&text)

@@ -1,88 +1,37 @@
 //! Embeddings of whole texts, dense and sparse.
 
-use super::{Session, truncated};
-use crate::error::Error;
-use crate::output::{Prediction, SparseValue, TokenUsage, Values};
+use super::Encoder;
+use super::work::Work;
+use crate::output::{SparseValue, Values};
 use crate::pooling::{normalize, pool, splade};
 use crate::request::{Long, Options};
-use crate::tokenizer::Tokens;
 
-impl Session<'_> {
-    pub(super) fn sentence_embedding(
-        &mut self,
-        text: &str,
-        options: &Options,
-    ) -> Result<Prediction, Error> {
-        let pipeline = &self.encoder.pipeline;
-        let skipped = if pipeline.exclude_prompt {
-            let prompt = options.prompt(pipeline);
-            self.encoder.tokenizer.prompt_len(prompt)?
-        } else {
-            0
-        };
-        let (vector, usage) = if options.long == Long::Mean {
-            self.mean_of_windows(text, skipped, options)?
-        } else {
-            let tokens = self.encoder.tokenize(text.into(), options)?;
-            (self.pooled(&tokens, skipped)?, truncated(&tokens))
-        };
-        Ok(Prediction {
-            values: Values::SentenceEmbedding {
-                embedding: self.finished(vector, options),
-            },
-            usage,
-        })
+impl Encoder {
+    pub(super) fn sentence_embedding(&self, work: &mut Work) -> Values {
+        let vectors = work.vectors();
+        Values::SentenceEmbedding {
+            embedding: self.finished(mean(vectors), &work.options),
+        }
     }
 
-    /// The vector of one sequence, before any norm at the end.
-    fn pooled(&mut self, tokens: &Tokens, skipped: usize) -> Result<Vec<f32>, Error> {
-        let output = self.evaluate(tokens)?;
-        let encoder = self.encoder;
-        let pooled = if encoder.pooling.is_empty() {
+    /// The vector of one sequence, before any norm at the end; of a window,
+    /// what the model would give for it alone.
+    pub(super) fn pooled(&self, output: Vec<f32>, skipped: usize, options: &Options) -> Vec<f32> {
+        let pooled = if self.pooling.is_empty() {
             output
         } else {
-            pool(&output, encoder.width(), &encoder.pooling, skipped)
+            pool(&output, self.width(), &self.pooling, skipped)
         };
-        let modules = encoder.modules.iter();
-        Ok(modules.fold(pooled, |vector, module| module.apply(vector)))
-    }
-
-    /// The mean of the embeddings of windows that cover the whole text.
-    fn mean_of_windows(
-        &mut self,
-        text: &str,
-        skipped: usize,
-        options: &Options,
-    ) -> Result<(Vec<f32>, Option<TokenUsage>), Error> {
-        let encoder = self.encoder;
-        encoder.check_length(text.into())?;
-        let prompt = options.prompt(&encoder.pipeline);
-        let windows = encoder.tokenizer.even_windows(prompt, text)?;
-        // As long as what the graph gives, not as what the manifest says.
-        let mut sum = Vec::new();
-        for window in &windows {
-            encoder.check_ids(window)?;
-            let mut vector = self.pooled(window, skipped)?;
-            if self.normalizes(options) {
-                normalize(&mut vector);
-            }
-            sum.resize(vector.len(), 0.0);
-            for (sum, value) in sum.iter_mut().zip(&vector) {
-                *sum += value;
-            }
+        let modules = self.modules.iter();
+        let mut vector = modules.fold(pooled, |vector, module| module.apply(vector));
+        if options.long == Long::Mean && self.normalizes(options) {
+            normalize(&mut vector);
         }
-        let count = windows.len();
-        sum.iter_mut().for_each(|value| *value /= count as f32);
-        let usage = (count > 1).then(|| TokenUsage {
-            tokens_total: windows[0].total,
-            tokens_used: windows[0].total,
-            windows: Some(count),
-        });
-        Ok((sum, usage))
+        vector
     }
 
     fn normalizes(&self, options: &Options) -> bool {
-        let default = self.encoder.pipeline.normalize;
+        let default = self.pipeline.normalize;
         options.normalize.unwrap_or(default)
     }
 
@@ -92,7 +41,7 @@ impl Session<'_> {
     /// sentence-transformers; dimensions that a request asks for are
     /// normalised after the cut, as in TEI and OpenAI's API.
     fn finished(&self, mut vector: Vec<f32>, options: &Options) -> Vec<f32> {
-        let pipeline = &self.encoder.pipeline;
+        let pipeline = &self.pipeline;
         if pipeline.normalize && options.normalize != Some(false) {
             normalize(&mut vector);
         }
@@ -115,22 +64,12 @@ impl Session<'_> {
         vector
     }
 
-    pub(super) fn sparse_embedding(
-        &mut self,
-        text: &str,
-        options: &Options,
-    ) -> Result<Prediction, Error> {
-        let tokens = self.encoder.tokenize(text.into(), options)?;
-        let logits = self.evaluate(&tokens)?;
-        let pipeline = &self.encoder.pipeline;
+    pub(super) fn sparse_embedding(&self, logits: &[f32], options: &Options) -> Values {
         let weights = if logits.is_empty() {
             Vec::new()
         } else {
-            splade(
-                &logits,
-                self.encoder.width(),
-                pipeline.splade.unwrap_or_default(),
-            )
+            let splade_modes = self.pipeline.splade.unwrap_or_default();
+            splade(logits, self.width(), splade_modes)
         };
         let indices = 0_u32..;
         let values = indices.zip(weights);
@@ -143,11 +82,25 @@ impl Session<'_> {
             sparse.truncate(top_k);
             sparse.sort_by_key(|value| value.index);
         }
-        Ok(Prediction {
-            values: Values::SparseEmbedding {
-                sparse_embedding: sparse,
-            },
-            usage: truncated(&tokens),
-        })
+        Values::SparseEmbedding {
+            sparse_embedding: sparse,
+        }
     }
+}
+
+/// As long as what the graph gave, not as what the manifest says.
+fn mean(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
+    if vectors.len() == 1 {
+        return vectors.remove(0);
+    }
+    let mut sum = Vec::new();
+    for vector in &vectors {
+        sum.resize(vector.len(), 0.0);
+        for (sum, value) in sum.iter_mut().zip(vector) {
+            *sum += value;
+        }
+    }
+    let count = vectors.len() as f32;
+    sum.iter_mut().for_each(|value: &mut f32| *value /= count);
+    sum
 }

@@ -1,9 +1,10 @@
 //! Token classification as spans, by the rules of transformers'
 //! token-classification pipeline.
 
-use super::{Encoder, Session, truncated};
+use super::Encoder;
+use super::work::{Part, Work};
 use crate::error::Error;
-use crate::output::{Entity, EntityLabel, Prediction, TokenUsage, Values};
+use crate::output::{Entity, EntityLabel, Values};
 use crate::pooling::{activate, argmax};
 use crate::request::{Aggregation, Options};
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -32,46 +33,23 @@ struct Labelled {
     end: usize,
 }
 
-impl Session<'_> {
-    pub(super) fn entities(&mut self, text: &str, options: &Options) -> Result<Prediction, Error> {
-        let encoder = self.encoder;
-        let (windows, usage) = match options.stride {
-            None => {
-                let tokens = encoder.tokenize(text.into(), options)?;
-                let usage = truncated(&tokens);
-                (vec![tokens], usage)
-            }
-            Some(stride) => {
-                encoder.check_length(text.into())?;
-                let side = options.truncation_side;
-                let windows = encoder.tokenizer.windows(text, stride, side)?;
-                let usage = (windows.len() > 1).then(|| TokenUsage {
-                    tokens_total: windows[0].total,
-                    tokens_used: windows[0].total,
-                    windows: Some(windows.len()),
-                });
-                (windows, usage)
-            }
-        };
-        let characters: Vec<char> = text.chars().collect();
-        let mut entities = Vec::new();
-        for window in &windows {
-            encoder.check_ids(window)?;
-            let logits = self.evaluate(window)?;
-            entities.extend(encoder.window_entities(window, &logits, &characters, options)?);
-        }
-        if windows.len() > 1 {
+impl Encoder {
+    /// The entities of all windows.
+    pub(super) fn entities(&self, work: &mut Work) -> Values {
+        let windows = work.parts.len();
+        let parts = work.parts.drain(..);
+        let entities = parts.flat_map(|part| match part {
+            Part::Entities(entities) => entities,
+            _ => Vec::new(),
+        });
+        let mut entities = entities.collect();
+        if windows > 1 {
             entities = join_overlapping(entities);
         }
-        Ok(Prediction {
-            values: Values::Entities { entities },
-            usage,
-        })
+        Values::Entities { entities }
     }
-}
 
-impl Encoder {
-    fn window_entities(
+    pub(super) fn window_entities(
         &self,
         tokens: &Tokens,
         logits: &[f32],

@@ -1,21 +1,19 @@
 //! One result a token.
 
-use super::{Encoder, Session, truncated};
-use crate::error::Error;
-use crate::output::{Prediction, TokenInfo, TokenPrediction, TokenVector, Values};
+use super::Encoder;
+use crate::output::{TokenInfo, TokenPrediction, TokenVector, Values};
 use crate::pooling::{activate, argmax, normalize};
 use crate::request::Options;
 use crate::tokenizer::Tokens;
 
-impl Session<'_> {
+impl Encoder {
     pub(super) fn token_vectors(
-        &mut self,
-        text: &str,
+        &self,
+        tokens: &Tokens,
+        hidden: &[f32],
         options: &Options,
-    ) -> Result<Prediction, Error> {
-        let tokens = self.encoder.tokenize(text.into(), options)?;
-        let hidden = self.evaluate(&tokens)?;
-        let rows = self.encoder.rows(&tokens, &hidden, options);
+    ) -> Values {
+        let rows = self.rows(tokens, hidden, options);
         let vectors = rows.map(|(token_info, row)| {
             let mut embedding = row.to_vec();
             if options.normalize == Some(true) {
@@ -26,23 +24,19 @@ impl Session<'_> {
                 token_info,
             }
         });
-        Ok(Prediction {
-            values: Values::Embedding {
-                embeddings: vectors.collect(),
-            },
-            usage: truncated(&tokens),
-        })
+        Values::Embedding {
+            embeddings: vectors.collect(),
+        }
     }
 
     pub(super) fn token_predictions(
-        &mut self,
-        text: &str,
+        &self,
+        tokens: &Tokens,
+        logits: &[f32],
         options: &Options,
-    ) -> Result<Prediction, Error> {
-        let tokens = self.encoder.tokenize(text.into(), options)?;
-        let logits = self.evaluate(&tokens)?;
-        let pipeline = &self.encoder.pipeline;
-        let rows = self.encoder.rows(&tokens, &logits, options);
+    ) -> Values {
+        let pipeline = &self.pipeline;
+        let rows = self.rows(tokens, logits, options);
         let predictions = rows.map(|(token_info, logits)| {
             let scores = activate(logits, pipeline.activation());
             let best = argmax(&scores);
@@ -54,16 +48,11 @@ impl Session<'_> {
                 scores,
             }
         });
-        Ok(Prediction {
-            values: Values::TokenClassification {
-                tokens: predictions.collect(),
-            },
-            usage: truncated(&tokens),
-        })
+        Values::TokenClassification {
+            tokens: predictions.collect(),
+        }
     }
-}
 
-impl Encoder {
     /// Each token that the options ask for, with its row of `values`.
     fn rows<'v>(
         &self,

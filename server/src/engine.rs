@@ -1,0 +1,361 @@
+//! One bounded queue in front of the worker threads.
+//!
+//! Invariants: nothing is computed on the threads that talk to clients; what
+//! is accepted is answered, unless nobody waits for it any more; a text that
+//! fails, even by a panic, fails alone.
+
+mod queue;
+mod worker;
+
+use encoderfile_runtime::{Encoder, Error, Input, Options, Prediction, Tokens, Work};
+use queue::Queue;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Who asks. Each has the same share of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// The holder of the key with this index.
+    Key(usize),
+    /// Whoever is at this address.
+    Address(IpAddr),
+    /// The process on the other end of standard input.
+    Local,
+}
+
+/// A text as it came in.
+#[derive(Clone, Debug)]
+pub(crate) enum Text {
+    /// One text.
+    One(String),
+    /// Two.
+    Pair(String, String),
+    /// Token ids.
+    Ids(Vec<u32>),
+}
+
+impl Text {
+    fn input(&self) -> Input<'_> {
+        match self {
+            Self::One(text) => Input::Text(text),
+            Self::Pair(text, pair) => Input::Pair(text, pair),
+            Self::Ids(ids) => Input::Ids(ids),
+        }
+    }
+
+    /// How many code points it has, to be counted where it was decoded anyway.
+    pub(crate) fn characters(&self) -> usize {
+        match self {
+            Self::One(text) => text.chars().count(),
+            Self::Pair(text, pair) => text.chars().count() + pair.chars().count(),
+            Self::Ids(_) => 0,
+        }
+    }
+
+    /// About how many tokens it has: English has four bytes to one.
+    fn tokens(&self) -> usize {
+        2 + match self {
+            Self::One(text) => text.len() / 4,
+            Self::Pair(text, pair) => (text.len() + pair.len()) / 4,
+            Self::Ids(ids) => ids.len(),
+        }
+    }
+}
+
+/// What is to be done with the texts of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    /// Run the model.
+    Infer(Arc<Options>),
+    /// Only tokenise, all of the text.
+    Tokenize(Arc<Options>),
+    /// Token ids to text.
+    Decode { skip_special_tokens: bool },
+}
+
+/// What became of a text.
+pub(crate) enum Output {
+    Prediction(Prediction),
+    Tokens(Tokens),
+    Text(String),
+}
+
+/// Why a text has no output.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TextError {
+    #[error(transparent)]
+    Runtime(#[from] Error),
+    /// A bug; the worker lives on.
+    #[error("the computation failed unexpectedly")]
+    Panic,
+}
+
+/// A text's result and where its time went.
+pub(crate) struct Outcome {
+    pub(crate) result: Result<Output, TextError>,
+    pub(crate) queued: Duration,
+    pub(crate) tokenization: Duration,
+    pub(crate) inference: Duration,
+}
+
+/// Why a request was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Too much waits already; come back after this time.
+    Full { retry_after: Duration },
+    /// The server is going down.
+    Closed,
+}
+
+/// The queue and its workers.
+pub(crate) struct Engine {
+    shared: Arc<Shared>,
+    next_request: AtomicU64,
+    max_queued_tokens: usize,
+    workers: usize,
+}
+
+struct Shared {
+    encoder: Arc<Encoder>,
+    state: Mutex<State>,
+    /// Something was queued, or the engine closed.
+    changed: Condvar,
+    /// Of all texts that were accepted and are not finished.
+    tokens: Arc<AtomicUsize>,
+    /// Nanoseconds a token takes one worker, on average of late.
+    token_time: AtomicU64,
+}
+
+struct State {
+    queue: Queue<Client, Item>,
+    closed: bool,
+}
+
+/// A text on its way.
+struct Item {
+    request: Arc<Request>,
+    index: usize,
+    work: Option<Work>,
+    outcome: Outcome,
+    /// Given back when the text is done or dropped.
+    _share: Share,
+}
+
+/// Some of the tokens that may be queued.
+struct Share {
+    tokens: usize,
+    of: Arc<AtomicUsize>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.tokens, Ordering::Relaxed);
+    }
+}
+
+struct Request {
+    operation: Operation,
+    texts: Vec<Text>,
+    accepted: Instant,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    outcomes: Vec<Option<Outcome>>,
+    missing: usize,
+    done: Option<oneshot::Sender<Vec<Outcome>>>,
+}
+
+impl Request {
+    /// Takes a text's outcome; the last one ends the request.
+    fn complete(&self, index: usize, outcome: Outcome) {
+        let mut progress = lock(&self.progress);
+        progress.outcomes[index] = Some(outcome);
+        progress.missing -= 1;
+        if progress.missing > 0 {
+            return;
+        }
+        let outcomes = std::mem::take(&mut progress.outcomes);
+        if let Some(done) = progress.done.take() {
+            // Whoever waited may be gone.
+            let _ = done.send(outcomes.into_iter().flatten().collect());
+        }
+    }
+}
+
+impl Engine {
+    /// Starts the workers.
+    pub(crate) fn start(
+        encoder: Arc<Encoder>,
+        workers: usize,
+        max_queued_tokens: usize,
+    ) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared {
+            encoder,
+            state: Mutex::new(State {
+                queue: Queue::new(),
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            tokens: Arc::default(),
+            token_time: AtomicU64::new(0),
+        });
+        for worker in 0..workers {
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new().name(format!("worker-{worker}"));
+            thread.spawn(move || worker::run(&shared))?;
+        }
+        Ok(Self {
+            shared,
+            next_request: AtomicU64::new(0),
+            max_queued_tokens,
+            workers,
+        })
+    }
+
+    /// How many texts wait, and how many tokens wait or are being computed.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let texts = lock(&self.shared.state).queue.len();
+        (texts, self.shared.tokens.load(Ordering::Relaxed))
+    }
+
+    /// How many worker threads there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Queues the texts of a request; one outcome each, in their order.
+    ///
+    /// Whoever drops the future takes what is still waiting out of the queue.
+    pub(crate) async fn run(
+        &self,
+        client: Client,
+        operation: Operation,
+        texts: Vec<Text>,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shares = self.shares(&texts, &operation)?;
+        let (done, receiver) = oneshot::channel();
+        let request = Arc::new(Request {
+            operation,
+            accepted: Instant::now(),
+            progress: Mutex::new(Progress {
+                outcomes: texts.iter().map(|_| None).collect(),
+                missing: texts.len(),
+                done: Some(done),
+            }),
+            texts,
+        });
+        let ticket = Ticket {
+            id: self.next_request.fetch_add(1, Ordering::Relaxed),
+            shared: &self.shared,
+        };
+        self.push(client, ticket.id, &request, shares)?;
+        drop(request);
+        // The sender is dropped unused only when the queue was cleared.
+        let outcomes = receiver.await.map_err(|_| Refusal::Closed);
+        drop(ticket);
+        outcomes
+    }
+
+    /// A share of the queue for each text, or none of it. A request that alone
+    /// is more than the limit is served when nothing else is.
+    fn shares(&self, texts: &[Text], operation: &Operation) -> Result<Vec<Share>, Refusal> {
+        let sequences = match operation {
+            Operation::Infer(options) => options.labels.as_ref().map_or(1, Vec::len).max(1),
+            _ => 1,
+        };
+        let limit = self.max_queued_tokens;
+        let cost: usize = texts.iter().map(|text| text.tokens() * sequences).sum();
+        let fits = |queued: usize| {
+            let fits = queued == 0 || queued.saturating_add(cost) <= limit;
+            fits.then(|| queued.saturating_add(cost))
+        };
+        let tokens = &self.shared.tokens;
+        if let Err(queued) = tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            let excess = queued.saturating_add(cost) - limit;
+            return Err(Refusal::Full {
+                retry_after: self.time_for(excess.min(queued)),
+            });
+        }
+        let shares = texts.iter().map(|text| Share {
+            tokens: text.tokens() * sequences,
+            of: tokens.clone(),
+        });
+        Ok(shares.collect())
+    }
+
+    /// About how long all workers take for so many tokens.
+    fn time_for(&self, tokens: usize) -> Duration {
+        let nanoseconds = self.shared.token_time.load(Ordering::Relaxed);
+        let all = nanoseconds.saturating_mul(tokens as u64) / self.workers.max(1) as u64;
+        Duration::from_nanos(all)
+    }
+
+    fn push(
+        &self,
+        client: Client,
+        id: u64,
+        request: &Arc<Request>,
+        shares: Vec<Share>,
+    ) -> Result<(), Refusal> {
+        let items = shares.into_iter().enumerate().map(|(index, share)| Item {
+            request: request.clone(),
+            index,
+            work: None,
+            outcome: Outcome {
+                result: Err(TextError::Panic),
+                queued: Duration::ZERO,
+                tokenization: Duration::ZERO,
+                inference: Duration::ZERO,
+            },
+            _share: share,
+        });
+        let items: VecDeque<Item> = items.collect();
+        let mut state = lock(&self.shared.state);
+        if state.closed {
+            return Err(Refusal::Closed);
+        }
+        state.queue.push(client, id, items);
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Lets the workers end once the queue is empty; nothing more is accepted.
+    pub(crate) fn close(&self) {
+        lock(&self.shared.state).closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Somebody who waits for a request.
+struct Ticket<'a> {
+    id: u64,
+    shared: &'a Shared,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let removed = lock(&self.shared.state).queue.remove(self.id);
+        // Dropping texts takes its time; the queue is free again.
+        drop(removed);
+    }
+}
+
+/// A panic is caught before it can leave anything half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

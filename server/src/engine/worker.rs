@@ -1,0 +1,146 @@
+//! A thread that computes one sequence after another.
+
+use super::queue::Entry;
+use super::{Client, Item, Operation, Output, Shared, TextError, lock};
+use encoderfile_runtime::Session;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Works until the engine is closed and its queue empty.
+pub(super) fn run(shared: &Shared) {
+    let mut session = None;
+    while let Some(mut entry) = next(shared) {
+        let item = &mut entry.item;
+        // Whatever a panic left behind in the session goes with it.
+        let step = catch_unwind(AssertUnwindSafe(|| step(shared, &mut session, item)));
+        let done = step.unwrap_or_else(|_| {
+            session = None;
+            Some(Err(TextError::Panic))
+        });
+        match done {
+            None => put_back(shared, entry),
+            Some(result) => finish(entry.item, result),
+        }
+    }
+}
+
+/// The next item, as soon as there is one.
+fn next(shared: &Shared) -> Option<Entry<Client, Item>> {
+    let mut state = lock(&shared.state);
+    loop {
+        if let Some(mut entry) = state.queue.pop() {
+            drop(state);
+            if entry.item.work.is_none() {
+                entry.item.outcome.queued = entry.item.request.accepted.elapsed();
+            }
+            return Some(entry);
+        }
+        if state.closed {
+            return None;
+        }
+        let woken = shared.changed.wait(state);
+        state = woken.unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// One sequence of a text; its output after the last.
+fn step<'s>(
+    shared: &'s Shared,
+    session: &mut Option<Session<'s>>,
+    item: &mut Item,
+) -> Option<Result<Output, TextError>> {
+    let request = item.request.clone();
+    let input = request.texts[item.index].input();
+    let encoder = &*shared.encoder;
+    let tokenizer = encoder.tokenizer();
+    match &request.operation {
+        Operation::Infer(_) => infer(shared, session, item).transpose(),
+        Operation::Tokenize(options) => {
+            let tokens = encoder.tokenize_whole(input, options);
+            Some(tokens.map(Output::Tokens).map_err(TextError::from))
+        }
+        Operation::Decode {
+            skip_special_tokens,
+        } => {
+            let encoderfile_runtime::Input::Ids(ids) = input else {
+                return Some(Ok(Output::Text(String::new())));
+            };
+            let text = tokenizer.decode(ids, *skip_special_tokens);
+            Some(
+                text.map(Output::Text)
+                    .map_err(|it| TextError::Runtime(it.into())),
+            )
+        }
+    }
+}
+
+fn infer<'s>(
+    shared: &'s Shared,
+    session: &mut Option<Session<'s>>,
+    item: &mut Item,
+) -> Result<Option<Output>, TextError> {
+    let request = item.request.clone();
+    let Operation::Infer(options) = &request.operation else {
+        return Ok(None);
+    };
+    let mut work = match item.work.take() {
+        Some(work) => work,
+        None => {
+            let begin = Instant::now();
+            let input = request.texts[item.index].input();
+            let work = shared.encoder.prepare(input, options)?;
+            item.outcome.tokenization = begin.elapsed();
+            work
+        }
+    };
+    let session = match session {
+        Some(session) => session,
+        none => none.insert(shared.encoder.session()?),
+    };
+    let tokens = work.next_tokens();
+    let begin = Instant::now();
+    let prediction = session.step(&mut work)?;
+    let time = begin.elapsed();
+    item.outcome.inference += time;
+    note_time(shared, tokens, time);
+    item.work = Some(work);
+    Ok(prediction.map(Output::Prediction))
+}
+
+/// Keeps a moving average of what a token takes.
+fn note_time(shared: &Shared, tokens: usize, time: Duration) {
+    /// How much of the average the latest sequence is: one part in so many.
+    const WINDOW: u64 = 16;
+
+    let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let latest = nanoseconds / tokens.max(1) as u64;
+    let average = shared.token_time.load(Ordering::Relaxed);
+    let average = match average {
+        0 => latest,
+        average => (average * (WINDOW - 1) + latest) / WINDOW,
+    };
+    shared.token_time.store(average, Ordering::Relaxed);
+}
+
+/// There is more of this text, but others have their turn first.
+fn put_back(shared: &Shared, entry: Entry<Client, Item>) {
+    let gone = {
+        let progress = lock(&entry.item.request.progress);
+        progress.done.as_ref().is_none_or(|done| done.is_closed())
+    };
+    if !gone {
+        lock(&shared.state).queue.put_back(entry);
+        shared.changed.notify_one();
+    }
+}
+
+fn finish(item: Item, result: Result<Output, TextError>) {
+    let mut outcome = item.outcome;
+    outcome.result = result;
+    let (request, index) = (item.request, item.index);
+    // Before the answer, so that whoever gets it finds its room free again.
+    drop(item._share);
+    request.complete(index, outcome);
+}

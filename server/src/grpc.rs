@@ -1,0 +1,385 @@
+//! gRPC: upstream's four services, health and reflection.
+
+mod convert;
+
+use crate::engine::{Client, Text};
+use crate::failure::{Failure, Kind};
+use crate::http::check_key;
+use crate::keys::Keys;
+use crate::service::Service;
+use axum::Router;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderValue, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response as HttpResponse;
+use encoderfile_runtime::proto::Task;
+use encoderfile_runtime::{Options, Prediction};
+use metadata::{GetModelMetadataRequest, GetModelMetadataResponse, ModelType};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status};
+use tonic_health::ServingStatus;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+#[allow(missing_docs, reason = "generated; documented in the schemas")]
+#[allow(
+    clippy::all,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated"
+)]
+mod schema {
+    pub(crate) mod embedding {
+        tonic::include_proto!("encoderfile.embedding");
+    }
+    pub(crate) mod metadata {
+        tonic::include_proto!("encoderfile.metadata");
+    }
+    pub(crate) mod options {
+        tonic::include_proto!("encoderfile.options");
+    }
+    pub(crate) mod sentence_embedding {
+        tonic::include_proto!("encoderfile.sentence_embedding");
+    }
+    pub(crate) mod sequence_classification {
+        tonic::include_proto!("encoderfile.sequence_classification");
+    }
+    pub(crate) mod token {
+        tonic::include_proto!("encoderfile.token");
+    }
+    pub(crate) mod token_classification {
+        tonic::include_proto!("encoderfile.token_classification");
+    }
+}
+use schema::*;
+
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.binpb"));
+
+/// Package and service of each task.
+const SERVICES: [(Task, &str, &str); 4] = [
+    (Task::Embedding, "embedding", "EmbeddingInference"),
+    (
+        Task::SentenceEmbedding,
+        "sentence_embedding",
+        "SentenceEmbeddingInference",
+    ),
+    (
+        Task::SequenceClassification,
+        "sequence_classification",
+        "SequenceClassificationInference",
+    ),
+    (
+        Task::TokenClassification,
+        "token_classification",
+        "TokenClassificationInference",
+    ),
+];
+
+/// Who may ask whether the server is there, without a key.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// All of gRPC.
+pub(crate) fn router(
+    service: Arc<Service>,
+    keys: Arc<Keys>,
+    draining: CancellationToken,
+) -> anyhow::Result<Router> {
+    let inference = Inference { service };
+    let limit = inference.service.limits.payload_limit;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let served = inference.service.task();
+    tokio::spawn(report_health(reporter, served, draining));
+
+    let embedding =
+        embedding::embedding_inference_server::EmbeddingInferenceServer::new(inference.clone());
+    let sentences = sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingInferenceServer::new(inference.clone());
+    let sequences = sequence_classification::sequence_classification_inference_server::SequenceClassificationInferenceServer::new(inference.clone());
+    let tokens = token_classification::token_classification_inference_server::TokenClassificationInferenceServer::new(inference);
+    let routes = Routes::new(health)
+        .add_service(
+            embedding
+                .max_decoding_message_size(limit)
+                .max_encoding_message_size(usize::MAX),
+        )
+        .add_service(
+            sentences
+                .max_decoding_message_size(limit)
+                .max_encoding_message_size(usize::MAX),
+        )
+        .add_service(
+            sequences
+                .max_decoding_message_size(limit)
+                .max_encoding_message_size(usize::MAX),
+        )
+        .add_service(
+            tokens
+                .max_decoding_message_size(limit)
+                .max_encoding_message_size(usize::MAX),
+        )
+        .add_service(reflection.build_v1()?)
+        .into_axum_router()
+        .layer(from_fn_with_state(keys, require))
+        .layer(CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| {
+                Status::internal("the request failed unexpectedly").into_http::<axum::body::Body>()
+            },
+        ));
+    let routes = ServiceBuilder::new().map_request(full_name).service(routes);
+    Ok(Router::new().fallback_service(routes))
+}
+
+/// Says that the model's service is served, until it no longer is.
+async fn report_health(
+    reporter: tonic_health::server::HealthReporter,
+    served: Task,
+    draining: CancellationToken,
+) {
+    let names = SERVICES.iter().filter(|(task, ..)| *task == served);
+    let names = names.map(|(_, package, name)| format!("encoderfile.{package}.{name}"));
+    let names: Vec<String> = std::iter::once(String::new()).chain(names).collect();
+    for name in &names {
+        reporter
+            .set_service_status(name, ServingStatus::Serving)
+            .await;
+    }
+    draining.cancelled().await;
+    for name in &names {
+        reporter
+            .set_service_status(name, ServingStatus::NotServing)
+            .await;
+    }
+}
+
+/// Some of upstream's clients leave out the task's package:
+/// `encoderfile.EmbeddingInference`.
+fn full_name<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
+    let path = request.uri().path();
+    let full = SERVICES.iter().find_map(|(_, package, name)| {
+        let method = path.strip_prefix("/encoderfile.")?.strip_prefix(name)?;
+        Some(format!("/encoderfile.{package}.{name}{method}"))
+    });
+    if let Some(uri) = full.and_then(|path| path.parse::<Uri>().ok()) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// Lets calls pass that carry a key, and notes whose it is.
+async fn require(
+    State(keys): State<Arc<Keys>>,
+    mut request: HttpRequest,
+    next: Next,
+) -> HttpResponse {
+    let open = request.uri().path().starts_with(HEALTH);
+    match check_key(&keys, &request) {
+        Ok(client) => {
+            request.extensions_mut().insert(client);
+        }
+        Err(_) if open => {}
+        Err(failure) => return Status::from(failure).into_http(),
+    }
+    let mut response = next.run(request).await;
+    // A message beyond the limit is one resource exhausted, not a seek past an end.
+    let out_of_range = HeaderValue::from(Code::OutOfRange as i32);
+    if response.headers().get(Status::GRPC_STATUS) == Some(&out_of_range) {
+        let exhausted = HeaderValue::from(Code::ResourceExhausted as i32);
+        response
+            .headers_mut()
+            .insert(Status::GRPC_STATUS, exhausted);
+    }
+    response
+}
+
+/// All four services; the model answers one of them.
+#[derive(Clone)]
+struct Inference {
+    service: Arc<Service>,
+}
+
+impl Inference {
+    fn metadata(&self) -> Response<GetModelMetadataResponse> {
+        let labels = (0_u32..).zip(self.service.pipeline().labels.iter().cloned());
+        Response::new(GetModelMetadataResponse {
+            model_id: self.service.model_id.clone(),
+            model_type: match self.service.task() {
+                Task::Embedding => ModelType::Embedding,
+                Task::SequenceClassification => ModelType::SequenceClassification,
+                Task::TokenClassification => ModelType::TokenClassification,
+                Task::SentenceEmbedding => ModelType::SentenceEmbedding,
+                Task::SparseEmbedding | Task::FillMask | Task::Unspecified => {
+                    ModelType::Unspecified
+                }
+            }
+            .into(),
+            id2label: labels.collect(),
+        })
+    }
+
+    async fn predict(
+        &self,
+        task: Task,
+        client: Client,
+        inputs: Vec<String>,
+        options: Option<options::Options>,
+        normalize: Option<bool>,
+    ) -> Result<Vec<Prediction>, Status> {
+        let served = self.service.task();
+        if served != task {
+            let (model, has) = (&self.service.model_id, served.name());
+            return Err(Status::unimplemented(format!(
+                "`{}` does not apply to the task of {model}: {has}",
+                task.name()
+            )));
+        }
+        let mut options = options.map_or_else(|| Ok(Options::default()), convert::options)?;
+        options.normalize = options.normalize.or(normalize);
+        let texts = inputs.into_iter().map(Text::One).collect();
+        let answer = self.service.infer(client, texts, options).await?;
+        Ok(answer.predictions)
+    }
+}
+
+/// Whose call it is.
+fn client<T>(request: &Request<T>) -> Client {
+    let client = request.extensions().get::<Client>();
+    client.copied().unwrap_or(Client::Local)
+}
+
+fn unexpected() -> Status {
+    Failure::new(Kind::Internal, "a result of another task").into()
+}
+
+#[tonic::async_trait]
+impl embedding::embedding_inference_server::EmbeddingInference for Inference {
+    async fn predict(
+        &self,
+        request: Request<embedding::EmbeddingRequest>,
+    ) -> Result<Response<embedding::EmbeddingResponse>, Status> {
+        let client = client(&request);
+        let it = request.into_inner();
+        let predictions = self
+            .predict(Task::Embedding, client, it.inputs, it.options, it.normalize)
+            .await?;
+        let results = predictions.into_iter().map(convert::token_embeddings);
+        Ok(Response::new(embedding::EmbeddingResponse {
+            results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
+            model_id: self.service.model_id.clone(),
+            metadata: it.metadata,
+        }))
+    }
+
+    async fn get_model_metadata(
+        &self,
+        _: Request<GetModelMetadataRequest>,
+    ) -> Result<Response<GetModelMetadataResponse>, Status> {
+        Ok(self.metadata())
+    }
+}
+
+#[tonic::async_trait]
+impl sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingInference
+    for Inference
+{
+    async fn predict(
+        &self,
+        request: Request<sentence_embedding::SentenceEmbeddingRequest>,
+    ) -> Result<Response<sentence_embedding::SentenceEmbeddingResponse>, Status> {
+        let client = client(&request);
+        let it = request.into_inner();
+        let predictions = self
+            .predict(
+                Task::SentenceEmbedding,
+                client,
+                it.inputs,
+                it.options,
+                it.normalize,
+            )
+            .await?;
+        let results = predictions.into_iter().map(convert::sentence_embedding);
+        Ok(Response::new(
+            sentence_embedding::SentenceEmbeddingResponse {
+                results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
+                model_id: self.service.model_id.clone(),
+                metadata: it.metadata,
+            },
+        ))
+    }
+
+    async fn get_model_metadata(
+        &self,
+        _: Request<GetModelMetadataRequest>,
+    ) -> Result<Response<GetModelMetadataResponse>, Status> {
+        Ok(self.metadata())
+    }
+}
+
+#[tonic::async_trait]
+impl sequence_classification::sequence_classification_inference_server::SequenceClassificationInference
+    for Inference
+{
+    async fn predict(
+        &self,
+        request: Request<sequence_classification::SequenceClassificationRequest>,
+    ) -> Result<Response<sequence_classification::SequenceClassificationResponse>, Status> {
+        let client = client(&request);
+        let it = request.into_inner();
+        let predictions = self
+            .predict(Task::SequenceClassification, client, it.inputs, it.options, None)
+            .await?;
+        let results = predictions.into_iter().map(convert::classes);
+        Ok(Response::new(sequence_classification::SequenceClassificationResponse {
+            results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
+            model_id: self.service.model_id.clone(),
+            metadata: it.metadata,
+        }))
+    }
+
+    async fn get_model_metadata(
+        &self,
+        _: Request<GetModelMetadataRequest>,
+    ) -> Result<Response<GetModelMetadataResponse>, Status> {
+        Ok(self.metadata())
+    }
+}
+
+#[tonic::async_trait]
+impl token_classification::token_classification_inference_server::TokenClassificationInference
+    for Inference
+{
+    async fn predict(
+        &self,
+        request: Request<token_classification::TokenClassificationRequest>,
+    ) -> Result<Response<token_classification::TokenClassificationResponse>, Status> {
+        let client = client(&request);
+        let it = request.into_inner();
+        let predictions = self
+            .predict(
+                Task::TokenClassification,
+                client,
+                it.inputs,
+                it.options,
+                None,
+            )
+            .await?;
+        let results = predictions.into_iter().map(convert::token_classes);
+        Ok(Response::new(
+            token_classification::TokenClassificationResponse {
+                results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
+                model_id: self.service.model_id.clone(),
+                metadata: it.metadata,
+            },
+        ))
+    }
+
+    async fn get_model_metadata(
+        &self,
+        _: Request<GetModelMetadataRequest>,
+    ) -> Result<Response<GetModelMetadataResponse>, Status> {
+        Ok(self.metadata())
+    }
+}

@@ -1,0 +1,130 @@
+//! HTTP: the routes of every dialect and what is around them.
+
+mod access;
+mod body;
+pub(crate) mod dialect;
+mod hugging_face;
+mod ollama;
+mod openai;
+mod openapi;
+mod operations;
+mod page;
+mod predict;
+mod reply;
+mod rerank;
+mod tei;
+mod trace;
+
+use crate::engine::Client;
+use crate::failure::{Failure, Kind};
+use crate::keys::Keys;
+use crate::service::Service;
+use crate::settings::Serve;
+use anyhow::Context;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tower::util::option_layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+pub(crate) use access::check as check_key;
+
+/// What handlers share.
+pub(crate) struct App {
+    pub(crate) service: Arc<Service>,
+    pub(crate) metrics: PrometheusHandle,
+    /// Whether the server has been told to stop.
+    pub(crate) draining: CancellationToken,
+    pub(crate) read_timeout: Duration,
+    /// The OpenAPI document.
+    document: String,
+}
+
+impl App {
+    pub(crate) fn new(service: Arc<Service>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        let document = openapi::document(&service.model_id)?;
+        Ok(Self {
+            read_timeout: service.limits.read_timeout(),
+            service,
+            metrics,
+            draining: CancellationToken::new(),
+            document,
+        })
+    }
+}
+
+/// All of HTTP, with `mcp` at /mcp if there is one.
+pub(crate) fn router(
+    app: Arc<App>,
+    settings: &Serve,
+    keys: Arc<Keys>,
+    mcp: Option<Router>,
+) -> anyhow::Result<Router> {
+    let (routes, _) = openapi::routes().split_for_parts();
+    let mut routes = routes
+        .merge(page::routes())
+        .method_not_allowed_fallback(async || {
+            Failure::new(
+                Kind::Method,
+                "this route has other methods; see /openapi.json",
+            )
+        })
+        .fallback(async || Failure::new(Kind::NotFound, "no such route; see /openapi.json"))
+        .with_state(app.clone());
+    if let Some(mcp) = mcp {
+        routes = routes.nest("/mcp", mcp);
+    }
+    Ok(routes
+        .layer(DefaultBodyLimit::max(settings.limits.payload_limit))
+        .layer(from_fn_with_state(keys, access::require))
+        .layer(option_layer(cors(&settings.access.cors_allow_origin)?))
+        .layer(CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| {
+                axum::response::IntoResponse::into_response(Failure::new(
+                    Kind::Internal,
+                    "the request failed unexpectedly",
+                ))
+            },
+        ))
+        .layer(from_fn(dialect::render))
+        .layer(from_fn(trace::trace)))
+}
+
+/// The origins whose pages may call.
+fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
+    if origins.is_empty() {
+        return Ok(None);
+    }
+    let exposed = reply::HEADERS.map(HeaderName::from_static);
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers(exposed);
+    if origins.iter().any(|origin| origin == "*") {
+        return Ok(Some(layer.allow_origin(AllowOrigin::any())));
+    }
+    let origins = origins.iter().map(|origin| {
+        let value = HeaderValue::from_str(origin.trim_end_matches('/'));
+        value.with_context(|| format!("--cors-allow-origin {origin:?}"))
+    });
+    let origins: Vec<HeaderValue> = origins.collect::<Result<_, _>>()?;
+    Ok(Some(layer.allow_origin(origins)))
+}
+
+/// Who asks is known before any handler runs.
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let client = parts.extensions.get::<Self>();
+        Ok(client.copied().unwrap_or(Self::Local))
+    }
+}

@@ -1,0 +1,269 @@
+//! `POST /`: what Hugging Face's inference clients send, by the model's task.
+
+use super::App;
+use super::body::Json;
+use super::predict::from_fields;
+use super::reply::{Answered, reply};
+use super::tei::{self, Class, SimilarityInputs, SimilarityParameters};
+use crate::engine::{Client, Text};
+use crate::failure::{Failure, Kind};
+use crate::service::Capability;
+use axum::extract::State;
+use encoderfile_runtime::output::{Entity, Filling};
+use encoderfile_runtime::pooling::activate;
+use encoderfile_runtime::proto::{Activation, Task};
+use encoderfile_runtime::{Aggregation, Options, Prediction, Side, Values};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Texts, and options either beside them or in `parameters`.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Request {
+    inputs: Inputs,
+    /// By task; see Hugging Face's documentation of each.
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<Map<String, Value>>,
+    /// Clients send `options` such as `wait_for_model` as well.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    beside: Map<String, Value>,
+}
+
+/// One text or several, or sentences to compare.
+#[derive(Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "a text, a list of texts, or `source_sentence` and `sentences`"
+)]
+enum Inputs {
+    One(String),
+    Many(Vec<String>),
+    Sentences(SimilarityInputs),
+}
+
+/// By task, in the shapes of Hugging Face's pipelines.
+#[utoipa::path(post, path = "/", tag = "hugging face", request_body = Request,
+    responses((status = 200, description = "what the task's pipeline gives", body = Value)))]
+pub(super) async fn infer(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Json(request): Json<Request>,
+) -> Answered {
+    let mut fields = request.parameters.unwrap_or_default();
+    fields.extend(request.beside);
+    fields.remove("options");
+    fields.retain(|_, value| !value.is_null());
+    let (texts, several) = match request.inputs {
+        Inputs::One(text) => (vec![text], false),
+        Inputs::Many(texts) => (texts, true),
+        Inputs::Sentences(sentences) => {
+            let parameters: SimilarityParameters = from_fields(fields)?;
+            return tei::similarities(&app, client, sentences, parameters).await;
+        }
+    };
+    let call = Call {
+        app: &app,
+        client,
+        texts: texts.into_iter().map(Text::One).collect(),
+        several,
+    };
+    match app.service.task() {
+        Task::SequenceClassification if fields.contains_key("candidate_labels") => {
+            call.zero_shot(from_fields(fields)?).await
+        }
+        Task::SequenceClassification => call.classify(from_fields(fields)?).await,
+        Task::TokenClassification => call.entities(from_fields(fields)?).await,
+        Task::FillMask => call.fill_masks(from_fields(fields)?).await,
+        _ => call.features(from_fields(fields)?).await,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Features {
+    normalize: Option<bool>,
+    prompt_name: Option<String>,
+    truncate: Option<bool>,
+    truncation_direction: Option<tei::Direction>,
+    dimensions: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Classification {
+    top_k: Option<usize>,
+    function_to_apply: Option<Function>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Function {
+    Sigmoid,
+    Softmax,
+    None,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ZeroShot {
+    candidate_labels: Vec<String>,
+    hypothesis_template: Option<String>,
+    #[serde(default)]
+    multi_label: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entities {
+    aggregation_strategy: Option<Aggregation>,
+    ignore_labels: Option<Vec<String>>,
+    stride: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FillMask {
+    top_k: Option<usize>,
+    targets: Option<Vec<String>>,
+}
+
+/// The texts of a request, and whether they came as a list.
+struct Call<'a> {
+    app: &'a App,
+    client: Client,
+    texts: Vec<Text>,
+    several: bool,
+}
+
+impl Call<'_> {
+    /// Runs the model and gives each prediction its form. One text that came
+    /// alone has its result alone, unless `nested`.
+    async fn run(
+        self,
+        options: Options,
+        nested: bool,
+        form: impl Fn(Prediction) -> Result<Value, Failure>,
+    ) -> Answered {
+        let service = &self.app.service;
+        let answer = service.infer(self.client, self.texts, options).await?;
+        let results = answer.predictions.into_iter().map(form);
+        let mut results = results.collect::<Result<Vec<_>, _>>()?;
+        let value = if self.several || nested {
+            Value::Array(results)
+        } else {
+            results.pop().unwrap_or(Value::Null)
+        };
+        reply(self.app, &answer.report, value).await
+    }
+
+    async fn features(self, parameters: Features) -> Answered {
+        let sentences = self.app.service.task() == Task::SentenceEmbedding;
+        let limits = &self.app.service.limits;
+        let options = Options {
+            long: match parameters.truncate.unwrap_or(limits.auto_truncate) {
+                true => encoderfile_runtime::Long::Truncate,
+                false => encoderfile_runtime::Long::Error,
+            },
+            truncation_side: parameters.truncation_direction.map(Side::from),
+            normalize: if sentences {
+                parameters.normalize.or(Some(true))
+            } else {
+                parameters.normalize
+            },
+            prompt_name: parameters.prompt_name,
+            dimensions: parameters.dimensions,
+            special_tokens: self.app.service.task() == Task::Embedding,
+            ..Options::default()
+        };
+        self.run(options, true, |prediction| match prediction.values {
+            Values::SentenceEmbedding { embedding } => value(embedding),
+            Values::SparseEmbedding { sparse_embedding } => value(sparse_embedding),
+            _ => value(tei::token_rows(prediction)),
+        })
+        .await
+    }
+
+    async fn classify(self, parameters: Classification) -> Answered {
+        let labels = self.app.service.pipeline().labels.clone();
+        self.run(Options::default(), true, |mut prediction| {
+            if let Values::SequenceClassification { logits, scores, .. } = &mut prediction.values {
+                *scores = match parameters.function_to_apply {
+                    Some(Function::Sigmoid) => activate(logits, Activation::Sigmoid),
+                    Some(Function::Softmax) => activate(logits, Activation::Softmax),
+                    Some(Function::None) => logits.clone(),
+                    None => std::mem::take(scores),
+                };
+            }
+            let mut classes: Vec<Class> = tei::ranked(prediction, &labels);
+            classes.truncate(parameters.top_k.unwrap_or(usize::MAX));
+            value(classes)
+        })
+        .await
+    }
+
+    async fn zero_shot(self, parameters: ZeroShot) -> Answered {
+        self.app.service.require(Capability::ZeroShot)?;
+        let sequences = self.texts.clone().into_iter();
+        let mut sequences = sequences.map(|text| match text {
+            Text::One(text) => Value::String(text),
+            Text::Pair(..) | Text::Ids(_) => Value::Null,
+        });
+        let sequences = std::sync::Mutex::new(
+            sequences
+                .by_ref()
+                .collect::<std::collections::VecDeque<_>>(),
+        );
+        let options = Options {
+            labels: Some(parameters.candidate_labels),
+            template: parameters.hypothesis_template,
+            multi_label: parameters.multi_label,
+            ..Options::default()
+        };
+        self.run(options, false, |prediction| {
+            let sequence = sequences.lock().ok().and_then(|mut it| it.pop_front());
+            let mut result = value(prediction)?;
+            result["sequence"] = sequence.unwrap_or(Value::Null);
+            Ok(result)
+        })
+        .await
+    }
+
+    async fn entities(self, parameters: Entities) -> Answered {
+        // The inference API's default, unlike the library's.
+        let default = Aggregation::Simple;
+        let options = Options {
+            aggregation: Some(parameters.aggregation_strategy.unwrap_or(default)),
+            ignore_labels: parameters.ignore_labels,
+            stride: parameters.stride,
+            ..Options::default()
+        };
+        self.run(options, false, |prediction| match prediction.values {
+            Values::Entities { entities } => value::<Vec<Entity>>(entities),
+            _ => value(prediction),
+        })
+        .await
+    }
+
+    async fn fill_masks(self, parameters: FillMask) -> Answered {
+        let options = Options {
+            top_k: parameters.top_k,
+            targets: parameters.targets,
+            ..Options::default()
+        };
+        // One mask has its words alone, several a list each.
+        self.run(options, false, |prediction| match prediction.values {
+            Values::FillMask { mut masks } if masks.len() == 1 => {
+                value::<Vec<Filling>>(masks.remove(0))
+            }
+            Values::FillMask { masks } => value(masks),
+            _ => value(prediction),
+        })
+        .await
+    }
+}
+
+fn value<T: serde::Serialize>(value: T) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
+}

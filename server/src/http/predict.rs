@@ -1,0 +1,235 @@
+//! `/predict`: upstream's and TEI's, told apart by their fields, and ours with
+//! every option that `infer` has.
+
+use super::App;
+use super::body::Json;
+use super::reply::{Answered, reply};
+use super::tei;
+use crate::engine::{Client, Text};
+use crate::failure::{Failure, Kind};
+use axum::extract::State;
+use encoderfile_runtime::output::{Ranked, rank};
+use encoderfile_runtime::{Options, Prediction};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The fields that only TEI's requests have.
+const TEI_FIELDS: [&str; 3] = ["truncate", "truncation_direction", "raw_scores"];
+
+/// Texts, and how they are computed. Every option of `infer` may stand beside
+/// them.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct PredictRequest {
+    /// Texts or pairs.
+    inputs: Vec<Item>,
+    /// Given back as it is.
+    metadata: Option<BTreeMap<String, Value>>,
+    /// A text that fails has `{"error"}` in its place, instead of failing the
+    /// request.
+    #[serde(default)]
+    partial: bool,
+    #[serde(flatten)]
+    options: Options,
+}
+
+/// A text, or a pair of texts.
+#[derive(Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "a text, or an object with `text` and perhaps `text_pair`"
+)]
+enum Item {
+    Text(String),
+    Pair(Pair),
+}
+
+/// A text and perhaps the one it is to be compared with.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Pair {
+    text: String,
+    text_pair: Option<String>,
+}
+
+/// Results in the order of the texts; with a query, best first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PredictResponse {
+    results: Vec<ItemResult>,
+    model_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<String, Value>>,
+}
+
+/// What became of a text.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum ItemResult {
+    Prediction(Prediction),
+    Ranked(Ranked),
+    Failed {
+        /// Why it has no result.
+        error: String,
+    },
+}
+
+/// Either API's request.
+#[derive(Deserialize, ToSchema)]
+#[allow(dead_code, reason = "for the OpenAPI document")]
+#[serde(untagged)]
+enum AnyRequest {
+    Ours(PredictRequest),
+    Tei(tei::PredictRequest),
+}
+
+/// Either API's response.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "for the OpenAPI document")]
+#[serde(untagged)]
+enum AnyResponse {
+    Ours(PredictResponse),
+    Tei(Vec<tei::Class>),
+    TeiBatch(Vec<Vec<tei::Class>>),
+}
+
+/// Whatever the model computes, for each text.
+///
+/// TEI's form is taken when `inputs` is a string or a list of lists, or when
+/// there is `truncate`, `truncation_direction` or `raw_scores` and nothing
+/// that only `infer` has; a list of two strings is then one pair.
+#[utoipa::path(post, path = "/predict", tag = "encoderfile", request_body = AnyRequest,
+    responses((status = 200, description = "a result for each text", body = AnyResponse)))]
+pub(super) async fn predict(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Json(fields): Json<Map<String, Value>>,
+) -> Answered {
+    if is_tei(&fields) {
+        return tei::predict(&app, client, from_fields(fields)?).await;
+    }
+    let request = ours(fields)?;
+    let (results, report) = results(
+        &app,
+        client,
+        request.inputs,
+        &request.options,
+        request.partial,
+    )
+    .await?;
+    let response = PredictResponse {
+        results,
+        model_id: app.service.model_id.clone(),
+        metadata: request.metadata,
+    };
+    reply(&app, &report, response).await
+}
+
+fn is_tei(fields: &Map<String, Value>) -> bool {
+    match fields.get("inputs") {
+        Some(Value::String(_)) => return true,
+        Some(Value::Array(inputs)) if inputs.iter().any(Value::is_array) => return true,
+        _ => {}
+    }
+    let mut others = fields.keys().filter(|name| *name != "inputs");
+    fields.len() > 1 && others.all(|name| TEI_FIELDS.contains(&name.as_str()))
+}
+
+/// An unknown option is refused by name, which serde does not do for flattened
+/// fields.
+fn ours(mut fields: Map<String, Value>) -> Result<PredictRequest, Failure> {
+    let inputs = fields.remove("inputs");
+    let inputs = inputs.ok_or_else(|| Failure::new(Kind::Validation, "missing field `inputs`"))?;
+    let metadata = fields.remove("metadata").unwrap_or(Value::Null);
+    let partial = fields.remove("partial").unwrap_or(Value::Bool(false));
+    fields.retain(|_, value| !value.is_null());
+    Ok(PredictRequest {
+        inputs: field("inputs", inputs)?,
+        metadata: field("metadata", metadata)?,
+        partial: field("partial", partial)?,
+        options: from_fields(fields)?,
+    })
+}
+
+fn field<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, Failure> {
+    serde_json::from_value(value)
+        .map_err(|error| Failure::new(Kind::Validation, format!("`{name}`: {error}")))
+}
+
+pub(super) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Failure> {
+    serde_json::from_value(Value::Object(fields))
+        .map_err(|error| Failure::new(Kind::Validation, error.to_string()))
+}
+
+async fn results(
+    app: &App,
+    client: Client,
+    inputs: Vec<Item>,
+    options: &Options,
+    partial: bool,
+) -> Result<(Vec<ItemResult>, crate::service::Report), Failure> {
+    let texts = inputs.into_iter().map(Text::from).collect();
+    if partial && options.query.is_none() {
+        let (each, report) = app
+            .service
+            .infer_each(client, texts, options.clone())
+            .await?;
+        let results = each.into_iter().map(|result| match result {
+            Ok(prediction) => ItemResult::Prediction(prediction),
+            Err(failure) => ItemResult::Failed {
+                error: failure.message,
+            },
+        });
+        return Ok((results.collect(), report));
+    }
+    let answer = app.service.infer(client, texts, options.clone()).await?;
+    let results = if options.query.is_some() {
+        let ranked = rank(&answer.predictions, options.top_k).into_iter();
+        ranked.map(ItemResult::Ranked).collect()
+    } else {
+        let predictions = answer.predictions.into_iter();
+        predictions.map(ItemResult::Prediction).collect()
+    };
+    Ok((results, answer.report))
+}
+
+impl From<Item> for Text {
+    fn from(item: Item) -> Self {
+        match item {
+            Item::Text(text)
+            | Item::Pair(Pair {
+                text,
+                text_pair: None,
+            }) => Self::One(text),
+            Item::Pair(Pair {
+                text,
+                text_pair: Some(pair),
+            }) => Self::Pair(text, pair),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_tei;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn requests_are_told_apart_by_their_fields() {
+        let is_tei = |request: Value| is_tei(request.as_object().unwrap());
+        assert!(is_tei(json!({"inputs": "a"})));
+        assert!(is_tei(json!({"inputs": [["a"], ["a", "b"]]})));
+        assert!(is_tei(json!({"inputs": ["a", "b"], "truncate": true})));
+        assert!(is_tei(json!({"inputs": ["a", "b"], "raw_scores": true})));
+        assert!(!is_tei(json!({"inputs": ["a", "b"]})));
+        assert!(!is_tei(json!({"inputs": ["a"], "normalize": true})));
+        assert!(!is_tei(
+            json!({"inputs": ["a"], "raw_scores": true, "labels": ["x"]})
+        ));
+        assert!(!is_tei(
+            json!({"inputs": [{"text": "a", "text_pair": "b"}]})
+        ));
+    }
+}

@@ -1,0 +1,460 @@
+//! The Model Context Protocol: a tool for what the model computes.
+
+use crate::engine::{Client, Text};
+use crate::failure::Failure;
+use crate::service::{Capability, Service};
+use crate::settings::Access;
+use anyhow::Context;
+use axum::Router;
+use axum::http::request::Parts;
+use encoderfile_runtime::output::{Entity, rank};
+use encoderfile_runtime::pooling::similarity;
+use encoderfile_runtime::{Aggregation, Options, Role, Values};
+use rmcp::handler::server::router::tool::ToolRouter;
+use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::{CallToolResult, ContentBlock, Implementation, ServerCapabilities, ServerConfig};
+use rmcp::schemars::JsonSchema;
+use rmcp::service::RequestContext;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Speaks over standard input and output until the client closes them.
+pub(crate) async fn stdio(service: Arc<Service>) -> anyhow::Result<()> {
+    let running = Tools::new(service).serve(rmcp::transport::stdio()).await;
+    let running = running.context("MCP over standard input and output")?;
+    running.waiting().await?;
+    Ok(())
+}
+
+/// Streamable HTTP, to be mounted at a path.
+pub(crate) fn router(
+    service: Arc<Service>,
+    access: &Access,
+    draining: CancellationToken,
+) -> Router {
+    let mut config = StreamableHttpServerConfig::default().with_cancellation_token(draining);
+    config
+        .allowed_hosts
+        .extend(access.allowed_host.iter().cloned());
+    let tools = Tools::new(service);
+    let factory = move || Ok(tools.clone());
+    let sessions = Arc::new(LocalSessionManager::default());
+    Router::new().fallback_service(StreamableHttpService::new(factory, sessions, config))
+}
+
+/// The tools that fit the model.
+#[derive(Clone)]
+struct Tools {
+    service: Arc<Service>,
+    tool_router: ToolRouter<Self>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct EmbedArguments {
+    /// The texts to embed, each by itself.
+    texts: Vec<String>,
+    /// What the texts are to a search. Some models embed queries and documents
+    /// differently; leave it out if it is neither.
+    role: Option<TextRole>,
+    /// Keep only so many of the first values of each vector.
+    dimensions: Option<usize>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(rename_all = "snake_case")]
+enum TextRole {
+    /// What somebody looks for.
+    Query,
+    /// What may be found.
+    Document,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct SimilarityArguments {
+    /// The text that the others are compared with.
+    source: String,
+    /// The texts to compare with it.
+    texts: Vec<String>,
+    /// At most so many, the most alike.
+    top_n: Option<usize>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct ClassifyArguments {
+    /// The texts to classify, each by itself.
+    texts: Vec<String>,
+    /// Choose among these labels instead of the model's own. Only for models
+    /// trained on natural language inference.
+    labels: Option<Vec<String>>,
+    /// With `labels`: judge each label by itself, so that several may apply.
+    #[serde(default)]
+    multi_label: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct EntitiesArguments {
+    /// The texts to search, each by itself.
+    texts: Vec<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct RerankArguments {
+    /// The question or search.
+    query: String,
+    /// The texts that may answer it.
+    texts: Vec<String>,
+    /// At most so many, the best.
+    top_n: Option<usize>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct FillMaskArguments {
+    /// The text, with the model's mask token where a word is missing.
+    text: String,
+    /// At most so many words for each mask; 5 if left out.
+    top_k: Option<usize>,
+}
+
+/// A text's place among those of the call and how well it fits.
+#[derive(Serialize)]
+struct Scored {
+    index: usize,
+    score: f32,
+    text: String,
+}
+
+/// A label and its score.
+#[derive(Serialize)]
+struct Class {
+    label: String,
+    score: f32,
+}
+
+/// What was found in a text, spelt as the text spells it.
+#[derive(Serialize)]
+struct Found {
+    text: String,
+    label: String,
+    score: f32,
+    /// In code points.
+    start: usize,
+    end: usize,
+}
+
+/// Which client a call is from.
+fn client(context: &RequestContext<RoleServer>) -> Client {
+    let parts = context.extensions.get::<Parts>();
+    let client = parts.and_then(|parts| parts.extensions.get::<Client>());
+    client.copied().unwrap_or(Client::Local)
+}
+
+/// A tool's result: JSON, with what became of texts that were too long.
+fn result(name: &str, value: impl Serialize, cut: &[(usize, usize, usize)]) -> CallToolResult {
+    let mut result = serde_json::json!({ name: value });
+    if !cut.is_empty() {
+        let cut = cut.iter().map(|&(index, tokens_total, tokens_used)| {
+            serde_json::json!({ "index": index, "tokens_total": tokens_total, "tokens_used": tokens_used })
+        });
+        result["truncated"] = cut.collect();
+    }
+    CallToolResult::structured(result)
+}
+
+/// What went wrong, for the model to read and mend.
+fn failed(failure: &Failure) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(failure.to_string())])
+}
+
+fn texts(texts: &[String]) -> Vec<Text> {
+    texts.iter().cloned().map(Text::One).collect()
+}
+
+#[tool_router]
+impl Tools {
+    fn new(service: Arc<Service>) -> Self {
+        let mut tool_router = Self::tool_router();
+        let capabilities = service.capabilities();
+        let tools = [
+            ("embed", Capability::Embed),
+            ("similarity", Capability::Similarity),
+            ("classify", Capability::Classify),
+            ("extract_entities", Capability::Entities),
+            ("rerank", Capability::Rerank),
+            ("fill_mask", Capability::FillMask),
+            ("embed_sparse", Capability::Sparse),
+        ];
+        for (name, capability) in tools {
+            if !capabilities.contains(&capability) {
+                tool_router.remove_route(name);
+            }
+        }
+        let tokens_alone = capabilities == [Capability::TokenEmbeddings];
+        if !tokens_alone {
+            tool_router.remove_route("embed_tokens");
+        }
+        Self {
+            service,
+            tool_router,
+        }
+    }
+
+    /// Turn each text into a vector. Texts that mean similar things have similar vectors. Vectors may only be compared with others of the same embedding_space_id.
+    #[tool]
+    async fn embed(
+        &self,
+        Parameters(arguments): Parameters<EmbedArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let options = Options {
+            role: arguments.role.map(|role| match role {
+                TextRole::Query => Role::Query,
+                TextRole::Document => Role::Document,
+            }),
+            dimensions: arguments.dimensions,
+            ..Options::default()
+        };
+        let embedded = self
+            .service
+            .embed(client(&context), texts(&arguments.texts), options);
+        match embedded.await {
+            Ok((vectors, report)) => {
+                let mut result = result("embeddings", vectors, &report.truncated);
+                if let Some(content) = &mut result.structured_content {
+                    let space = self.service.info.embedding_space_id.as_str();
+                    content["embedding_space_id"] = space.into();
+                }
+                result
+            }
+            Err(failure) => failed(&failure),
+        }
+    }
+
+    /// Say how alike each text is to a source text in meaning, most alike first. Higher scores are more alike.
+    #[tool]
+    async fn similarity(
+        &self,
+        Parameters(arguments): Parameters<SimilarityArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let mut all = vec![Text::One(arguments.source)];
+        all.extend(texts(&arguments.texts));
+        let embedded = self
+            .service
+            .embed(client(&context), all, Options::default());
+        let (vectors, report) = match embedded.await {
+            Ok(embedded) => embedded,
+            Err(failure) => return failed(&failure),
+        };
+        let function = self.service.pipeline().similarity();
+        let (source, others) = vectors.split_at(1);
+        let scores = others.iter().map(|it| similarity(&source[0], it, function));
+        let scored = scores.zip(arguments.texts).enumerate();
+        let mut scored: Vec<Scored> = scored
+            .map(|(index, (score, text))| Scored { index, score, text })
+            .collect();
+        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        scored.truncate(arguments.top_n.unwrap_or(usize::MAX));
+        result("results", scored, &report.truncated)
+    }
+
+    /// Give each text the labels that fit it, best first, each with a score.
+    #[tool]
+    async fn classify(
+        &self,
+        Parameters(arguments): Parameters<ClassifyArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let options = Options {
+            labels: arguments.labels,
+            multi_label: arguments.multi_label,
+            ..Options::default()
+        };
+        let classified = self
+            .service
+            .infer(client(&context), texts(&arguments.texts), options);
+        let answer = match classified.await {
+            Ok(answer) => answer,
+            Err(failure) => return failed(&failure),
+        };
+        let own = &self.service.pipeline().labels;
+        let results = answer.predictions.into_iter().map(|it| match it.values {
+            Values::SequenceClassification { scores, .. } => classes(own, &scores),
+            Values::ZeroShot { labels, scores } => classes(&labels, &scores),
+            _ => Vec::new(),
+        });
+        let results: Vec<Vec<Class>> = results.collect();
+        result("results", results, &answer.report.truncated)
+    }
+
+    /// Find names and other marked spans in each text: what they say, their label, their score and where they stand (start and end in characters).
+    #[tool]
+    async fn extract_entities(
+        &self,
+        Parameters(arguments): Parameters<EntitiesArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let options = Options {
+            aggregation: Some(Aggregation::Simple),
+            ..Options::default()
+        };
+        let found = self
+            .service
+            .infer(client(&context), texts(&arguments.texts), options);
+        let answer = match found.await {
+            Ok(answer) => answer,
+            Err(failure) => return failed(&failure),
+        };
+        let results = answer.predictions.into_iter().zip(&arguments.texts);
+        let results = results.map(|(prediction, text)| match prediction.values {
+            Values::Entities { entities } => spelt(entities, text),
+            _ => Vec::new(),
+        });
+        let results: Vec<Vec<Found>> = results.collect();
+        result("results", results, &answer.report.truncated)
+    }
+
+    /// Order texts by how well they answer a query, best first.
+    #[tool]
+    async fn rerank(
+        &self,
+        Parameters(arguments): Parameters<RerankArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let options = Options {
+            query: Some(arguments.query),
+            top_k: arguments.top_n,
+            ..Options::default()
+        };
+        let scored = self
+            .service
+            .infer(client(&context), texts(&arguments.texts), options);
+        let answer = match scored.await {
+            Ok(answer) => answer,
+            Err(failure) => return failed(&failure),
+        };
+        let ranked = rank(&answer.predictions, arguments.top_n).into_iter();
+        let ranked = ranked.map(|it| Scored {
+            index: it.index,
+            score: it.score,
+            text: arguments.texts[it.index].clone(),
+        });
+        result(
+            "results",
+            ranked.collect::<Vec<_>>(),
+            &answer.report.truncated,
+        )
+    }
+
+    /// Say which words fit where a text has the model's mask token, likeliest first.
+    #[tool]
+    async fn fill_mask(
+        &self,
+        Parameters(arguments): Parameters<FillMaskArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let options = Options {
+            top_k: arguments.top_k,
+            ..Options::default()
+        };
+        self.plain(&[arguments.text], options, &context).await
+    }
+
+    /// Give each text the weights of the words it is about, as a sparse vector over the vocabulary.
+    #[tool]
+    async fn embed_sparse(
+        &self,
+        Parameters(arguments): Parameters<EntitiesArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        self.plain(&arguments.texts, Options::default(), &context)
+            .await
+    }
+
+    /// Give each token of each text a vector.
+    #[tool]
+    async fn embed_tokens(
+        &self,
+        Parameters(arguments): Parameters<EntitiesArguments>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        self.plain(&arguments.texts, Options::default(), &context)
+            .await
+    }
+
+    /// Results as `infer` gives them.
+    async fn plain(
+        &self,
+        of: &[String],
+        options: Options,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        match self
+            .service
+            .infer(client(context), texts(of), options)
+            .await
+        {
+            Ok(answer) => result("results", answer.predictions, &answer.report.truncated),
+            Err(failure) => failed(&failure),
+        }
+    }
+}
+
+fn classes(labels: &[String], scores: &[f32]) -> Vec<Class> {
+    let classes = labels.iter().zip(scores);
+    let mut classes: Vec<Class> = classes
+        .map(|(label, score)| Class {
+            label: label.clone(),
+            score: *score,
+        })
+        .collect();
+    classes.sort_by(|a, b| b.score.total_cmp(&a.score));
+    classes
+}
+
+fn spelt(entities: Vec<Entity>, text: &str) -> Vec<Found> {
+    let characters: Vec<char> = text.chars().collect();
+    let found = entities.into_iter().map(|entity| Found {
+        text: characters[entity.start..entity.end].iter().collect(),
+        label: entity.label.name().to_owned(),
+        score: entity.score,
+        start: entity.start,
+        end: entity.end,
+    });
+    found.collect()
+}
+
+#[tool_handler(router = self.tool_router)]
+impl ServerHandler for Tools {
+    fn get_info(&self) -> ServerConfig {
+        let service = &self.service;
+        let instructions = format!(
+            "{}: {} ({}). It runs on this machine; texts go nowhere else.",
+            service.model_id,
+            service.task().name().replace('_', " "),
+            service.info.output
+        );
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new(
+                "encoderfile",
+                env!("CARGO_PKG_VERSION"),
+            ))
+            .with_instructions(instructions)
+    }
+}

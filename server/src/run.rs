@@ -1,0 +1,210 @@
+//! From settings to a server, and from a signal to its end.
+
+use crate::grpc;
+use crate::http::{self, App};
+use crate::keys::Keys;
+use crate::listen::{self, Endpoint};
+use crate::service::Service;
+use crate::settings::{Mcp, Serve};
+use crate::{metrics, telemetry};
+use anyhow::{Context, bail};
+use axum::Router;
+use axum_server::Handle;
+use encoderfile_runtime::{Encoder, Info};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+/// Serves HTTP and gRPC until SIGTERM or Ctrl-C.
+///
+/// Everything that can be wrong with the settings is found before `load` is
+/// called, which gives the model.
+pub fn serve(
+    settings: &Serve,
+    load: impl FnOnce() -> anyhow::Result<(Encoder, Info)>,
+) -> anyhow::Result<()> {
+    let listen = &settings.listen;
+    if listen.disable_http && listen.disable_grpc {
+        bail!("--disable-http and --disable-grpc leave nothing to serve");
+    }
+    let keys = Arc::new(Keys::load(&settings.access)?);
+    let tls = listen::tls(&listen.tls)?;
+    let open = |disabled: bool, protocol, address, port| {
+        let endpoint = (!disabled).then(|| Endpoint::open(protocol, address, port, tls.clone()));
+        endpoint.transpose()
+    };
+    let http = open(
+        listen.disable_http,
+        "http",
+        listen.http_hostname,
+        listen.http_port,
+    )?;
+    let grpc = open(
+        listen.disable_grpc,
+        "grpc",
+        listen.grpc_hostname,
+        listen.grpc_port,
+    )?;
+    let runtime = runtime()?;
+    let _entered = runtime.enter();
+    let _traces = telemetry::start(&settings.telemetry)?;
+    warn_of(settings, &keys, [&http, &grpc]);
+    let (encoder, info) = load()?;
+    let service = start(settings, encoder, info)?;
+    let app = Arc::new(App::new(service.clone(), metrics::install()?)?);
+
+    let mut servers = Servers::new(settings);
+    if let Some(endpoint) = http {
+        let draining = app.draining.clone();
+        let mcp = listen
+            .mcp
+            .then(|| crate::mcp::router(service.clone(), &settings.access, draining));
+        let routes = http::router(app.clone(), settings, keys.clone(), mcp)?;
+        servers.spawn(endpoint, routes)?;
+    }
+    if let Some(endpoint) = grpc {
+        servers.spawn(endpoint, grpc::router(service, keys, app.draining.clone())?)?;
+    }
+    runtime.block_on(servers.run(&app))
+}
+
+/// Speaks MCP until the client has gone, or over HTTP until told to stop.
+pub fn mcp(
+    settings: &Mcp,
+    load: impl FnOnce() -> anyhow::Result<(Encoder, Info)>,
+) -> anyhow::Result<()> {
+    let served = settings.as_serve();
+    if settings.http {
+        return serve(&served, load);
+    }
+    let runtime = runtime()?;
+    let _entered = runtime.enter();
+    let _traces = telemetry::start(&served.telemetry)?;
+    let (encoder, info) = load()?;
+    let service = start(&served, encoder, info)?;
+    let ended = runtime.block_on(crate::mcp::stdio(service));
+    // A thread may still be reading standard input, and would be waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+fn start(settings: &Serve, encoder: Encoder, info: Info) -> anyhow::Result<Arc<Service>> {
+    let name = settings.access.served_model_name.clone();
+    let limits = settings.limits.clone();
+    Ok(Arc::new(Service::start(
+        Arc::new(encoder),
+        info,
+        limits,
+        name,
+    )?))
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    /// Talking to clients takes little; computing has threads of its own.
+    const THREADS: usize = 2;
+
+    // Connections are file descriptors; the usual soft limit is 1,024.
+    let _ = rlimit::increase_nofile_limit(rlimit::INFINITY);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(THREADS).enable_all().build();
+    runtime.context("cannot start the server's threads")
+}
+
+fn warn_of(settings: &Serve, keys: &Keys, endpoints: [&Option<Endpoint>; 2]) {
+    for flag in settings.limits.without_effect() {
+        warn!(
+            "{flag} has no effect: every text is computed by itself, as soon as a thread is free"
+        );
+    }
+    let public = endpoints.into_iter().flatten().any(Endpoint::is_public);
+    if public && keys.is_empty() {
+        warn!("other machines can reach this server, and it asks for no key (--api-key-file)");
+    }
+}
+
+/// What is listened to.
+struct Servers {
+    running: JoinSet<std::io::Result<()>>,
+    handles: Vec<Handle<SocketAddr>>,
+    urls: Vec<String>,
+    /// Whether other machines can reach any of them.
+    public: bool,
+    grace: Duration,
+    read_timeout: Duration,
+}
+
+impl Servers {
+    fn new(settings: &Serve) -> Self {
+        Self {
+            running: JoinSet::new(),
+            handles: Vec::new(),
+            urls: Vec::new(),
+            public: false,
+            grace: Duration::from_secs(settings.listen.grace),
+            read_timeout: settings.limits.read_timeout(),
+        }
+    }
+
+    fn spawn(&mut self, endpoint: Endpoint, routes: Router) -> anyhow::Result<()> {
+        let handle = Handle::new();
+        self.urls.push(endpoint.url()?);
+        self.public |= endpoint.is_public();
+        self.handles.push(handle.clone());
+        self.running
+            .spawn(endpoint.serve(routes, handle, self.read_timeout));
+        Ok(())
+    }
+
+    /// Serves until told to stop; what is being served gets its time to finish.
+    async fn run(mut self, app: &App) -> anyhow::Result<()> {
+        let stop = stop_signal()?;
+        for url in &self.urls {
+            info!("listening: {url}");
+        }
+        if !self.public {
+            info!("only this machine can reach it; --http-hostname 0.0.0.0 lets others in");
+        }
+        let signal = tokio::select! {
+            signal = stop => signal,
+            ended = self.running.join_next() => {
+                ended.context("no server")??.context("a server ended")?;
+                bail!("a server ended unexpectedly");
+            }
+        };
+        info!(
+            grace = self.grace.as_secs(),
+            "{signal}: finishing what is being served"
+        );
+        app.draining.cancel();
+        for handle in &self.handles {
+            handle.graceful_shutdown(Some(self.grace));
+        }
+        while let Some(ended) = self.running.join_next().await {
+            ended??;
+        }
+        let (texts, tokens) = app.service.engine.load();
+        if tokens > 0 {
+            warn!(texts, "time is up; these were not answered");
+        }
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// Completes when the process is told to stop, with what told it.
+fn stop_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "Ctrl-C",
+        }
+    })
+}

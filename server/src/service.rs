@@ -1,0 +1,346 @@
+//! What every dialect calls: texts and options in, predictions out.
+//!
+//! Limits are checked and figures kept here, so that they are the same
+//! whatever a client speaks.
+
+use crate::engine::{Client, Engine, Operation, Outcome, Output, Text};
+use crate::failure::{Failure, Kind};
+use crate::metrics;
+use crate::settings::Limits;
+use encoderfile_runtime::proto::{Pipeline, Task};
+use encoderfile_runtime::{Encoder, Info, Options, Prediction, Tokens, Values};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// A model that is served.
+pub(crate) struct Service {
+    pub(crate) encoder: Arc<Encoder>,
+    pub(crate) engine: Engine,
+    pub(crate) info: Info,
+    pub(crate) limits: Limits,
+    /// The model's name in answers.
+    pub(crate) model_id: String,
+    requests: Semaphore,
+}
+
+/// The predictions of a request and how they came about.
+pub(crate) struct Answer {
+    /// One a text.
+    pub(crate) predictions: Vec<Prediction>,
+    pub(crate) report: Report,
+}
+
+/// What a request took.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) characters: usize,
+    /// Computed, over all texts.
+    pub(crate) tokens: usize,
+    pub(crate) total: Duration,
+    /// The mean over the texts, as the next two.
+    pub(crate) queued: Duration,
+    pub(crate) tokenization: Duration,
+    pub(crate) inference: Duration,
+    /// Texts that were cut: index, tokens in all, tokens used.
+    pub(crate) truncated: Vec<(usize, usize, usize)>,
+}
+
+/// What a model can be asked for, beyond its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Capability {
+    Embed,
+    Similarity,
+    TokenEmbeddings,
+    Sparse,
+    Classify,
+    Rerank,
+    ZeroShot,
+    Entities,
+    FillMask,
+}
+
+impl Capability {
+    /// As `/info` lists it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Similarity => "similarity",
+            Self::TokenEmbeddings => "token_embeddings",
+            Self::Sparse => "sparse",
+            Self::Classify => "classify",
+            Self::Rerank => "rerank",
+            Self::ZeroShot => "zero_shot",
+            Self::Entities => "entities",
+            Self::FillMask => "fill_mask",
+        }
+    }
+}
+
+impl Service {
+    /// Starts the workers for a model.
+    pub(crate) fn start(
+        encoder: Arc<Encoder>,
+        info: Info,
+        limits: Limits,
+        served_name: Option<String>,
+    ) -> anyhow::Result<Self> {
+        let engine = Engine::start(encoder.clone(), limits.workers(), limits.max_queued_tokens)?;
+        Ok(Self {
+            encoder,
+            engine,
+            model_id: served_name.unwrap_or_else(|| info.name.clone()),
+            info,
+            requests: Semaphore::new(limits.max_concurrent_requests),
+            limits,
+        })
+    }
+
+    /// How texts become results.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        self.encoder.pipeline()
+    }
+
+    /// What the model computes.
+    pub(crate) fn task(&self) -> Task {
+        self.encoder.task()
+    }
+
+    /// What the model can be asked for.
+    pub(crate) fn capabilities(&self) -> Vec<Capability> {
+        let mut capabilities = match self.task() {
+            Task::SentenceEmbedding => vec![Capability::Embed, Capability::Similarity],
+            Task::SparseEmbedding => vec![Capability::Sparse],
+            Task::TokenClassification => vec![Capability::Entities],
+            Task::FillMask => vec![Capability::FillMask],
+            Task::SequenceClassification => vec![Capability::Classify],
+            Task::Embedding | Task::Unspecified => Vec::new(),
+        };
+        if self.encoder.has_token_vectors() {
+            capabilities.push(Capability::TokenEmbeddings);
+        }
+        if self.task() == Task::SequenceClassification {
+            if self.pipeline().labels.len() == 1 {
+                capabilities.push(Capability::Rerank);
+            }
+            if self.pipeline().entailment.is_some() {
+                capabilities.push(Capability::ZeroShot);
+            }
+        }
+        capabilities
+    }
+
+    /// Refuses what this model has no head for.
+    pub(crate) fn require(&self, capability: Capability) -> Result<(), Failure> {
+        if self.capabilities().contains(&capability) {
+            return Ok(());
+        }
+        let (wanted, model) = (capability.name(), &self.model_id);
+        let task = self.task().name();
+        let hint = match (capability, self.task()) {
+            (Capability::Rerank, Task::SequenceClassification) => " with more than one logit",
+            (Capability::ZeroShot, Task::SequenceClassification) => {
+                " without a label for entailment"
+            }
+            _ => "",
+        };
+        Err(Failure::new(
+            Kind::Validation,
+            format!("`{wanted}` does not apply to the task of {model}: {task}{hint}"),
+        ))
+    }
+
+    /// Runs the model on each text; the first text that fails fails the request.
+    pub(crate) async fn infer(
+        &self,
+        client: Client,
+        texts: Vec<Text>,
+        options: Options,
+    ) -> Result<Answer, Failure> {
+        let (results, report) = self.infer_each(client, texts, options).await?;
+        let several = results.len() > 1;
+        let results = results.into_iter().enumerate();
+        let predictions = results.map(|(index, result)| {
+            result.map_err(|failure| {
+                if several {
+                    failure.of_text(index)
+                } else {
+                    failure
+                }
+            })
+        });
+        let predictions = predictions.collect::<Result<_, _>>()?;
+        Ok(Answer {
+            predictions,
+            report,
+        })
+    }
+
+    /// Runs the model on each text; each has its own result.
+    pub(crate) async fn infer_each(
+        &self,
+        client: Client,
+        texts: Vec<Text>,
+        options: Options,
+    ) -> Result<(Vec<Result<Prediction, Failure>>, Report), Failure> {
+        let operation = Operation::Infer(Arc::new(options));
+        let (outcomes, mut report) = self.run(client, texts, operation).await?;
+        let mut results = Vec::with_capacity(outcomes.len());
+        for (index, outcome) in outcomes.into_iter().enumerate() {
+            let result = match outcome.result {
+                Ok(Output::Prediction(prediction)) => Ok(prediction),
+                Ok(_) => Err(Failure::new(Kind::Internal, "no prediction")),
+                Err(error) => Err(error.into()),
+            };
+            if let Ok(prediction) = &result {
+                report.tokens += prediction.tokens;
+                metrics::input_length(prediction.tokens);
+                let usage = prediction.usage.filter(|usage| usage.windows.is_none());
+                let cut = usage.map(|usage| (index, usage.tokens_total, usage.tokens_used));
+                report.truncated.extend(cut);
+            }
+            results.push(result);
+        }
+        metrics::computed(&report, results.iter().all(Result::is_ok));
+        Ok((results, report))
+    }
+
+    /// Sentence embeddings.
+    pub(crate) async fn embed(
+        &self,
+        client: Client,
+        texts: Vec<Text>,
+        options: Options,
+    ) -> Result<(Vec<Vec<f32>>, Report), Failure> {
+        self.require(Capability::Embed)?;
+        let answer = self.infer(client, texts, options).await?;
+        let vectors = answer.predictions.into_iter().map(|it| match it.values {
+            Values::SentenceEmbedding { embedding } => embedding,
+            _ => Vec::new(),
+        });
+        Ok((vectors.collect(), answer.report))
+    }
+
+    /// All tokens of each text.
+    pub(crate) async fn tokenize(
+        &self,
+        client: Client,
+        texts: Vec<Text>,
+        options: Options,
+    ) -> Result<(Vec<Tokens>, Report), Failure> {
+        let operation = Operation::Tokenize(Arc::new(options));
+        let (outcomes, mut report) = self.run(client, texts, operation).await?;
+        let mut all = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            if let Output::Tokens(tokens) = outcome.result.map_err(Failure::from)? {
+                report.tokens += tokens.ids.len();
+                all.push(tokens);
+            }
+        }
+        Ok((all, report))
+    }
+
+    /// The text of each list of token ids.
+    pub(crate) async fn decode(
+        &self,
+        client: Client,
+        ids: Vec<Vec<u32>>,
+        skip_special_tokens: bool,
+    ) -> Result<(Vec<String>, Report), Failure> {
+        let texts = ids.into_iter().map(Text::Ids).collect();
+        let operation = Operation::Decode {
+            skip_special_tokens,
+        };
+        let (outcomes, report) = self.run(client, texts, operation).await?;
+        let mut decoded = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            if let Output::Text(text) = outcome.result.map_err(Failure::from)? {
+                decoded.push(text);
+            }
+        }
+        Ok((decoded, report))
+    }
+
+    /// Checks the limits and waits for the workers.
+    async fn run(
+        &self,
+        client: Client,
+        texts: Vec<Text>,
+        operation: Operation,
+    ) -> Result<(Vec<Outcome>, Report), Failure> {
+        let begin = Instant::now();
+        metrics::request(texts.len());
+        let outcomes = self.admit(client, texts, operation).await;
+        let (outcomes, characters) = outcomes.inspect_err(metrics::refused)?;
+        let count = u32::try_from(outcomes.len().max(1)).unwrap_or(u32::MAX);
+        let mean =
+            |time: fn(&Outcome) -> Duration| outcomes.iter().map(time).sum::<Duration>() / count;
+        let report = Report {
+            characters,
+            total: begin.elapsed(),
+            queued: mean(|it| it.queued),
+            tokenization: mean(|it| it.tokenization),
+            inference: mean(|it| it.inference),
+            ..Report::default()
+        };
+        Ok((outcomes, report))
+    }
+
+    async fn admit(
+        &self,
+        client: Client,
+        texts: Vec<Text>,
+        operation: Operation,
+    ) -> Result<(Vec<Outcome>, usize), Failure> {
+        if let Operation::Infer(options) | Operation::Tokenize(options) = &operation {
+            self.encoder.check(options)?;
+        }
+        let characters = self.check(&texts)?;
+        let _permit = self.requests.try_acquire().map_err(|_| Failure {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Failure::new(
+                Kind::Overloaded,
+                format!(
+                    "{} requests are being served already (--max-concurrent-requests)",
+                    self.limits.max_concurrent_requests
+                ),
+            )
+        })?;
+        let outcomes = self.engine.run(client, operation, texts).await?;
+        Ok((outcomes, characters))
+    }
+
+    /// Refuses too many or too long texts; says how many characters they have.
+    fn check(&self, texts: &[Text]) -> Result<usize, Failure> {
+        let limits = &self.limits;
+        if texts.is_empty() {
+            return Err(Failure::new(Kind::Empty, "no texts: `inputs` is empty"));
+        }
+        if texts.len() > limits.max_client_batch_size {
+            return Err(Failure::new(
+                Kind::Limit,
+                format!(
+                    "{} texts in one request, limit {} (--max-client-batch-size)",
+                    texts.len(),
+                    limits.max_client_batch_size
+                ),
+            ));
+        }
+        let mut all = 0;
+        for (index, text) in texts.iter().enumerate() {
+            let characters = text.characters();
+            if characters > limits.max_input_chars {
+                let failure = Failure::new(
+                    Kind::Limit,
+                    format!(
+                        "{characters} characters, limit {} (--max-input-chars)",
+                        limits.max_input_chars
+                    ),
+                );
+                return Err(failure.of_text(index));
+            }
+            all += characters;
+        }
+        Ok(all)
+    }
+}

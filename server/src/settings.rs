@@ -1,0 +1,374 @@
+//! What `serve` and `mcp` can be told, as flags and environment variables.
+//!
+//! Names are upstream's, and TEI's where upstream has none.
+
+use clap::Args;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything `serve` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
+}
+
+/// Everything `mcp` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Mcp {
+    /// Speak streamable HTTP at /mcp rather than standard input and output
+    #[arg(long)]
+    pub(crate) http: bool,
+
+    /// Address to listen on, with --http
+    #[arg(long, env = "ENCODERFILE_MCP_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS")]
+    hostname: IpAddr,
+
+    /// Port to listen on, with --http; 0 takes a free one
+    #[arg(long, env = "ENCODERFILE_MCP_PORT", default_value_t = 9100)]
+    port: u16,
+
+    #[command(flatten)]
+    tls: Tls,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    telemetry: Telemetry,
+}
+
+impl Mcp {
+    /// `serve` with nothing but MCP.
+    pub(crate) fn as_serve(&self) -> Serve {
+        Serve {
+            listen: Listen {
+                http_hostname: self.hostname,
+                http_port: self.port,
+                grpc_hostname: self.hostname,
+                grpc_port: 0,
+                disable_http: false,
+                disable_grpc: true,
+                mcp: true,
+                tls: self.tls.clone(),
+                grace: 5,
+            },
+            limits: self.limits.clone(),
+            access: self.access.clone(),
+            telemetry: self.telemetry.clone(),
+        }
+    }
+}
+
+/// Nobody else's machine, unless told otherwise.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Where to listen.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Listen {
+    /// Address for HTTP; 0.0.0.0 or :: for every network of this machine
+    #[arg(long, alias = "hostname", env = "HTTP_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address, help_heading = "Listening")]
+    pub(crate) http_hostname: IpAddr,
+
+    /// Port for HTTP; 0 takes a free one
+    #[arg(
+        long,
+        short = 'p',
+        alias = "port",
+        env = "PORT",
+        default_value_t = 8080,
+        help_heading = "Listening"
+    )]
+    pub(crate) http_port: u16,
+
+    /// Address for gRPC
+    #[arg(long, env = "GRPC_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address, help_heading = "Listening")]
+    pub(crate) grpc_hostname: IpAddr,
+
+    /// Port for gRPC; 0 takes a free one
+    #[arg(
+        long,
+        env = "GRPC_PORT",
+        default_value_t = 50051,
+        help_heading = "Listening"
+    )]
+    pub(crate) grpc_port: u16,
+
+    /// Do not serve HTTP
+    #[arg(long, env = "DISABLE_HTTP", help_heading = "Listening")]
+    pub(crate) disable_http: bool,
+
+    /// Do not serve gRPC
+    #[arg(long, env = "DISABLE_GRPC", help_heading = "Listening")]
+    pub(crate) disable_grpc: bool,
+
+    /// Serve MCP too, as streamable HTTP at /mcp
+    #[arg(long, env = "ENCODERFILE_MCP", help_heading = "Listening")]
+    pub(crate) mcp: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+
+    /// Seconds that requests get to finish after SIGTERM or Ctrl-C
+    #[arg(
+        long,
+        env = "GRACE",
+        default_value_t = 30,
+        value_name = "SECONDS",
+        help_heading = "Listening"
+    )]
+    pub(crate) grace: u64,
+}
+
+/// Certificates.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Tls {
+    /// Certificate chain in PEM: serve TLS
+    #[arg(
+        long,
+        env = "CERT_FILE",
+        requires = "key_file",
+        value_name = "FILE",
+        help_heading = "Listening"
+    )]
+    pub(crate) cert_file: Option<PathBuf>,
+
+    /// Private key of the certificate in PEM
+    #[arg(
+        long,
+        env = "KEY_FILE",
+        requires = "cert_file",
+        value_name = "FILE",
+        help_heading = "Listening"
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// How much is taken on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Limits {
+    /// Texts computed at once [default: one for each core]
+    #[arg(long, env = "THREADS", value_name = "N", help_heading = "Limits")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Requests at once; one more is answered 429
+    #[arg(
+        long,
+        env = "MAX_CONCURRENT_REQUESTS",
+        default_value_t = 512,
+        value_name = "N",
+        help_heading = "Limits"
+    )]
+    pub(crate) max_concurrent_requests: usize,
+
+    /// Tokens (four bytes of text each) waiting or in work; a request beyond is answered 429
+    #[arg(
+        long,
+        env = "MAX_QUEUED_TOKENS",
+        default_value_t = 1 << 20,
+        value_name = "N",
+        help_heading = "Limits"
+    )]
+    pub(crate) max_queued_tokens: usize,
+
+    /// Texts in one request
+    #[arg(
+        long,
+        env = "MAX_CLIENT_BATCH_SIZE",
+        default_value_t = 2048,
+        value_name = "N",
+        help_heading = "Limits"
+    )]
+    pub(crate) max_client_batch_size: usize,
+
+    /// Characters in one text
+    #[arg(
+        long,
+        env = "MAX_INPUT_CHARS",
+        default_value_t = 1_000_000,
+        value_name = "N",
+        help_heading = "Limits"
+    )]
+    pub(crate) max_input_chars: usize,
+
+    /// Bytes in one request
+    #[arg(
+        long,
+        env = "PAYLOAD_LIMIT",
+        default_value_t = 8_000_000,
+        value_name = "BYTES",
+        help_heading = "Limits"
+    )]
+    pub(crate) payload_limit: usize,
+
+    /// Seconds that a client may take to send a request's head, and its body
+    #[arg(
+        long,
+        env = "READ_TIMEOUT",
+        default_value_t = 30,
+        value_name = "SECONDS",
+        help_heading = "Limits"
+    )]
+    pub(crate) read_timeout: u64,
+
+    /// Cut texts that are too long, on routes whose requests say nothing of it
+    #[arg(
+        long,
+        env = "AUTO_TRUNCATE",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Limits"
+    )]
+    pub(crate) auto_truncate: bool,
+
+    /// TEI's; there are no batches here
+    #[arg(long, env = "MAX_BATCH_TOKENS", hide = true)]
+    pub(crate) max_batch_tokens: Option<usize>,
+
+    /// TEI's; there are no batches here
+    #[arg(long, env = "MAX_BATCH_REQUESTS", hide = true)]
+    pub(crate) max_batch_requests: Option<usize>,
+
+    /// TEI's; texts are tokenised by the threads that compute them
+    #[arg(long, env = "TOKENIZATION_WORKERS", hide = true)]
+    pub(crate) tokenization_workers: Option<usize>,
+}
+
+impl Limits {
+    /// Worker threads.
+    pub(crate) fn workers(&self) -> usize {
+        match self.threads {
+            Some(threads) => threads.get(),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// How long a client may take to send a head or a body.
+    pub(crate) fn read_timeout(&self) -> Duration {
+        Duration::from_secs(self.read_timeout)
+    }
+
+    /// Flags of TEI that were given and mean nothing here.
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--max-batch-tokens", self.max_batch_tokens),
+            ("--max-batch-requests", self.max_batch_requests),
+            ("--tokenization-workers", self.tokenization_workers),
+        ];
+        let given = flags.into_iter().filter(|(_, value)| value.is_some());
+        given.map(|(name, _)| name).collect()
+    }
+}
+
+/// Who may ask.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Access {
+    /// A bearer key that requests must carry; may be repeated
+    #[arg(
+        long,
+        env = "API_KEY",
+        hide_env_values = true,
+        value_name = "KEY",
+        help_heading = "Access"
+    )]
+    pub(crate) api_key: Vec<String>,
+
+    /// A file of such keys, one a line; lines that begin with # are comments
+    #[arg(
+        long,
+        env = "API_KEY_FILE",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub(crate) api_key_file: Option<PathBuf>,
+
+    /// Let pages of this origin call (https://example.org); * for any; may be repeated
+    #[arg(
+        long,
+        env = "CORS_ALLOW_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGIN",
+        help_heading = "Access"
+    )]
+    pub(crate) cors_allow_origin: Vec<String>,
+
+    /// Names of this server that clients of /mcp use [default: localhost]
+    #[arg(
+        long,
+        env = "ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_name = "HOST",
+        help_heading = "Access"
+    )]
+    pub(crate) allowed_host: Vec<String>,
+
+    /// The model's name in answers [default: the one in the file]
+    #[arg(
+        long,
+        env = "SERVED_MODEL_NAME",
+        value_name = "NAME",
+        help_heading = "Access"
+    )]
+    pub(crate) served_model_name: Option<String>,
+}
+
+/// What is told to those who watch.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Telemetry {
+    /// Log in JSON; RUST_LOG says how much
+    #[arg(long, env = "JSON_OUTPUT", help_heading = "Telemetry")]
+    pub(crate) json_output: bool,
+
+    /// Send OpenTelemetry traces to this OTLP endpoint (gRPC), such as http://localhost:4317
+    #[arg(
+        long,
+        alias = "otel-exporter-url",
+        env = "OTLP_ENDPOINT",
+        value_name = "URL",
+        help_heading = "Telemetry"
+    )]
+    pub(crate) otlp_endpoint: Option<String>,
+
+    /// The service's name in traces
+    #[arg(
+        long,
+        env = "OTLP_SERVICE_NAME",
+        default_value = "encoderfile",
+        value_name = "NAME",
+        help_heading = "Telemetry"
+    )]
+    pub(crate) otlp_service_name: String,
+
+    /// Upstream's: send traces, to http://localhost:4317 unless --otlp-endpoint says otherwise
+    #[arg(long, hide = true)]
+    pub(crate) enable_otel: bool,
+}
+
+impl Telemetry {
+    /// Where traces go, if anywhere.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        let default = self.enable_otel.then_some("http://localhost:4317");
+        self.otlp_endpoint.as_deref().or(default)
+    }
+}
+
+/// An IP address, also as upstream writes it: `[::]`, `localhost`.
+fn address(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(LOOPBACK);
+    }
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    bare.parse()
+        .map_err(|_| "not an IP address; 127.0.0.1 is this machine, 0.0.0.0 every network".into())
+}

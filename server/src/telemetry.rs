@@ -1,0 +1,74 @@
+//! Logs on standard error, and traces for whoever collects them.
+
+use crate::settings::Telemetry;
+use anyhow::Context;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::io::{IsTerminal, stderr};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+/// Sends what is still to be sent when it is dropped.
+pub(crate) struct Traces(Option<SdkTracerProvider>);
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        if let Some(provider) = &self.0 {
+            // A collector that is gone must not keep the process.
+            let _ = provider.shutdown();
+        }
+    }
+}
+
+/// Starts logging and tracing. RUST_LOG says how much; `info` without it.
+pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Traces> {
+    let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = fmt::layer().with_writer(stderr).with_target(false);
+    let lines = if settings.json_output {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_filter(filter())
+            .boxed()
+    } else {
+        let lines = lines.with_ansi(stderr().is_terminal());
+        lines.compact().with_filter(filter()).boxed()
+    };
+    let provider = settings
+        .endpoint()
+        .map(|endpoint| provider(endpoint, &settings.otlp_service_name));
+    let provider = provider.transpose()?;
+    let traces = provider.as_ref().map(|provider| {
+        let tracer = provider.tracer("encoderfile");
+        // The exporter's own requests are not to be traced.
+        let ours = EnvFilter::new("off,encoderfile_server=info");
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_filter(ours)
+    });
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(traces)
+        .try_init()?;
+    Ok(Traces(provider))
+}
+
+fn provider(endpoint: &str, service_name: &str) -> anyhow::Result<SdkTracerProvider> {
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .with_context(|| format!("--otlp-endpoint {endpoint}"))?;
+    let resource = Resource::builder()
+        .with_service_name(service_name.to_owned())
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build();
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_batch_exporter(exporter)
+        .build())
+}

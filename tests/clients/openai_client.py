@@ -1,0 +1,124 @@
+"""The openai package against /v1: embeddings in each encoding, models, errors.
+
+Like OpenAI's, the embeddings are one long, whatever the folder says.
+"""
+
+from openai import AuthenticationError, BadRequestError, OpenAI, UnprocessableEntityError
+
+from cases import arguments, check, demand, equal, refused, says, unit
+
+
+def main():
+    server, model = arguments(__doc__)
+    # No retries: a second answer must not hide the first.
+    client = OpenAI(base_url=f"{server.http}/v1", api_key=server.api_key or "none is set", max_retries=0)
+    models(client, model)
+    if model.task == "sentence_embedding":
+        embeddings(client, model)
+        dimensions(client, model)
+        token_ids(client, model)
+        mistakes(client, model)
+    else:
+        other_task(client, model)
+    if server.api_key:
+        wrong_key(client, model)
+
+
+def models(client, model):
+    with check("models.list"):
+        listed = client.models.list()
+        equal([it.id for it in listed.data], [model.name])
+        equal([it.object for it in listed.data], ["model"])
+
+
+def embeddings(client, model):
+    texts = [case["text"] for case in model.cases]
+    expected = [unit(case["embedding"]) for case in model.cases]
+    with check("embeddings.create, base64 by default"):
+        response = client.embeddings.create(model=model.name, input=texts)
+        equal(response.object, "list")
+        equal(response.model, model.name)
+        equal([it.index for it in response.data], list(range(len(texts))))
+        model.same_embeddings((it.embedding for it in response.data), expected)
+    with check("embeddings.create, usage"):
+        tokens = sum(map(model.tokens_read, model.cases))
+        equal(response.usage.prompt_tokens, tokens)
+        equal(response.usage.total_tokens, tokens)
+    with check("embeddings.create, float"):
+        response = client.embeddings.create(model=model.name, input=texts, encoding_format="float")
+        model.same_embeddings((it.embedding for it in response.data), expected)
+    with check("embeddings.create, base64 asked for"):
+        response = client.embeddings.create(model=model.name, input=texts[:1], encoding_format="base64")
+        # Asked for by name, the client hands it over as it came.
+        demand(isinstance(response.data[0].embedding, str), "not base64")
+    with check("embeddings.create, one text and a user"):
+        response = client.embeddings.create(model=model.name, input=texts[0], user="somebody")
+        model.same_embeddings([it.embedding for it in response.data], expected[:1])
+
+
+def dimensions(client, model):
+    with check("embeddings.create, dimensions"):
+        case = model.cases[0]
+        half = len(case["embedding"]) // 2
+        response = client.embeddings.create(model=model.name, input=case["text"], dimensions=half)
+        model.same_embedding(response.data[0].embedding, unit(case["embedding"][:half]))
+
+
+def token_ids(client, model):
+    cases = [case for case in model.cases if case["tokens"] == model.tokens_read(case)]
+    ids = [model.token_ids(case["text"]) for case in cases]
+    expected = [unit(case["embedding"]) for case in cases]
+    with check("embeddings.create, token ids"):
+        response = client.embeddings.create(model=model.name, input=ids[0])
+        model.same_embeddings((it.embedding for it in response.data), expected[:1])
+        equal(response.usage.prompt_tokens, len(ids[0]))
+    with check("embeddings.create, lists of token ids"):
+        response = client.embeddings.create(model=model.name, input=ids)
+        model.same_embeddings((it.embedding for it in response.data), expected)
+    with check("embeddings.create, token ids without special tokens"):
+        response = client.embeddings.create(model=model.name, input=ids[0][1:-1])
+        model.same_embeddings((it.embedding for it in response.data), expected[:1])
+
+
+def mistakes(client, model):
+    width = len(model.cases[0]["embedding"])
+    with check("no input is a BadRequestError"):
+        with refused(BadRequestError) as caught:
+            client.embeddings.create(model=model.name, input=[])
+        well_formed(caught[0])
+        says(caught[0].message, "input")
+    with check("too many dimensions are refused"):
+        with refused(BadRequestError, UnprocessableEntityError) as caught:
+            client.embeddings.create(model=model.name, input="text", dimensions=width + 1)
+        well_formed(caught[0])
+        says(caught[0].message, "dimensions", str(width))
+    with check("a token id that is not in the vocabulary is refused"):
+        with refused(BadRequestError, UnprocessableEntityError) as caught:
+            client.embeddings.create(model=model.name, input=[[2_000_000_000]])
+        well_formed(caught[0])
+
+
+def other_task(client, model):
+    with check(f"embeddings.create of a {model.task} model is an UnprocessableEntityError"):
+        with refused(UnprocessableEntityError) as caught:
+            client.embeddings.create(model=model.name, input=model.cases[0]["text"])
+        well_formed(caught[0])
+        says(caught[0].message, model.task)
+
+
+def wrong_key(client, model):
+    with check("a wrong key is an AuthenticationError"):
+        with refused(AuthenticationError) as caught:
+            client.with_options(api_key="wrong").embeddings.create(model=model.name, input="text")
+        well_formed(caught[0])
+
+
+def well_formed(error):
+    """`{"error": {"message", "type", "param", "code"}}`, of which the client keeps the inside."""
+    demand(isinstance(error.body, dict), f"the body is {error.body!r}")
+    equal(sorted(error.body), ["code", "message", "param", "type"])
+    demand(error.body["message"] and error.type, f"nothing said: {error.body!r}")
+
+
+if __name__ == "__main__":
+    main()
