@@ -238,6 +238,10 @@ impl Tokenizer {
 
     /// Token ids to text.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, TokenizerError> {
+        // tokenizers leaves them out.
+        if let Some(id) = ids.iter().find(|id| self.inner.id_to_token(**id).is_none()) {
+            return Err(TokenizerError::UnknownId { id: *id });
+        }
         let text = self.inner.decode(ids, skip_special);
         text.map_err(|error| TokenizerError::Decode(one_line(&error)))
     }

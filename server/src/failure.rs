@@ -126,6 +126,15 @@ impl Failure {
     }
 }
 
+/// What serde found, and in which field.
+pub(crate) fn at_path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    if path == "." {
+        return error.inner().to_string();
+    }
+    format!("`{path}`: {}", error.inner())
+}
+
 /// The body is written where the dialect is known: [`crate::http::dialect`].
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {

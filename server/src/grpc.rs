@@ -88,9 +88,11 @@ pub(crate) fn router(
 ) -> anyhow::Result<Router> {
     let inference = Inference { service };
     let limit = inference.service.limits.payload_limit;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let (reporter, health) = tonic_health::server::health_reporter();
     let served = inference.service.task();
     tokio::spawn(report_health(reporter, served, draining));
@@ -121,7 +123,8 @@ pub(crate) fn router(
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
-        .add_service(reflection.build_v1()?)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
         .into_axum_router()
         .layer(from_fn_with_state(keys, require))
         .layer(CatchPanicLayer::custom(

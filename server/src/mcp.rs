@@ -1,8 +1,8 @@
 //! The Model Context Protocol: a tool for what the model computes.
 
 use crate::engine::{Client, Text};
-use crate::failure::Failure;
-use crate::service::{Capability, Service};
+use crate::failure::{Failure, at_path};
+use crate::service::{Capability, Report, Service};
 use crate::settings::Access;
 use anyhow::Context;
 use axum::Router;
@@ -10,15 +10,18 @@ use axum::http::request::Parts;
 use encoderfile_runtime::output::{Entity, rank};
 use encoderfile_runtime::pooling::similarity;
 use encoderfile_runtime::{Aggregation, Options, Role, Values};
+use rmcp::handler::server::common::{FromContextPart, schema_for_type};
 use rmcp::handler::server::router::tool::ToolRouter;
-use rmcp::handler::server::wrapper::Parameters;
+use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{CallToolResult, ContentBlock, Implementation, ServerCapabilities, ServerConfig};
 use rmcp::schemars::JsonSchema;
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use rmcp::{RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -158,6 +161,18 @@ struct Found {
     end: usize,
 }
 
+/// A tool's arguments; what is wrong with them is said with the argument's name.
+struct Arguments<T>(T);
+
+impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Tools>> for Arguments<T> {
+    fn from_context_part(context: &mut ToolCallContext<'_, Tools>) -> Result<Self, ErrorData> {
+        let arguments = context.arguments.take().unwrap_or_default();
+        let parsed = serde_path_to_error::deserialize(Value::Object(arguments));
+        let parsed = parsed.map_err(|error| ErrorData::invalid_params(at_path(&error), None));
+        parsed.map(Self)
+    }
+}
+
 /// Which client a call is from.
 fn client(context: &RequestContext<RoleServer>) -> Client {
     let parts = context.extensions.get::<Parts>();
@@ -166,15 +181,15 @@ fn client(context: &RequestContext<RoleServer>) -> Client {
 }
 
 /// A tool's result: JSON, with what became of texts that were too long.
-fn result(name: &str, value: impl Serialize, cut: &[(usize, usize, usize)]) -> CallToolResult {
-    let mut result = serde_json::json!({ name: value });
-    if !cut.is_empty() {
-        let cut = cut.iter().map(|&(index, tokens_total, tokens_used)| {
-            serde_json::json!({ "index": index, "tokens_total": tokens_total, "tokens_used": tokens_used })
+fn result(mut value: Value, report: &Report) -> CallToolResult {
+    if !report.truncated.is_empty() {
+        let cut = report.truncated.iter();
+        let cut = cut.map(|(index, tokens_total, tokens_used)| {
+            json!({ "index": index, "tokens_total": tokens_total, "tokens_used": tokens_used })
         });
-        result["truncated"] = cut.collect();
+        value["truncated"] = cut.collect();
     }
-    CallToolResult::structured(result)
+    CallToolResult::structured(value)
 }
 
 /// What went wrong, for the model to read and mend.
@@ -216,10 +231,10 @@ impl Tools {
     }
 
     /// Turn each text into a vector. Texts that mean similar things have similar vectors. Vectors may only be compared with others of the same embedding_space_id.
-    #[tool]
+    #[tool(input_schema = schema_for_type::<EmbedArguments>())]
     async fn embed(
         &self,
-        Parameters(arguments): Parameters<EmbedArguments>,
+        Arguments(arguments): Arguments<EmbedArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -235,22 +250,19 @@ impl Tools {
             .embed(client(&context), texts(&arguments.texts), options);
         match embedded.await {
             Ok((vectors, report)) => {
-                let mut result = result("embeddings", vectors, &report.truncated);
-                if let Some(content) = &mut result.structured_content {
-                    let space = self.service.info.embedding_space_id.as_str();
-                    content["embedding_space_id"] = space.into();
-                }
-                result
+                let space = self.service.info.embedding_space_id.as_str();
+                let value = json!({ "embeddings": vectors, "embedding_space_id": space });
+                result(value, &report)
             }
             Err(failure) => failed(&failure),
         }
     }
 
     /// Say how alike each text is to a source text in meaning, most alike first. Higher scores are more alike.
-    #[tool]
+    #[tool(input_schema = schema_for_type::<SimilarityArguments>())]
     async fn similarity(
         &self,
-        Parameters(arguments): Parameters<SimilarityArguments>,
+        Arguments(arguments): Arguments<SimilarityArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let mut all = vec![Text::One(arguments.source)];
@@ -271,14 +283,14 @@ impl Tools {
             .collect();
         scored.sort_by(|a, b| b.score.total_cmp(&a.score));
         scored.truncate(arguments.top_n.unwrap_or(usize::MAX));
-        result("results", scored, &report.truncated)
+        result(json!({ "results": scored }), &report)
     }
 
     /// Give each text the labels that fit it, best first, each with a score.
-    #[tool]
+    #[tool(input_schema = schema_for_type::<ClassifyArguments>())]
     async fn classify(
         &self,
-        Parameters(arguments): Parameters<ClassifyArguments>,
+        Arguments(arguments): Arguments<ClassifyArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -300,14 +312,14 @@ impl Tools {
             _ => Vec::new(),
         });
         let results: Vec<Vec<Class>> = results.collect();
-        result("results", results, &answer.report.truncated)
+        result(json!({ "results": results }), &answer.report)
     }
 
     /// Find names and other marked spans in each text: what they say, their label, their score and where they stand (start and end in characters).
-    #[tool]
+    #[tool(input_schema = schema_for_type::<EntitiesArguments>())]
     async fn extract_entities(
         &self,
-        Parameters(arguments): Parameters<EntitiesArguments>,
+        Arguments(arguments): Arguments<EntitiesArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -327,14 +339,14 @@ impl Tools {
             _ => Vec::new(),
         });
         let results: Vec<Vec<Found>> = results.collect();
-        result("results", results, &answer.report.truncated)
+        result(json!({ "results": results }), &answer.report)
     }
 
     /// Order texts by how well they answer a query, best first.
-    #[tool]
+    #[tool(input_schema = schema_for_type::<RerankArguments>())]
     async fn rerank(
         &self,
-        Parameters(arguments): Parameters<RerankArguments>,
+        Arguments(arguments): Arguments<RerankArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -356,17 +368,16 @@ impl Tools {
             text: arguments.texts[it.index].clone(),
         });
         result(
-            "results",
-            ranked.collect::<Vec<_>>(),
-            &answer.report.truncated,
+            json!({ "results": ranked.collect::<Vec<_>>() }),
+            &answer.report,
         )
     }
 
     /// Say which words fit where a text has the model's mask token, likeliest first.
-    #[tool]
+    #[tool(input_schema = schema_for_type::<FillMaskArguments>())]
     async fn fill_mask(
         &self,
-        Parameters(arguments): Parameters<FillMaskArguments>,
+        Arguments(arguments): Arguments<FillMaskArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -377,10 +388,10 @@ impl Tools {
     }
 
     /// Give each text the weights of the words it is about, as a sparse vector over the vocabulary.
-    #[tool]
+    #[tool(input_schema = schema_for_type::<EntitiesArguments>())]
     async fn embed_sparse(
         &self,
-        Parameters(arguments): Parameters<EntitiesArguments>,
+        Arguments(arguments): Arguments<EntitiesArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         self.plain(&arguments.texts, Options::default(), &context)
@@ -388,10 +399,10 @@ impl Tools {
     }
 
     /// Give each token of each text a vector.
-    #[tool]
+    #[tool(input_schema = schema_for_type::<EntitiesArguments>())]
     async fn embed_tokens(
         &self,
-        Parameters(arguments): Parameters<EntitiesArguments>,
+        Arguments(arguments): Arguments<EntitiesArguments>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         self.plain(&arguments.texts, Options::default(), &context)
@@ -410,7 +421,7 @@ impl Tools {
             .infer(client(context), texts(of), options)
             .await
         {
-            Ok(answer) => result("results", answer.predictions, &answer.report.truncated),
+            Ok(answer) => result(json!({ "results": answer.predictions }), &answer.report),
             Err(failure) => failed(&failure),
         }
     }

@@ -314,7 +314,10 @@ impl Service {
     fn check(&self, texts: &[Text]) -> Result<usize, Failure> {
         let limits = &self.limits;
         if texts.is_empty() {
-            return Err(Failure::new(Kind::Empty, "no texts: `inputs` is empty"));
+            return Err(Failure::new(
+                Kind::Empty,
+                "nothing to compute: the list of texts is empty",
+            ));
         }
         if texts.len() > limits.max_client_batch_size {
             return Err(Failure::new(

@@ -2,15 +2,21 @@
 
 use crate::settings::Telemetry;
 use anyhow::Context;
+use axum::http::{HeaderMap, HeaderName};
 use opentelemetry::KeyValue;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::io::{IsTerminal, stderr};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+/// The target of spans: they are for traces, and log lines say it themselves.
+pub(crate) const SPANS: &str = "encoderfile::spans";
 
 /// Sends what is still to be sent when it is dropped.
 pub(crate) struct Traces(Option<SdkTracerProvider>);
@@ -26,7 +32,13 @@ impl Drop for Traces {
 
 /// Starts logging and tracing. RUST_LOG says how much; `info` without it.
 pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Traces> {
-    let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = || {
+        let filter = EnvFilter::try_from_default_env();
+        let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+        // Parses: it has no variable part.
+        let directive = format!("{SPANS}=off").parse();
+        directive.map_or_else(|_| EnvFilter::new("info"), |off| filter.add_directive(off))
+    };
     let lines = fmt::layer().with_writer(stderr).with_target(false);
     let lines = if settings.json_output {
         lines
@@ -45,7 +57,7 @@ pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Traces> {
     let traces = provider.as_ref().map(|provider| {
         let tracer = provider.tracer("encoderfile");
         // The exporter's own requests are not to be traced.
-        let ours = EnvFilter::new("off,encoderfile_server=info");
+        let ours = EnvFilter::new(format!("off,{SPANS}=info"));
         tracing_opentelemetry::layer()
             .with_tracer(tracer)
             .with_filter(ours)
@@ -71,4 +83,21 @@ fn provider(endpoint: &str, service_name: &str) -> anyhow::Result<SdkTracerProvi
         .with_resource(resource)
         .with_batch_exporter(exporter)
         .build())
+}
+
+/// The trace that a client's `traceparent` names.
+pub(crate) fn parent(headers: &HeaderMap) -> opentelemetry::Context {
+    struct Headers<'a>(&'a HeaderMap);
+
+    impl Extractor for Headers<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            self.0.get(key)?.to_str().ok()
+        }
+
+        fn keys(&self) -> Vec<&str> {
+            self.0.keys().map(HeaderName::as_str).collect()
+        }
+    }
+
+    TraceContextPropagator::new().extract(&Headers(headers))
 }

@@ -17,6 +17,7 @@ export function modelAndServer() {
   const server = parseArgs({ options }).values;
   if (!server["model-dir"]) throw new Error("--model-dir is required");
   const golden = JSON.parse(readFileSync(join(server["model-dir"], "golden.json"), "utf8"));
+  demand(golden.task === "sentence_embedding", `${golden.model} is not for sentence embeddings but ${golden.task}`);
   return { server, model: { ...golden, name: golden.model, cosineLoss: server.cosine && Number(server.cosine) } };
 }
 
@@ -48,8 +49,10 @@ export function demand(condition, otherwise) {
 
 export function equal(got, expected) {
   const [a, b] = [JSON.stringify(got), JSON.stringify(expected)];
-  demand(a === b, `got ${a}, expected ${b}`);
+  demand(a === b, `got ${brief(a)}, expected ${brief(b)}`);
 }
+
+const brief = (text) => (text.length <= 500 ? text : `${text.slice(0, 500)}…`);
 
 /** Two vectors; anything that is not a number is too far. */
 export function near(got, expected, tolerance = TOLERANCE) {

@@ -138,7 +138,8 @@ def check(name):
         # Asynchronous clients wrap what went wrong.
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        print(f"FAILED {name}: {type(error).__name__}: {error}", file=sys.stderr)
+        why = " ".join(str(error).split())
+        print(f"FAILED {name}: {type(error).__name__}: {why}", file=sys.stderr)
         raise SystemExit(1) from error
     print(f"ok {name}", flush=True)
 
@@ -162,7 +163,12 @@ def demand(condition, otherwise):
 
 
 def equal(got, expected):
-    demand(got == expected, f"got {got!r}, expected {expected!r}")
+    demand(got == expected, f"got {brief(got)}, expected {brief(expected)}")
+
+
+def brief(value):
+    text = repr(value)
+    return text if len(text) <= 500 else f"{text[:500]}…"
 
 
 def says(text, *words):

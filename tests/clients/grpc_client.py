@@ -34,7 +34,8 @@ def main():
     }
     service = f"encoderfile.{model.task}.{SERVICES[model.task]}"
     with grpc.insecure_channel(server.grpc) as channel:
-        generated = Generated(server.proto, model.task)
+        with check("a client is generated"):
+            generated = Generated(server.proto, model.task)
         stub = generated.stub(channel)
         predict(stub, generated, model, call)
         options(stub, generated, model, call)
@@ -52,7 +53,9 @@ class Generated:
     """The modules protoc makes of the definitions."""
 
     def __init__(self, folder, task):
-        out = tempfile.mkdtemp(prefix="encoderfile-grpc-")
+        # Kept as long as this is: modules are read when they are first asked for.
+        self._folder = tempfile.TemporaryDirectory(prefix="encoderfile-grpc-")
+        out = self._folder.name
         files = [str(it) for it in sorted(folder.glob("*.proto"))]
         status = protoc.main(["protoc", f"-I{folder}", f"--python_out={out}", f"--grpc_python_out={out}", *files])
         demand(files and status == 0, f"protoc ended with {status} for {folder}/*.proto")

@@ -66,9 +66,9 @@ def dimensions(client, model):
 
 def token_ids(client, model):
     cases = [case for case in model.cases if case["tokens"] == model.tokens_read(case)]
-    ids = [model.token_ids(case["text"]) for case in cases]
     expected = [unit(case["embedding"]) for case in cases]
     with check("embeddings.create, token ids"):
+        ids = [model.token_ids(case["text"]) for case in cases]
         response = client.embeddings.create(model=model.name, input=ids[0])
         model.same_embeddings((it.embedding for it in response.data), expected[:1])
         equal(response.usage.prompt_tokens, len(ids[0]))
@@ -81,7 +81,6 @@ def token_ids(client, model):
 
 
 def mistakes(client, model):
-    width = len(model.cases[0]["embedding"])
     with check("no input is a BadRequestError"):
         with refused(BadRequestError) as caught:
             client.embeddings.create(model=model.name, input=[])
@@ -89,9 +88,9 @@ def mistakes(client, model):
         says(caught[0].message, "input")
     with check("too many dimensions are refused"):
         with refused(BadRequestError, UnprocessableEntityError) as caught:
-            client.embeddings.create(model=model.name, input="text", dimensions=width + 1)
+            client.embeddings.create(model=model.name, input="text", dimensions=1_000_000)
         well_formed(caught[0])
-        says(caught[0].message, "dimensions", str(width))
+        says(caught[0].message, "dimensions")
     with check("a token id that is not in the vocabulary is refused"):
         with refused(BadRequestError, UnprocessableEntityError) as caught:
             client.embeddings.create(model=model.name, input=[[2_000_000_000]])

@@ -11,7 +11,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Routes without a secret: probes, and the page that asks for the key.
-const OPEN: [&str; 6] = ["/", "/page.css", "/page.js", "/health", "/livez", "/readyz"];
+const OPEN: [&str; 7] = [
+    "/",
+    "/favicon.ico",
+    "/page.css",
+    "/page.js",
+    "/health",
+    "/livez",
+    "/readyz",
+];
 
 /// Lets requests pass that carry a key, and notes whose it is.
 pub(crate) async fn require(

@@ -1,7 +1,7 @@
 //! Reading a request's JSON, within its limits.
 
 use super::App;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, at_path};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -64,13 +64,17 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for AnyJson<T> 
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let kind = match error.classify() {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let kind = match error.inner().classify() {
             Category::Data => Kind::Validation,
             Category::Io | Category::Syntax | Category::Eof => Kind::Malformed,
         };
-        Failure::new(kind, error.to_string())
-    })
+        Failure::new(kind, at_path(&error))
+    })?;
+    let rest = json.end();
+    rest.map_err(|error| Failure::new(Kind::Malformed, error.to_string()))?;
+    Ok(parsed)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::body::Json;
+use super::openai::EncodingFormat;
 use super::predict::from_fields;
 use super::reply::{Answered, reply};
 use super::tei::{self, Class, SimilarityInputs, SimilarityParameters};
@@ -20,6 +21,7 @@ use utoipa::ToSchema;
 
 /// Texts, and options either beside them or in `parameters`.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = hugging_face::Request)]
 pub(super) struct Request {
     inputs: Inputs,
     /// By task; see Hugging Face's documentation of each.
@@ -33,6 +35,7 @@ pub(super) struct Request {
 
 /// One text or several, or sentences to compare.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = hugging_face::Inputs)]
 #[serde(
     untagged,
     expecting = "a text, a list of texts, or `source_sentence` and `sentences`"
@@ -88,6 +91,8 @@ struct Features {
     truncate: Option<bool>,
     truncation_direction: Option<tei::Direction>,
     dimensions: Option<usize>,
+    #[serde(default)]
+    encoding_format: EncodingFormat,
 }
 
 #[derive(Deserialize)]
@@ -178,7 +183,9 @@ impl Call<'_> {
             ..Options::default()
         };
         self.run(options, true, |prediction| match prediction.values {
-            Values::SentenceEmbedding { embedding } => value(embedding),
+            Values::SentenceEmbedding { embedding } => {
+                value(parameters.encoding_format.write(embedding))
+            }
             Values::SparseEmbedding { sparse_embedding } => value(sparse_embedding),
             _ => value(tei::token_rows(prediction)),
         })
@@ -205,27 +212,19 @@ impl Call<'_> {
 
     async fn zero_shot(self, parameters: ZeroShot) -> Answered {
         self.app.service.require(Capability::ZeroShot)?;
-        let sequences = self.texts.clone().into_iter();
-        let mut sequences = sequences.map(|text| match text {
-            Text::One(text) => Value::String(text),
-            Text::Pair(..) | Text::Ids(_) => Value::Null,
-        });
-        let sequences = std::sync::Mutex::new(
-            sequences
-                .by_ref()
-                .collect::<std::collections::VecDeque<_>>(),
-        );
         let options = Options {
             labels: Some(parameters.candidate_labels),
             template: parameters.hypothesis_template,
             multi_label: parameters.multi_label,
             ..Options::default()
         };
-        self.run(options, false, |prediction| {
-            let sequence = sequences.lock().ok().and_then(|mut it| it.pop_front());
-            let mut result = value(prediction)?;
-            result["sequence"] = sequence.unwrap_or(Value::Null);
-            Ok(result)
+        self.run(options, false, |prediction| match prediction.values {
+            Values::ZeroShot { labels, scores } => {
+                let classes = labels.into_iter().zip(scores);
+                let classes = classes.map(|(label, score)| Class { score, label });
+                value(classes.collect::<Vec<_>>())
+            }
+            _ => value(prediction),
         })
         .await
     }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ollama::EmbedRequest)]
 pub(super) struct EmbedRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
@@ -33,6 +34,7 @@ pub(super) struct EmbedRequest {
 
 /// One text or several.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ollama::Input)]
 #[serde(untagged, expecting = "a text or a list of texts")]
 enum Input {
     One(String),
@@ -41,6 +43,7 @@ enum Input {
 
 /// Vectors in the order of the texts, of length 1.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ollama::EmbedResponse)]
 pub(super) struct EmbedResponse {
     model: String,
     embeddings: Vec<Vec<f32>>,
@@ -86,6 +89,7 @@ pub(super) async fn embed(
 
 /// A text to embed.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ollama::EmbeddingsRequest)]
 pub(super) struct EmbeddingsRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
@@ -101,6 +105,7 @@ pub(super) struct EmbeddingsRequest {
 
 /// A vector, not divided by its norm.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ollama::EmbeddingsResponse)]
 pub(super) struct EmbeddingsResponse {
     embedding: Vec<f32>,
 }
@@ -125,11 +130,13 @@ pub(super) async fn embeddings(
 
 /// The models of this server.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ollama::Tags)]
 struct Tags {
     models: Vec<Model>,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = ollama::Model)]
 struct Model {
     name: String,
     model: String,
@@ -142,6 +149,7 @@ struct Model {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = ollama::Details)]
 struct Details {
     format: &'static str,
     family: String,
@@ -176,6 +184,7 @@ pub(super) async fn tags(State(app): State<Arc<App>>) -> Json<impl Serialize> {
 
 /// What answers.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ollama::Version)]
 struct Version {
     version: &'static str,
 }

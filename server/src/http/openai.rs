@@ -5,9 +5,10 @@ use super::body::Json as Body;
 use super::reply::{Answered, reply};
 use super::tei::Inputs;
 use crate::engine::Client;
+use crate::failure::{Failure, Kind};
 use crate::service::Report;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use encoderfile_runtime::{Long, Options};
@@ -17,6 +18,7 @@ use utoipa::ToSchema;
 
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = openai::EmbeddingsRequest)]
 pub(super) struct EmbeddingsRequest {
     /// Texts, or token ids of this model's vocabulary.
     input: Inputs,
@@ -34,8 +36,9 @@ pub(super) struct EmbeddingsRequest {
 
 /// How vectors are written.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[schema(as = openai::EncodingFormat)]
 #[serde(rename_all = "snake_case")]
-enum EncodingFormat {
+pub(super) enum EncodingFormat {
     #[default]
     Float,
     Base64,
@@ -43,6 +46,7 @@ enum EncodingFormat {
 
 /// Vectors in the order of the texts.
 #[derive(Serialize, ToSchema)]
+#[schema(as = openai::EmbeddingsResponse)]
 pub(super) struct EmbeddingsResponse {
     object: &'static str,
     data: Vec<Embedding>,
@@ -52,6 +56,7 @@ pub(super) struct EmbeddingsResponse {
 
 /// A text's vector.
 #[derive(Serialize, ToSchema)]
+#[schema(as = openai::Embedding)]
 struct Embedding {
     object: &'static str,
     embedding: Vector,
@@ -60,14 +65,16 @@ struct Embedding {
 
 /// Numbers or base64.
 #[derive(Serialize, ToSchema)]
+#[schema(as = openai::Vector)]
 #[serde(untagged)]
-enum Vector {
+pub(super) enum Vector {
     Float(Vec<f32>),
     Base64(String),
 }
 
 /// Tokens that were computed, special tokens included.
 #[derive(Serialize, ToSchema)]
+#[schema(as = openai::Usage)]
 pub(super) struct Usage {
     prompt_tokens: usize,
     total_tokens: usize,
@@ -120,7 +127,7 @@ pub(super) async fn embeddings(
 }
 
 impl EncodingFormat {
-    fn write(self, vector: Vec<f32>) -> Vector {
+    pub(super) fn write(self, vector: Vec<f32>) -> Vector {
         match self {
             Self::Float => Vector::Float(vector),
             Self::Base64 => {
@@ -133,12 +140,14 @@ impl EncodingFormat {
 
 /// The models of this server.
 #[derive(Serialize, ToSchema)]
+#[schema(as = openai::Models)]
 struct Models {
     object: &'static str,
     data: Vec<Model>,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = openai::Model)]
 struct Model {
     id: String,
     object: &'static str,
@@ -153,11 +162,33 @@ struct Model {
 pub(super) async fn models(State(app): State<Arc<App>>) -> Json<impl Serialize> {
     Json(Models {
         object: "list",
-        data: vec![Model {
+        data: vec![Model::of(&app)],
+    })
+}
+
+/// The model, if it has this name.
+#[utoipa::path(get, path = "/v1/models/{model}", tag = "openai",
+    params(("model" = String, Path, description = "its name")),
+    responses((status = 200, description = "it has", body = Model)))]
+pub(super) async fn model(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<impl Serialize>, Failure> {
+    let model = Model::of(&app);
+    if name != model.id {
+        let message = format!("no model {name:?}; this server has {:?}", model.id);
+        return Err(Failure::new(Kind::NotFound, message));
+    }
+    Ok(Json(model))
+}
+
+impl Model {
+    fn of(app: &App) -> Self {
+        Self {
             id: app.service.model_id.clone(),
             object: "model",
             created: 0,
             owned_by: "encoderfile",
-        }],
-    })
+        }
+    }
 }

@@ -37,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(hugging_face::infer))
         .routes(routes!(openai::embeddings))
         .routes(routes!(openai::models))
+        .routes(routes!(openai::model))
         .routes(routes!(ollama::embed))
         .routes(routes!(ollama::embeddings))
         .routes(routes!(ollama::tags))
@@ -68,10 +69,14 @@ pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
             add_failures(operation, dialect, &GET_FAILURES);
         }
     }
-    Ok(document.to_json()?)
+    // What serde calls untagged takes the first form that fits, and more than
+    // one may.
+    Ok(document.to_json()?.replace("\"oneOf\":", "\"anyOf\":"))
 }
 
-const GET_FAILURES: [(&str, &str); 2] = [
+const GET_FAILURES: [(&str, &str); 4] = [
+    ("400", "a path that is no text"),
+    ("404", "no such route, or no such model"),
     ("401", "no key, or an unknown one"),
     ("503", "shutting down"),
 ];

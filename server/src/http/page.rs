@@ -2,7 +2,7 @@
 
 use super::App;
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
     let css = include_str!("../page/page.css");
     let script = include_str!("../page/page.js");
     Router::new()
+        // There is none; browsers ask all the same.
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/", get(async || file("text/html; charset=utf-8", html)))
         .route(
             "/page.css",

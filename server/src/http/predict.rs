@@ -6,7 +6,7 @@ use super::body::Json;
 use super::reply::{Answered, reply};
 use super::tei;
 use crate::engine::{Client, Text};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, at_path};
 use axum::extract::State;
 use encoderfile_runtime::output::{Ranked, rank};
 use encoderfile_runtime::{Options, Prediction};
@@ -159,8 +159,8 @@ fn field<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, Failure> {
 }
 
 pub(super) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Failure> {
-    serde_json::from_value(Value::Object(fields))
-        .map_err(|error| Failure::new(Kind::Validation, error.to_string()))
+    serde_path_to_error::deserialize(Value::Object(fields))
+        .map_err(|error| Failure::new(Kind::Validation, at_path(&error)))
 }
 
 async fn results(

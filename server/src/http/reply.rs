@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use encoderfile_runtime::proto::Task;
 use serde::Serialize;
 use std::time::Duration;
+use tracing::Span;
 
 const COMPUTE_TYPE: &str = "x-compute-type";
 const COMPUTE_TIME: &str = "x-compute-time";
@@ -45,6 +46,13 @@ pub(super) async fn reply<T>(app: &App, report: &Report, value: T) -> Answered
 where
     T: Serialize + Send + 'static,
 {
+    let span = Span::current();
+    span.record("encoderfile.tokens", report.tokens);
+    span.record("encoderfile.queue_ms", report.queued.as_secs_f64() * 1e3);
+    span.record(
+        "encoderfile.inference_ms",
+        report.inference.as_secs_f64() * 1e3,
+    );
     let json = tokio::task::spawn_blocking(move || serde_json::to_vec(&value)).await;
     let json = json.map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;
     let json = json.map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 /// Documents to rank as answers to a query.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = rerank::CohereRequest)]
 pub(super) struct CohereRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
@@ -33,6 +34,7 @@ pub(super) struct CohereRequest {
 
 /// The best answers first.
 #[derive(Serialize, ToSchema)]
+#[schema(as = rerank::CohereResponse)]
 pub(super) struct CohereResponse {
     id: String,
     results: Vec<CohereResult>,
@@ -40,23 +42,27 @@ pub(super) struct CohereResponse {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = rerank::CohereResult)]
 struct CohereResult {
     index: usize,
     relevance_score: f32,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = rerank::Meta)]
 struct Meta {
     api_version: ApiVersion,
     billed_units: BilledUnits,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = rerank::ApiVersion)]
 struct ApiVersion {
     version: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = rerank::BilledUnits)]
 struct BilledUnits {
     search_units: u32,
 }
@@ -95,6 +101,7 @@ fn next_id() -> String {
 
 /// Documents to rank as answers to a query.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = rerank::JinaRequest)]
 pub(super) struct JinaRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
@@ -115,6 +122,7 @@ fn yes() -> bool {
 
 /// A text, or an object that has one.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = rerank::JinaDocument)]
 #[serde(untagged, expecting = "a text or an object with `text`")]
 enum JinaDocument {
     Text(String),
@@ -123,12 +131,14 @@ enum JinaDocument {
 
 /// A document.
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
+#[schema(as = rerank::Document)]
 struct Document {
     text: String,
 }
 
 /// The best answers first.
 #[derive(Serialize, ToSchema)]
+#[schema(as = rerank::JinaResponse)]
 pub(super) struct JinaResponse {
     model: String,
     results: Vec<JinaResult>,
@@ -136,6 +146,7 @@ pub(super) struct JinaResponse {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = rerank::JinaResult)]
 struct JinaResult {
     index: usize,
     relevance_score: f32,

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 /// One text, or the ids of its tokens.
 #[derive(Clone, Deserialize, ToSchema)]
+#[schema(as = tei::Single)]
 #[serde(untagged, expecting = "a text or a list of token ids")]
 pub(super) enum Single {
     Text(String),
@@ -24,6 +25,7 @@ pub(super) enum Single {
 
 /// One text or several, or the ids of their tokens.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::Inputs)]
 #[serde(
     untagged,
     expecting = "a text, a list of texts, a list of token ids or a list of such lists"
@@ -50,6 +52,7 @@ impl Inputs {
 
 /// An end of a text, written as TEI's Rust and Python clients do.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
+#[schema(as = tei::Direction)]
 pub(super) enum Direction {
     #[serde(alias = "left")]
     Left,
@@ -77,6 +80,7 @@ fn long(app: &App, truncate: Option<bool>) -> Long {
 
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::EmbedRequest)]
 pub(super) struct EmbedRequest {
     pub(super) inputs: Inputs,
     /// Cut what is too long, rather than refuse it.
@@ -131,6 +135,7 @@ pub(super) async fn embed(
 
 /// Texts whose tokens to embed.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::EmbedTokensRequest)]
 pub(super) struct EmbedTokensRequest {
     inputs: Inputs,
     /// Cut what is too long, rather than refuse it.
@@ -204,6 +209,7 @@ pub(super) async fn embed_sparse(
 
 /// A text, a pair, or a batch of either.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::PredictInputs)]
 #[serde(
     untagged,
     expecting = "a text, a list of two texts, or a list of lists of one or two texts"
@@ -219,6 +225,7 @@ pub(super) enum PredictInputs {
 
 /// Texts or pairs to classify.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::PredictRequest)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PredictRequest {
     inputs: PredictInputs,
@@ -233,6 +240,7 @@ pub(super) struct PredictRequest {
 
 /// A label and its score.
 #[derive(Clone, Serialize, ToSchema)]
+#[schema(as = tei::Class)]
 pub(super) struct Class {
     pub(super) score: f32,
     pub(super) label: String,
@@ -296,6 +304,7 @@ pub(super) fn ranked(prediction: Prediction, labels: &[String]) -> Vec<Class> {
 
 /// Texts to rank as answers to a query.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::RerankRequest)]
 pub(super) struct RerankRequest {
     query: String,
     texts: Vec<String>,
@@ -313,6 +322,7 @@ pub(super) struct RerankRequest {
 
 /// A text's place and score.
 #[derive(Serialize, ToSchema)]
+#[schema(as = tei::Rank)]
 struct Rank {
     /// Its place in the request.
     index: usize,
@@ -349,6 +359,7 @@ pub(super) async fn rerank(
 
 /// A sentence and those to compare it with.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::SimilarityRequest)]
 pub(super) struct SimilarityRequest {
     inputs: SimilarityInputs,
     parameters: Option<SimilarityParameters>,
@@ -356,6 +367,7 @@ pub(super) struct SimilarityRequest {
 
 /// A sentence and those to compare it with.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::SimilarityInputs)]
 pub(super) struct SimilarityInputs {
     pub(super) source_sentence: String,
     pub(super) sentences: Vec<String>,
@@ -363,6 +375,7 @@ pub(super) struct SimilarityInputs {
 
 /// How the sentences are embedded.
 #[derive(Default, Deserialize, ToSchema)]
+#[schema(as = tei::SimilarityParameters)]
 pub(super) struct SimilarityParameters {
     /// Cut what is too long, rather than refuse it.
     truncate: Option<bool>,
@@ -414,6 +427,7 @@ pub(super) async fn similarities(
 
 /// Texts to tokenise.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::TokenizeRequest)]
 pub(super) struct TokenizeRequest {
     inputs: TokenizeInputs,
     /// Also the tokens that are not in the text.
@@ -429,6 +443,7 @@ fn is_so() -> bool {
 
 /// One text or several.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::TokenizeInputs)]
 #[serde(untagged, expecting = "a text or a list of texts")]
 enum TokenizeInputs {
     One(String),
@@ -437,6 +452,7 @@ enum TokenizeInputs {
 
 /// A token.
 #[derive(Serialize, ToSchema)]
+#[schema(as = tei::Token)]
 struct Token {
     id: u32,
     /// As the text spells it; of a special token, as the vocabulary does.
@@ -494,6 +510,7 @@ fn spelt(tokens: Tokens, text: &[char], special_tokens: bool) -> Vec<Token> {
 
 /// Token ids.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::DecodeRequest)]
 pub(super) struct DecodeRequest {
     ids: DecodeIds,
     /// Leave out the tokens that are in no text.
@@ -503,6 +520,7 @@ pub(super) struct DecodeRequest {
 
 /// One list of token ids or several.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = tei::DecodeIds)]
 #[serde(untagged, expecting = "a list of token ids or a list of such lists")]
 enum DecodeIds {
     One(Vec<u32>),

@@ -533,6 +533,7 @@ const tools = {
     title: "See tokens",
     request: (form) => ({
       inputs: [needed(form, "text", "Write a text.")],
+      ...(info.encoderfile.task === "sentence_embedding" && { unpooled: true }),
       ...(form.elements.special_tokens.checked && { special_tokens: true }),
     }),
     show: ([{ embeddings }]) => tokenChips(embeddings),
@@ -723,19 +724,24 @@ result = client.${method}(
 ${values.join("")})`;
 }
 
+/** The gRPC service of each task, for requests of plain texts. */
 const grpcServices = {
-  embed: "SentenceEmbeddingInference",
-  classify: "SequenceClassificationInference",
-  entities: "TokenClassificationInference",
-  token_embeddings: "EmbeddingInference",
+  sentence_embedding: "sentence_embedding.SentenceEmbeddingInference",
+  sequence_classification: "sequence_classification.SequenceClassificationInference",
+  token_classification: "token_classification.TokenClassificationInference",
+  embedding: "embedding.EmbeddingInference",
 };
 
-function grpcurl(capability, { inputs }) {
+const hasGrpc = ({ inputs, unpooled, query, labels }) =>
+  info.encoderfile.task in grpcServices && !unpooled && !query && !labels
+  && inputs.every((input) => typeof input === "string");
+
+function grpcurl({ inputs }) {
   const authorization = hasKey() ? ` -H "authorization: Bearer $API_KEY"` : "";
   const plain = location.protocol === "https:" ? "" : " -plaintext";
   return `grpcurl${plain}${authorization} \\
   -d ${quoted(json({ inputs }))} \\
-  ${location.hostname}:50051 encoderfile.${grpcServices[capability]}/Predict`;
+  ${location.hostname}:50051 encoderfile.${grpcServices[info.encoderfile.task]}/Predict`;
 }
 
 function commandLine(body) {
@@ -750,7 +756,6 @@ function commandLine(body) {
 
 function snippets(capability, body) {
   const hub = hubCall(capability, body);
-  const isText = body.inputs.every((input) => typeof input === "string");
   const embeds = capability === "embed";
   return [
     ["curl", curl("predict", body)],
@@ -759,7 +764,7 @@ function snippets(capability, body) {
     hub && ["Python, huggingface_hub", pythonHub(hub)],
     !hub && ["Python, requests", pythonRequests(body)],
     ["JavaScript", javascript(body)],
-    isText && capability in grpcServices && ["gRPC", grpcurl(capability, body)],
+    hasGrpc(body) && ["gRPC", grpcurl(body)],
     ["Command line", commandLine(body)],
   ].filter(Boolean);
 }
