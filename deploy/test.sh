@@ -76,12 +76,12 @@ chmod 755 "$file"
 
 number() { grep -oE "$1[^0-9]*[0-9]+" "$2" | grep -oE '[0-9]+$' | head -n 1; }
 grace=$(number '^Environment=GRACE=' "$here/encoderfile.service")
-timeout=$(number '^TimeoutStopSec=' "$here/encoderfile.service")
-[ "$timeout" -gt "$grace" ] || fail "TimeoutStopSec=$timeout is not above GRACE=$grace"
+limit=$(number '^TimeoutStopSec=' "$here/encoderfile.service")
+[ "$limit" -gt "$grace" ] || fail "TimeoutStopSec=$limit is not above GRACE=$grace"
 grace=$(number 'name: GRACE, value: ' "$here/kubernetes.yaml")
 period=$(number '  terminationGracePeriodSeconds: ' "$here/kubernetes.yaml")
-sleep=$(number 'sleep: .seconds: ' "$here/kubernetes.yaml")
-[ "$period" -gt $((grace + sleep)) ] || fail "terminationGracePeriodSeconds: $period"
+before=$(number 'sleep: .seconds: ' "$here/kubernetes.yaml")
+[ "$period" -gt $((grace + before)) ] || fail "terminationGracePeriodSeconds: $period"
 user=$(number '^USER ' "$here/Dockerfile")
 [ "$user" = "$(number 'runAsUser: ' "$here/kubernetes.yaml")" ] || fail "USER is not runAsUser"
 ok "SIGKILL comes after the grace, in encoderfile.service and kubernetes.yaml; one user in both"
@@ -187,10 +187,14 @@ boot() {
     cp "$work/api-keys" "$work/etc/api-keys"
     chmod 600 "$work/etc/api-keys"
     printf 'PORT=0\nGRPC_PORT=0\nGRACE=5\n' >"$work/etc/serve.env"
-    # What is said and how it is confined, for this script to read.
+    # What is said and how it is confined, for this script to read; and none of
+    # the other services of this machine, which a usual boot would start.
     cat >"$work/test.conf" <<'CONF'
 [Unit]
-FailureAction=poweroff
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target
+FailureAction=poweroff-force
 [Service]
 Restart=no
 StandardError=append:/out/log
@@ -226,7 +230,10 @@ else
     confined '^Seccomp:.2' status
     confined '^CapEff:.0+$' status
     confined '^CapBnd:.0+$' status
-    confined 'Max open files +65536 +65536' limits
+    # Where root may not raise a limit, systemd comes as close as it can.
+    files=$(number '^LimitNOFILE=' "$here/encoderfile.service")
+    ! prlimit --nofile="$files:$files" true 2>/dev/null ||
+        confined "Max open files +$files +$files" limits
     stop unit "$pid"
     ok "unit: booted systemd $(systemctl --version | awk 'NR == 1 {print $2}') runs it" \
         "with its sandbox and its credential: answers, computes, stops"

@@ -5,6 +5,8 @@
 //! fails, even by a panic, fails alone.
 
 mod queue;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use encoderfile_runtime::{Encoder, Error, Input, Options, Prediction, Tokens, Work};
@@ -75,6 +77,9 @@ pub(crate) enum Operation {
     Tokenize(Arc<Options>),
     /// Token ids to text.
     Decode { skip_special_tokens: bool },
+    /// Fail as a bug would.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What became of a text.

@@ -11,7 +11,7 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 3] = [
+const RULES: [Rule; 4] = [
     Rule {
         package: "encoderfile-proto",
         never: &[
@@ -27,10 +27,18 @@ const RULES: [Rule; 3] = [
             "tokio",
             "clap",
             "wasmtime",
+            "axum",
+            "utoipa",
             "encoderfile-host",
+            "encoderfile-server",
             "encoderfile-builder",
         ],
         why: "the core is a function that runs in a browser as well",
+    },
+    Rule {
+        package: "encoderfile-server",
+        never: &["wasmtime", "encoderfile-host", "encoderfile-builder"],
+        why: "what answers requests knows neither the command line nor how files are built",
     },
     Rule {
         package: "encoderfile-host",

@@ -61,6 +61,8 @@ fn step<'s>(
             let tokens = encoder.tokenize_whole(input, options);
             Some(tokens.map(Output::Tokens).map_err(TextError::from))
         }
+        #[cfg(test)]
+        Operation::Panic => panic!("as asked"),
         Operation::Decode {
             skip_special_tokens,
         } => {
