@@ -3,6 +3,7 @@
 //! Names are upstream's, and TEI's where upstream has none.
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -103,15 +104,15 @@ pub(crate) struct Listen {
     pub(crate) grpc_port: u16,
 
     /// Do not serve HTTP
-    #[arg(long, env = "DISABLE_HTTP", help_heading = "Listening")]
+    #[arg(long, env = "DISABLE_HTTP", value_parser = FalseyValueParser::new(), help_heading = "Listening")]
     pub(crate) disable_http: bool,
 
     /// Do not serve gRPC
-    #[arg(long, env = "DISABLE_GRPC", help_heading = "Listening")]
+    #[arg(long, env = "DISABLE_GRPC", value_parser = FalseyValueParser::new(), help_heading = "Listening")]
     pub(crate) disable_grpc: bool,
 
     /// Serve MCP too, as streamable HTTP at /mcp
-    #[arg(long, env = "ENCODERFILE_MCP", help_heading = "Listening")]
+    #[arg(long, env = "ENCODERFILE_MCP", value_parser = FalseyValueParser::new(), help_heading = "Listening")]
     pub(crate) mcp: bool,
 
     #[command(flatten)]
@@ -327,7 +328,7 @@ pub(crate) struct Access {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Telemetry {
     /// Log in JSON; RUST_LOG says how much
-    #[arg(long, env = "JSON_OUTPUT", help_heading = "Telemetry")]
+    #[arg(long, env = "JSON_OUTPUT", value_parser = FalseyValueParser::new(), help_heading = "Telemetry")]
     pub(crate) json_output: bool,
 
     /// Send OpenTelemetry traces to this OTLP endpoint (gRPC), such as http://localhost:4317

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 /// How often a program is tried that another thread's child still holds open.
@@ -38,29 +38,33 @@ pub fn succeed(command: &mut Command) -> anyhow::Result<Finished> {
     finish(command)?.succeeded()
 }
 
+/// Starts a command that goes on.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    unless_busy(|| command.spawn())
+}
+
 fn run(command: &mut Command, input: impl Fn() -> io::Result<Stdio>) -> anyhow::Result<Finished> {
     let shown = format!("{command:?}");
-    let mut tries = 0;
-    let output = loop {
-        command.stdin(input().with_context(|| shown.clone())?);
-        match command.output() {
-            // A file just written by this process is busy as long as a child
-            // that another thread is about to start holds its descriptor.
-            Err(error)
-                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
-            {
-                tries += 1;
-                thread::yield_now();
-            }
-            output => break output.with_context(|| shown.clone())?,
-        }
-    };
+    let output = unless_busy(|| command.stdin(input()?).output());
+    let output = output.with_context(|| shown.clone())?;
     Ok(Finished {
         command: shown,
         code: output.status.code(),
         stdout: output.stdout,
         stderr: String::from_utf8(output.stderr)?,
     })
+}
+
+/// A file just written by this process is busy as long as a child that another
+/// thread is about to start holds its descriptor.
+fn unless_busy<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..BUSY_TRIES {
+        match start() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => thread::yield_now(),
+            started => return started,
+        }
+    }
+    start()
 }
 
 impl Finished {

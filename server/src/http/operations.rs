@@ -67,6 +67,7 @@ struct FileInfo {
     /// Numbers in a result row: of an embedding, or one a label.
     width: usize,
     /// Fill-mask: how a text spells what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     mask_token: Option<String>,
 }
 

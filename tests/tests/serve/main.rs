@@ -1,0 +1,13 @@
+//! `serve` as its clients see it: what comes out in each dialect, what is
+//! refused and how, and what happens when clients or the server go away.
+#![cfg(unix)]
+
+mod access;
+mod client;
+mod dialects;
+mod leaving;
+mod limits;
+mod refusals;
+mod requests;
+mod stage;
+mod stopping;

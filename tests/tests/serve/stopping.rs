@@ -1,0 +1,56 @@
+//! SIGTERM: what was accepted is answered, and nothing more is.
+
+use crate::client::{Wire, get, post};
+use crate::stage::{Stage, wait_for};
+use anyhow::ensure;
+use serde_json::json;
+use std::thread;
+
+#[test]
+fn what_was_accepted_is_answered() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let server = stage.serve_default(&["--threads", "1"])?;
+    let url = server.http().to_owned();
+    // Nobody is waited for who only sits there.
+    let mut idle = Wire::open(&url)?;
+    let request = thread::spawn({
+        let url = format!("{url}/embed");
+        move || post(&url, &json!({ "inputs": vec!["a text"; 500] }))
+    });
+    wait_for(&server, "te_queue_size", |waiting| waiting > 100.0)?;
+    let said = server.stop()?;
+    ensure!(
+        said.contains("SIGTERM") && said.contains("stopped"),
+        "{said}"
+    );
+    let answer = request
+        .join()
+        .map_err(|_| anyhow::anyhow!("panic"))??
+        .good()?;
+    ensure!(answer.as_array().map(Vec::len) == Some(500));
+    ensure!(idle.hear()?.is_empty());
+    ensure!(get(&format!("{url}/health")).is_err(), "it still listens");
+    Ok(())
+}
+
+#[test]
+fn after_the_grace_nothing_is_waited_for() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let server = stage.serve_default(&["--threads", "1", "--grace", "0"])?;
+    let url = format!("{}/embed", server.http());
+    let request = thread::spawn(move || post(&url, &json!({ "inputs": vec!["a text"; 2000] })));
+    wait_for(&server, "te_queue_size", |waiting| waiting > 1500.0)?;
+    let said = server.stop()?;
+    ensure!(said.contains("not answered"), "{said}");
+    ensure!(
+        request
+            .join()
+            .map_err(|_| anyhow::anyhow!("panic"))?
+            .is_err()
+    );
+    Ok(())
+}
