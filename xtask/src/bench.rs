@@ -4,12 +4,15 @@
 //! Every number is a median of several runs. Those of encoderfile are of whole
 //! processes, model load and output included; those of ONNX Runtime leave out
 //! its load where the row is about speed.
+//!
+//! `cargo xtask bench serve` is about the server alone: see `bench/serve.rs`.
 
 mod accuracy;
 mod machine;
 mod memory;
 mod peer;
 mod report;
+mod serve;
 mod speed;
 mod startup;
 mod subject;
@@ -23,12 +26,16 @@ use machine::Machine;
 use peer::Peer;
 use report::Report;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use subject::{Inputs, Subject};
 
 /// `cargo xtask bench`
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Fewer runs: minutes instead of a quarter of an hour
     #[arg(long)]
     quick: bool,
@@ -54,6 +61,12 @@ pub(crate) struct Arguments {
     write: Option<PathBuf>,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Measure the server of a built file under load
+    Serve(serve::Arguments),
+}
+
 /// How often a thing is measured for its median.
 #[derive(Clone, Copy)]
 struct Runs {
@@ -70,6 +83,9 @@ hold process start, model load and printing; those of ONNX Runtime do not.";
 
 /// Measures, prints and writes the table.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(Command::Serve(arguments)) = &arguments.command {
+        return serve::run(workspace, arguments);
+    }
     let mut steps = Steps::new();
     steps.begin(
         "setup",
@@ -91,11 +107,20 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let report = measure(&subject, &peer)?;
 
     let notes = format!("{machine}\n{}\n", peer.versions()?);
+    let write = arguments.write.as_deref();
+    publish(workspace, &report, &notes, write, "bench.md")
+}
+
+/// Prints the table and writes it to `path`, or to the target folder.
+fn publish(
+    workspace: &Workspace,
+    report: &Report,
+    notes: &str,
+    path: Option<&Path>,
+    default: &str,
+) -> anyhow::Result<()> {
     println!("\n{notes}\n{}", report.to_terminal());
-    let path = match &arguments.write {
-        Some(path) => path.clone(),
-        None => workspace.target.join("bench.md"),
-    };
+    let path = path.map_or_else(|| workspace.target.join(default), Path::to_owned);
     fs::write(&path, format!("{notes}\n{}", report.to_markdown()))
         .with_context(|| path.display().to_string())?;
     println!("written to {}", workspace.shown(&path));

@@ -28,6 +28,10 @@ pub(super) enum Unit {
     /// A multiple of the weights' size.
     Weights,
     TokensPerSecond,
+    TextsPerSecond,
+    /// A multiple of another measurement.
+    Times,
+    Count,
     Difference,
     Cosine,
 }
@@ -46,6 +50,17 @@ impl Report {
     pub(super) fn push(&mut self, row: Row) {
         println!("    {}: {}", row.what, row.unit.shown(row.ours));
         self.rows.push(row);
+    }
+
+    /// Adds a row of what ONNX Runtime does not do.
+    pub(super) fn alone(&mut self, what: impl Into<String>, unit: Unit, target: Target, ours: f64) {
+        self.push(Row {
+            what: what.into(),
+            unit,
+            target,
+            ours,
+            peer: None,
+        });
     }
 
     /// Adds a paragraph below the table.
@@ -69,16 +84,22 @@ impl Report {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(&[
+        let columns = [
             ("measured", Align::Left),
             ("target", Align::Right),
             ("encoderfile", Align::Right),
             ("", Align::Left),
             ("ONNX Runtime", Align::Right),
             ("ratio", Align::Right),
-        ]);
+        ];
+        // The last two only where something was compared.
+        let compared = self.rows.iter().any(|row| row.peer.is_some());
+        let shown = if compared { 6 } else { 4 };
+        let mut table = Table::new(columns.get(..shown).unwrap_or_default());
         for row in &self.rows {
-            table.push(row.cells());
+            let mut cells = row.cells();
+            cells.truncate(shown);
+            table.push(cells);
         }
         table
     }
@@ -122,7 +143,9 @@ impl Unit {
             Self::Milliseconds if value < 100.0 => format!("{value:.1} ms"),
             Self::Milliseconds => format!("{value:.0} ms"),
             Self::Megabytes => format!("{value:.1} MB"),
-            Self::Weights => format!("{value:.2} ×"),
+            Self::Weights | Self::Times => format!("{value:.2} ×"),
+            Self::TextsPerSecond => format!("{value:.1} texts/s"),
+            Self::Count => format!("{value:.0}"),
             Self::TokensPerSecond => format!("{value:.0} tok/s"),
             Self::Difference => format!("{value:.0e}"),
             Self::Cosine => format!("{value:.5}"),
