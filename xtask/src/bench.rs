@@ -17,7 +17,7 @@ mod speed;
 mod startup;
 mod subject;
 
-use crate::dist;
+use crate::dist::{self, Native};
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -94,7 +94,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     setup::targets(workspace, &mut steps, &[WASM])?;
     let wasmtime = setup::wasmtime(workspace)?;
     let peer = Peer::install(workspace)?;
-    let dist = dist::build(workspace, &mut steps)?;
+    let dist = dist::build(workspace, &mut steps, Native::Programs)?;
 
     let machine = Machine::now();
     steps.begin("measure", "one thing after the other, each several times");

@@ -34,30 +34,41 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut steps = Steps::new();
     steps.begin("setup", "the target that the wasm base is built for");
     setup::targets(workspace, &mut steps, &[WASM])?;
-    let dist = build(workspace, &mut steps)?;
+    let dist = build(workspace, &mut steps, Native::Programs)?;
     print!("\n{}", dist.parts(workspace)?.to_terminal());
     Ok(())
 }
 
+/// What is built natively. Which features a dependency has depends on all that
+/// is built with it, so that one command for everything is what keeps tract
+/// from being compiled two or three times.
+#[derive(Clone, Copy)]
+pub(crate) enum Native {
+    /// The native base and the tool.
+    Programs,
+    /// Those and the tests.
+    Everything,
+}
+
 /// Builds both bases and the tool, and puts them together.
-pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Dist> {
+pub(crate) fn build(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    native: Native,
+) -> anyhow::Result<Dist> {
     let dist = Dist::new(workspace);
     steps.begin(
-        "native base",
-        "the program a native encoderfile starts with",
+        "native",
+        "the program a native encoderfile starts with, and the encoderfile command",
     );
-    let host = ["build", "--package", "encoderfile-host"];
-    process::run(workspace.cargo(&host).arg("--release"))?;
+    let targets = match native {
+        Native::Programs => "--bins",
+        Native::Everything => "--all-targets",
+    };
+    process::run(&mut workspace.cargo(&["build", "--release", "--workspace", targets]))?;
     steps.begin("wasm base", "the same program for wasm32-wasip1");
-    let mut wasm = workspace.cargo(&host);
-    process::run(wasm.args(["--profile", "wasm", "--target", WASM]))?;
-    steps.begin("tool", "the encoderfile command");
-    process::run(&mut workspace.cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "encoderfile-builder",
-    ]))?;
+    let host = ["build", "--package", "encoderfile-host", "--profile", "wasm"];
+    process::run(workspace.cargo(&host).args(["--target", WASM]))?;
     steps.begin(
         "dist",
         "the tool, both bases and the default model in one file",

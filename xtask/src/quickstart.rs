@@ -1,7 +1,7 @@
 //! `cargo xtask quickstart`: from a fresh clone to a model in one file that runs
 //! natively and under plain wasmtime, with the numbers side by side.
 
-use crate::dist::{self, Dist, megabytes, size};
+use crate::dist::{self, Dist, Native, megabytes, size};
 use crate::infer::Program;
 use crate::setup::{self, WASM};
 use crate::similarity::{cosine, largest_difference};
@@ -55,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     );
     setup::targets(workspace, &mut steps, &[WASM])?;
     let wasmtime = setup::wasmtime(workspace)?;
-    let dist = dist::build(workspace, &mut steps)?;
+    let dist = dist::build(workspace, &mut steps, Native::Programs)?;
     let mut times = Times::new();
     steps.begin("build", "two encoderfiles of the embedded default model");
     files.build(&dist, &mut times)?;

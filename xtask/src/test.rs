@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test on every target.
 
-use crate::dist::{self, Dist};
+use crate::dist::{self, Dist, Native};
 use crate::process;
 use crate::rules;
 use crate::setup::{self, CROSS_TARGETS};
@@ -41,7 +41,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
             &format!("only tests named *{filter}* were asked for"),
         )?,
     }
-    let dist = dist::build(workspace, &mut steps)?;
+    let dist = dist::build(workspace, &mut steps, Native::Everything)?;
     steps.begin(
         "tests",
         "every crate's own, and the conformance suite on every target",

@@ -19,7 +19,7 @@ mod throughput;
 use super::machine::Machine;
 use super::publish;
 use super::report::Report;
-use crate::dist;
+use crate::dist::{self, Native};
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -189,7 +189,7 @@ fn build(
 ) -> anyhow::Result<PathBuf> {
     steps.begin("setup", "the wasm target, for the base in the tool");
     setup::targets(workspace, steps, &[WASM])?;
-    let dist = dist::build(workspace, steps)?;
+    let dist = dist::build(workspace, steps, Native::Programs)?;
     dist.build_model(Some(&arguments.model), None, &file)?;
     Ok(file)
 }
