@@ -122,7 +122,8 @@ impl Failure {
         const LONGEST: u64 = 60;
 
         let wait = self.retry_after?;
-        Some(wait.as_secs_f32().ceil().clamp(1.0, LONGEST as f32) as u64)
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        Some((wait.as_secs() + begun).clamp(1, LONGEST))
     }
 }
 

@@ -28,6 +28,8 @@ use tower_http::catch_panic::CatchPanicLayer;
     clippy::all,
     unreachable_pub,
     unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
     reason = "generated"
 )]
 mod schema {

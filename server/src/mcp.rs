@@ -168,7 +168,12 @@ impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Tools>> for Argume
     fn from_context_part(context: &mut ToolCallContext<'_, Tools>) -> Result<Self, ErrorData> {
         let arguments = context.arguments.take().unwrap_or_default();
         let parsed = serde_path_to_error::deserialize(Value::Object(arguments));
-        let parsed = parsed.map_err(|error| ErrorData::invalid_params(at_path(&error), None));
+        let parsed = parsed.map_err(|error| {
+            // By this beginning rmcp knows an error that the language model can
+            // mend, and makes it the call's result; any other ends the request.
+            let message = format!("failed to deserialize parameters: {}", at_path(&error));
+            ErrorData::invalid_params(message, None)
+        });
         parsed.map(Self)
     }
 }

@@ -9,12 +9,16 @@ import { parseArgs } from "node:util";
 // As in tests/src/compare.rs: the references round differently by up to 4e-5.
 const TOLERANCE = 1e-4;
 
+// For a server that never answers: not every client gives up by itself.
+const STILL_RUNNING_MS = 900_000;
+
 const OPTIONS = ["http", "grpc", "model-dir", "program", "api-key", "cosine", "proto"];
 
 /** The server under test and the model it serves. */
 export function modelAndServer() {
   const options = Object.fromEntries(OPTIONS.map((name) => [name, { type: "string" }]));
   const server = parseArgs({ options }).values;
+  setTimeout(() => demand(false, "still running"), STILL_RUNNING_MS).unref();
   if (!server["model-dir"]) throw new Error("--model-dir is required");
   const golden = JSON.parse(readFileSync(join(server["model-dir"], "golden.json"), "utf8"));
   demand(golden.task === "sentence_embedding", `${golden.model} is not for sentence embeddings but ${golden.task}`);

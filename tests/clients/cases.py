@@ -6,6 +6,7 @@ A script prints `ok NAME` for each check; the first that fails prints
 """
 
 import argparse
+import faulthandler
 import json
 import math
 import sys
@@ -14,6 +15,9 @@ from pathlib import Path
 
 # As in tests/src/compare.rs: the references round differently by up to 4e-5.
 TOLERANCE = 1e-4
+
+# For a server that never answers: not every client gives up by itself.
+STILL_RUNNING_SECONDS = 900
 
 
 def arguments(description):
@@ -33,6 +37,7 @@ def arguments(description):
         help="the folder of the gRPC services' definitions",
     )
     given = parser.parse_args()
+    faulthandler.dump_traceback_later(STILL_RUNNING_SECONDS, exit=True)
     return given, Model(given.model_dir, given.cosine)
 
 

@@ -35,6 +35,7 @@ REQUESTS = {
 }
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 EXAMPLES = 40
+TIMEOUT_SECONDS = 600
 
 
 def main():
@@ -79,7 +80,7 @@ def schemathesis(http, headers):
         command += ["--header", f"{name}: {value}"]
     # It leaves what it has learned in the folder it runs in.
     with tempfile.TemporaryDirectory() as scratch:
-        status = subprocess.run(command, cwd=scratch).returncode
+        status = subprocess.run(command, cwd=scratch, timeout=TIMEOUT_SECONDS).returncode
     demand(status == 0, f"status {status}; what it found is above")
 
 

@@ -11,8 +11,12 @@ pub enum Program {
     Encoderfile,
     /// The wasmtime CLI.
     Wasmtime,
-    /// Node, for its WASI.
+    /// Node, for its WASI and for clients.
     Node,
+    /// A Python with the packages of `clients/requirements.txt`.
+    Python,
+    /// A Chromium, for the server's page.
+    Chromium,
 }
 
 impl Program {
@@ -21,6 +25,8 @@ impl Program {
             Self::Encoderfile => "ENCODERFILE_BIN",
             Self::Wasmtime => "ENCODERFILE_WASMTIME",
             Self::Node => "ENCODERFILE_NODE",
+            Self::Python => "ENCODERFILE_PYTHON",
+            Self::Chromium => "ENCODERFILE_CHROMIUM",
         }
     }
 
@@ -39,13 +45,34 @@ impl Program {
             Self::Encoderfile => Some(dist()).filter(|path| path.is_file()),
             Self::Wasmtime => on_path("wasmtime"),
             Self::Node => on_path("node"),
+            // A Python on PATH has none of the packages.
+            Self::Python => None,
+            Self::Chromium => on_path("chromium"),
         };
         if found.is_none() {
-            ensure!(env::var_os("CI").is_none(), "{variable} is not set");
-            eprintln!("skipped: no {self:?}; `cargo xtask test` provides it, or set {variable}");
+            skip(&format!("no {self:?}"), &format!("set {variable}"))?;
         }
         Ok(found)
     }
+}
+
+/// Whether the npm packages of a folder of `tests/` are installed in it; a note
+/// on stderr, or an error on CI, where they are not.
+pub fn has_node_modules(folder: &str) -> anyhow::Result<bool> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let is_there = folder.join("node_modules").is_dir();
+    if !is_there {
+        let advice = format!("run `npm ci` in {}", folder.display());
+        skip("no npm packages", &advice)?;
+    }
+    Ok(is_there)
+}
+
+/// Says why something is left out; an error on CI, which leaves nothing out.
+fn skip(why: &str, advice: &str) -> anyhow::Result<()> {
+    ensure!(env::var_os("CI").is_none(), "{why}: {advice}");
+    eprintln!("skipped: {why}; `cargo xtask test` provides it, or {advice}");
+    Ok(())
 }
 
 /// The root of the workspace.

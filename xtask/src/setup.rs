@@ -1,6 +1,9 @@
 //! What building and testing need beyond the compiler: rustup targets and
-//! components, the wasmtime CLI, Node. What is missing is installed where that
-//! can be done without root, and otherwise named.
+//! components, the wasmtime CLI, Node, and what drives servers ([`clients`]).
+//! What is missing is installed where that can be done without asking anybody,
+//! and otherwise named.
+
+pub(crate) mod clients;
 
 use crate::process;
 use crate::steps::{Steps, minutes};

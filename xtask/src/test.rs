@@ -3,7 +3,7 @@
 use crate::dist::{self, Dist, Native};
 use crate::process;
 use crate::rules;
-use crate::setup::{self, CROSS_TARGETS};
+use crate::setup::{self, CROSS_TARGETS, clients};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use std::path::PathBuf;
@@ -16,10 +16,38 @@ pub(crate) struct Arguments {
     filter: Option<String>,
 }
 
-/// The programs that the conformance suite runs.
+/// The programs that tests run.
 struct Programs {
     wasmtime: PathBuf,
     node: PathBuf,
+    /// Absent where it cannot be had, as is the next.
+    python: Option<PathBuf>,
+    chromium: Option<PathBuf>,
+}
+
+impl Programs {
+    fn install(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Self> {
+        let programs = Self {
+            wasmtime: setup::wasmtime(workspace)?,
+            node: setup::node()?,
+            python: clients::python(workspace, steps)?,
+            chromium: clients::chromium(steps)?,
+        };
+        clients::node_modules(workspace)?;
+        Ok(programs)
+    }
+
+    /// By the variables that tests/src/programs.rs reads.
+    fn variables(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
+        [
+            ("ENCODERFILE_WASMTIME", Some(&self.wasmtime)),
+            ("ENCODERFILE_NODE", Some(&self.node)),
+            ("ENCODERFILE_PYTHON", self.python.as_ref()),
+            ("ENCODERFILE_CHROMIUM", self.chromium.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, path)| Some((name, path?)))
+    }
 }
 
 /// Runs the steps; the first that fails ends it.
@@ -27,13 +55,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let mut steps = Steps::new();
     steps.begin(
         "setup",
-        "what the tests need: rustup targets, the wasmtime CLI, Node",
+        "what the tests need: rustup targets, the wasmtime CLI, Node, clients, Chromium",
     );
     setup::targets(workspace, &mut steps, &CROSS_TARGETS)?;
-    let programs = Programs {
-        wasmtime: setup::wasmtime(workspace)?,
-        node: setup::node()?,
-    };
+    let programs = Programs::install(workspace, &mut steps)?;
     match &arguments.filter {
         None => checks(workspace, &mut steps)?,
         Some(filter) => steps.skip(
@@ -95,8 +120,7 @@ fn without_c_compiler<'a>(command: &'a mut Command, target: &str) -> &'a mut Com
 fn cargo_test(workspace: &Workspace, dist: &Dist, programs: &Programs) -> Command {
     let mut tests = workspace.cargo(&["test", "--workspace", "--release", "--no-fail-fast"]);
     tests.env("ENCODERFILE_BIN", &dist.tool);
-    tests.env("ENCODERFILE_WASMTIME", &programs.wasmtime);
-    tests.env("ENCODERFILE_NODE", &programs.node);
+    tests.envs(programs.variables());
     tests
 }
 

@@ -43,7 +43,7 @@ struct OpenAiErrorBody {
     #[serde(rename = "type")]
     kind: &'static str,
     /// The field at fault, where that is known.
-    param: Option<String>,
+    param: Option<&'static str>,
     /// A name for programs.
     code: Option<&'static str>,
 }
@@ -81,15 +81,28 @@ impl Dialect {
         }
     }
 
+    /// What it calls the texts to compute, where all its routes call them the same.
+    fn texts(self) -> Option<&'static str> {
+        match self {
+            Self::Tei => None,
+            Self::OpenAi | Self::Ollama => Some("input"),
+            Self::Cohere | Self::Jina => Some("documents"),
+        }
+    }
+
     fn body(self, failure: &Failure) -> serde_json::Value {
-        let message = failure.message.clone();
+        let field = self.texts().filter(|_| failure.kind == Kind::Empty);
+        let message = match field {
+            Some(field) => format!("`{field}`: {}", failure.message),
+            None => failure.message.clone(),
+        };
         match self {
             Self::Tei => json!(TeiError {
                 error: message,
                 error_type: failure.kind.name(),
             }),
             Self::OpenAi => json!(OpenAiError {
-                error: openai(failure.kind, message),
+                error: openai(failure.kind, message, field),
             }),
             Self::Ollama => json!(OllamaError { error: message }),
             Self::Cohere => json!(CohereError { message }),
@@ -98,7 +111,7 @@ impl Dialect {
     }
 }
 
-fn openai(kind: Kind, message: String) -> OpenAiErrorBody {
+fn openai(kind: Kind, message: String, param: Option<&'static str>) -> OpenAiErrorBody {
     let (kind, code) = match kind {
         Kind::Unauthorized => ("authentication_error", Some("invalid_api_key")),
         Kind::Overloaded => ("rate_limit_error", Some("rate_limit_exceeded")),
@@ -108,7 +121,7 @@ fn openai(kind: Kind, message: String) -> OpenAiErrorBody {
     OpenAiErrorBody {
         message,
         kind,
-        param: None,
+        param,
         code,
     }
 }

@@ -6,8 +6,9 @@ use axum::extract::State;
 use axum::routing::get;
 use std::sync::Arc;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, RefOr, ResponseBuilder};
+use utoipa::openapi::{Components, Content, Object, RefOr, ResponseBuilder, Schema, Type};
 use utoipa::{OpenApi, PartialSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -60,6 +61,8 @@ pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
     let components = document.components.get_or_insert_default();
     let key = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     components.add_security_scheme("key", key);
+    merge_options(components);
+    allow_absence(components);
     for (path, item) in &mut document.paths.paths {
         let dialect = Dialect::of_path(path);
         if let Some(operation) = &mut item.post {
@@ -72,6 +75,54 @@ pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
     // What serde calls untagged takes the first form that fits, and more than
     // one may.
     Ok(document.to_json()?.replace("\"oneOf\":", "\"anyOf\":"))
+}
+
+/// Makes the options of `/predict` fields of its request, as they are in the JSON.
+///
+/// For flattened fields utoipa says that two schemas hold at once; as neither
+/// allows the other's fields, no request would fit.
+fn merge_options(components: &mut Components) {
+    let schemas = &mut components.schemas;
+    let options = schemas.remove("Options");
+    let request = schemas.get_mut("PredictRequest");
+    let (Some(RefOr::T(Schema::Object(options))), Some(RefOr::T(request))) = (options, request)
+    else {
+        return;
+    };
+    let Schema::AllOf(both) = request else {
+        return;
+    };
+    let own = both.items.iter().find_map(|item| match item {
+        RefOr::T(Schema::Object(own)) => Some(own.clone()),
+        _ => None,
+    });
+    let mut merged = own.unwrap_or_default();
+    merged.properties.extend(options.properties);
+    merged.description = both.description.take();
+    merged.additional_properties = options.additional_properties;
+    *request = Schema::Object(merged);
+}
+
+/// Fields of something flattened that may be absent: the schema may hold or not.
+///
+/// utoipa says that the whole is `null` where they are absent.
+fn allow_absence(components: &mut Components) {
+    let null = SchemaType::Type(Type::Null);
+    for schema in components.schemas.values_mut() {
+        let RefOr::T(Schema::AllOf(all)) = schema else {
+            continue;
+        };
+        for part in &mut all.items {
+            let RefOr::T(Schema::OneOf(either)) = part else {
+                continue;
+            };
+            for choice in &mut either.items {
+                if matches!(choice, RefOr::T(Schema::Object(it)) if it.schema_type == null) {
+                    *choice = RefOr::T(Schema::Object(Object::default()));
+                }
+            }
+        }
+    }
 }
 
 const GET_FAILURES: [(&str, &str); 4] = [

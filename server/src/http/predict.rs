@@ -78,7 +78,11 @@ enum ItemResult {
 
 /// Either API's request.
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "for the OpenAPI document")]
+#[allow(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "for the OpenAPI document"
+)]
 #[serde(untagged)]
 enum AnyRequest {
     Ours(PredictRequest),

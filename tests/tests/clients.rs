@@ -1,0 +1,214 @@
+//! Other people's clients, and a browser, against a built model's server: one
+//! test for each script and model. The scripts and what they check are in
+//! `clients/` and `page/`.
+#![cfg(unix)]
+
+use Access::{Open, WithKey};
+use Script::{Node, Page, Python};
+use anyhow::{Context, ensure};
+use encoderfile_tests::fixture;
+use encoderfile_tests::process;
+use encoderfile_tests::programs::{self, Program};
+use encoderfile_tests::server::Server;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The key of servers that have one.
+const KEY: &str = "a-key-of-the-tests";
+
+/// Whether the server asks for a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Open,
+    WithKey,
+}
+
+/// A script that drives a server.
+#[derive(Clone, Copy)]
+enum Script {
+    Python(&'static str),
+    Node(&'static str),
+    /// Node, which drives Chromium.
+    Page,
+}
+
+impl Script {
+    /// The command that runs it; `None` where a program or package is missing.
+    fn command(self) -> anyhow::Result<Option<Command>> {
+        let (program, folder, name) = match self {
+            Python(name) => (Program::Python, "clients", name),
+            Node(name) => (Program::Node, "clients", name),
+            Page => (Program::Node, "page", "drive.mjs"),
+        };
+        let Some(path) = program.find()? else {
+            return Ok(None);
+        };
+        if program == Program::Node && !programs::has_node_modules(folder)? {
+            return Ok(None);
+        }
+        let script = programs::root().join("tests").join(folder).join(name);
+        let mut command = Command::new(path);
+        command.arg(script).env("PYTHONDONTWRITEBYTECODE", "1");
+        if matches!(self, Page) {
+            let Some(chromium) = Program::Chromium.find()? else {
+                return Ok(None);
+            };
+            command.arg("--chromium").arg(chromium);
+        }
+        Ok(Some(command))
+    }
+}
+
+/// A fixture as a native encoderfile.
+struct Built {
+    program: PathBuf,
+    folder: PathBuf,
+    _scratch: TempDir,
+}
+
+impl Built {
+    fn new(tool: &Path, model: &str) -> anyhow::Result<Self> {
+        let scratch = tempfile::tempdir()?;
+        let program = scratch.path().join("model.encoderfile");
+        let folder = fixture::folder(model);
+        let mut build = Command::new(tool);
+        build.arg("build").arg("--model").arg(&folder);
+        process::succeed(build.arg("-o").arg(&program))?;
+        Ok(Self {
+            program,
+            folder,
+            _scratch: scratch,
+        })
+    }
+}
+
+/// Builds the model, starts its server, runs the script against it, and stops
+/// the server, which must end well.
+fn drive(script: Script, model: &str, access: Access) -> anyhow::Result<()> {
+    let (Some(tool), Some(mut command)) = (Program::Encoderfile.find()?, script.command()?) else {
+        return Ok(());
+    };
+    let built = Built::new(&tool, model)?;
+    let mut arguments = vec!["--mcp"];
+    if access == WithKey {
+        arguments.extend(["--api-key", KEY]);
+        command.args(["--api-key", KEY]);
+    }
+    let server = Server::start(&built.program, &arguments)?;
+    command.args(["--http", server.http()]);
+    if !matches!(script, Page) {
+        command.args(["--grpc", server.grpc()]);
+        command.arg("--model-dir").arg(&built.folder);
+        command.arg("--program").arg(&built.program);
+    }
+    pass(&mut command).with_context(|| format!("the server: {}", troubles(&server.said())))?;
+    let troubles = troubles(&server.stop()?);
+    ensure!(troubles.is_empty(), "the server: {troubles}");
+    Ok(())
+}
+
+/// What a server says beside what it always says: bugs, of which clients are told
+/// little.
+fn troubles(said: &str) -> String {
+    let usual = [" INFO ", " WARN "];
+    let lines = said.lines();
+    let others = lines.filter(|line| usual.iter().all(|level| !line.contains(level)));
+    others.collect::<Vec<_>>().join("\n")
+}
+
+/// Runs a script and prints what it checked; what it printed is the failure.
+fn pass(command: &mut Command) -> anyhow::Result<()> {
+    // Where there is a proxy, clients would ask it for this machine.
+    command.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
+    let finished = process::finish(command)?;
+    let printed = String::from_utf8_lossy(&finished.stdout);
+    ensure!(
+        finished.code == Some(0) && printed.lines().any(|line| line.starts_with("ok ")),
+        "{} ended with {:?}:\n{printed}{}",
+        finished.command,
+        finished.code,
+        finished.stderr
+    );
+    eprintln!("{}\n{printed}", finished.command);
+    Ok(())
+}
+
+/// `NAME: SCRIPT, MODEL, ACCESS;` makes a test NAME.
+macro_rules! clients {
+    ($($name:ident: $script:expr, $model:literal, $access:expr;)*) => {$(
+        #[test]
+        fn $name() -> anyhow::Result<()> {
+            drive($script, $model, $access)
+        }
+    )*};
+}
+
+clients! {
+    openai_sentence: Python("openai_client.py"), "st-mean-normalize", Open;
+    openai_sentence_longer_than_one: Python("openai_client.py"), "st-weightedmean", Open;
+    openai_with_key: Python("openai_client.py"), "st-mean-normalize", WithKey;
+    openai_other_task: Python("openai_client.py"), "bert-token_classification", Open;
+    openai_node: Node("openai_client.mjs"), "st-mean-normalize", Open;
+    openai_node_with_key: Node("openai_client.mjs"), "st-mean-normalize", WithKey;
+
+    ollama_sentence: Python("ollama_client.py"), "st-mean-normalize", Open;
+    ollama_other_task: Python("ollama_client.py"), "bert-token_classification", Open;
+    langchain_sentence: Python("langchain_client.py"), "st-mean-normalize", Open;
+
+    cohere_modules: Python("cohere_client.py"), "ce-modules", Open;
+    cohere_without_modules: Python("cohere_client.py"), "cls-pair-rerank", Open;
+
+    hugging_face_sentence: Python("huggingface_client.py"), "st-mean-normalize", Open;
+    hugging_face_with_key: Python("huggingface_client.py"), "st-mean-normalize", WithKey;
+    hugging_face_embedding: Python("huggingface_client.py"), "bert-embedding", Open;
+    hugging_face_labels: Python("huggingface_client.py"), "cls-multi-label", Open;
+    hugging_face_zero_shot: Python("huggingface_client.py"), "cls-pair-nli", Open;
+    hugging_face_tokens: Python("huggingface_client.py"), "bert-token_classification", Open;
+    hugging_face_fill_mask: Python("huggingface_client.py"), "bert-fill_mask", Open;
+
+    grpc_sentence: Python("grpc_client.py"), "st-mean-normalize", Open;
+    grpc_with_key: Python("grpc_client.py"), "st-mean-normalize", WithKey;
+    grpc_embedding: Python("grpc_client.py"), "bert-embedding", Open;
+    grpc_labels: Python("grpc_client.py"), "bert-sequence_classification", Open;
+    grpc_tokens: Python("grpc_client.py"), "bert-token_classification", Open;
+
+    mcp_sentence: Python("mcp_client.py"), "st-mean-normalize", Open;
+    mcp_with_key: Python("mcp_client.py"), "st-mean-normalize", WithKey;
+    mcp_rerank: Python("mcp_client.py"), "ce-modules", Open;
+    mcp_labels: Python("mcp_client.py"), "cls-multi-label", Open;
+    mcp_tokens: Python("mcp_client.py"), "bert-token_classification", Open;
+    mcp_sparse: Python("mcp_client.py"), "splade-max", Open;
+    mcp_fill_mask: Python("mcp_client.py"), "bert-fill_mask", Open;
+    mcp_node: Node("mcp_client.mjs"), "st-mean-normalize", Open;
+
+    schema_sentence: Python("schema.py"), "st-mean-normalize", Open;
+    schema_embedding: Python("schema.py"), "bert-embedding", Open;
+    schema_rerank: Python("schema.py"), "ce-modules", Open;
+    schema_labels: Python("schema.py"), "cls-multi-label", Open;
+    schema_tokens: Python("schema.py"), "bert-token_classification", Open;
+    schema_sparse: Python("schema.py"), "splade-max", Open;
+    schema_fill_mask: Python("schema.py"), "bert-fill_mask", Open;
+
+    page_sentence: Page, "st-mean-normalize", Open;
+    page_with_key: Page, "st-mean-normalize", WithKey;
+    page_embedding: Page, "bert-embedding", Open;
+    page_rerank: Page, "ce-modules", Open;
+    page_zero_shot: Page, "cls-pair-nli", Open;
+    page_tokens: Page, "bert-token_classification", Open;
+    page_sparse: Page, "splade-max", Open;
+    page_fill_mask: Page, "bert-fill_mask", Open;
+}
+
+/// The script has to know the collector's address before the server starts, so
+/// it starts both.
+#[test]
+fn traces() -> anyhow::Result<()> {
+    let script = Python("traces.py").command()?;
+    let (Some(tool), Some(mut command)) = (Program::Encoderfile.find()?, script) else {
+        return Ok(());
+    };
+    let built = Built::new(&tool, "st-mean-normalize")?;
+    command.arg("--model-dir").arg(&built.folder);
+    pass(command.arg("--program").arg(&built.program))
+}

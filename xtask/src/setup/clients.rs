@@ -1,0 +1,111 @@
+//! What drives the server in tests: official clients from PyPI and npm, and a
+//! browser. Installed once, and again when what is asked for has changed: a copy
+//! of the file that asks is among what was installed.
+
+use super::{on_path, tools_folder};
+use crate::process;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use anyhow::Context;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The oldest minor version of Python 3 that the clients' releases run on.
+const PYTHON_MINOR_MIN: u32 = 11;
+
+/// The folders with a `package-lock.json`, from the root.
+const NODE_FOLDERS: [&str; 2] = ["tests/clients", "tests/page"];
+
+/// What Chromium and its descendants are called.
+const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// A Python with the packages of tests/clients/requirements.txt, in a virtual
+/// environment in the tools folder. `None` where there is no Python to make it.
+pub(crate) fn python(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
+    let Some(python) = on_path("python3").filter(|path| is_new_enough(path)) else {
+        let why = format!("no python3 of version 3.{PYTHON_MINOR_MIN} or newer on PATH");
+        return steps.skip("Python clients", &why).map(|()| None);
+    };
+    let requirements = workspace.root.join("tests/clients/requirements.txt");
+    let venv = tools_folder()?.join("clients-venv");
+    let programs = if cfg!(windows) { "Scripts" } else { "bin" };
+    let ours = venv.join(programs).join("python");
+    // `--clear` empties the folder first, and with it this.
+    let installed = venv.join("requirements.txt");
+    if !is_same(&requirements, &installed) {
+        println!("    installing the Python clients into {}", venv.display());
+        let mut create = Command::new(python);
+        create.args(["-m", "venv", "--clear"]);
+        process::run(create.arg(&venv))
+            .context("python3 needs its venv module (Debian: apt-get install python3-venv)")?;
+        let mut install = Command::new(&ours);
+        install.args(["-m", "pip", "install", "--quiet", "--requirement"]);
+        process::run(install.arg(&requirements))?;
+        copy(&requirements, &installed)?;
+    }
+    Ok(Some(ours))
+}
+
+fn is_new_enough(python: &Path) -> bool {
+    let wanted = format!("import sys; sys.exit(sys.version_info < (3, {PYTHON_MINOR_MIN}))");
+    process::succeeds(Command::new(python).args(["-c", &wanted])).unwrap_or(false)
+}
+
+/// The packages of the scripts for Node, in `node_modules` beside them: that is
+/// where Node looks.
+pub(crate) fn node_modules(workspace: &Workspace) -> anyhow::Result<()> {
+    for name in NODE_FOLDERS {
+        let folder = workspace.root.join(name);
+        let lock = folder.join("package-lock.json");
+        // `npm ci` empties node_modules first, and with it this.
+        let installed = folder.join("node_modules").join("installed-lock.json");
+        if is_same(&lock, &installed) {
+            continue;
+        }
+        println!("    installing the npm packages of {name}");
+        let npm = on_path("npm").context("no npm here; it comes with Node")?;
+        let mut install = Command::new(npm);
+        install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        process::run(install.current_dir(&folder))?;
+        copy(&lock, &installed)?;
+    }
+    Ok(())
+}
+
+/// A Chromium: from PATH, or Debian's, which root can install. `None` where
+/// there is none.
+pub(crate) fn chromium(steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
+    let find = || CHROMIUM.into_iter().find_map(on_path);
+    if let Some(path) = find() {
+        return Ok(Some(path));
+    }
+    if let Some(apt) = on_path("apt-get").filter(|_| is_root()) {
+        println!("    installing Debian's Chromium");
+        let mut update = Command::new(&apt);
+        process::run(update.args(["--quiet", "update"]))?;
+        let mut install = Command::new(&apt);
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        install.args(["--quiet", "install", "--yes", "--no-install-recommends"]);
+        process::run(install.arg(CHROMIUM[0]))?;
+    }
+    if let Some(path) = find() {
+        return Ok(Some(path));
+    }
+    let why = format!("no {} on PATH, and this cannot install it", CHROMIUM[0]);
+    steps.skip("page", &why).map(|()| None)
+}
+
+fn is_root() -> bool {
+    let id = process::capture(Command::new("id").arg("-u"));
+    id.is_ok_and(|id| id.trim() == "0")
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((fs::read(a), fs::read(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).with_context(|| to.display().to_string())?;
+    Ok(())
+}
