@@ -9,6 +9,7 @@ mod engine;
 mod failure;
 mod grpc;
 mod http;
+mod json;
 mod keys;
 mod listen;
 mod mcp;

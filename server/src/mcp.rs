@@ -143,6 +143,19 @@ struct Scored {
     text: String,
 }
 
+/// One result a text, or one list for all of them.
+#[derive(Serialize)]
+struct Results<T> {
+    results: Vec<T>,
+}
+
+/// One vector a text.
+#[derive(Serialize)]
+struct Embedded<'a> {
+    embeddings: Vec<Vec<f32>>,
+    embedding_space_id: &'a str,
+}
+
 /// A label and its score.
 #[derive(Serialize)]
 struct Class {
@@ -186,7 +199,11 @@ fn client(context: &RequestContext<RoleServer>) -> Client {
 }
 
 /// A tool's result: JSON, with what became of texts that were too long.
-fn result(mut value: Value, report: &Report) -> CallToolResult {
+fn result(of: &impl Serialize, report: &Report) -> CallToolResult {
+    let mut value = match crate::json::value(of) {
+        Ok(value) => value,
+        Err(error) => return CallToolResult::error(vec![ContentBlock::text(error.to_string())]),
+    };
     if !report.truncated.is_empty() {
         let cut = report.truncated.iter();
         let cut = cut.map(|(index, tokens_total, tokens_used)| {
@@ -256,8 +273,11 @@ impl Tools {
         match embedded.await {
             Ok((vectors, report)) => {
                 let space = self.service.info.embedding_space_id.as_str();
-                let value = json!({ "embeddings": vectors, "embedding_space_id": space });
-                result(value, &report)
+                let value = Embedded {
+                    embeddings: vectors,
+                    embedding_space_id: space,
+                };
+                result(&value, &report)
             }
             Err(failure) => failed(&failure),
         }
@@ -288,7 +308,7 @@ impl Tools {
             .collect();
         scored.sort_by(|a, b| b.score.total_cmp(&a.score));
         scored.truncate(arguments.top_n.unwrap_or(usize::MAX));
-        result(json!({ "results": scored }), &report)
+        result(&Results { results: scored }, &report)
     }
 
     /// Give each text the labels that fit it, best first, each with a score.
@@ -317,7 +337,7 @@ impl Tools {
             _ => Vec::new(),
         });
         let results: Vec<Vec<Class>> = results.collect();
-        result(json!({ "results": results }), &answer.report)
+        result(&Results { results }, &answer.report)
     }
 
     /// Find names and other marked spans in each text: what they say, their label, their score and where they stand (start and end in characters).
@@ -344,7 +364,7 @@ impl Tools {
             _ => Vec::new(),
         });
         let results: Vec<Vec<Found>> = results.collect();
-        result(json!({ "results": results }), &answer.report)
+        result(&Results { results }, &answer.report)
     }
 
     /// Order texts by how well they answer a query, best first.
@@ -373,7 +393,9 @@ impl Tools {
             text: arguments.texts[it.index].clone(),
         });
         result(
-            json!({ "results": ranked.collect::<Vec<_>>() }),
+            &Results {
+                results: ranked.collect::<Vec<_>>(),
+            },
             &answer.report,
         )
     }
@@ -426,7 +448,10 @@ impl Tools {
             .infer(client(context), texts(of), options)
             .await
         {
-            Ok(answer) => result(json!({ "results": answer.predictions }), &answer.report),
+            Ok(answer) => {
+                let results = answer.predictions;
+                result(&Results { results }, &answer.report)
+            }
             Err(failure) => failed(&failure),
         }
     }

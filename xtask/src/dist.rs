@@ -67,7 +67,13 @@ pub(crate) fn build(
     };
     process::run(&mut workspace.cargo(&["build", "--release", "--workspace", targets]))?;
     steps.begin("wasm base", "the same program for wasm32-wasip1");
-    let host = ["build", "--package", "encoderfile-host", "--profile", "wasm"];
+    let host = [
+        "build",
+        "--package",
+        "encoderfile-host",
+        "--profile",
+        "wasm",
+    ];
     process::run(workspace.cargo(&host).args(["--target", WASM]))?;
     steps.begin(
         "dist",

@@ -8,6 +8,7 @@ use super::reply::{Answered, reply};
 use super::tei::{self, Class, SimilarityInputs, SimilarityParameters};
 use crate::engine::{Client, Text};
 use crate::failure::{Failure, Kind};
+use crate::json;
 use crate::service::Capability;
 use axum::extract::State;
 use encoderfile_runtime::output::{Entity, Filling};
@@ -264,5 +265,5 @@ impl Call<'_> {
 }
 
 fn value<T: serde::Serialize>(value: T) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
+    json::value(&value).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
 }

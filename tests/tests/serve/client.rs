@@ -103,7 +103,7 @@ impl Wire {
         // Whoever is cut off may be told so by a reset.
         match self.0.read_to_end(&mut heard) {
             Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
-                return Err(error).context("the server neither answered nor closed");
+                Err(error).context("the server neither answered nor closed")
             }
             _ => Ok(String::from_utf8_lossy(&heard).into_owned()),
         }
