@@ -15,7 +15,7 @@ pub use work::{Session, Work};
 use crate::container::{ArtifactKind, ContainerError, Payload};
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::limits::{GRAPH_LEN_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
+use crate::limits::{GRAPH_LEN_MAX, OUTPUT_WIDTH_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
 use crate::modules::{self, Module};
 use crate::request::{Input, Long, Options, Truncation};
 use crate::source::Source;
@@ -198,6 +198,9 @@ fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
     );
     if width == 0 || task == Task::Unspecified {
         return Err(Error::Manifest("no task or no output width"));
+    }
+    if width > OUTPUT_WIDTH_MAX {
+        return Err(Error::Manifest("an output too wide"));
     }
     if classifies && pipeline.labels.len() != width {
         return Err(Error::Manifest("not one label for each logit"));

@@ -38,6 +38,10 @@ pub const MODEL_CONFIG_LEN_MAX: u64 = 16 << 20;
 /// times its size in memory.
 pub const TEXT_LEN_MAX: usize = 16 << 20;
 
+/// Numbers in a row of the graph's output. Those of masked language models have
+/// one for each vocabulary entry, 250,000 in the largest.
+pub const OUTPUT_WIDTH_MAX: usize = 1 << 20;
+
 /// One sequence. Attention takes memory in the square of it.
 pub const TOKENS_MAX: u32 = 1 << 16;
 

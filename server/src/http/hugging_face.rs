@@ -5,7 +5,8 @@ use super::body::Json;
 use super::openai::EncodingFormat;
 use super::predict::from_fields;
 use super::reply::{Answered, reply};
-use super::tei::{self, Class, SimilarityInputs, SimilarityParameters};
+use super::tei::classify::{self, Class};
+use super::tei::{self, SimilarityInputs, SimilarityParameters};
 use crate::engine::{Client, Text};
 use crate::failure::{Failure, Kind};
 use crate::json;
@@ -204,7 +205,7 @@ impl Call<'_> {
                     None => std::mem::take(scores),
                 };
             }
-            let mut classes: Vec<Class> = tei::ranked(prediction, &labels);
+            let mut classes: Vec<Class> = classify::ranked(prediction, &labels);
             classes.truncate(parameters.top_k.unwrap_or(usize::MAX));
             value(classes)
         })

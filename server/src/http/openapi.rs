@@ -7,7 +7,7 @@ use axum::routing::get;
 use std::sync::Arc;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, Content, Object, RefOr, ResponseBuilder, Schema, Type};
 use utoipa::{OpenApi, PartialSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -30,10 +30,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tei::embed))
         .routes(routes!(tei::embed_all))
         .routes(routes!(tei::embed_sparse))
-        .routes(routes!(tei::rerank))
+        .routes(routes!(tei::classify::rerank))
         .routes(routes!(tei::similarity_route))
-        .routes(routes!(tei::tokenize))
-        .routes(routes!(tei::decode))
+        .routes(routes!(tei::tokens::tokenize))
+        .routes(routes!(tei::tokens::decode))
         .routes(routes!(operations::info))
         .routes(routes!(hugging_face::infer))
         .routes(routes!(openai::embeddings))
@@ -63,6 +63,10 @@ pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
     components.add_security_scheme("key", key);
     merge_options(components);
     allow_absence(components);
+    // Only where the server was started with keys.
+    let nothing = SecurityRequirement::default();
+    let bearer = SecurityRequirement::new("key", Vec::<String>::new());
+    document.security = Some(vec![nothing, bearer]);
     for (path, item) in &mut document.paths.paths {
         let dialect = Dialect::of_path(path);
         if let Some(operation) = &mut item.post {

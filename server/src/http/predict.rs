@@ -86,7 +86,7 @@ enum ItemResult {
 #[serde(untagged)]
 enum AnyRequest {
     Ours(PredictRequest),
-    Tei(tei::PredictRequest),
+    Tei(tei::classify::PredictRequest),
 }
 
 /// Either API's response.
@@ -95,8 +95,8 @@ enum AnyRequest {
 #[serde(untagged)]
 enum AnyResponse {
     Ours(PredictResponse),
-    Tei(Vec<tei::Class>),
-    TeiBatch(Vec<Vec<tei::Class>>),
+    Tei(Vec<tei::classify::Class>),
+    TeiBatch(Vec<Vec<tei::classify::Class>>),
 }
 
 /// Whatever the model computes, for each text.
@@ -112,7 +112,7 @@ pub(super) async fn predict(
     Json(fields): Json<Map<String, Value>>,
 ) -> Answered {
     if is_tei(&fields) {
-        return tei::predict(&app, client, from_fields(fields)?).await;
+        return tei::classify::predict(&app, client, from_fields(fields)?).await;
     }
     let request = ours(fields)?;
     let (results, report) = results(

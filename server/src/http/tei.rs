@@ -1,4 +1,7 @@
-//! TEI's routes.
+//! TEI's routes: embeddings and similarity here, the others below.
+
+pub(super) mod classify;
+pub(super) mod tokens;
 
 use super::App;
 use super::body::Json;
@@ -7,10 +10,10 @@ use crate::engine::{Client, Text};
 use crate::failure::{Failure, Kind};
 use crate::service::Capability;
 use axum::extract::State;
-use encoderfile_runtime::output::{SparseValue, rank};
+use encoderfile_runtime::output::SparseValue;
 use encoderfile_runtime::pooling::similarity;
-use encoderfile_runtime::{Long, Options, Prediction, Side, Tokens, Values};
-use serde::{Deserialize, Serialize};
+use encoderfile_runtime::{Long, Options, Prediction, Side, Values};
+use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -207,156 +210,6 @@ pub(super) async fn embed_sparse(
     reply(&app, &answer.report, weights.collect::<Vec<_>>()).await
 }
 
-/// A text, a pair, or a batch of either.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = tei::PredictInputs)]
-#[serde(
-    untagged,
-    expecting = "a text, a list of two texts, or a list of lists of one or two texts"
-)]
-pub(super) enum PredictInputs {
-    /// A text.
-    One(String),
-    /// A text, or a pair.
-    Pair(Vec<String>),
-    /// Several of those.
-    Batch(Vec<Vec<String>>),
-}
-
-/// Texts or pairs to classify.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = tei::PredictRequest)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PredictRequest {
-    inputs: PredictInputs,
-    /// Cut what is too long, rather than refuse it.
-    truncate: Option<bool>,
-    /// Which end is cut.
-    truncation_direction: Option<Direction>,
-    /// Give logits.
-    #[serde(default)]
-    raw_scores: bool,
-}
-
-/// A label and its score.
-#[derive(Clone, Serialize, ToSchema)]
-#[schema(as = tei::Class)]
-pub(super) struct Class {
-    pub(super) score: f32,
-    pub(super) label: String,
-}
-
-/// TEI's `/predict`.
-pub(super) async fn predict(app: &App, client: Client, request: PredictRequest) -> Answered {
-    app.service.require(Capability::Classify)?;
-    let options = Options {
-        long: long(app, request.truncate),
-        truncation_side: request.truncation_direction.map(Side::from),
-        raw_scores: request.raw_scores,
-        ..Options::default()
-    };
-    let (texts, batch) = match request.inputs {
-        PredictInputs::One(text) => (vec![Text::One(text)], false),
-        PredictInputs::Pair(pair) => (vec![text_or_pair(pair)?], false),
-        PredictInputs::Batch(batch) => {
-            let texts = batch.into_iter().map(text_or_pair);
-            (texts.collect::<Result<_, _>>()?, true)
-        }
-    };
-    let answer = app.service.infer(client, texts, options).await?;
-    let labels = &app.service.pipeline().labels;
-    let predictions = answer.predictions.into_iter();
-    let mut classes: Vec<Vec<Class>> = predictions.map(|it| ranked(it, labels)).collect();
-    match batch {
-        true => reply(app, &answer.report, classes).await,
-        false => reply(app, &answer.report, classes.pop().unwrap_or_default()).await,
-    }
-}
-
-fn text_or_pair(texts: Vec<String>) -> Result<Text, Failure> {
-    let count = texts.len();
-    let mut texts = texts.into_iter();
-    match (texts.next(), texts.next(), texts.next()) {
-        (Some(text), None, _) => Ok(Text::One(text)),
-        (Some(text), Some(pair), None) => Ok(Text::Pair(text, pair)),
-        _ => Err(Failure::new(
-            Kind::Validation,
-            format!("`inputs`: a list of {count} texts is neither a text nor a pair"),
-        )),
-    }
-}
-
-/// All labels with their scores, best first.
-pub(super) fn ranked(prediction: Prediction, labels: &[String]) -> Vec<Class> {
-    let Values::SequenceClassification { scores, .. } = prediction.values else {
-        return Vec::new();
-    };
-    let classes = labels.iter().zip(scores);
-    let mut classes: Vec<Class> = classes
-        .map(|(label, score)| Class {
-            score,
-            label: label.clone(),
-        })
-        .collect();
-    classes.sort_by(|a, b| b.score.total_cmp(&a.score));
-    classes
-}
-
-/// Texts to rank as answers to a query.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = tei::RerankRequest)]
-pub(super) struct RerankRequest {
-    query: String,
-    texts: Vec<String>,
-    /// Cut what is too long, rather than refuse it.
-    truncate: Option<bool>,
-    /// Which end is cut.
-    truncation_direction: Option<Direction>,
-    /// Give logits.
-    #[serde(default)]
-    raw_scores: bool,
-    /// Give the texts back.
-    #[serde(default)]
-    return_text: bool,
-}
-
-/// A text's place and score.
-#[derive(Serialize, ToSchema)]
-#[schema(as = tei::Rank)]
-struct Rank {
-    /// Its place in the request.
-    index: usize,
-    score: f32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-}
-
-/// The texts, best answer first.
-#[utoipa::path(post, path = "/rerank", tag = "tei", request_body = RerankRequest,
-    responses((status = 200, description = "best first", body = Vec<Rank>)))]
-pub(super) async fn rerank(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<RerankRequest>,
-) -> Answered {
-    app.service.require(Capability::Rerank)?;
-    let options = Options {
-        long: long(&app, request.truncate),
-        truncation_side: request.truncation_direction.map(Side::from),
-        raw_scores: request.raw_scores,
-        query: Some(request.query),
-        ..Options::default()
-    };
-    let texts = request.texts.iter().cloned().map(Text::One).collect();
-    let answer = app.service.infer(client, texts, options).await?;
-    let ranks = rank(&answer.predictions, None).into_iter().map(|it| Rank {
-        index: it.index,
-        score: it.score,
-        text: request.return_text.then(|| request.texts[it.index].clone()),
-    });
-    reply(&app, &answer.report, ranks.collect::<Vec<_>>()).await
-}
-
 /// A sentence and those to compare it with.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::SimilarityRequest)]
@@ -423,123 +276,4 @@ pub(super) async fn similarities(
         .iter()
         .map(|it| similarity(&source[0], it, function));
     reply(app, &report, values.collect::<Vec<f32>>()).await
-}
-
-/// Texts to tokenise.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = tei::TokenizeRequest)]
-pub(super) struct TokenizeRequest {
-    inputs: TokenizeInputs,
-    /// Also the tokens that are not in the text.
-    #[serde(default = "is_so")]
-    add_special_tokens: bool,
-    /// The model's prompt to put in front of each text.
-    prompt_name: Option<String>,
-}
-
-fn is_so() -> bool {
-    true
-}
-
-/// One text or several.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = tei::TokenizeInputs)]
-#[serde(untagged, expecting = "a text or a list of texts")]
-enum TokenizeInputs {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// A token.
-#[derive(Serialize, ToSchema)]
-#[schema(as = tei::Token)]
-struct Token {
-    id: u32,
-    /// As the text spells it; of a special token, as the vocabulary does.
-    text: String,
-    special: bool,
-    /// First code point of the text, with its prompt; none of a special token.
-    start: Option<usize>,
-    /// One past the last.
-    stop: Option<usize>,
-}
-
-/// All tokens of each text.
-#[utoipa::path(post, path = "/tokenize", tag = "tei", request_body = TokenizeRequest,
-    responses((status = 200, description = "[texts][tokens]", body = Vec<Vec<Token>>)))]
-pub(super) async fn tokenize(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<TokenizeRequest>,
-) -> Answered {
-    let texts = match request.inputs {
-        TokenizeInputs::One(text) => vec![text],
-        TokenizeInputs::Many(texts) => texts,
-    };
-    let options = Options {
-        prompt_name: request.prompt_name,
-        ..Options::default()
-    };
-    let prompt = options.prompt(app.service.pipeline()).to_owned();
-    let inputs = texts.iter().cloned().map(Text::One).collect();
-    let (tokens, report) = app.service.tokenize(client, inputs, options).await?;
-    let tokens = tokens.into_iter().zip(&texts).map(|(tokens, text)| {
-        let whole: Vec<char> = prompt.chars().chain(text.chars()).collect();
-        spelt(tokens, &whole, request.add_special_tokens)
-    });
-    let tokens: Vec<Vec<Token>> = tokens.collect();
-    reply(&app, &report, tokens).await
-}
-
-fn spelt(tokens: Tokens, text: &[char], special_tokens: bool) -> Vec<Token> {
-    let columns = tokens.ids.into_iter().zip(tokens.tokens);
-    let columns = columns.zip(tokens.offsets).zip(tokens.special);
-    let kept = columns.filter(|(_, special)| special_tokens || !special);
-    let spelt = kept.map(|(((id, token), (start, stop)), special)| Token {
-        id,
-        text: match text.get(start..stop) {
-            Some(spelling) if !special => spelling.iter().collect(),
-            _ => token,
-        },
-        special,
-        start: (!special).then_some(start),
-        stop: (!special).then_some(stop),
-    });
-    spelt.collect()
-}
-
-/// Token ids.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = tei::DecodeRequest)]
-pub(super) struct DecodeRequest {
-    ids: DecodeIds,
-    /// Leave out the tokens that are in no text.
-    #[serde(default = "is_so")]
-    skip_special_tokens: bool,
-}
-
-/// One list of token ids or several.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = tei::DecodeIds)]
-#[serde(untagged, expecting = "a list of token ids or a list of such lists")]
-enum DecodeIds {
-    One(Vec<u32>),
-    Many(Vec<Vec<u32>>),
-}
-
-/// The text of each list of token ids.
-#[utoipa::path(post, path = "/decode", tag = "tei", request_body = DecodeRequest,
-    responses((status = 200, description = "[texts]", body = Vec<String>)))]
-pub(super) async fn decode(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<DecodeRequest>,
-) -> Answered {
-    let ids = match request.ids {
-        DecodeIds::One(ids) => vec![ids],
-        DecodeIds::Many(many) => many,
-    };
-    let skip = request.skip_special_tokens;
-    let (texts, report) = app.service.decode(client, ids, skip).await?;
-    reply(&app, &report, texts).await
 }

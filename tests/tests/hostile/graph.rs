@@ -338,6 +338,11 @@ fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
     let output = |change: fn(&mut encoderfile_runtime::proto::Output)| {
         move |it: &mut Pipeline| change(it.output.get_or_insert_default())
     };
+    let error = refused("a wide output", &output(|it| it.width = u32::MAX))?;
+    ensure!(
+        matches!(error, Error::Manifest("an output too wide")),
+        "{error:?}"
+    );
     let error = refused("another output", &output(|it| it.name = "image".into()))?;
     ensure!(
         matches!(
