@@ -872,12 +872,44 @@ def make_lowercase() -> None:
     make_lowercase_requests()
 
 
+def make_unpooled_requests() -> None:
+    """The token vectors that pooling is given, in an older folder."""
+    name = "st-prompts-excluded"
+    encoder = over_onnx(name)
+    requests = Requests(name, f"{SENTENCE_TRANSFORMERS} encode(output_value='token_embeddings') over model.onnx")
+    for request, options, items in [
+        ("unpooled", {"unpooled": True, "prompt": ""}, ["Call me Ishmael.", "東京 😀"]),
+        ("unpooled-special", {"unpooled": True, "special_tokens": True, "prompt": ""}, ["Call me Ishmael.", ""]),
+        ("unpooled-prompt", {"unpooled": True, "special_tokens": True, "prompt_name": "query"}, ["Call me Ishmael."]),
+        ("unpooled-norm", {"unpooled": True, "normalize": True, "prompt": ""}, ["Call me Ishmael."]),
+    ]:
+        requests.add(request, options, items, [token_vectors(encoder, item, options) for item in items])
+    requests.write()
+
+
+def token_vectors(encoder: SentenceTransformer, text: str, options: dict) -> dict:
+    prompt = prompt_of(encoder, options)
+    rows = encoder.encode(text, prompt=prompt, output_value="token_embeddings")
+    tokens = encoder.tokenizer(prompt + text, return_special_tokens_mask=True)
+    assert len(rows) == len(tokens["input_ids"])
+    if options.get("normalize"):
+        rows = torch.nn.functional.normalize(rows, dim=1)
+    columns = zip(rows, tokens["input_ids"], tokens["special_tokens_mask"])
+    kept = [(row, id) for row, id, special in columns if options.get("special_tokens") or not special]
+    return {"embeddings": [{"embedding": row.tolist(), "token_info": {"token_id": id}} for row, id in kept]}
+
+
+def over_onnx(name: str) -> SentenceTransformer:
+    """An older folder, whose weights are in its graph."""
+    return SentenceTransformer(
+        str(MODELS / name), backend="onnx", model_kwargs={"file_name": "model.onnx"}, device="cpu"
+    )
+
+
 def make_lowercase_requests() -> None:
     """The same of byte-level BPE, in an older folder."""
     name = "st-mean-sqrt-len"
-    encoder = SentenceTransformer(
-        str(MODELS / name), backend="onnx", model_kwargs={"file_name": "model.onnx"}, device="cpu"
-    )
+    encoder = over_onnx(name)
     requests = Requests(name, f"{SENTENCE_TRANSFORMERS} encode() over model.onnx")
     items = ["A <mask> is no <MASK>, and <s> no <S>.", "ΟΔΥΣΣΕΥΣ ΣΑΣ", "İSTANBUL ẞ ǅ 😀", ""]
     requests.add("lower-case", {}, items, [encode(encoder, item, {}) for item in items])
@@ -1063,6 +1095,7 @@ def main() -> None:
     make_dense_layernorm()
     make_norm_dense()
     make_lowercase()
+    make_unpooled_requests()
     make_excluded_prompts()
     make_roles()
     make_long()
