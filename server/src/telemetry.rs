@@ -18,6 +18,10 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 /// The target of spans: they are for traces, and log lines say it themselves.
 pub(crate) const SPANS: &str = "encoderfile::spans";
 
+/// What is logged unless RUST_LOG says otherwise. rmcp calls it an error when a
+/// session ends with the server.
+const LOGGED: &str = "info,rmcp=off";
+
 /// Sends what is still to be sent when it is dropped.
 pub(crate) struct Traces(Option<SdkTracerProvider>);
 
@@ -30,14 +34,14 @@ impl Drop for Traces {
     }
 }
 
-/// Starts logging and tracing. RUST_LOG says how much; `info` without it.
+/// Starts logging and tracing.
 pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Traces> {
     let filter = || {
         let filter = EnvFilter::try_from_default_env();
-        let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = filter.unwrap_or_else(|_| EnvFilter::new(LOGGED));
         // Parses: it has no variable part.
         let directive = format!("{SPANS}=off").parse();
-        directive.map_or_else(|_| EnvFilter::new("info"), |off| filter.add_directive(off))
+        directive.map_or_else(|_| EnvFilter::new(LOGGED), |off| filter.add_directive(off))
     };
     let lines = fmt::layer().with_writer(stderr).with_target(false);
     let lines = if settings.json_output {
