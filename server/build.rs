@@ -21,6 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(descriptors, files.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_client(false)
+        // The same answer is the same bytes.
+        .btree_map(".")
         .compile_fds(files)?;
     Ok(())
 }

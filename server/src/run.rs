@@ -13,6 +13,7 @@ use axum_server::Handle;
 use encoderfile_runtime::{Encoder, Info};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -183,15 +184,36 @@ impl Servers {
         for handle in &self.handles {
             handle.graceful_shutdown(Some(self.grace));
         }
-        while let Some(ended) = self.running.join_next().await {
-            ended??;
-        }
+        self.finish().await?;
         let (texts, tokens) = app.service.engine.load();
         if tokens > 0 {
             warn!(texts, "time is up; these were not answered");
         }
         info!("stopped");
         Ok(())
+    }
+}
+
+impl Servers {
+    /// Waits until all have ended; not any longer once told to stop again.
+    async fn finish(&mut self) -> anyhow::Result<()> {
+        let mut again = pin!(stop_signal()?);
+        let mut hurried = false;
+        loop {
+            tokio::select! {
+                ended = self.running.join_next() => match ended {
+                    Some(ended) => ended??,
+                    None => return Ok(()),
+                },
+                signal = &mut again, if !hurried => {
+                    warn!("{signal} again: nothing is waited for");
+                    hurried = true;
+                    for handle in &self.handles {
+                        handle.shutdown();
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -203,6 +203,17 @@ def mistakes(channel, generated, call):
             generated.stub(channel).Predict(generated.request(inputs=[]), **call)
         equal(caught[0].code(), grpc.StatusCode.INVALID_ARGUMENT)
         says(caught[0].details(), "empty")
+    # The limits that a server has unless told otherwise.
+    for name, inputs in [("many texts", [""] * 2049), ("large a message", ["x" * 8_000_001])]:
+        with check(f"too {name} is RESOURCE_EXHAUSTED"):
+            with refused(grpc.RpcError) as caught:
+                generated.stub(channel).Predict(generated.request(inputs=inputs), **call)
+            equal(caught[0].code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+    with check("the service is also found without its package"):
+        # Without serializers, messages are bytes.
+        path = f"/encoderfile.{SERVICES[generated.task]}/GetModelMetadata"
+        full = f"/encoderfile.{generated.task}.{SERVICES[generated.task]}/GetModelMetadata"
+        equal(channel.unary_unary(path)(b"", **call), channel.unary_unary(full)(b"", **call))
     for task in [it for it in SERVICES if it != generated.task]:
         with check(f"{SERVICES[task]} is UNIMPLEMENTED"):
             with refused(grpc.RpcError) as caught:

@@ -86,10 +86,15 @@ impl Server {
         found.with_context(|| format!("the server did not say {words:?}, but: {}", self.said()))
     }
 
+    /// Asks it to end with SIGTERM.
+    pub fn tell_to_stop(&self) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
     /// Asks it to end with SIGTERM and waits until it has; gives what it wrote to
     /// standard error. Anything but the exit code 0 is an error.
     pub fn stop(mut self) -> anyhow::Result<String> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.tell_to_stop()?;
         ensure!(
             self.said.end(),
             "told to stop, the server went on: {}",

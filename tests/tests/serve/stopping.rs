@@ -54,3 +54,25 @@ fn after_the_grace_nothing_is_waited_for() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn told_twice_nothing_is_waited_for() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let server = stage.serve_default(&["--threads", "1", "--grace", "3600"])?;
+    let url = format!("{}/embed", server.http());
+    let request = thread::spawn(move || post(&url, &json!({ "inputs": vec!["a text"; 2000] })));
+    wait_for(&server, "te_queue_size", |waiting| waiting > 1500.0)?;
+    server.tell_to_stop()?;
+    server.says("SIGTERM: ")?;
+    let said = server.stop()?;
+    ensure!(said.contains("SIGTERM again"), "{said}");
+    ensure!(
+        request
+            .join()
+            .map_err(|_| anyhow::anyhow!("panic"))?
+            .is_err()
+    );
+    Ok(())
+}
