@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 /// Speaks over standard input and output until the client closes them.
@@ -200,7 +201,7 @@ fn client(context: &RequestContext<RoleServer>) -> Client {
 
 /// A tool's result: JSON, with what became of texts that were too long.
 fn result(of: &impl Serialize, report: &Report) -> CallToolResult {
-    let mut value = match crate::json::value(of) {
+    let mut value = match block_in_place(|| crate::json::value(of)) {
         Ok(value) => value,
         Err(error) => return CallToolResult::error(vec![ContentBlock::text(error.to_string())]),
     };

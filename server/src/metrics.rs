@@ -10,6 +10,9 @@ use std::time::Duration;
 const SECONDS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 ];
+/// As the exporter's own listener does.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Upper ends of the buckets of lengths, in tokens.
 const TOKENS: [f64; 10] = [
     8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0,
@@ -45,6 +48,16 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
         "tokens that wait or are computed, estimated"
     );
     Ok(handle)
+}
+
+/// Sums up what was recorded, also where nobody asks for it: until then every
+/// single time and length is kept.
+pub(crate) async fn keep_up(handle: PrometheusHandle) {
+    let mut interval = tokio::time::interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        handle.run_upkeep();
+    }
 }
 
 /// The figures now, in Prometheus' text format.

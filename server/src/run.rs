@@ -56,7 +56,9 @@ pub fn serve(
     warn_of(settings, &keys, [&http, &grpc]);
     let (encoder, info) = load()?;
     let service = start(settings, encoder, info)?;
-    let app = Arc::new(App::new(service.clone(), metrics::install()?)?);
+    let recorder = metrics::install()?;
+    runtime.spawn(metrics::keep_up(recorder.clone()));
+    let app = Arc::new(App::new(service.clone(), recorder)?);
 
     let mut servers = Servers::new(settings);
     if let Some(endpoint) = http {
@@ -107,11 +109,17 @@ fn start(settings: &Serve, encoder: Encoder, info: Info) -> anyhow::Result<Arc<S
 fn runtime() -> anyhow::Result<Runtime> {
     /// Talking to clients takes little; computing has threads of its own.
     const THREADS: usize = 2;
+    /// Parsing and writing large JSON; more at once would only compete with
+    /// computing, and each keeps memory of its own.
+    const BLOCKING_THREADS: usize = 8;
 
     // Connections are file descriptors; the usual soft limit is 1,024.
     let _ = rlimit::increase_nofile_limit(rlimit::INFINITY);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(THREADS).enable_all().build();
+    builder
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS);
+    let runtime = builder.enable_all().build();
     runtime.context("cannot start the server's threads")
 }
 

@@ -27,7 +27,8 @@ pub(crate) async fn require(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let open = request.method() == Method::GET && OPEN.contains(&request.uri().path());
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let open = reads && OPEN.contains(&request.uri().path());
     match check(&keys, &request) {
         Ok(client) => {
             request.extensions_mut().insert(client);

@@ -19,6 +19,7 @@ use encoderfile_runtime::{Aggregation, Options, Prediction, Side, Values};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio::task::block_in_place;
 use utoipa::ToSchema;
 
 /// Texts, and options either beside them or in `parameters`.
@@ -156,7 +157,7 @@ impl Call<'_> {
         let service = &self.app.service;
         let answer = service.infer(self.client, self.texts, options).await?;
         let results = answer.predictions.into_iter().map(form);
-        let mut results = results.collect::<Result<Vec<_>, _>>()?;
+        let mut results = block_in_place(|| results.collect::<Result<Vec<_>, _>>())?;
         let value = if self.several || nested {
             Value::Array(results)
         } else {

@@ -8,6 +8,7 @@ use axum::extract::State;
 use encoderfile_runtime::{Options, Tokens};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tokio::task::block_in_place;
 use utoipa::ToSchema;
 
 /// Texts to tokenise.
@@ -72,7 +73,7 @@ pub(in crate::http) async fn tokenize(
         let whole: Vec<char> = prompt.chars().chain(text.chars()).collect();
         spelt(tokens, &whole, request.add_special_tokens)
     });
-    let tokens: Vec<Vec<Token>> = tokens.collect();
+    let tokens: Vec<Vec<Token>> = block_in_place(|| tokens.collect());
     reply(&app, &report, tokens).await
 }
 
