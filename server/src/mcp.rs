@@ -473,7 +473,11 @@ fn classes(labels: &[String], scores: &[f32]) -> Vec<Class> {
 fn spelt(entities: Vec<Entity>, text: &str) -> Vec<Found> {
     let characters: Vec<char> = text.chars().collect();
     let found = entities.into_iter().map(|entity| Found {
-        text: characters[entity.start..entity.end].iter().collect(),
+        text: characters
+            .get(entity.start..entity.end)
+            .unwrap_or_default()
+            .iter()
+            .collect(),
         label: entity.label.name().to_owned(),
         score: entity.score,
         start: entity.start,

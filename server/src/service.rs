@@ -3,6 +3,8 @@
 //! Limits are checked and figures kept here, so that they are the same
 //! whatever a client speaks.
 
+mod amount;
+
 use crate::engine::{Client, Engine, Operation, Outcome, Output, Text};
 use crate::failure::{Failure, Kind};
 use crate::metrics;
@@ -292,10 +294,15 @@ impl Service {
         texts: Vec<Text>,
         operation: Operation,
     ) -> Result<(Vec<Outcome>, usize), Failure> {
-        if let Operation::Infer(options) | Operation::Tokenize(options) = &operation {
+        let options = match &operation {
+            Operation::Infer(options) | Operation::Tokenize(options) => Some(&**options),
+            _ => None,
+        };
+        if let Some(options) = options {
             self.encoder.check(options)?;
         }
-        let characters = self.check(&texts)?;
+        let max_tokens = self.info.max_tokens as usize;
+        let characters = amount::check(&texts, options, &self.limits, max_tokens)?;
         let _permit = self.requests.try_acquire().map_err(|_| Failure {
             retry_after: Some(Duration::from_secs(1)),
             ..Failure::new(
@@ -308,42 +315,5 @@ impl Service {
         })?;
         let outcomes = self.engine.run(client, operation, texts).await?;
         Ok((outcomes, characters))
-    }
-
-    /// Refuses too many or too long texts; says how many characters they have.
-    fn check(&self, texts: &[Text]) -> Result<usize, Failure> {
-        let limits = &self.limits;
-        if texts.is_empty() {
-            return Err(Failure::new(
-                Kind::Empty,
-                "nothing to compute: the list of texts is empty",
-            ));
-        }
-        if texts.len() > limits.max_client_batch_size {
-            return Err(Failure::new(
-                Kind::Limit,
-                format!(
-                    "{} texts in one request, limit {} (--max-client-batch-size)",
-                    texts.len(),
-                    limits.max_client_batch_size
-                ),
-            ));
-        }
-        let mut all = 0;
-        for (index, text) in texts.iter().enumerate() {
-            let characters = text.characters();
-            if characters > limits.max_input_chars {
-                let failure = Failure::new(
-                    Kind::Limit,
-                    format!(
-                        "{characters} characters, limit {} (--max-input-chars)",
-                        limits.max_input_chars
-                    ),
-                );
-                return Err(failure.of_text(index));
-            }
-            all += characters;
-        }
-        Ok(all)
     }
 }

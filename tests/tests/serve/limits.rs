@@ -39,6 +39,47 @@ fn too_many_texts_characters_or_bytes() -> anyhow::Result<()> {
 }
 
 #[test]
+fn options_that_make_much_of_a_short_request() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let limits = ["--max-client-batch-size", "10", "--max-input-chars", "100"];
+    let arguments = [&["--disable-grpc"], &limits[..]].concat();
+    let server = stage.serve("cls-pair-nli", &arguments)?;
+    let url = format!("{}/predict", server.http());
+    let text = "twenty characters is";
+    let labels = |count: usize| vec!["a"; count];
+    // 20 characters and a label of 1, four times, are 84.
+    post(&url, &json!({ "inputs": [text], "labels": labels(4) }))?.good()?;
+    let five = post(&url, &json!({ "inputs": [text], "labels": labels(5) }))?;
+    five.refused(422, &["read 5 times", "limit 100", "--max-input-chars"])?;
+    let many = post(&url, &json!({ "inputs": ["a"], "labels": labels(11) }))?;
+    many.refused(422, &["11 `labels`", "limit 10"])?;
+    let template = format!("{} {{}}", "x".repeat(100));
+    let long = json!({ "inputs": ["a"], "labels": ["a"], "template": template });
+    post(&url, &long)?.refused(422, &["beside them", "--max-input-chars"])?;
+    server.stop()?;
+
+    let server = stage.serve("bert-token_classification", &arguments)?;
+    let url = format!("{}/predict", server.http());
+    let windows = |stride: usize| {
+        let text = "a text of thirty characters ok";
+        json!({ "inputs": [text], "aggregation": "simple", "stride": stride })
+    };
+    post(&url, &windows(8))?.good()?;
+    let most = post(&url, &windows(60))?;
+    most.refused(422, &["times", "limit 100"])?;
+    server.stop()?;
+
+    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let ids = json!({ "inputs": vec![5; 26] });
+    let ids = post(&format!("{}/embed", server.http()), &ids)?;
+    ids.refused(422, &["104 characters", "limit 100"])?;
+    server.stop()?;
+    Ok(())
+}
+
+#[test]
 fn a_full_queue_says_when_to_come_back() -> anyhow::Result<()> {
     let Some(stage) = Stage::open()? else {
         return Ok(());
