@@ -180,7 +180,7 @@ pub(crate) struct Limits {
     )]
     pub(crate) max_queued_tokens: usize,
 
-    /// Texts in one request
+    /// Texts in one request, and entries in any list of its options
     #[arg(
         long,
         env = "MAX_CLIENT_BATCH_SIZE",
@@ -190,7 +190,7 @@ pub(crate) struct Limits {
     )]
     pub(crate) max_client_batch_size: usize,
 
-    /// Characters in one text
+    /// Characters in one text, as often as it is read: once for each label, more for windows that overlap
     #[arg(
         long,
         env = "MAX_INPUT_CHARS",
