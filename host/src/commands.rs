@@ -10,8 +10,9 @@ use crate::{infer, options, source};
 use anyhow::Context;
 #[cfg(not(target_family = "wasm"))]
 use encoderfile_runtime::Info;
+use encoderfile_runtime::output::Tokenized;
 use encoderfile_runtime::{Encoder, Payload, Prediction, TokenUsage, golden, output};
-use results::{Results, Tokenized};
+use results::Results;
 use std::process::ExitCode;
 
 /// Runs the command and says how the process should end.
@@ -75,7 +76,7 @@ fn tokenize(payload: &Payload, arguments: &Texts) -> anyhow::Result<()> {
         let item = item?;
         let tokens = encoder.tokenize(item.input(), &options);
         let tokens = tokens.with_context(|| format!("text {}", index + 1))?;
-        results.push(&Tokenized::new(tokens))?;
+        results.push(&Tokenized::from(tokens))?;
     }
     results.finish()
 }

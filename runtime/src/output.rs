@@ -1,5 +1,6 @@
 //! Results, in upstream's JSON shapes.
 
+use crate::tokenizer::Tokens;
 use serde::Serialize;
 
 /// The result for one text.
@@ -230,4 +231,53 @@ pub struct TokenPrediction {
     pub label: String,
     /// That score.
     pub score: f32,
+}
+
+/// A tokenised text or pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tokenized {
+    /// In the order the model sees them.
+    pub tokens: Vec<TokenizedToken>,
+    /// Of the whole text.
+    pub tokens_total: usize,
+    /// That the model sees.
+    pub tokens_used: usize,
+}
+
+/// One of its tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenizedToken {
+    /// Which token.
+    #[serde(flatten)]
+    pub info: TokenInfo,
+    /// Whether the tokenizer added it, rather than finding it in the text.
+    pub special: bool,
+}
+
+impl From<Tokens> for Tokenized {
+    fn from(tokens: Tokens) -> Self {
+        let tokens_used = tokens.ids.len();
+        let columns = tokens
+            .tokens
+            .into_iter()
+            .zip(tokens.ids)
+            .zip(tokens.offsets)
+            .zip(tokens.special);
+        let list = columns.map(
+            |(((token, token_id), (start, end)), special)| TokenizedToken {
+                info: TokenInfo {
+                    token,
+                    token_id,
+                    start,
+                    end,
+                },
+                special,
+            },
+        );
+        Self {
+            tokens: list.collect(),
+            tokens_total: tokens.total,
+            tokens_used,
+        }
+    }
 }

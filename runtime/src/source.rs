@@ -13,6 +13,10 @@ pub trait Source: Send + Sync {
     /// Fills `buffer` with the bytes from `offset`; fails if there are too few.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError>;
 
+    /// Says that these bytes will not be read again: whoever holds them in
+    /// memory may let go of them.
+    fn release(&self, _offset: u64, _length: u64) {}
+
     /// Whether there are no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -75,6 +79,10 @@ impl<S: Source + ?Sized> Source for &S {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         (**self).read_at(offset, buffer)
+    }
+
+    fn release(&self, offset: u64, length: u64) {
+        (**self).release(offset, length);
     }
 }
 
@@ -150,6 +158,10 @@ impl Source for Section {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let range = checked_range(offset, buffer.len() as u64, self.length)?;
         self.source.read_at(self.start + range.start, buffer)
+    }
+
+    fn release(&self, offset: u64, length: u64) {
+        self.source.release(self.start + offset, length);
     }
 }
 

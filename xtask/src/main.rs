@@ -15,6 +15,7 @@ mod ci;
 mod conformance;
 mod dist;
 mod infer;
+mod npm;
 mod process;
 mod quickstart;
 mod rules;
@@ -45,6 +46,8 @@ enum Command {
     Test(test::Arguments),
     /// Make dist/encoderfile: the whole tool in one file
     Dist,
+    /// Make dist/npm: the npm package
+    Npm,
     /// Measure what the project must reach, beside ONNX Runtime, as a table
     Bench(bench::Arguments),
     /// Write the results of the last `test` into the README's table
@@ -69,6 +72,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Quickstart(arguments) => quickstart::run(&workspace, arguments),
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Dist => dist::run(&workspace),
+        Command::Npm => npm::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, arguments),
         Command::Table => conformance::run(&workspace),
         Command::Ci => ci::run(&workspace),

@@ -2,8 +2,6 @@
 
 use crate::cli::Format;
 use anyhow::Context;
-use encoderfile_runtime::output::TokenInfo;
-use encoderfile_runtime::tokenizer::Tokens;
 use serde::Serialize;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -133,46 +131,5 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // Gone already if it was renamed.
         let _ = fs::remove_file(&self.temporary);
-    }
-}
-
-/// A tokenised text.
-#[derive(Serialize)]
-pub(super) struct Tokenized {
-    tokens: Vec<Token>,
-    tokens_total: usize,
-    tokens_used: usize,
-}
-
-#[derive(Serialize)]
-struct Token {
-    #[serde(flatten)]
-    info: TokenInfo,
-    special: bool,
-}
-
-impl Tokenized {
-    pub(super) fn new(tokens: Tokens) -> Self {
-        let tokens_used = tokens.ids.len();
-        let columns = tokens
-            .tokens
-            .into_iter()
-            .zip(tokens.ids)
-            .zip(tokens.offsets)
-            .zip(tokens.special);
-        let list = columns.map(|(((token, token_id), (start, end)), special)| Token {
-            info: TokenInfo {
-                token,
-                token_id,
-                start,
-                end,
-            },
-            special,
-        });
-        Self {
-            tokens: list.collect(),
-            tokens_total: tokens.total,
-            tokens_used,
-        }
     }
 }

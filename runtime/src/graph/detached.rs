@@ -38,6 +38,7 @@ impl Detached {
                 }
                 Some(place) => {
                     let constant = read_external(&tensor, &place, weights)?;
+                    weights.release(place.offset, place.length);
                     detached.constants.push((tensor.name, constant));
                 }
             }

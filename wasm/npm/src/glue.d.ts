@@ -1,0 +1,21 @@
+/**
+ * What wasm-bindgen makes of `wasm/src`, as a function that gives a fresh
+ * instance. Written by `cargo xtask dist`.
+ */
+
+import type { Bytes } from "./bytes.js";
+
+export interface Exports {
+  /** Starts the instance. */
+  initSync(from: { module: WebAssembly.Module }): {
+    memory: WebAssembly.Memory;
+    __stack_pointer: WebAssembly.Global<"i32">;
+  };
+  load(bytes: Bytes): string;
+  embed(text: string, options: string): Float32Array;
+  infer(item: string, options: string): string;
+  tokenize(item: string, options: string): string;
+  check(options: string): undefined;
+}
+
+export default function glue(): Exports;

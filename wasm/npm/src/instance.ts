@@ -1,0 +1,90 @@
+/**
+ * One WebAssembly instance with one model: what runs in a worker, or here.
+ *
+ * @module
+ */
+
+import { Bytes } from "./bytes.js";
+import { EncoderfileError } from "./error.js";
+import glue, { type Exports } from "./glue.js";
+
+/** What can be asked of a model, with JSON for whatever is not a text. */
+export type Call =
+  | { method: "embed"; text: string; options: string }
+  | { method: "infer"; item: string; options: string }
+  | { method: "tokenize"; item: string; options: string }
+  | { method: "check"; options: string }
+  | { method: "memory" };
+
+/** What comes back: an embedding, JSON, a number of bytes, or nothing. */
+export type Result = Float32Array<ArrayBuffer> | string | number | undefined;
+
+export class Instance {
+  #exports: Exports;
+  #memory: WebAssembly.Memory;
+  #stackPointer: WebAssembly.Global<"i32">;
+  #stackStart: number;
+  #bytes = new Bytes();
+
+  constructor(module: WebAssembly.Module) {
+    this.#exports = glue();
+    const raw = this.#exports.initSync({ module });
+    this.#memory = raw.memory;
+    this.#stackPointer = raw.__stack_pointer;
+    this.#stackStart = this.#stackPointer.value;
+  }
+
+  /** Takes the next bytes of the file. */
+  push(chunk: Uint8Array): void {
+    this.#bytes.push(chunk);
+  }
+
+  /** Checks the file and loads its model; returns what it says of itself, as JSON. */
+  load(): string {
+    return this.#run(() => this.#exports.load(this.#bytes));
+  }
+
+  call(call: Call): Result {
+    const exports = this.#exports;
+    return this.#run(() => {
+      switch (call.method) {
+        case "embed":
+          return exports.embed(call.text, call.options) as Float32Array<ArrayBuffer>;
+        case "infer":
+          return exports.infer(call.item, call.options);
+        case "tokenize":
+          return exports.tokenize(call.item, call.options);
+        case "check":
+          return exports.check(call.options);
+        case "memory":
+          return this.#memory.buffer.byteLength + this.#bytes.held;
+      }
+    });
+  }
+
+  #run<T>(compute: () => T): T {
+    try {
+      return compute();
+    } catch (error) {
+      // A panic, or an allocation that failed, left Rust without going back
+      // through its callers. Nothing there depends on that; the stack does.
+      this.#stackPointer.value = this.#stackStart;
+      throw error;
+    }
+  }
+}
+
+/** The instructions `v128.const` and `i8x16.popcnt`, in a module of one function. */
+const SIMD = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+]);
+
+/** Refuses to go on where WebAssembly is missing or too old. */
+export function checkEnvironment(): void {
+  if (typeof WebAssembly === "undefined" || !WebAssembly.validate(SIMD)) {
+    throw new EncoderfileError(
+      "unsupported_environment",
+      "this needs WebAssembly with SIMD: Chrome 91, Firefox 89, Safari 16.4, Node 20, or newer",
+    );
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * What goes in and what comes out.
+ *
+ * @module
+ */
+
+import type { Origin } from "./incoming.js";
+
+/** How far loading is. */
+export interface Progress {
+  /** Bytes that have arrived. */
+  loaded: number;
+  /** Bytes there are, where that is known. */
+  total: number | undefined;
+  /** Where they come from: the network, the cache, or what `load` was given. */
+  from: Origin;
+}
+
+/** How a model is loaded. */
+export interface LoadOptions {
+  /** Called as bytes arrive. */
+  onProgress?: (progress: Progress) => void;
+  /** Stops loading. */
+  signal?: AbortSignal;
+  /**
+   * Keep what an address gives in the Cache API, under its hash, and use it the
+   * next time. Default: true, where there is one.
+   */
+  cache?: boolean;
+  /** Headers for the requests, for example `Authorization`. */
+  headers?: HeadersInit;
+  /**
+   * Run in a worker, so that the page stays responsive. Default: true, where
+   * there are workers (not in service workers, nor in Node).
+   */
+  worker?: boolean;
+  /**
+   * Run in so many workers, for several texts at once. Each holds the model.
+   * Default: 1.
+   */
+  workers?: number;
+  /**
+   * The package's `encoderfile.wasm`, where its own address does not lead to it:
+   * its address, its bytes, or the module.
+   */
+  wasm?: string | URL | BufferSource | WebAssembly.Module;
+}
+
+/** What a model's file says of itself; the `info` of the command line. */
+export interface Info {
+  name: string;
+  version: string;
+  /** What it computes. */
+  task:
+    | "embedding"
+    | "sentence_embedding"
+    | "sparse_embedding"
+    | "sequence_classification"
+    | "token_classification"
+    | "fill_mask";
+  /** The base model or architecture. */
+  architecture: string;
+  /** What comes out, in words. */
+  output: string;
+  /** Classification: the label of each logit. */
+  labels?: string[];
+  /** Embeddings: named texts that can be put in front of a text. */
+  prompts?: Record<string, string>;
+  /** Embeddings: the one for requests that say nothing. */
+  default_prompt?: string | null;
+  /** Embeddings: how they are meant to be compared. */
+  similarity?: string;
+  /** The most tokens one sequence may have, special tokens included. */
+  max_tokens: number;
+  /** Which file and key of the model folder says so. */
+  max_tokens_source: string;
+  vocabulary_size: number;
+  /** How the large matrices are stored. */
+  weights: string;
+  /** The smallest cosine between outputs with these and with float32 weights. */
+  worst_cosine: number;
+  license: string;
+  /** BLAKE3 over manifest and artifacts, in hexadecimal. */
+  payload_digest: string;
+  /** Equal for two files exactly when their embeddings may be compared. */
+  embedding_space_id: string;
+  /** SHA-256 of the weights file that the model was built from. */
+  source_sha256: string;
+  built_by: string;
+  /** The parts of the file. */
+  sizes_bytes: Record<string, number>;
+}
+
+/** What every request may say. */
+export interface RequestOptions {
+  /** Rejects the request at once; texts that have not begun are not computed. */
+  signal?: AbortSignal;
+  /** What to do with a text of more tokens than the model takes. Default: `truncate`. */
+  long?: "truncate" | "error";
+  /** Which end of a long text is cut. Default: the tokenizer's. */
+  truncationSide?: "left" | "right";
+}
+
+/** How embeddings are made. */
+export interface EmbedOptions extends Omit<RequestOptions, "long"> {
+  /** `mean` reads a long text in windows and averages them. Default: `truncate`. */
+  long?: "truncate" | "error" | "mean";
+  /** Divide by the L2 norm, or not. Default: the model's. */
+  normalize?: boolean;
+  /** Keep so many of the first values (Matryoshka). */
+  dimensions?: number;
+  /** What the text is to a search: puts the model's prompt for it in front, if it has one. */
+  role?: "query" | "document";
+  /** Put the model's prompt of this name in front. */
+  promptName?: string;
+  /** Put this in front; empty for no prompt at all. */
+  prompt?: string;
+}
+
+/** How entities are found. */
+export interface EntityOptions extends RequestOptions {
+  /** How tokens become spans; transformers' `aggregation_strategy`. Default: `simple`. */
+  aggregation?: "simple" | "first" | "average" | "max";
+  /** Labels to leave out. Default: `O`. */
+  ignoreLabels?: string[];
+  /** Read a long text in windows that share so many tokens. */
+  stride?: number;
+}
+
+/** A labelled part of a text. */
+export interface Entity {
+  /** The label, without `B-` and `I-`. */
+  entity_group: string;
+  /** The probability of the label. */
+  score: number;
+  /** As the tokenizer puts its tokens together; `text.slice(start, end)` is how the text spells it. */
+  word: string;
+  /** First UTF-16 unit. */
+  start: number;
+  /** One past the last UTF-16 unit. */
+  end: number;
+}
+
+/** How texts are classified. */
+export interface ClassifyOptions extends RequestOptions {
+  /** Zero-shot classification: the labels to choose from. Needs a model trained on NLI. */
+  labels?: string[];
+  /** Zero-shot: the sentence a label is put into, at `{}`. Default: `This example is {}.` */
+  template?: string;
+  /** Zero-shot: each label by itself, rather than one of all. */
+  multiLabel?: boolean;
+}
+
+/** A label and how well it fits. */
+export interface ClassScore {
+  label: string;
+  score: number;
+}
+
+/** Two texts to be read together. */
+export interface Pair {
+  text: string;
+  text_pair?: string;
+}
+
+/** How answers are ranked. */
+export interface RerankOptions extends RequestOptions {
+  /** Only so many of the best. */
+  topK?: number;
+  /** Logits instead of scores. */
+  rawScores?: boolean;
+}
+
+/** A text and how well it answers a query. */
+export interface Ranked {
+  /** Its place among the texts. */
+  index: number;
+  score: number;
+}
+
+/** A token and where it stands. */
+export interface Token {
+  /** As the vocabulary spells it. */
+  token: string;
+  token_id: number;
+  /** First UTF-16 unit; 0 for special tokens. */
+  start: number;
+  /** One past the last UTF-16 unit; 0 for special tokens. */
+  end: number;
+  /** Whether the tokenizer added it. */
+  special: boolean;
+}
+
+/** A tokenised text. */
+export interface Tokenized {
+  tokens: Token[];
+  /** Of the whole text. */
+  tokens_total: number;
+  /** That the model sees. */
+  tokens_used: number;
+}
+
+/**
+ * A request as the server's `/predict` takes it: texts or pairs, and every
+ * option of the command line's `infer` beside them, in snake_case.
+ */
+export interface InferRequest {
+  inputs: (string | Pair)[];
+  /** Given back as it is. */
+  metadata?: Record<string, unknown>;
+  /** A text that fails has `{"error"}` in its place, instead of failing the request. */
+  partial?: boolean;
+  [option: string]: unknown;
+}
+
+/** What comes back: a result for each input; with a `query`, best first. */
+export interface InferResponse {
+  results: Record<string, any>[];
+  model_id: string;
+  metadata?: Record<string, unknown>;
+}
