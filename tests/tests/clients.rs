@@ -39,7 +39,7 @@ impl Script {
         let (program, folder, name) = match self {
             Python(name) => (Program::Python, "clients", name),
             Node(name) => (Program::Node, "clients", name),
-            Page => (Program::Node, "page", "drive.mjs"),
+            Page => (Program::Node, "browser", "server-page.mjs"),
         };
         let Some(path) = program.find()? else {
             return Ok(None);

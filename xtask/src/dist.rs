@@ -1,5 +1,6 @@
-//! `cargo xtask dist`: the whole tool in one file.
+//! `cargo xtask dist`: the whole tool in one file, and the npm package.
 
+use crate::npm;
 use crate::process;
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
@@ -32,10 +33,21 @@ pub(crate) struct Dist {
 /// Builds it and shows its parts.
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut steps = Steps::new();
-    steps.begin("setup", "the target that the wasm base is built for");
+    steps.begin("setup", "the targets of what is not native");
     setup::targets(workspace, &mut steps, &[WASM])?;
     let dist = build(workspace, &mut steps, Native::Programs)?;
-    print!("\n{}", dist.parts(workspace)?.to_terminal());
+    let package = match setup::node() {
+        Ok(node) => Some(npm::build(workspace, &mut steps, &node)?),
+        Err(why) => {
+            steps.skip("npm package", &why.to_string())?;
+            None
+        }
+    };
+    let mut parts = dist.parts(workspace)?;
+    if let Some(package) = package {
+        package.list(workspace, &mut parts)?;
+    }
+    print!("\n{}", parts.to_terminal());
     Ok(())
 }
 

@@ -44,9 +44,9 @@ enum Command {
     Quickstart(quickstart::Arguments),
     /// Run every test on every target, after installing what that needs
     Test(test::Arguments),
-    /// Make dist/encoderfile: the whole tool in one file
+    /// Make dist/encoderfile, the whole tool in one file, and the npm package
     Dist,
-    /// Make dist/npm: the npm package
+    /// Make dist/npm/encoderfile-VERSION.tgz: the npm package alone
     Npm,
     /// Measure what the project must reach, beside ONNX Runtime, as a table
     Bench(bench::Arguments),

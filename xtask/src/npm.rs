@@ -1,47 +1,161 @@
 //! The npm package: the runtime for JavaScript, and what is around it.
 
+use crate::dist::{megabytes, size};
+use crate::process;
+use crate::setup::clients::{npm, packages_of};
+use crate::setup::{self, BROWSER};
+use crate::steps::Steps;
+use crate::table::{Align, Table};
 use crate::workspace::Workspace;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
+use serde_json::Value;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use wasm_bindgen_cli_support::Bindgen;
 
-/// Where a browser's WebAssembly runs.
-pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
+/// The package's sources, from the root.
+const SOURCES: &str = "wasm/npm";
+
+/// The package, built.
+pub(crate) struct Package {
+    /// `dist/npm/encoderfile-VERSION.tgz`.
+    pub(crate) tarball: PathBuf,
+    /// The WebAssembly module in it.
+    module: PathBuf,
+}
+
+/// Builds it alone and shows its parts.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut steps = Steps::new();
+    let package = build(workspace, &mut steps, &setup::node()?)?;
+    let mut parts = Table::new(&[
+        ("part", Align::Left),
+        ("size", Align::Right),
+        ("path", Align::Left),
+    ]);
+    package.list(workspace, &mut parts)?;
+    print!("\n{}", parts.to_terminal());
+    Ok(())
+}
+
+/// Builds `dist/npm/encoderfile-VERSION.tgz`.
+pub(crate) fn build(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    node: &Path,
+) -> anyhow::Result<Package> {
+    steps.begin("npm module", "the runtime for wasm32-unknown-unknown");
+    setup::targets(workspace, steps, &[BROWSER])?;
+    packages_of(workspace, SOURCES)?;
+    let build = [
+        "build",
+        "--package",
+        "encoderfile-wasm",
+        "--profile",
+        "browser",
+    ];
+    process::run(workspace.cargo(&build).args(["--target", BROWSER]))?;
+
+    steps.begin("npm package", "its module, its scripts and their types");
+    let sources = workspace.root.join(SOURCES);
+    let folder = sources.join("dist");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
+    let script = |path: &str, arguments: &[&str]| {
+        let mut command = Command::new(node);
+        command.arg(sources.join("node_modules").join(path));
+        process::run(command.args(arguments).current_dir(&sources))
+    };
+    script("typescript/bin/tsc", &[])?;
+    let module = folder.join("encoderfile.wasm");
+    bind(workspace, &folder, |bound, optimised| {
+        let paths = [bound, optimised].map(|path| path.to_string_lossy().into_owned());
+        let [bound, optimised] = &paths;
+        script(
+            "binaryen/bin/wasm-opt",
+            &["-Oz", "--all-features", bound, "-o", optimised],
+        )
+    })?;
+    Ok(Package {
+        tarball: pack(workspace, &sources)?,
+        module,
+    })
+}
 
 /// Writes `encoderfile.wasm` and `glue.js`, which starts instances of it.
 ///
 /// wasm-bindgen's modules hold one instance each. We want one a model, since
 /// that is what frees a model's memory, and so take its script without modules
 /// as the body of a function.
-fn bind(workspace: &Workspace, folder: &Path) -> anyhow::Result<()> {
-    let module = workspace
-        .target
-        .join(BROWSER)
-        .join("browser")
-        .join("encoderfile_wasm.wasm");
+fn bind(
+    workspace: &Workspace,
+    folder: &Path,
+    optimise: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let built = workspace.target.join(BROWSER).join("browser");
+    let failed = |error: anyhow::Error| anyhow!("wasm-bindgen: {error:#}");
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(&module).out_name("encoderfile");
-    bindgen
-        .no_modules(true)
-        .map_err(|error| anyhow!("{error:#}"))?;
+    bindgen.input_path(built.join("encoderfile_wasm.wasm"));
+    bindgen.no_modules(true).map_err(failed)?;
     bindgen.typescript(false).omit_default_module_path(true);
-    bindgen
-        .remove_name_section(true)
-        .remove_producers_section(true);
-    bindgen.keep_lld_exports(true);
-    let mut output = bindgen
-        .generate_output()
-        .map_err(|error| anyhow!("{error:#}"))?;
+    bindgen.remove_name_section(true);
+    bindgen.remove_producers_section(true);
+    let mut output = bindgen.generate_output().map_err(failed)?;
     let script = output.js();
     let glue = format!("export default function glue() {{\n{script}\nreturn wasm_bindgen;\n}}\n");
-    let wasm = output.wasm_mut().emit_wasm();
-    fs::write(folder.join("encoderfile.wasm"), wasm).context("encoderfile.wasm")?;
-    fs::write(folder.join("glue.js"), glue).context("glue.js")
+    write(&folder.join("glue.js"), glue.as_bytes())?;
+
+    // More than a minute, and often for what was optimised before.
+    let (bound, optimised) = (built.join("bound.wasm"), built.join("optimised.wasm"));
+    let module = output.wasm_mut().emit_wasm();
+    let is_same = fs::read(&bound).is_ok_and(|before| before == module);
+    if !is_same || !optimised.is_file() {
+        // Removed first: an interrupted run must not leave the two apart.
+        let _ = fs::remove_file(&optimised);
+        write(&bound, &module)?;
+        optimise(&bound, &optimised)?;
+    }
+    let module = fs::read(&optimised).with_context(|| optimised.display().to_string())?;
+    write(&folder.join("encoderfile.wasm"), &module)
 }
 
-pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
-    let folder = workspace.root.join("dist/npm");
-    fs::create_dir_all(&folder)?;
-    bind(workspace, &folder)
+/// The package as npm would publish it, without what a build of another version left.
+fn pack(workspace: &Workspace, sources: &Path) -> anyhow::Result<PathBuf> {
+    let manifest = fs::read_to_string(sources.join("package.json"))?;
+    let manifest: Value = serde_json::from_str(&manifest).context("package.json")?;
+    let version = manifest.get("version").and_then(Value::as_str);
+    ensure!(
+        version == Some(&workspace.version),
+        "{SOURCES}/package.json has version {version:?}, Cargo.toml {}",
+        workspace.version
+    );
+    let dist = workspace.root.join("dist").join("npm");
+    if dist.exists() {
+        fs::remove_dir_all(&dist).with_context(|| dist.display().to_string())?;
+    }
+    fs::create_dir_all(&dist).with_context(|| dist.display().to_string())?;
+    let mut pack = npm(sources)?;
+    pack.args(["pack", "--silent", "--pack-destination"]);
+    process::capture(pack.arg(&dist))?;
+    let tarball = dist.join(format!("encoderfile-{}.tgz", workspace.version));
+    ensure!(tarball.is_file(), "npm pack left no {}", tarball.display());
+    Ok(tarball)
+}
+
+impl Package {
+    /// Its parts, their sizes and where they are.
+    pub(crate) fn list(&self, workspace: &Workspace, table: &mut Table) -> anyhow::Result<()> {
+        for (part, path) in [("npm module", &self.module), ("npm package", &self.tarball)] {
+            let size = megabytes(size(path)?);
+            table.push(vec![part.into(), size, workspace.shown(path).to_string()]);
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, content).with_context(|| path.display().to_string())
 }

@@ -16,11 +16,13 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Targets the runtime compiles to, beside that of this machine.
-pub(crate) const CROSS_TARGETS: [&str; 3] =
-    [WASM, "wasm32-unknown-unknown", "aarch64-unknown-linux-gnu"];
+pub(crate) const CROSS_TARGETS: [&str; 3] = [WASM, BROWSER, "aarch64-unknown-linux-gnu"];
 
 /// The target of the wasm base.
 pub(crate) const WASM: &str = "wasm32-wasip1";
+
+/// The target of the npm package's module.
+pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 
 /// The wasmtime CLI that results are checked on.
 const WASMTIME_VERSION: &str = "48.0.8";

@@ -14,6 +14,8 @@ pub(crate) struct Workspace {
     pub(crate) target: PathBuf,
     /// The triple this compiler builds for by default.
     pub(crate) host: String,
+    /// The version of every package in it.
+    pub(crate) version: String,
 }
 
 impl Workspace {
@@ -28,6 +30,8 @@ impl Workspace {
             root: folder(&metadata, "workspace_root")?,
             target: folder(&metadata, "target_directory")?,
             host: host.context("`rustc -vV` names no host")?.to_owned(),
+            // xtask's own is the workspace's.
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
 

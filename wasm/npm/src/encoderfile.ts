@@ -92,12 +92,12 @@ export class Encoderfile {
    * @throws `invalid_input`, `invalid_option`, `wrong_task`, `aborted`,
    * `disposed`, `out_of_memory`
    */
-  embed(text: string, options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>>;
-  embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>[]>;
+  embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
+  embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
   async embed(
     texts: string | readonly string[],
     options: EmbedOptions = {},
-  ): Promise<Float32Array<ArrayBuffer> | Float32Array<ArrayBuffer>[]> {
+  ): Promise<Float32Array | Float32Array[]> {
     const json = optionsJson(options);
     return this.#each(texts, "texts", options, (text) => ({ method: "embed", text: textOf(text), options: json }));
   }

@@ -14,8 +14,8 @@ use std::process::Command;
 /// The oldest minor version of Python 3 that the clients' releases run on.
 const PYTHON_MINOR_MIN: u32 = 11;
 
-/// The folders with a `package-lock.json`, from the root.
-const NODE_FOLDERS: [&str; 2] = ["tests/clients", "tests/page"];
+/// The folders of the tests with a `package-lock.json`, from the root.
+const NODE_FOLDERS: [&str; 2] = ["tests/clients", "tests/browser"];
 
 /// What Chromium and its descendants are called.
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -52,25 +52,36 @@ fn is_new_enough(python: &Path) -> bool {
     process::succeeds(Command::new(python).args(["-c", &wanted])).unwrap_or(false)
 }
 
-/// The packages of the scripts for Node, in `node_modules` beside them: that is
-/// where Node looks.
+/// The packages of the tests' scripts for Node.
 pub(crate) fn node_modules(workspace: &Workspace) -> anyhow::Result<()> {
     for name in NODE_FOLDERS {
-        let folder = workspace.root.join(name);
-        let lock = folder.join("package-lock.json");
-        // `npm ci` empties node_modules first, and with it this.
-        let installed = folder.join("node_modules").join("installed-lock.json");
-        if is_same(&lock, &installed) {
-            continue;
-        }
-        println!("    installing the npm packages of {name}");
-        let npm = on_path("npm").context("no npm here; it comes with Node")?;
-        let mut install = Command::new(npm);
-        install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-        process::run(install.current_dir(&folder))?;
-        copy(&lock, &installed)?;
+        packages_of(workspace, name)?;
     }
     Ok(())
+}
+
+/// The npm packages of a folder, in `node_modules` in it: that is where Node
+/// looks.
+pub(crate) fn packages_of(workspace: &Workspace, name: &str) -> anyhow::Result<()> {
+    let folder = workspace.root.join(name);
+    let lock = folder.join("package-lock.json");
+    // `npm ci` empties node_modules first, and with it this.
+    let installed = folder.join("node_modules").join("installed-lock.json");
+    if is_same(&lock, &installed) {
+        return Ok(());
+    }
+    println!("    installing the npm packages of {name}");
+    let mut install = npm(&folder)?;
+    install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    process::run(&mut install)?;
+    copy(&lock, &installed)
+}
+
+/// `npm` in a folder.
+pub(crate) fn npm(folder: &Path) -> anyhow::Result<Command> {
+    let mut npm = Command::new(on_path("npm").context("no npm here; it comes with Node")?);
+    npm.current_dir(folder);
+    Ok(npm)
 }
 
 /// A Chromium: from PATH, or Debian's, which root can install. `None` where
@@ -93,7 +104,7 @@ pub(crate) fn chromium(steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
         return Ok(Some(path));
     }
     let why = format!("no {} on PATH, and this cannot install it", CHROMIUM[0]);
-    steps.skip("page", &why).map(|()| None)
+    steps.skip("browser", &why).map(|()| None)
 }
 
 fn is_root() -> bool {

@@ -1,5 +1,5 @@
 // Drives the page of a running server in headless Chromium and checks it.
-// Usage: node drive.mjs --http URL [--api-key KEY] [--chromium PATH] [--shots DIR]
+// Usage: node server-page.mjs --http URL [--api-key KEY] [--chromium PATH] [--shots DIR]
 //
 // Of any server: every tool answers, nothing is logged as an error, nothing breaks
 // the Content-Security-Policy, nothing scrolls sideways. What a server seldom says
