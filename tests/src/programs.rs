@@ -15,8 +15,10 @@ pub enum Program {
     Node,
     /// A Python with the packages of `clients/requirements.txt`.
     Python,
-    /// A Chromium, for the server's page.
+    /// A Chromium, for pages.
     Chromium,
+    /// The npm package, as npm publishes it.
+    NpmPackage,
 }
 
 impl Program {
@@ -27,6 +29,7 @@ impl Program {
             Self::Node => "ENCODERFILE_NODE",
             Self::Python => "ENCODERFILE_PYTHON",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
+            Self::NpmPackage => "ENCODERFILE_NPM",
         }
     }
 
@@ -48,6 +51,7 @@ impl Program {
             // A Python on PATH has none of the packages.
             Self::Python => None,
             Self::Chromium => on_path("chromium"),
+            Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
         };
         if found.is_none() {
             skip(&format!("no {self:?}"), &format!("set {variable}"))?;
@@ -87,6 +91,12 @@ fn dist() -> PathBuf {
     root().join("dist").join(name)
 }
 
+/// Where `cargo xtask dist` puts the npm package.
+fn npm_package() -> PathBuf {
+    let name = format!("encoderfile-{}.tgz", env!("CARGO_PKG_VERSION"));
+    root().join("dist").join("npm").join(name)
+}
+
 /// The first program of that name in the folders of PATH.
 fn on_path(name: &str) -> Option<PathBuf> {
     let name = format!("{name}{}", env::consts::EXE_SUFFIX);
@@ -104,6 +114,10 @@ pub struct Programs {
     pub wasmtime: Option<PathBuf>,
     /// Node.
     pub node: Option<PathBuf>,
+    /// Chromium.
+    pub chromium: Option<PathBuf>,
+    /// The npm package.
+    pub npm_package: Option<PathBuf>,
 }
 
 impl Programs {
@@ -117,6 +131,28 @@ impl Programs {
             encoderfile: path.with_context(|| encoderfile.display().to_string())?,
             wasmtime: Program::Wasmtime.find()?,
             node: Program::Node.find()?,
+            chromium: Program::Chromium.find()?,
+            npm_package: Program::NpmPackage.find()?,
         }))
     }
+
+    /// What a model in a browser needs; `None` where a part of it is missing.
+    pub fn of_browser(&self) -> Option<BrowserPrograms<'_>> {
+        Some(BrowserPrograms {
+            node: self.node.as_deref()?,
+            chromium: self.chromium.as_deref()?,
+            npm_package: self.npm_package.as_deref()?,
+        })
+    }
+}
+
+/// Those that run a model in a browser.
+#[derive(Clone, Copy, Debug)]
+pub struct BrowserPrograms<'a> {
+    /// Drives the browser.
+    pub node: &'a Path,
+    /// The browser.
+    pub chromium: &'a Path,
+    /// The package that runs in it.
+    pub npm_package: &'a Path,
 }
