@@ -15,8 +15,10 @@ pub enum Program {
     Node,
     /// A Python with the packages of `clients/requirements.txt`.
     Python,
-    /// A Chromium, for the server's page.
+    /// A Chromium, for pages.
     Chromium,
+    /// The npm package, as npm publishes it.
+    NpmPackage,
 }
 
 impl Program {
@@ -27,6 +29,7 @@ impl Program {
             Self::Node => "ENCODERFILE_NODE",
             Self::Python => "ENCODERFILE_PYTHON",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
+            Self::NpmPackage => "ENCODERFILE_NPM",
         }
     }
 
@@ -48,6 +51,7 @@ impl Program {
             // A Python on PATH has none of the packages.
             Self::Python => None,
             Self::Chromium => on_path("chromium"),
+            Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
         };
         if found.is_none() {
             skip(&format!("no {self:?}"), &format!("set {variable}"))?;
@@ -85,6 +89,12 @@ pub fn root() -> &'static Path {
 fn dist() -> PathBuf {
     let name = format!("encoderfile{}", env::consts::EXE_SUFFIX);
     root().join("dist").join(name)
+}
+
+/// Where `cargo xtask dist` puts the npm package.
+fn npm_package() -> PathBuf {
+    let name = format!("encoderfile-{}.tgz", env!("CARGO_PKG_VERSION"));
+    root().join("dist").join("npm").join(name)
 }
 
 /// The first program of that name in the folders of PATH.
