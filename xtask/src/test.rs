@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test on every target.
 
 use crate::dist::{self, Dist, Native};
+use crate::npm::{self, Package};
 use crate::process;
 use crate::rules;
 use crate::setup::{self, CROSS_TARGETS, clients};
@@ -67,11 +68,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         )?,
     }
     let dist = dist::build(workspace, &mut steps, Native::Everything)?;
+    let package = npm::build(workspace, &mut steps, &programs.node)?;
     steps.begin(
         "tests",
         "every crate's own, and the conformance suite on every target",
     );
-    let mut tests = cargo_test(workspace, &dist, &programs);
+    let mut tests = cargo_test(workspace, &dist, &package, &programs);
     tests.args(&arguments.filter);
     let mut totals = Totals::default();
     let status = process::for_each_line(&mut tests, |line| {
@@ -117,9 +119,15 @@ fn without_c_compiler<'a>(command: &'a mut Command, target: &str) -> &'a mut Com
         .env(format!("AR_{target}"), nothing)
 }
 
-fn cargo_test(workspace: &Workspace, dist: &Dist, programs: &Programs) -> Command {
+fn cargo_test(
+    workspace: &Workspace,
+    dist: &Dist,
+    package: &Package,
+    programs: &Programs,
+) -> Command {
     let mut tests = workspace.cargo(&["test", "--workspace", "--release", "--no-fail-fast"]);
     tests.env("ENCODERFILE_BIN", &dist.tool);
+    tests.env("ENCODERFILE_NPM", &package.tarball);
     tests.envs(programs.variables());
     tests
 }

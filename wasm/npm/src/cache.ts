@@ -124,7 +124,8 @@ export class PayloadWriter {
 
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#failed) return;
-    await this.#writer.write(chunk).catch(() => {
+    // A copy: the cache reads it later, when the chunk may have gone to a worker.
+    await this.#writer.write(chunk.slice()).catch(() => {
       this.#failed = true;
     });
   }

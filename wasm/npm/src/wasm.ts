@@ -47,6 +47,12 @@ async function fetched(from: string | URL): Promise<Response | BufferSource> {
   if (!response.ok) {
     throw new EncoderfileError("http", `${url} answered ${response.status}`, { status: response.status });
   }
-  const isWasm = response.headers.get("content-type")?.startsWith("application/wasm");
-  return isWasm ? response : response.arrayBuffer();
+  const type = response.headers.get("content-type") ?? "";
+  if (type.startsWith("text/html")) {
+    // Vite before 8 moves this script away from what is beside it, and answers
+    // whatever it does not find with the page.
+    const advice = 'with Vite, put "encoderfile" into `optimizeDeps.exclude`; else pass `wasm`';
+    throw new EncoderfileError("http", `${url} is a page, not a program (${advice})`, { status: response.status });
+  }
+  return type.startsWith("application/wasm") ? response : response.arrayBuffer();
 }
