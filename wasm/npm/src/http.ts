@@ -88,7 +88,7 @@ class Address {
       stream: rest.body,
       total: footer.payloadLength,
       from: "network",
-      onChunk: async (chunk) => writer?.write(chunk.slice()),
+      onChunk: async (chunk) => writer?.write(chunk),
       onLoaded: async () => {
         if (await writer?.close()) await this.#cache?.remember(this.#url, note);
       },
@@ -186,7 +186,7 @@ class WholeFile {
     tail.set(this.#tail);
     tail.set(chunk.subarray(-FOOTER_LEN), this.#tail.length);
     this.#tail = tail.slice(-FOOTER_LEN);
-    await this.#writer.write(chunk.slice());
+    await this.#writer.write(chunk);
   }
 
   async finish(): Promise<void> {
