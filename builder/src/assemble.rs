@@ -3,7 +3,7 @@
 
 use crate::error::BuildError;
 use crate::folder::{Model, ModuleWeights, Paths};
-use crate::graph::{Binding, Graph, TENSOR_ALIGNMENT, Weights};
+use crate::graph::{Binding, Graph, Weights};
 use encoderfile_runtime::container::{self, ArtifactKind};
 use encoderfile_runtime::pooling::cosine;
 use encoderfile_runtime::proto::module::Step;
@@ -12,6 +12,7 @@ use encoderfile_runtime::proto::{
     Tensor, Weights as StoredWeights, WeightsEncoding,
 };
 use encoderfile_runtime::source::{Source, Spliced};
+use encoderfile_runtime::weights::TENSOR_ALIGNMENT;
 use encoderfile_runtime::{Encoder, golden};
 use prost::Message;
 use std::io;

@@ -22,7 +22,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 pub use binding::Binding;
-pub(crate) use tensors::TENSOR_ALIGNMENT;
 pub use tensors::Weights;
 
 /// A checked ONNX model: operators of the standard only, conditionals resolved,

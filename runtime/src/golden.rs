@@ -7,12 +7,13 @@ use crate::error::Error;
 use crate::limits::{GOLDEN_CASES_MAX, GOLDEN_LEN_MAX};
 use encoderfile_proto::{Golden, GoldenCase};
 use prost::Message;
+use serde::Serialize;
 
 /// The most that two targets may differ by, absolute, on values of order 1.
 pub const TOLERANCE: f32 = 1e-5;
 
 /// What a self-test found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// How many cases were recomputed.
     pub cases: usize,

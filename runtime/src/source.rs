@@ -13,8 +13,8 @@ pub trait Source: Send + Sync {
     /// Fills `buffer` with the bytes from `offset`; fails if there are too few.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError>;
 
-    /// Says that these bytes will not be read again: whoever holds them in
-    /// memory may let go of them.
+    /// Says that these bytes, or those of them that there are, will not be read
+    /// again: whoever holds them in memory may let go of them.
     fn release(&self, _offset: u64, _length: u64) {}
 
     /// Whether there are no bytes.

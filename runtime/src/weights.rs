@@ -20,6 +20,10 @@ use std::sync::Arc;
 /// The name that `location` has in every graph of ours.
 pub const LOCATION: &str = "weights";
 
+/// Tensors are read in place by 64-byte vectors: each begins at a multiple of
+/// this, with zeros before it.
+pub const TENSOR_ALIGNMENT: u64 = 64;
+
 /// How many values share a scale. Over 1,000 passages the worst cosine of
 /// all-MiniLM-L6-v2 to float32 is 0.9995 with groups of 64 and 0.9990 with one
 /// scale per output channel.

@@ -7,6 +7,7 @@
 //! way to run one is a new [`target::Target`].
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod compare;
 pub mod fixture;
 pub mod model_folder;

@@ -114,6 +114,10 @@ pub struct Programs {
     pub wasmtime: Option<PathBuf>,
     /// Node.
     pub node: Option<PathBuf>,
+    /// Chromium.
+    pub chromium: Option<PathBuf>,
+    /// The npm package.
+    pub npm_package: Option<PathBuf>,
 }
 
 impl Programs {
@@ -127,6 +131,28 @@ impl Programs {
             encoderfile: path.with_context(|| encoderfile.display().to_string())?,
             wasmtime: Program::Wasmtime.find()?,
             node: Program::Node.find()?,
+            chromium: Program::Chromium.find()?,
+            npm_package: Program::NpmPackage.find()?,
         }))
     }
+
+    /// What a model in a browser needs; `None` where a part of it is missing.
+    pub fn of_browser(&self) -> Option<BrowserPrograms<'_>> {
+        Some(BrowserPrograms {
+            node: self.node.as_deref()?,
+            chromium: self.chromium.as_deref()?,
+            npm_package: self.npm_package.as_deref()?,
+        })
+    }
+}
+
+/// Those that run a model in a browser.
+#[derive(Clone, Copy, Debug)]
+pub struct BrowserPrograms<'a> {
+    /// Drives the browser.
+    pub node: &'a Path,
+    /// The browser.
+    pub chromium: &'a Path,
+    /// The package that runs in it.
+    pub npm_package: &'a Path,
 }

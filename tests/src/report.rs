@@ -73,7 +73,7 @@ pub fn summary(lines: &[Line]) -> String {
 }
 
 /// The columns of [`markdown`]: the targets that every model runs on.
-const COLUMNS: [Target; 3] = Target::EVERY_MODEL;
+const COLUMNS: [Target; 4] = Target::EVERY_MODEL;
 
 /// The table of the README: a row for each architecture and task, and the
 /// largest difference to the reference on each target.

@@ -39,22 +39,20 @@ pub struct Request {
     pub results: Vec<Value>,
 }
 
-impl Request {
-    /// The options as `infer` takes them.
-    pub fn arguments(&self) -> Vec<String> {
-        let arguments = self.options.iter().map(|(name, value)| {
-            let flag = format!("--{}", name.replace('_', "-"));
-            match value {
-                // Whether embeddings are normalised has two answers, other flags have one.
-                Value::Bool(true) if name != "normalize" => flag,
-                Value::Array(values) => {
-                    let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-                    format!("{flag}={}", values.join(","))
-                }
-                Value::String(text) => format!("{flag}={text}"),
-                other => format!("{flag}={other}"),
+/// Options as flags of `infer`.
+pub fn arguments(options: &Map<String, Value>) -> Vec<String> {
+    let arguments = options.iter().map(|(name, value)| {
+        let flag = format!("--{}", name.replace('_', "-"));
+        match value {
+            // Whether embeddings are normalised has two answers, other flags have one.
+            Value::Bool(true) if name != "normalize" => flag,
+            Value::Array(values) => {
+                let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+                format!("{flag}={}", values.join(","))
             }
-        });
-        arguments.collect()
-    }
+            Value::String(text) => format!("{flag}={text}"),
+            other => format!("{flag}={other}"),
+        }
+    });
+    arguments.collect()
 }

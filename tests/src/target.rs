@@ -1,14 +1,18 @@
-//! The ways to run a model: the same command line, on every target.
+//! The ways to run a model: the same command line, or the same requests, on every
+//! target.
 
+use crate::browser::Browser;
 use crate::process::{self, Finished};
 use crate::programs::Programs;
-use crate::request::Item;
+use crate::request::{self, Item};
 use crate::rows::{self, Row, Tokenized};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use serde_json::{Map, Value};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// The builder's name for WASI hosts.
@@ -28,19 +32,22 @@ pub enum Target {
     Node,
     /// `encoderfile run` with the model's own module.
     Run,
+    /// Chromium with the npm package, and the payload of the native executable.
+    Browser,
 }
 
 impl Target {
     /// Those that are quick enough for every model.
-    pub const EVERY_MODEL: [Self; 3] = [Self::Native, Self::Wasmtime, Self::Node];
+    pub const EVERY_MODEL: [Self; 4] = [Self::Native, Self::Wasmtime, Self::Node, Self::Browser];
 
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Native,
         Self::Wasmtime,
         Self::WasmtimeModule,
         Self::Node,
         Self::Run,
+        Self::Browser,
     ];
 
     /// As tables show it.
@@ -51,6 +58,7 @@ impl Target {
             Self::WasmtimeModule => "wasmtime module",
             Self::Node => "node",
             Self::Run => "run",
+            Self::Browser => "browser",
         }
     }
 }
@@ -60,6 +68,8 @@ pub struct Runner {
     programs: Programs,
     base: PathBuf,
     folder: TempDir,
+    /// Started when it is first needed.
+    browser: Mutex<Option<Browser>>,
 }
 
 impl Runner {
@@ -75,6 +85,7 @@ impl Runner {
             programs,
             base,
             folder,
+            browser: Mutex::new(None),
         })
     }
 
@@ -94,6 +105,7 @@ impl Runner {
             Target::Native | Target::Run => true,
             Target::Wasmtime | Target::WasmtimeModule => self.programs.wasmtime.is_some(),
             Target::Node => self.programs.node.is_some(),
+            Target::Browser => self.programs.of_browser().is_some(),
         }
     }
 
@@ -128,17 +140,18 @@ impl Runner {
                 command.arg("run").arg(&built.module);
                 command
             }
+            Target::Browser => bail!("a browser has no command line"),
         };
         Ok(command)
     }
 
     /// The result line of each item, in one run.
-    pub fn infer<S: AsRef<OsStr>>(
+    pub fn infer(
         &self,
         target: Target,
         built: &Built,
         items: &[Item],
-        options: &[S],
+        options: &Map<String, Value>,
     ) -> anyhow::Result<Vec<String>> {
         let lines = self.lines(target, built, items, options)?;
         ensure!(
@@ -151,28 +164,26 @@ impl Runner {
     }
 
     /// The lines that come out of one run; not one an item where items are ranked.
-    pub fn lines<S: AsRef<OsStr>>(
+    pub fn lines(
         &self,
         target: Target,
         built: &Built,
         items: &[Item],
-        options: &[S],
+        options: &Map<String, Value>,
     ) -> anyhow::Result<Vec<String>> {
+        if target == Target::Browser {
+            return self.in_browser(built, "infer", items, options);
+        }
         let mut command = self.command(target, built)?;
         command.args(["infer", "--format", "jsonl", "--input", "-"]);
-        let finished = with_items(command.args(options), items)?;
+        let finished = with_items(command.args(request::arguments(options)), items)?;
         Ok(finished.text()?.lines().map(str::to_owned).collect())
     }
 
-    /// The same, read.
-    pub fn rows(
-        &self,
-        target: Target,
-        built: &Built,
-        items: &[Item],
-        options: &[&str],
-    ) -> anyhow::Result<Vec<Row>> {
-        rows::parse(&self.infer(target, built, items, options)?.join("\n"))
+    /// The results without options, read.
+    pub fn rows(&self, target: Target, built: &Built, items: &[Item]) -> anyhow::Result<Vec<Row>> {
+        let lines = self.infer(target, built, items, &Map::new())?;
+        rows::parse(&lines.join("\n"))
     }
 
     /// The tokens of each item, in one run.
@@ -182,15 +193,53 @@ impl Runner {
         built: &Built,
         items: &[Item],
     ) -> anyhow::Result<Vec<Tokenized>> {
-        let mut command = self.command(target, built)?;
-        let finished = with_items(command.args(["tokenize", "--input", "-"]), items)?;
-        let tokenized = rows::parse_tokenized(finished.text()?)?;
+        let tokenized = if target == Target::Browser {
+            let lines = self.in_browser(built, "tokenize", items, &Map::new())?;
+            rows::parse_tokenized(&lines.concat())?
+        } else {
+            let mut command = self.command(target, built)?;
+            let finished = with_items(command.args(["tokenize", "--input", "-"]), items)?;
+            rows::parse_tokenized(finished.text()?)?
+        };
         ensure!(
             tokenized.len() == items.len(),
             "{} results",
             tokenized.len()
         );
         Ok(tokenized)
+    }
+
+    /// Has a model recompute the results stored in its file.
+    pub fn self_test(&self, target: Target, built: &Built) -> anyhow::Result<()> {
+        if target == Target::Browser {
+            let report = self
+                .in_browser(built, "self-test", &[], &Map::new())?
+                .concat();
+            ensure!(report.contains(r#""passed":true,"cases":6"#), "{report}");
+            return Ok(());
+        }
+        let finished = process::succeed(self.command(target, built)?.arg("self-test"))?;
+        let passed = finished.text()?.starts_with("self-test passed: 6 cases");
+        ensure!(passed, "{finished:?}");
+        Ok(())
+    }
+
+    fn in_browser(
+        &self,
+        built: &Built,
+        command: &str,
+        items: &[Item],
+        options: &Map<String, Value>,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut browser = self.browser.lock().unwrap_or_else(PoisonError::into_inner);
+        let browser = match &mut *browser {
+            Some(browser) => browser,
+            none => {
+                let programs = self.programs.of_browser().context("no browser")?;
+                none.insert(Browser::start(programs)?)
+            }
+        };
+        browser.lines(&built.native, command, items, options)
     }
 }
 

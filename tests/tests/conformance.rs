@@ -14,7 +14,7 @@ use encoderfile_tests::report::{self, Line};
 use encoderfile_tests::request::{Item, Request};
 use encoderfile_tests::rows::Row;
 use encoderfile_tests::target::{Built, Runner, Target};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::env;
 use std::fs;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ struct Subject {
     requests: Vec<Request>,
     agreement: Agreement,
     targets: Vec<Target>,
-    options: &'static [&'static str],
+    options: Map<String, Value>,
 }
 
 /// What has been found so far.
@@ -131,7 +131,7 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
         requests: default_model.requests,
         agreement: compare::INT8_TOLERANCE,
         targets: Target::ALL.into(),
-        options: &[],
+        options: Map::new(),
     };
     // The longest first, or one thread would be left with it at the end.
     let mut subjects = vec![default_model];
@@ -153,9 +153,9 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
             agreement: compare::REFERENCE_TOLERANCE,
             targets,
             options: if per_token {
-                &["--special-tokens"]
+                Map::from_iter([("special_tokens".to_owned(), true.into())])
             } else {
-                &[]
+                Map::new()
             },
         });
     }
@@ -264,7 +264,7 @@ impl Subject {
         items: &[Item],
     ) -> anyhow::Result<Vec<Row>> {
         let both: Vec<Item> = items.iter().chain(items.iter().rev()).cloned().collect();
-        let lines = runner.infer(target, built, &both, self.options)?;
+        let lines = runner.infer(target, built, &both, &self.options)?;
         for (index, item) in items.iter().enumerate() {
             let line = &lines[index];
             let again = &lines[both.len() - 1 - index];
@@ -275,7 +275,7 @@ impl Subject {
             );
             if target == Target::Native {
                 let alone =
-                    runner.infer(target, built, std::slice::from_ref(item), self.options)?;
+                    runner.infer(target, built, std::slice::from_ref(item), &self.options)?;
                 ensure!(
                     *line == alone[0],
                     "text {}: another result alone",
@@ -300,7 +300,7 @@ fn request_results(
     built: &Built,
     request: &Request,
 ) -> anyhow::Result<Value> {
-    let lines = runner.lines(target, built, &request.items, &request.arguments())?;
+    let lines = runner.lines(target, built, &request.items, &request.options)?;
     let results = lines.iter().map(|line| serde_json::from_str(line));
     Ok(Value::Array(results.collect::<Result<_, _>>()?))
 }

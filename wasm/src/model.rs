@@ -2,18 +2,26 @@
 
 use crate::bytes::{Bytes, Payload as Held};
 use crate::failure::{computing, opening, thrown};
+use encoderfile_runtime::container::ArtifactKind;
 use encoderfile_runtime::output::{Tokenized, Values};
-use encoderfile_runtime::{Encoder, Error, Info, Input, Options, Payload, Session};
-use serde::Deserialize;
+use encoderfile_runtime::{Encoder, Error, Info, Input, Options, Payload, Session, golden};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::sync::Arc;
 use wasm_bindgen::prelude::*;
 
 thread_local! {
-    static ENCODER: Cell<Option<&'static Encoder>> = const { Cell::new(None) };
+    static MODEL: Cell<Option<Model>> = const { Cell::new(None) };
     /// Absent while it is used, and for good where that was left half-way.
     static SESSION: Cell<Option<Session<'static>>> = const { Cell::new(None) };
+}
+
+/// What is loaded. It lives as long as the instance.
+#[derive(Clone, Copy)]
+struct Model {
+    payload: &'static Payload,
+    encoder: &'static Encoder,
 }
 
 /// A text, or a pair of texts.
@@ -46,15 +54,36 @@ impl Item {
     }
 }
 
+/// What a self-test found, and whether it is good enough.
+#[derive(Serialize)]
+struct SelfTest {
+    passed: bool,
+    #[serde(flatten)]
+    report: golden::Report,
+}
+
 /// Checks a payload and loads its model; returns its [`Info`] as JSON.
 #[wasm_bindgen]
 pub fn load(bytes: Bytes) -> Result<String, JsValue> {
     let payload = Payload::open(Arc::new(Held::new(bytes))).map_err(opening)?;
     payload.verify().map_err(opening)?;
     let encoder = Encoder::load(&payload).map_err(opening)?;
-    // It lives as long as the instance.
-    ENCODER.set(Some(Box::leak(Box::new(encoder))));
-    to_json(&Info::of(&payload))
+    payload.release(|kind| !matches!(kind, ArtifactKind::Golden | ArtifactKind::Weights));
+    let model = Model {
+        payload: Box::leak(Box::new(payload)),
+        encoder: Box::leak(Box::new(encoder)),
+    };
+    MODEL.set(Some(model));
+    to_json(&Info::of(model.payload))
+}
+
+/// Recomputes the results stored in the file; returns the report as JSON.
+#[wasm_bindgen]
+pub fn self_test() -> Result<String, JsValue> {
+    let Model { payload, encoder } = model()?;
+    let report = golden::self_test(payload, encoder).map_err(|error| computing(&error))?;
+    let passed = report.passed();
+    to_json(&SelfTest { passed, report })
 }
 
 /// The embedding of a text: `[dimensions]`.
@@ -85,7 +114,7 @@ pub fn infer(item: &str, options: &str) -> Result<String, JsValue> {
 pub fn tokenize(item: &str, options: &str) -> Result<String, JsValue> {
     let item: Item = from_json(item, "invalid_input")?;
     let options = from_json(options, "invalid_option")?;
-    let tokens = encoder()?.tokenize(item.input(), &options);
+    let tokens = model()?.encoder.tokenize(item.input(), &options);
     to_json(&Tokenized::from(tokens.map_err(|error| computing(&error))?))
 }
 
@@ -93,14 +122,15 @@ pub fn tokenize(item: &str, options: &str) -> Result<String, JsValue> {
 #[wasm_bindgen]
 pub fn check(options: &str) -> Result<(), JsValue> {
     let options: Options = from_json(options, "invalid_option")?;
-    encoder()?
+    model()?
+        .encoder
         .check(&options)
         .map_err(|error| computing(&error))
 }
 
-fn encoder() -> Result<&'static Encoder, JsValue> {
-    let encoder = ENCODER.get();
-    encoder.ok_or_else(|| thrown("internal", "no model is loaded"))
+fn model() -> Result<Model, JsValue> {
+    let model = MODEL.get();
+    model.ok_or_else(|| thrown("internal", "no model is loaded"))
 }
 
 fn with_session<T>(
@@ -108,7 +138,10 @@ fn with_session<T>(
 ) -> Result<T, JsValue> {
     let mut session = match SESSION.take() {
         Some(session) => session,
-        None => encoder()?.session().map_err(|error| computing(&error))?,
+        None => model()?
+            .encoder
+            .session()
+            .map_err(|error| computing(&error))?,
     };
     let result = compute(&mut session);
     SESSION.set(Some(session));
@@ -119,6 +152,6 @@ fn from_json<T: DeserializeOwned>(json: &str, code: &str) -> Result<T, JsValue> 
     serde_json::from_str(json).map_err(|error| thrown(code, &error.to_string()))
 }
 
-fn to_json(value: &impl serde::Serialize) -> Result<String, JsValue> {
+fn to_json(value: &impl Serialize) -> Result<String, JsValue> {
     serde_json::to_string(value).map_err(|error| thrown("internal", &error.to_string()))
 }

@@ -17,6 +17,19 @@ use wasm_bindgen_cli_support::Bindgen;
 /// The package's sources, from the root.
 const SOURCES: &str = "wasm/npm";
 
+/// What the module may use of WebAssembly: what rustc uses by default, which is
+/// older than the SIMD that we add.
+const FEATURES: [&str; 8] = [
+    "--mvp-features",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+    "--enable-simd",
+];
+
 /// The package, built.
 pub(crate) struct Package {
     /// `dist/npm/encoderfile-VERSION.tgz`.
@@ -74,10 +87,9 @@ pub(crate) fn build(
     bind(workspace, &folder, |bound, optimised| {
         let paths = [bound, optimised].map(|path| path.to_string_lossy().into_owned());
         let [bound, optimised] = &paths;
-        script(
-            "binaryen/bin/wasm-opt",
-            &["-Oz", "--all-features", bound, "-o", optimised],
-        )
+        let mut arguments = vec!["-Oz", bound, "-o", optimised];
+        arguments.extend(FEATURES);
+        script("binaryen/bin/wasm-opt", &arguments)
     })?;
     Ok(Package {
         tarball: pack(workspace, &sources)?,
@@ -124,6 +136,9 @@ fn bind(
 
 /// The package as npm would publish it, without what a build of another version left.
 fn pack(workspace: &Workspace, sources: &Path) -> anyhow::Result<PathBuf> {
+    let licence = sources.join("LICENSE");
+    fs::copy(workspace.root.join("LICENSE"), &licence)
+        .with_context(|| licence.display().to_string())?;
     let manifest = fs::read_to_string(sources.join("package.json"))?;
     let manifest: Value = serde_json::from_str(&manifest).context("package.json")?;
     let version = manifest.get("version").and_then(Value::as_str);

@@ -11,7 +11,7 @@ use encoderfile_runtime::onnx::{
 };
 use encoderfile_runtime::proto::WeightsEncoding;
 use encoderfile_runtime::source::{ReadError, Source, Spliced, checked_range};
-use encoderfile_runtime::weights::{Encoding, External, GroupAxis};
+use encoderfile_runtime::weights::{Encoding, External, GroupAxis, TENSOR_ALIGNMENT};
 
 /// Tensors of fewer values stay in the graph.
 const LARGE: usize = 1024;
@@ -19,9 +19,6 @@ const LARGE: usize = 1024;
 /// Matrices of fewer values are stored as float32 whatever the encoding:
 /// biases, type embeddings and small heads cost accuracy and save nothing.
 const QUANTISED: usize = 1 << 14;
-
-/// Tensors are read in place by 64-byte vectors.
-pub(crate) const TENSOR_ALIGNMENT: u64 = 64;
 
 /// The weights artifact: stored tensors, one after the other, each aligned.
 pub type Weights = Spliced<'static>;

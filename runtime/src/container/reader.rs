@@ -120,6 +120,17 @@ impl Payload {
         self.section(artifact.offset, artifact.length)
     }
 
+    /// Says that neither the base nor the artifacts that `is_read` names will be
+    /// read again.
+    pub fn release(&self, is_read: impl Fn(ArtifactKind) -> bool) {
+        self.source.release(0, self.start);
+        for (kind, offset, length) in self.artifacts() {
+            if is_read(kind) {
+                self.source.release(offset, length);
+            }
+        }
+    }
+
     /// Checks every artifact against its hash.
     pub fn verify(&self) -> Result<(), ContainerError> {
         let mut chunk = vec![0; CHUNK_LEN];

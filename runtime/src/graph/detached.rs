@@ -5,7 +5,7 @@ use super::node::attribute;
 use super::tensor::{dims, matrix_shape, read_tensor};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use crate::source::{Section, Source};
-use crate::weights::{Encoding, External, Matrix, WeightsError};
+use crate::weights::{Encoding, External, Matrix, TENSOR_ALIGNMENT, WeightsError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_hir::internal::*;
@@ -38,7 +38,8 @@ impl Detached {
                 }
                 Some(place) => {
                     let constant = read_external(&tensor, &place, weights)?;
-                    weights.release(place.offset, place.length);
+                    let padded = place.length.next_multiple_of(TENSOR_ALIGNMENT);
+                    weights.release(place.offset, padded);
                     detached.constants.push((tensor.name, constant));
                 }
             }

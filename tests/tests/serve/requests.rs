@@ -6,7 +6,7 @@ use crate::stage::Stage;
 use anyhow::ensure;
 use encoderfile_tests::fixture::{self, Fixture};
 use encoderfile_tests::process;
-use encoderfile_tests::request::Request;
+use encoderfile_tests::request::{self, Request};
 use encoderfile_tests::server::Server;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -57,7 +57,7 @@ fn infer(stage: &Stage, program: &Path, request: &Request) -> anyhow::Result<Vec
     fs::write(&input, lines?.join("\n"))?;
     let mut infer = Command::new(program);
     infer.args(["infer", "-f", "jsonl", "--input"]).arg(&input);
-    let finished = process::succeed(infer.args(request.arguments()))?;
+    let finished = process::succeed(infer.args(request::arguments(&request.options)))?;
     let lines = finished.text()?.lines();
     let values: Result<Vec<Value>, _> = lines.map(serde_json::from_str).collect();
     Ok(values?)

@@ -5,11 +5,12 @@
  */
 
 import { LocalEngine, WorkerEngine, type Engine } from "./engine.js";
-import { EncoderfileError, throwIfAborted } from "./error.js";
+import { Group, unlessAborted } from "./abort.js";
+import { EncoderfileError } from "./error.js";
 import { PayloadCache } from "./cache.js";
 import { chunks, open, type Incoming, type Source } from "./incoming.js";
 import { checkEnvironment, type Call, type Result } from "./instance.js";
-import { toUtf16 } from "./offsets.js";
+import { toUtf16, tokensToUtf16 } from "./offsets.js";
 import { Pool } from "./pool.js";
 import type {
   ClassScore,
@@ -24,6 +25,7 @@ import type {
   Pair,
   Ranked,
   RerankOptions,
+  SelfTest,
   Tokenized,
 } from "./types.js";
 import { compile } from "./wasm.js";
@@ -73,7 +75,6 @@ export class Encoderfile {
         engines.push(...(await start(options)));
         loaded = await pump(engines, await open(source, { cache, headers, signal }), options);
       }
-      throwIfAborted(signal);
       return new Encoderfile(new Pool(engines), JSON.parse(loaded!) as Info);
     } catch (error) {
       for (const engine of engines) engine.end();
@@ -158,10 +159,7 @@ export class Encoderfile {
   async tokenize(text: string | Pair, options: EmbedOptions = {}): Promise<Tokenized> {
     const call: Call = { method: "tokenize", item: JSON.stringify(itemOf(text)), options: optionsJson(options) };
     const tokenized = JSON.parse((await this.#pool.run(call, options.signal)) as string) as Tokenized;
-    // The second text of a pair has offsets of its own.
-    if (typeof text !== "string" && text.text_pair !== undefined) return tokenized;
-    const whole = typeof text === "string" ? text : text.text;
-    return { ...tokenized, tokens: toUtf16(whole, tokenized.tokens) };
+    return { ...tokenized, tokens: tokensToUtf16(text, tokenized.tokens) };
   }
 
   /**
@@ -187,6 +185,14 @@ export class Encoderfile {
     };
   }
 
+  /**
+   * Recomputes the results that were stored in the file when it was built, to
+   * show that the numbers are the same here.
+   */
+  async selfTest(): Promise<SelfTest> {
+    return JSON.parse((await this.#pool.run({ method: "selfTest" })) as string) as SelfTest;
+  }
+
   /** The bytes of memory that the model takes, in all its workers. */
   async memory(): Promise<number> {
     const used = this.#pool.engines.map((engine) => engine.call({ method: "memory" }));
@@ -196,11 +202,6 @@ export class Encoderfile {
   /** Frees the memory: the workers end, and whatever was waiting is rejected. */
   dispose(): void {
     this.#pool.dispose();
-  }
-
-  /** Disposes of the model at the end of a `using` block. */
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 
   #require(task: Info["task"], method: string): void {
@@ -226,11 +227,10 @@ export class Encoderfile {
         throw inPlace(error as EncoderfileError, `${name}[${index}]`);
       }
     });
-    const stop = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    const group = new Group(options.signal);
     const results = calls.map(async (one, index) => {
       try {
-        return read(await this.#pool.run(one, signal), items[index]!);
+        return read(await this.#pool.run(one, group.signal), items[index]!);
       } catch (error) {
         if (recover && error instanceof EncoderfileError && isOfText(error)) return recover(error);
         throw inPlace(error as EncoderfileError, `${name}[${index}]`);
@@ -238,10 +238,9 @@ export class Encoderfile {
     });
     try {
       return await Promise.all(results);
-    } catch (error) {
-      // The others are not wanted any more.
-      stop.abort();
-      throw error;
+    } finally {
+      // Where one failed, the others are not wanted any more.
+      group.end();
     }
   }
 }
@@ -290,7 +289,7 @@ async function pump(engines: Engine[], incoming: Incoming, options: LoadOptions)
       }
     }
     await ahead;
-    const infos = await Promise.all(engines.map((engine) => engine.load()));
+    const infos = await unlessAborted(Promise.all(engines.map((engine) => engine.load())), options.signal);
     await incoming.onLoaded?.();
     return infos[0];
   } catch (error) {

@@ -82,13 +82,3 @@ export function toPlain(error: unknown): PlainError {
   const outOfMemory = error instanceof RangeError && /memory|allocat/i.test(error.message);
   return { code: outOfMemory ? "out_of_memory" : "internal", message: String(error) };
 }
-
-/** The error for an aborted signal. */
-export function aborted(signal: AbortSignal): EncoderfileError {
-  return new EncoderfileError("aborted", "aborted", { cause: signal.reason });
-}
-
-/** Throws if the signal is aborted. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw aborted(signal);
-}

@@ -16,6 +16,7 @@ export interface Exports {
   infer(item: string, options: string): string;
   tokenize(item: string, options: string): string;
   check(options: string): undefined;
+  self_test(): string;
 }
 
 export default function glue(): Exports;

@@ -9,8 +9,9 @@
  * @module
  */
 
+import { throwIfAborted } from "./abort.js";
 import { PayloadCache, type Note } from "./cache.js";
-import { EncoderfileError, throwIfAborted } from "./error.js";
+import { EncoderfileError } from "./error.js";
 import { FOOTER_LEN, digestOf, parseFooter } from "./footer.js";
 import { contentLength, httpError, type FetchOptions, type Incoming } from "./incoming.js";
 
@@ -83,7 +84,8 @@ class Address {
     }
     const writer = this.#cache?.writer(note.digest);
     return {
-      stream: prepended(metadata, rest.body),
+      first: metadata,
+      stream: rest.body,
       total: footer.payloadLength,
       from: "network",
       onChunk: async (chunk) => writer?.write(chunk),
@@ -204,18 +206,4 @@ class WholeFile {
   #key(): string {
     return `incoming/${encodeURIComponent(this.#url)}`;
   }
-}
-
-/** A stream with something in front of it. */
-function prepended(first: Uint8Array, rest: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  const writer = writable.getWriter();
-  const copy = async () => {
-    await writer.write(first);
-    writer.releaseLock();
-    await rest.pipeTo(writable);
-  };
-  // Whoever reads is told by the stream.
-  copy().catch(() => undefined);
-  return readable;
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { EncoderfileError, aborted, throwIfAborted } from "./error.js";
+import { throwIfAborted, unlessAborted } from "./abort.js";
+import { EncoderfileError } from "./error.js";
 import { openFile } from "./files.js";
 import { FOOTER_LEN, parseFooter } from "./footer.js";
 import { openUrl } from "./http.js";
@@ -15,10 +16,12 @@ export type Origin = "network" | "cache" | "given";
 /** A file, or the payload of one, as a stream. */
 export interface Incoming {
   stream: ReadableStream<Uint8Array>;
+  /** What comes before that. */
+  first?: Uint8Array;
   /** The number of bytes to come, where that is known. */
   total: number | undefined;
   from: Origin;
-  /** Called with each chunk, before anybody else takes it. */
+  /** Called with each chunk, which somebody else may take away afterwards. */
   onChunk?(chunk: Uint8Array): Promise<void>;
   /** Called when the model is loaded, which means that the bytes were right. */
   onLoaded?(): Promise<void>;
@@ -149,15 +152,11 @@ function payloadStart(footer: Uint8Array, length: number): number {
 /** The chunks of what comes in, until the end or an abort. */
 export async function* chunks(incoming: Incoming, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   const reader = incoming.stream.getReader();
-  const stopped = new Promise<never>((_, reject) => {
-    signal?.addEventListener("abort", () => reject(aborted(signal)), { once: true });
-  });
-  stopped.catch(() => undefined);
   let done = false;
   try {
+    if (incoming.first) yield incoming.first;
     for (;;) {
-      throwIfAborted(signal);
-      const next = await Promise.race([reader.read(), stopped]);
+      const next = await unlessAborted(reader.read(), signal);
       done = next.done;
       if (next.done) return;
       yield next.value;

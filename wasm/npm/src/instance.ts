@@ -14,6 +14,7 @@ export type Call =
   | { method: "infer"; item: string; options: string }
   | { method: "tokenize"; item: string; options: string }
   | { method: "check"; options: string }
+  | { method: "selfTest" }
   | { method: "memory" };
 
 /** What comes back: an embedding, JSON, a number of bytes, or nothing. */
@@ -56,6 +57,8 @@ export class Instance {
           return exports.tokenize(call.item, call.options);
         case "check":
           return exports.check(call.options);
+        case "selfTest":
+          return exports.self_test();
         case "memory":
           return this.#memory.buffer.byteLength + this.#bytes.held;
       }

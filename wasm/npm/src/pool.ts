@@ -5,8 +5,9 @@
  * @module
  */
 
+import { aborted } from "./abort.js";
 import type { Engine } from "./engine.js";
-import { EncoderfileError, aborted } from "./error.js";
+import { EncoderfileError } from "./error.js";
 import type { Call, Result } from "./instance.js";
 
 interface Job {

@@ -200,6 +200,18 @@ export interface Tokenized {
   tokens_used: number;
 }
 
+/** What a self-test found. */
+export interface SelfTest {
+  /** Whether the results are those that were stored. */
+  passed: boolean;
+  /** How many were recomputed. */
+  cases: number;
+  /** How many of them had other token ids. */
+  token_mismatches: number;
+  /** The largest difference of a number, divided by the case's largest where that is above 1. */
+  largest_difference: number;
+}
+
 /**
  * A request as the server's `/predict` takes it: texts or pairs, and every
  * option of the command line's `infer` beside them, in snake_case.
