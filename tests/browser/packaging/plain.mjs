@@ -70,7 +70,8 @@ export async function extension({ chromium }, project) {
     args: [...FLAGS, ...OFFLINE, ...flags],
   });
   try {
-    const worker = context.serviceWorkers()[0] ?? (await context.waitForEvent("serviceworker", { timeout: TIMEOUT_MS }));
+    const [running] = context.serviceWorkers();
+    const worker = running ?? (await context.waitForEvent("serviceworker", { timeout: TIMEOUT_MS }));
     const { found } = await read(context, new URL("index.html", worker.url()).href);
     check(found, ["here"], await reference(project));
   } finally {
