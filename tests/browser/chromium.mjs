@@ -16,3 +16,8 @@ export const FLAGS = [
 export function launch(executablePath, flags = []) {
   return chromium.launch({ executablePath, args: [...FLAGS, ...flags] });
 }
+
+/** One of which the process is known. */
+export function launchServer(executablePath) {
+  return chromium.launchServer({ executablePath, args: FLAGS });
+}

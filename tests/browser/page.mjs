@@ -6,7 +6,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { launch } from "./chromium.mjs";
+import { chromium } from "playwright-core";
+import { launchServer } from "./chromium.mjs";
 
 /** The options that every script takes. */
 export const { values: given } = parseArgs({
@@ -15,6 +16,7 @@ export const { values: given } = parseArgs({
     files: { type: "string" },
     chromium: { type: "string", default: "/usr/bin/chromium" },
     only: { type: "string" },
+    runs: { type: "string", default: "5" },
   },
 });
 
@@ -32,7 +34,12 @@ export const emptyPage = (other) => (request, response) => {
   return true;
 };
 
-const browser = await launch(given.chromium);
+// As a server, because that tells which process it is.
+const server = await launchServer(given.chromium);
+const browser = await chromium.connect(server.wsEndpoint());
+
+/** The browser's process. */
+export const processId = () => server.process().pid;
 
 /**
  * A page of a site, in a profile of its own. In it, `load` is the package's, and
@@ -79,6 +86,6 @@ export async function run(cases) {
 
 /** Ends the browser. */
 export async function close() {
-  await browser.close();
+  await server.close();
   rmSync(folder, { recursive: true });
 }

@@ -5,9 +5,11 @@
 //! processes, model load and output included; those of ONNX Runtime leave out
 //! its load where the row is about speed.
 //!
-//! `cargo xtask bench serve` is about the server alone: see `bench/serve.rs`.
+//! `cargo xtask bench serve` is about the server alone (`bench/serve.rs`), `cargo
+//! xtask bench browser` about the npm package (`bench/browser.rs`).
 
 mod accuracy;
+mod browser;
 mod machine;
 mod memory;
 mod peer;
@@ -65,6 +67,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Measure the server of a built file under load
     Serve(serve::Arguments),
+    /// Measure the npm package in Chromium, beside onnxruntime-web
+    Browser(browser::Arguments),
 }
 
 /// How often a thing is measured for its median.
@@ -83,8 +87,10 @@ hold process start, model load and printing; those of ONNX Runtime do not.";
 
 /// Measures, prints and writes the table.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
-    if let Some(Command::Serve(arguments)) = &arguments.command {
-        return serve::run(workspace, arguments);
+    match &arguments.command {
+        Some(Command::Serve(arguments)) => return serve::run(workspace, arguments),
+        Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
+        None => {}
     }
     let mut steps = Steps::new();
     steps.begin(

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what CI runs, for people to run before CI does.
 
 use crate::process;
-use crate::setup;
+use crate::setup::{self, BROWSER};
 use crate::steps::Steps;
 use crate::test;
 use crate::workspace::Workspace;
@@ -15,6 +15,11 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     process::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))?;
     steps.begin("lints", "clippy has nothing to say");
     let mut clippy = workspace.cargo(&["clippy", "--workspace", "--all-targets", "--release"]);
+    process::run(clippy.args(["--", "-D", "warnings"]))?;
+    // Of nothing but its own target is there anything in it.
+    setup::targets(workspace, &mut steps, &[BROWSER])?;
+    let mut clippy = workspace.cargo(&["clippy", "--package", "encoderfile-wasm"]);
+    clippy.args(["--profile", "browser", "--target", BROWSER]);
     process::run(clippy.args(["--", "-D", "warnings"]))?;
     test::run(workspace, &test::Arguments::default())
 }

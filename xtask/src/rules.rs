@@ -11,7 +11,7 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     Rule {
         package: "encoderfile-proto",
         never: &[
@@ -44,6 +44,16 @@ const RULES: [Rule; 4] = [
         package: "encoderfile-host",
         never: &["wasmtime", "tract-onnx", "encoderfile-builder"],
         why: "a built file carries nothing that builds files, and no operator it does not use",
+    },
+    Rule {
+        package: "encoderfile-wasm",
+        never: &[
+            "clap",
+            "encoderfile-host",
+            "encoderfile-server",
+            "encoderfile-builder",
+        ],
+        why: "what a page loads is the runtime and no other shell",
     },
 ];
 

@@ -1,0 +1,73 @@
+//! The npm package in headless Chromium: loading from good and bad servers, what
+//! it says of bad input, and that memory comes back. What is checked is in
+//! `browser/`; that the numbers are right is the conformance suite's.
+
+use anyhow::{Context, ensure};
+use encoderfile_tests::fixture;
+use encoderfile_tests::process;
+use encoderfile_tests::programs::{self, Programs};
+use encoderfile_tests::target::WASI;
+use std::path::Path;
+use std::process::Command;
+
+/// A small model for entities.
+const NER: &str = "bert-token_classification";
+
+#[test]
+fn loading_works_or_says_why() -> anyhow::Result<()> {
+    pass("loading.mjs")
+}
+
+#[test]
+fn memory_comes_back() -> anyhow::Result<()> {
+    pass("memory.mjs")
+}
+
+/// Runs a script with the files it wants.
+fn pass(script: &str) -> anyhow::Result<()> {
+    let Some(programs) = Programs::find()? else {
+        return Ok(());
+    };
+    let Some(of_browser) = programs.of_browser() else {
+        return Ok(());
+    };
+    if !programs::has_node_modules("browser")? {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let build = |name: &str, arguments: &[&str]| {
+        let mut build = Command::new(&programs.encoderfile);
+        build.arg("build").args(arguments);
+        build.arg("-o").arg(folder.path().join(name));
+        process::succeed(&mut build)
+    };
+    build("model.encoderfile", &[])?;
+    build("model.ef.wasm", &["--target", WASI])?;
+    build("model.ef", &["--target", "bundle"])?;
+    let ner = fixture::folder(NER);
+    let ner = ner.to_str().context("a path that is no text")?;
+    build("ner.ef", &["--model", ner, "--target", "bundle"])?;
+
+    let mut command = Command::new(of_browser.node);
+    command.arg(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("browser")
+            .join(script),
+    );
+    command.arg("--package").arg(of_browser.npm_package);
+    command.arg("--chromium").arg(of_browser.chromium);
+    let finished = process::finish(command.arg("--files").arg(folder.path()))?;
+    let printed = String::from_utf8_lossy(&finished.stdout);
+    eprintln!("{printed}");
+    ensure!(
+        finished.code == Some(0),
+        "{}: {}",
+        finished.command,
+        finished.stderr
+    );
+    ensure!(
+        printed.lines().any(|line| line.starts_with("ok ")),
+        "no case was run"
+    );
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! `cargo xtask bench browser`: the npm package in headless Chromium, beside
+//! onnxruntime-web in the same page.
+
+use super::machine::Machine;
+use super::publish;
+use super::report::{Report, Row, Target, Unit};
+use crate::dist::{self, Native};
+use crate::npm;
+use crate::process;
+use crate::setup::{self, WASM, clients};
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use anyhow::Context;
+use serde::Deserialize;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// `cargo xtask bench browser`
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The model's folder: sentence embeddings by mean pooling, in float32
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "../shared/models/all-MiniLM-L6-v2"
+    )]
+    model: PathBuf,
+
+    /// How often the shortest things are measured
+    #[arg(long, value_name = "N", default_value = "7")]
+    runs: u32,
+
+    /// Write the table as Markdown to FILE [default: bench-browser.md in the target folder]
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+/// What measure.mjs prints.
+#[derive(Deserialize)]
+struct Measured {
+    peer: String,
+    lengths: Vec<Length>,
+    first_ms: f64,
+    wasm_bytes: f64,
+    brotli_bytes: f64,
+    peer_wasm_bytes: f64,
+}
+
+/// A text of so many tokens, special tokens included.
+#[derive(Deserialize)]
+struct Length {
+    tokens: u32,
+    ms: f64,
+    peer_ms: f64,
+}
+
+const NOTE: &str = "\
+One thread each, in one page of headless Chromium, one after the other; every
+number is a median. encoderfile runs in its worker and tokenises the text, the
+peer is given the ids. The vectors of both are compared, within 1e-5.";
+
+/// Measures, prints and writes the table.
+pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut steps = Steps::new();
+    steps.begin("setup", "Node, Chromium and onnxruntime-web");
+    setup::targets(workspace, &mut steps, &[WASM])?;
+    let node = setup::node()?;
+    let chromium = clients::chromium(&mut steps)?.context("no Chromium to measure in")?;
+    clients::packages_of(workspace, "tests/browser")?;
+    clients::packages_of(workspace, "xtask/bench/browser")?;
+    let dist = dist::build(workspace, &mut steps, Native::Programs)?;
+    let package = npm::build(workspace, &mut steps, &node)?;
+
+    let folder = workspace.target.join("bench-browser");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    dist.build_model(
+        Some(&arguments.model),
+        Some("bundle"),
+        &folder.join("model.ef"),
+    )?;
+    let onnx = arguments.model.join("model.onnx");
+    fs::copy(&onnx, folder.join("model.onnx")).with_context(|| onnx.display().to_string())?;
+
+    let machine = Machine::now();
+    steps.begin("measure", "both at the same texts (some minutes)");
+    let mut measure = Command::new(node);
+    measure.arg(workspace.root.join("xtask/bench/browser/measure.mjs"));
+    measure.arg("--package").arg(&package.tarball);
+    measure.arg("--chromium").arg(chromium);
+    measure.arg("--files").arg(&folder);
+    let json = process::capture(measure.args(["--runs", &arguments.runs.to_string()]))?;
+    let measured: Measured = serde_json::from_str(&json).context("the output of measure.mjs")?;
+    let notes = format!("{machine}\nBeside it: {}\n", measured.peer);
+    let write = arguments.write.as_deref();
+    publish(
+        workspace,
+        &measured.report(),
+        &notes,
+        write,
+        "bench-browser.md",
+    )
+}
+
+impl Measured {
+    fn report(&self) -> Report {
+        let mut report = Report::default();
+        report.note(NOTE.into());
+        for length in &self.lengths {
+            let tokens = length.tokens;
+            report.push(Row {
+                what: format!("a text of {tokens} tokens"),
+                unit: Unit::Milliseconds,
+                target: Target::AtMost(length.peer_ms / 1.3),
+                ours: length.ms,
+                peer: Some(length.peer_ms),
+            });
+        }
+        let seconds = self.first_ms / 1e3;
+        let first = "first embedding of a new page, all in its caches";
+        report.alone(first, Unit::Seconds, Target::AtMost(1.0), seconds);
+        report.push(Row {
+            what: "the module".into(),
+            unit: Unit::Megabytes,
+            target: Target::AtMost(6.0),
+            ours: self.wasm_bytes / 1e6,
+            peer: Some(self.peer_wasm_bytes / 1e6),
+        });
+        let brotli = "the module in brotli";
+        report.alone(
+            brotli,
+            Unit::Megabytes,
+            Target::AtMost(2.0),
+            self.brotli_bytes / 1e6,
+        );
+        report
+    }
+}
