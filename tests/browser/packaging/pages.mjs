@@ -30,6 +30,16 @@ export async function passApp({ chromium }, project, url, expected) {
   assert.ok(!isolated, "nothing here needs the page to be isolated");
 }
 
+/** Reads a page in a browser of its own. */
+export async function visit(chromium, url, expected) {
+  const browser = await launch(chromium, OFFLINE);
+  try {
+    return await read(await browser.newContext(), url, expected);
+  } finally {
+    await browser.close();
+  }
+}
+
 /**
  * Opens a page and waits for the JSON in its `<output>`. Gives that, with the
  * addresses of the workers it had.
@@ -37,33 +47,30 @@ export async function passApp({ chromium }, project, url, expected) {
  * Whatever it asks elsewhere fails, and whatever it logs or is denied by its
  * policy, unless that matches `expected`.
  */
-export async function visit(chromium, url, expected) {
-  const browser = await launch(chromium, OFFLINE);
-  try {
-    const context = await browser.newContext();
-    const seen = watch(context, expected);
-    const page = await context.newPage();
-    page.on("worker", (worker) => seen.workers.push(worker.url()));
-    await page.addInitScript(() =>
-      addEventListener("securitypolicyviolation", (event) =>
-        console.error(`${event.violatedDirective} forbids ${event.blockedURI}`),
-      ),
-    );
-    await page.goto(url);
-    const output = page.locator("output:not(:empty)");
-    const text = await output.textContent({ timeout: TIMEOUT_MS }).catch((error) => {
-      throw new Error(`${error.message}\n${seen.problems.join("\n")}`);
-    });
-    const isolated = await page.evaluate(() => crossOriginIsolated);
-    seen.pass(new URL("/", url).href);
-    return { found: JSON.parse(text), isolated, ...seen };
-  } finally {
-    await browser.close();
-  }
+export async function read(context, url, expected) {
+  const seen = watch(context, expected);
+  const page = await context.newPage();
+  page.on("worker", (worker) => seen.workers.push(worker.url()));
+  await page.addInitScript(() =>
+    addEventListener("securitypolicyviolation", (event) =>
+      console.error(`${event.violatedDirective} forbids ${event.blockedURI}`),
+    ),
+  );
+  const thrown = new Promise((_, reject) => context.once("weberror", (error) => reject(error.error())));
+  // Nobody waits for it before the page is there.
+  thrown.catch(() => undefined);
+  await page.goto(url);
+  const text = page.locator("output:not(:empty)").textContent({ timeout: TIMEOUT_MS });
+  const found = await Promise.race([text, thrown]).catch((error) => {
+    throw new Error([error.message, ...seen.problems].join("\n"));
+  });
+  const isolated = await page.evaluate(() => crossOriginIsolated);
+  seen.pass(new URL("/", url).href);
+  return { found: JSON.parse(found), workers: seen.workers, isolated };
 }
 
 /** Takes down what a context asks for, and what it complains of unless that matches `expected`. */
-export function watch(context, expected = /^$/) {
+function watch(context, expected = /^$/) {
   const seen = { requests: [], workers: [], problems: [], pass };
   const complain = (text) => expected.test(text) || seen.problems.push(text);
   context.on("request", (request) => seen.requests.push(request.url()));
@@ -71,7 +78,6 @@ export function watch(context, expected = /^$/) {
     const isProblem = ["error", "warning"].includes(message.type());
     if (isProblem) complain(`${message.text()} (${message.location().url})`);
   });
-  context.on("weberror", (error) => complain(`uncaught ${error.error()}`));
 
   /** Fails if there was a problem, or if anything was asked of anybody but `own`. */
   function pass(own) {

@@ -6,7 +6,7 @@ import { chromium as playwright } from "playwright-core";
 import { FLAGS } from "../chromium.mjs";
 import { serve } from "../static.mjs";
 import { check, reference } from "./embeddings.mjs";
-import { OFFLINE, STRICT, passServed, visit, watch } from "./pages.mjs";
+import { OFFLINE, STRICT, passServed, read, visit } from "./pages.mjs";
 import { TIMEOUT_MS } from "./project.mjs";
 
 /** A page that imports the package by its path. */
@@ -60,23 +60,20 @@ export async function serviceWorker({ chromium }, project) {
   }
 }
 
-/** The service worker of an extension. */
+/** The service worker of an extension, which one of its pages asks. */
 export async function extension({ chromium }, project) {
   const profile = project.path("profile");
   await mkdir(profile);
   const flags = [`--disable-extensions-except=${project.folder}`, `--load-extension=${project.folder}`];
   const context = await playwright.launchPersistentContext(profile, {
     executablePath: chromium,
-    args: [...FLAGS, ...OFFLINE, "--headless=new", ...flags],
-    // Its own flag leads to the old headless mode, which has no extensions.
-    ignoreDefaultArgs: ["--headless=old"],
+    args: [...FLAGS, ...OFFLINE, ...flags],
   });
-  const seen = watch(context);
   try {
-    const worker = context.serviceWorkers()[0] ?? (await context.waitForEvent("serviceworker", { timeout: TIMEOUT_MS }));
-    const found = JSON.parse(await worker.evaluate(() => self.result));
+    const [running] = context.serviceWorkers();
+    const worker = running ?? (await context.waitForEvent("serviceworker", { timeout: TIMEOUT_MS }));
+    const { found } = await read(context, new URL("index.html", worker.url()).href);
     check(found, ["here"], await reference(project));
-    seen.pass(new URL("/", worker.url()).href);
   } finally {
     await context.close();
   }

@@ -33,12 +33,12 @@ async function everythingIsUsed(project) {
   const read = (name) => readFile(join(project.package, "dist", name), "utf8");
   const [index, declared, methods] = await Promise.all(["index.d.ts", "types.d.ts", "encoderfile.d.ts"].map(read));
   const consumer = await readFile(project.path("consumer.ts"), "utf8");
-  const lists = [...index.matchAll(/\{ (.*) \}/g)].flatMap(([, list]) => list.replaceAll("type ", "").split(", "));
+  const lists = [...index.matchAll(/\{ (.*) \}/g)].map(([, list]) => list.replaceAll("type ", "").split(", "));
   const named = [
     ...declared.matchAll(/^export (?:interface|type) (\w+)/gm),
     ...methods.matchAll(/^ {4}(?:static |readonly )?(\w+)[(:]/gm),
   ].map(([, name]) => name);
-  const names = [...lists, ...named];
+  const names = [...lists.flat(), ...named];
   for (const name of ["ErrorCode", "Tokenized", "embed"]) assert.ok(names.includes(name), `${name}: not among ${names}`);
   const unused = names.filter((name) => name !== "constructor" && !new RegExp(`\\b${name}\\b`).test(consumer));
   assert.deepEqual(unused, [], "public, but not in consumer.ts");
