@@ -8,6 +8,7 @@ import { LocalEngine, WorkerEngine, type Engine } from "./engine.js";
 import { Group, unlessAborted } from "./abort.js";
 import { EncoderfileError } from "./error.js";
 import { PayloadCache } from "./cache.js";
+import { hasFiles } from "./files.js";
 import { chunks, open, type Incoming, type Source } from "./incoming.js";
 import { checkEnvironment, type Call, type Result } from "./instance.js";
 import { toUtf16, tokensToUtf16 } from "./offsets.js";
@@ -248,7 +249,8 @@ export class Encoderfile {
 /** As many engines as were asked for, running. */
 async function start(options: LoadOptions): Promise<Engine[]> {
   checkEnvironment();
-  const { workers = 1, worker = typeof Worker !== "undefined" } = options;
+  // A program with files is one that ends by itself; a worker would keep it from that.
+  const { workers = 1, worker = typeof Worker !== "undefined" && !hasFiles() } = options;
   if (!Number.isInteger(workers) || workers < 1) {
     throw new EncoderfileError("invalid_option", `\`workers\` is ${workers}, not a number of workers`);
   }

@@ -18,6 +18,11 @@ export function useFiles(system: Files): void {
   files = system;
 }
 
+/** Whether there are files. */
+export function hasFiles(): boolean {
+  return files !== undefined;
+}
+
 /** The file of an address or path, where there are files. */
 export async function openFile(source: string | URL): Promise<Sliceable | undefined> {
   return files?.open(source);

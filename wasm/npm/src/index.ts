@@ -7,5 +7,5 @@
 
 export { Encoderfile } from "./encoderfile.js";
 export { EncoderfileError, type ErrorCode } from "./error.js";
-export type { Origin, Sliceable, Source } from "./incoming.js";
+export type { Origin, Source } from "./incoming.js";
 export type * from "./types.js";

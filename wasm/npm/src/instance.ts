@@ -87,7 +87,7 @@ export function checkEnvironment(): void {
   if (typeof WebAssembly === "undefined" || !WebAssembly.validate(SIMD)) {
     throw new EncoderfileError(
       "unsupported_environment",
-      "this needs WebAssembly with SIMD: Chrome 91, Firefox 89, Safari 16.4, Node 20, or newer",
+      "this needs WebAssembly with SIMD: Chrome 96, Firefox 89, Safari 16.4, Node 20, or newer",
     );
   }
 }

@@ -31,7 +31,7 @@ export interface LoadOptions {
   headers?: HeadersInit;
   /**
    * Run in a worker, so that the page stays responsive. Default: true, where
-   * there are workers (not in service workers, nor in Node).
+   * there are workers, which is not in service workers; but not in Node or Deno.
    */
   worker?: boolean;
   /**
