@@ -17,6 +17,8 @@ pub enum Program {
     Python,
     /// A Chromium, for the server's page.
     Chromium,
+    /// The folder of the demo page.
+    Demo,
 }
 
 impl Program {
@@ -27,6 +29,7 @@ impl Program {
             Self::Node => "ENCODERFILE_NODE",
             Self::Python => "ENCODERFILE_PYTHON",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
+            Self::Demo => "ENCODERFILE_DEMO",
         }
     }
 
@@ -38,7 +41,7 @@ impl Program {
         let variable = self.variable();
         if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
             let path = PathBuf::from(path);
-            ensure!(path.is_file(), "{variable}: no file {}", path.display());
+            ensure!(path.exists(), "{variable}: there is no {}", path.display());
             return Ok(Some(path));
         }
         let found = match self {
@@ -48,6 +51,7 @@ impl Program {
             // A Python on PATH has none of the packages.
             Self::Python => None,
             Self::Chromium => on_path("chromium"),
+            Self::Demo => Some(demo()).filter(|path| path.is_dir()),
         };
         if found.is_none() {
             skip(&format!("no {self:?}"), &format!("set {variable}"))?;
@@ -85,6 +89,11 @@ pub fn root() -> &'static Path {
 fn dist() -> PathBuf {
     let name = format!("encoderfile{}", env::consts::EXE_SUFFIX);
     root().join("dist").join(name)
+}
+
+/// Where `cargo xtask demo` puts its page.
+fn demo() -> PathBuf {
+    root().join("dist").join("web-demo")
 }
 
 /// The first program of that name in the folders of PATH.

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: every test on every target.
 
+use crate::demo::{self, Site};
 use crate::dist::{self, Dist, Native};
+use crate::npm;
 use crate::process;
 use crate::rules;
 use crate::setup::{self, CROSS_TARGETS, clients};
@@ -67,11 +69,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         )?,
     }
     let dist = dist::build(workspace, &mut steps, Native::Everything)?;
+    npm::build(workspace, &mut steps, &programs.node)?;
+    let site = demo::build(workspace, &mut steps)?;
     steps.begin(
         "tests",
         "every crate's own, and the conformance suite on every target",
     );
-    let mut tests = cargo_test(workspace, &dist, &programs);
+    let mut tests = cargo_test(workspace, &dist, &site, &programs);
     tests.args(&arguments.filter);
     let mut totals = Totals::default();
     let status = process::for_each_line(&mut tests, |line| {
@@ -117,9 +121,10 @@ fn without_c_compiler<'a>(command: &'a mut Command, target: &str) -> &'a mut Com
         .env(format!("AR_{target}"), nothing)
 }
 
-fn cargo_test(workspace: &Workspace, dist: &Dist, programs: &Programs) -> Command {
+fn cargo_test(workspace: &Workspace, dist: &Dist, site: &Site, programs: &Programs) -> Command {
     let mut tests = workspace.cargo(&["test", "--workspace", "--release", "--no-fail-fast"]);
     tests.env("ENCODERFILE_BIN", &dist.tool);
+    tests.env("ENCODERFILE_DEMO", &site.folder);
     tests.envs(programs.variables());
     tests
 }
