@@ -64,5 +64,5 @@ export const entitiesPanel = (root, meter) =>
         entities.length ? table(text, entities, model) : element("p", { class: "hint" }, "Nothing was found.")),
     each: marked,
     summary: legend,
-    said: (entities) => (entities.length ? many(entities.length, "entity").replace("entitys", "entities") : "Nothing was found"),
+    said: (entities) => (entities.length ? `${many(entities.length, "span")} found` : "Nothing was found"),
   });

@@ -81,11 +81,11 @@ function loaded(model, source, figures) {
 }
 
 async function take(files) {
-  const kinds = await Promise.all(files.map(isModel));
-  const models_ = files.filter((_, index) => kinds[index]);
-  const others = files.filter((_, index) => !kinds[index]);
-  if (others.length) await texts.add(others);
-  if (models_.length) models.loadFile(models_.at(-1));
+  const areModels = await Promise.all(files.map(isModel));
+  const written = files.filter((_, index) => !areModels[index]);
+  const last = files.findLast((_, index) => areModels[index]);
+  if (written.length) await texts.add(written);
+  if (last) models.loadFile(last);
 }
 
 let texts;

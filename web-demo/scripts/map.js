@@ -18,6 +18,8 @@ export class PassageMap {
   #frame;
   #svg = shape("svg", { "aria-hidden": "true" });
   #points = shape("g");
+  /** Its children, of which there may be thousands: `children` counts them anew each time. */
+  #circles = [];
   #pins;
   #query = queryMark();
   #ring = shape("circle", { class: "map-ring", r: 15 });
@@ -27,6 +29,7 @@ export class PassageMap {
   #onPick;
   #passages = [];
   #vectors = [];
+  #count = 0;
   #components;
   #fittedTo = 0;
   #places = [];
@@ -52,15 +55,25 @@ export class PassageMap {
     this.#observer.disconnect();
   }
 
-  /** `vectors` has nothing for passages that are not computed yet. */
-  show(passages, vectors, similarity) {
+  /**
+   * `vectors` has nothing for passages that are not computed yet; `hits` are all
+   * that have a score for the `query`, best first.
+   */
+  show({ passages, vectors, similarity, query, hits }) {
+    if (passages !== this.#passages) this.#at = undefined;
+    this.#queryVector = query;
+    this.#hits = query ? hits : [];
     const known = vectors.filter(Boolean);
-    const isChanged = passages !== this.#passages || known.length !== this.#vectors.filter(Boolean).length;
-    if (!isChanged) return;
-    if (passages !== this.#passages) this.point(undefined);
+    const isSame = passages === this.#passages && known.length === this.#count && vectors[0] === this.#vectors[0];
     [this.#passages, this.#vectors, this.similarity] = [passages, vectors, similarity];
+    this.#count = known.length;
+    if (!isSame) this.#fit(known);
+    this.#draw();
+  }
+
+  #fit(known) {
     // While passages come in, the map is turned only now and then.
-    const isComplete = known.length === passages.length;
+    const isComplete = known.length === this.#passages.length;
     const isOfOthers = known[0]?.length !== this.#components?.mean.length || known.length < this.#fittedTo;
     if (known.length < 3) {
       this.#components = undefined;
@@ -69,14 +82,6 @@ export class PassageMap {
       this.#fittedTo = known.length;
     }
     this.#table.close();
-    this.#draw();
-  }
-
-  /** `hits` are all passages that have a score, best first. */
-  showQuery(vector, hits) {
-    this.#queryVector = vector;
-    this.#hits = vector ? hits : [];
-    this.#draw();
   }
 
   /** Points at a passage, or at none. */
@@ -91,7 +96,7 @@ export class PassageMap {
 
   #draw() {
     const { clientWidth: width, clientHeight: height } = this.#frame;
-    const count = this.#components ? this.#vectors.filter(Boolean).length : 0;
+    const count = this.#components ? this.#count : 0;
     this.#frame.dataset.points = count;
     this.#frame.setAttribute("aria-label", `Map of ${many(count, "passage")}. Arrow keys go from one to the next, Enter shows it in the list.`);
     this.#caption.textContent = this.#components
@@ -121,14 +126,18 @@ export class PassageMap {
   }
 
   #drawPoints() {
-    while (this.#points.childElementCount > this.#places.length) this.#points.lastChild.remove();
-    while (this.#points.childElementCount < this.#places.length) this.#points.append(shape("circle", { class: "map-point", r: 5 }));
+    while (this.#circles.length > this.#places.length) this.#circles.pop().remove();
+    while (this.#circles.length < this.#places.length) {
+      const circle = shape("circle", { class: "map-point", r: 5 });
+      this.#circles.push(circle);
+      this.#points.append(circle);
+    }
     const [best, worst] = [this.#hits[0]?.value ?? 1, this.#hits.at(-1)?.value ?? 0];
     const heats = new Map(this.#hits.map(({ index, value }) => [index, (value - worst) / (best - worst || 1)]));
-    const circles = this.#points.children;
     this.#places.forEach((place, index) => {
-      move(circles[index], place);
-      circles[index].style.setProperty("--heat", this.#queryVector ? ((heats.get(index) ?? 0) ** 1.5).toFixed(3) : 0.6);
+      const circle = this.#circles[index];
+      move(circle, place);
+      if (place) circle.style.setProperty("--heat", this.#queryVector ? ((heats.get(index) ?? 0) ** 1.5).toFixed(3) : 0.6);
     });
   }
 

@@ -69,8 +69,8 @@ export function searchPanel(root, meter) {
     const hits = query ? ranked() : passages.map((text, index) => ({ index, text }));
     root.querySelector("#hits-title").textContent = query ? "Closest passages" : "Passages";
     ranking.show(hits, query ? fullBar(hits) : 1);
-    map.show(passages, passages.map((text) => work.result(text)), model?.info.similarity);
-    map.showQuery(query?.vector, hits);
+    const vectors = passages.map((text) => work.result(text));
+    map.show({ passages, vectors, similarity: model?.info.similarity, query: query?.vector, hits });
     const time = query ? ` searched in ${duration(query.time)}` : " embedded";
     showWork(`${many(passages.length, "passage")}${time}`, Boolean(model));
     if (work.state !== "running") meter.measureMemory();

@@ -1,7 +1,7 @@
 // The line that says how far a worklist is, with a button that stops it and lets it
 // go on.
 
-import { fromTemplate } from "./dom.js";
+import { announce, fromTemplate } from "./dom.js";
 import { many, whole } from "./format.js";
 import { wordsFor } from "./errors.js";
 
@@ -15,6 +15,7 @@ export function workingLine(root, verb, worklist) {
     if (worklist.state === "running") worklist.stop();
     else worklist.resume();
   });
+  let last;
   /** `done` is what it says when nothing is missing. */
   return function show(done, isReady) {
     const { state, count, total } = worklist;
@@ -27,5 +28,8 @@ export function workingLine(root, verb, worklist) {
     else if (state === "failed") words.textContent = wordsFor(worklist.error);
     else if (isMissing) words.textContent = `${verb} ${whole(count)} of ${many(total, "passage")}`;
     else words.textContent = total ? done : "There is no text yet.";
+    // Not every step of it: only how it ended.
+    if (state !== last && state !== "running" && isReady) announce(words.textContent);
+    last = state;
   };
 }

@@ -4,6 +4,9 @@
 /** How often, in milliseconds, progress is told. */
 const TELL_EVERY = 120;
 
+/** Drawing it takes at most one part of so many of the time. */
+const SHARE = 8;
+
 export class Worklist {
   #compute;
   #changed;
@@ -11,6 +14,7 @@ export class Worklist {
   #done = new Map();
   #stop;
   #told = 0;
+  #wait = TELL_EVERY;
   #timer;
   /** "running", "stopped" by the reader, "failed", or "idle": nothing is missing. */
   state = "idle";
@@ -77,7 +81,7 @@ export class Worklist {
         const result = await this.#compute(text, signal);
         if (signal.aborted) return;
         this.#done.set(text, result);
-        if (performance.now() - this.#told > TELL_EVERY) this.#tell();
+        if (performance.now() - this.#told > this.#wait) this.#tell();
       }
       this.state = "idle";
     } catch (error) {
@@ -98,6 +102,10 @@ export class Worklist {
   #tell() {
     clearTimeout(this.#timer);
     this.#told = performance.now();
-    this.#timer = setTimeout(() => this.#changed());
+    this.#timer = setTimeout(() => {
+      const start = performance.now();
+      this.#changed();
+      this.#wait = Math.max(TELL_EVERY, SHARE * (performance.now() - start));
+    });
   }
 }
