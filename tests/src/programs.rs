@@ -19,6 +19,8 @@ pub enum Program {
     Chromium,
     /// The npm package, as npm publishes it.
     NpmPackage,
+    /// The folder of the demo page.
+    Demo,
 }
 
 impl Program {
@@ -30,6 +32,7 @@ impl Program {
             Self::Python => "ENCODERFILE_PYTHON",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
             Self::NpmPackage => "ENCODERFILE_NPM",
+            Self::Demo => "ENCODERFILE_DEMO",
         }
     }
 
@@ -41,7 +44,7 @@ impl Program {
         let variable = self.variable();
         if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
             let path = PathBuf::from(path);
-            ensure!(path.is_file(), "{variable}: no file {}", path.display());
+            ensure!(path.exists(), "{variable}: there is no {}", path.display());
             return Ok(Some(path));
         }
         let found = match self {
@@ -52,6 +55,7 @@ impl Program {
             Self::Python => None,
             Self::Chromium => on_path("chromium"),
             Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
+            Self::Demo => Some(demo()).filter(|path| path.is_dir()),
         };
         if found.is_none() {
             skip(&format!("no {self:?}"), &format!("set {variable}"))?;
@@ -95,6 +99,11 @@ fn dist() -> PathBuf {
 fn npm_package() -> PathBuf {
     let name = format!("encoderfile-{}.tgz", env!("CARGO_PKG_VERSION"));
     root().join("dist").join("npm").join(name)
+}
+
+/// Where `cargo xtask demo` puts its page.
+fn demo() -> PathBuf {
+    root().join("dist").join("web-demo")
 }
 
 /// The first program of that name in the folders of PATH.

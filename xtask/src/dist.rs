@@ -1,5 +1,6 @@
-//! `cargo xtask dist`: the whole tool in one file, and the npm package.
+//! `cargo xtask dist`: the whole tool in one file, the npm package and the demo.
 
+use crate::demo;
 use crate::npm;
 use crate::process;
 use crate::setup::{self, WASM};
@@ -14,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// The embedded default model, from the root.
-const DEFAULT_MODEL: &str = "models/all-MiniLM-L6-v2.ef";
+pub(crate) const DEFAULT_MODEL: &str = "models/all-MiniLM-L6-v2.ef";
 
 /// What `dist` builds.
 pub(crate) struct Dist {
@@ -37,15 +38,19 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     setup::targets(workspace, &mut steps, &[WASM])?;
     let dist = build(workspace, &mut steps, Native::Programs)?;
     let package = match setup::node() {
-        Ok(node) => Some(npm::build(workspace, &mut steps, &node)?),
+        Ok(node) => {
+            let package = npm::build(workspace, &mut steps, &node)?;
+            Some((package, demo::build(workspace, &mut steps)?))
+        }
         Err(why) => {
-            steps.skip("npm package", &why.to_string())?;
+            steps.skip("npm package and demo", &why.to_string())?;
             None
         }
     };
     let mut parts = dist.parts(workspace)?;
-    if let Some(package) = package {
+    if let Some((package, site)) = package {
         package.list(workspace, &mut parts)?;
+        site.list(workspace, &mut parts)?;
     }
     print!("\n{}", parts.to_terminal());
     Ok(())

@@ -13,6 +13,7 @@
 mod bench;
 mod ci;
 mod conformance;
+mod demo;
 mod dist;
 mod infer;
 mod npm;
@@ -44,10 +45,12 @@ enum Command {
     Quickstart(quickstart::Arguments),
     /// Run every test on every target, after installing what that needs
     Test(test::Arguments),
-    /// Make dist/encoderfile, the whole tool in one file, and the npm package
+    /// Make dist/encoderfile, the whole tool in one file, the npm package and the demo
     Dist,
     /// Make dist/npm/encoderfile-VERSION.tgz: the npm package alone
     Npm,
+    /// Make dist/web-demo: a page around the npm package, for any file server
+    Demo,
     /// Measure what the project must reach, beside ONNX Runtime, as a table
     Bench(bench::Arguments),
     /// Write the results of the last `test` into the README's table
@@ -73,6 +76,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Dist => dist::run(&workspace),
         Command::Npm => npm::run(&workspace),
+        Command::Demo => demo::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, arguments),
         Command::Table => conformance::run(&workspace),
         Command::Ci => ci::run(&workspace),

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: every test on every target.
 
+use crate::demo::{self, Site};
 use crate::dist::{self, Dist, Native};
+use crate::npm;
 use crate::npm::{self, Package};
 use crate::process;
 use crate::rules;
@@ -51,6 +53,13 @@ impl Programs {
     }
 }
 
+/// What is tested.
+struct Built {
+    dist: Dist,
+    package: Package,
+    site: Site,
+}
+
 /// Runs the steps; the first that fails ends it.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
     let mut steps = Steps::new();
@@ -67,13 +76,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
             &format!("only tests named *{filter}* were asked for"),
         )?,
     }
-    let dist = dist::build(workspace, &mut steps, Native::Everything)?;
-    let package = npm::build(workspace, &mut steps, &programs.node)?;
+    let built = Built {
+        dist: dist::build(workspace, &mut steps, Native::Everything)?,
+        package: npm::build(workspace, &mut steps, &programs.node)?,
+        site: demo::build(workspace, &mut steps)?,
+    };
     steps.begin(
         "tests",
         "every crate's own, and the conformance suite on every target",
     );
-    let mut tests = cargo_test(workspace, &dist, &package, &programs);
+    let mut tests = cargo_test(workspace, &built, &programs);
     tests.args(&arguments.filter);
     let mut totals = Totals::default();
     let status = process::for_each_line(&mut tests, |line| {
@@ -119,15 +131,11 @@ fn without_c_compiler<'a>(command: &'a mut Command, target: &str) -> &'a mut Com
         .env(format!("AR_{target}"), nothing)
 }
 
-fn cargo_test(
-    workspace: &Workspace,
-    dist: &Dist,
-    package: &Package,
-    programs: &Programs,
-) -> Command {
+fn cargo_test(workspace: &Workspace, built: &Built, programs: &Programs) -> Command {
     let mut tests = workspace.cargo(&["test", "--workspace", "--release", "--no-fail-fast"]);
-    tests.env("ENCODERFILE_BIN", &dist.tool);
-    tests.env("ENCODERFILE_NPM", &package.tarball);
+    tests.env("ENCODERFILE_BIN", &built.dist.tool);
+    tests.env("ENCODERFILE_NPM", &built.package.tarball);
+    tests.env("ENCODERFILE_DEMO", &built.site.folder);
     tests.envs(programs.variables());
     tests
 }

@@ -7,7 +7,7 @@
 import { EncoderfileError } from "./error.js";
 
 /** The error for an aborted signal. */
-export function aborted(signal: AbortSignal): EncoderfileError {
+function aborted(signal: AbortSignal): EncoderfileError {
   return new EncoderfileError("aborted", "aborted", { cause: signal.reason });
 }
 
@@ -29,25 +29,38 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | unde
   });
 }
 
-/** Several things that are aborted together, by somebody's signal or by us. */
+/**
+ * What belongs to one request, and is given up with it: one listener to its
+ * signal, however many texts it has.
+ */
 export class Group {
-  #controller = new AbortController();
-  #outer: AbortSignal | undefined;
-  #onAbort = () => this.#controller.abort(this.#outer?.reason);
+  #signal: AbortSignal | undefined;
+  #waiting = new Set<(why: EncoderfileError) => void>();
+  #onAbort = () => this.#give(aborted(this.#signal!));
 
-  constructor(outer: AbortSignal | undefined) {
-    this.#outer = outer;
-    if (outer?.aborted) this.#onAbort();
-    outer?.addEventListener("abort", this.#onAbort, { once: true });
+  constructor(signal: AbortSignal | undefined) {
+    throwIfAborted(signal);
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  get signal(): AbortSignal {
-    return this.#controller.signal;
+  /** Has `giveUp` called if the request is given up before {@link Group.remove}. */
+  add(giveUp: (why: EncoderfileError) => void): void {
+    this.#waiting.add(giveUp);
   }
 
-  /** Aborts what has not ended yet. */
+  remove(giveUp: (why: EncoderfileError) => void): void {
+    this.#waiting.delete(giveUp);
+  }
+
+  /** Gives up whatever still waits. */
   end(): void {
-    this.#outer?.removeEventListener("abort", this.#onAbort);
-    this.#controller.abort();
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#give(new EncoderfileError("aborted", "another text of the request failed"));
+  }
+
+  #give(why: EncoderfileError): void {
+    for (const giveUp of this.#waiting) giveUp(why);
+    this.#waiting.clear();
   }
 }

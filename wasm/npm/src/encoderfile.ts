@@ -159,7 +159,7 @@ export class Encoderfile {
    */
   async tokenize(text: string | Pair, options: EmbedOptions = {}): Promise<Tokenized> {
     const call: Call = { method: "tokenize", item: JSON.stringify(itemOf(text)), options: optionsJson(options) };
-    const tokenized = JSON.parse((await this.#pool.run(call, options.signal)) as string) as Tokenized;
+    const tokenized = JSON.parse((await this.#run(call, options.signal)) as string) as Tokenized;
     return { ...tokenized, tokens: tokensToUtf16(text, tokenized.tokens) };
   }
 
@@ -173,7 +173,7 @@ export class Encoderfile {
     const { inputs, metadata, partial = false, ...options } = request ?? {};
     if (!Array.isArray(inputs)) throw new EncoderfileError("invalid_input", "`inputs` is not a list of texts or pairs");
     const json = JSON.stringify(withoutUndefined(options));
-    await this.#pool.run({ method: "check", options: json }, signal);
+    await this.#run({ method: "check", options: json }, signal);
     const one = (item: string | Pair) => inferCall(itemOf(item), json);
     const read = (result: Result) => JSON.parse(result as string) as Record<string, any>;
     const isRanked = typeof options["query"] === "string";
@@ -191,7 +191,7 @@ export class Encoderfile {
    * show that the numbers are the same here.
    */
   async selfTest(): Promise<SelfTest> {
-    return JSON.parse((await this.#pool.run({ method: "selfTest" })) as string) as SelfTest;
+    return JSON.parse((await this.#run({ method: "selfTest" })) as string) as SelfTest;
   }
 
   /** The bytes of memory that the model takes, in all its workers. */
@@ -211,6 +211,15 @@ export class Encoderfile {
     throw new EncoderfileError("wrong_task", message);
   }
 
+  async #run(call: Call, signal?: AbortSignal): Promise<Result> {
+    const group = new Group(signal);
+    try {
+      return await this.#pool.run(call, group);
+    } finally {
+      group.end();
+    }
+  }
+
   /** The result of one, or of each of several; says which it was that failed. */
   async #each<I, O = any>(
     items: I | readonly I[],
@@ -220,7 +229,7 @@ export class Encoderfile {
     read: (result: Result, item: I) => O = (result) => result as O,
     recover?: (error: EncoderfileError) => O,
   ): Promise<any> {
-    if (!Array.isArray(items)) return read(await this.#pool.run(call(items as I), options.signal), items as I);
+    if (!Array.isArray(items)) return read(await this.#run(call(items as I), options.signal), items as I);
     const calls = items.map((item, index) => {
       try {
         return call(item);
@@ -231,7 +240,7 @@ export class Encoderfile {
     const group = new Group(options.signal);
     const results = calls.map(async (one, index) => {
       try {
-        return read(await this.#pool.run(one, group.signal), items[index]!);
+        return read(await this.#pool.run(one, group), items[index]!);
       } catch (error) {
         if (recover && error instanceof EncoderfileError && isOfText(error)) return recover(error);
         throw inPlace(error as EncoderfileError, `${name}[${index}]`);

@@ -5,23 +5,22 @@
  * @module
  */
 
-import { aborted } from "./abort.js";
+import type { Group } from "./abort.js";
 import type { Engine } from "./engine.js";
 import { EncoderfileError } from "./error.js";
 import type { Call, Result } from "./instance.js";
 
 interface Job {
   call: Call;
+  group: Group;
   resolve: (result: Result) => void;
-  reject: (error: unknown) => void;
-  /** Stops listening to its signal. */
-  detach: () => void;
+  reject: (error: EncoderfileError) => void;
 }
 
 export class Pool {
   readonly engines: readonly Engine[];
   #idle: Engine[];
-  #jobs: Job[] = [];
+  #jobs = new Set<Job>();
   #disposed = false;
 
   constructor(engines: Engine[]) {
@@ -29,20 +28,18 @@ export class Pool {
     this.#idle = [...engines];
   }
 
-  /** The result of a call; rejected as soon as the signal is aborted. */
-  run(call: Call, signal?: AbortSignal): Promise<Result> {
+  /** The result of a call; rejected as soon as its group is given up. */
+  run(call: Call, group: Group): Promise<Result> {
     return new Promise((resolve, reject) => {
       if (this.#disposed) return reject(disposed());
-      if (signal?.aborted) return reject(aborted(signal));
       // A call that has begun is computed to its end, but nobody waits for it.
-      const onAbort = () => {
-        this.#jobs = this.#jobs.filter((other) => other !== job);
-        reject(aborted(signal!));
+      const giveUp = (error: EncoderfileError) => {
+        this.#jobs.delete(job);
+        reject(error);
       };
-      const detach = () => signal?.removeEventListener("abort", onAbort);
-      const job: Job = { call, resolve, reject, detach };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#jobs.push(job);
+      const job: Job = { call, group, resolve, reject: giveUp };
+      group.add(job.reject);
+      this.#jobs.add(job);
       this.#next();
     });
   }
@@ -51,22 +48,20 @@ export class Pool {
   dispose(): void {
     this.#disposed = true;
     for (const engine of this.engines) engine.end();
-    for (const { reject, detach } of this.#jobs.splice(0)) {
-      detach();
-      reject(disposed());
-    }
+    for (const { reject } of this.#jobs) reject(disposed());
   }
 
   #next(): void {
-    if (this.#jobs.length === 0) return;
+    const [job] = this.#jobs;
+    if (job === undefined) return;
     const engine = this.#idle.pop();
     if (engine === undefined) return;
-    const { call, resolve, reject, detach } = this.#jobs.shift()!;
+    this.#jobs.delete(job);
     engine
-      .call(call)
-      .then(resolve, reject)
+      .call(job.call)
+      .then(job.resolve, job.reject)
       .finally(() => {
-        detach();
+        job.group.remove(job.reject);
         this.#idle.push(engine);
         this.#next();
       });

@@ -1,0 +1,67 @@
+//! The demo page, driven in a browser with a model of every kind. What is checked is
+//! in `browser/demo.mjs`.
+#![cfg(unix)]
+
+use anyhow::ensure;
+use encoderfile_tests::fixture;
+use encoderfile_tests::process;
+use encoderfile_tests::programs::{self, Program};
+use std::path::Path;
+use std::process::Command;
+
+/// The names that the script has for models, and the fixtures they are.
+const MODELS: [(&str, &str); 7] = [
+    ("ner", "bert-token_classification"),
+    ("classifier", "bert-sequence_classification"),
+    ("nli", "cls-pair-nli"),
+    ("rerank", "ce-modules"),
+    ("mask", "bert-fill_mask"),
+    ("sparse", "splade-max"),
+    ("tokens", "bert-embedding"),
+];
+
+#[test]
+fn demo() -> anyhow::Result<()> {
+    let (Some(tool), Some(node), Some(chromium), Some(site)) = (
+        Program::Encoderfile.find()?,
+        Program::Node.find()?,
+        Program::Chromium.find()?,
+        Program::Demo.find()?,
+    ) else {
+        return Ok(());
+    };
+    if !programs::has_node_modules("browser")? {
+        return Ok(());
+    }
+    let models = tempfile::tempdir()?;
+    for (name, folder) in MODELS {
+        build(&tool, folder, &models.path().join(format!("{name}.ef")))?;
+    }
+    let script = programs::root().join("tests/browser/demo.mjs");
+    let mut command = Command::new(node);
+    command.arg(script).arg("--site").arg(site);
+    command.arg("--models").arg(models.path());
+    command.arg("--chromium").arg(chromium);
+    let finished = process::finish(&mut command)?;
+    let printed = String::from_utf8_lossy(&finished.stdout);
+    ensure!(
+        finished.code == Some(0) && printed.lines().any(|line| line.starts_with("ok ")),
+        "{} ended with {:?}:\n{printed}{}",
+        finished.command,
+        finished.code,
+        finished.stderr
+    );
+    eprintln!("{}\n{printed}", finished.command);
+    Ok(())
+}
+
+fn build(tool: &Path, model: &str, output: &Path) -> anyhow::Result<()> {
+    let mut build = Command::new(tool);
+    build
+        .arg("build")
+        .arg("--model")
+        .arg(fixture::folder(model));
+    build.args(["--target", "bundle"]).arg("-o").arg(output);
+    process::succeed(&mut build)?;
+    Ok(())
+}

@@ -1,0 +1,30 @@
+// Scores as bars.
+
+import { element } from "./dom.js";
+import { digits } from "./format.js";
+
+/** Rows of `{label, value, aside?, written?}`; a bar of `full` is as long as can be. */
+export function bars(rows, full = 1) {
+  const row = ({ label, value, aside, written }) =>
+    element("li", {},
+      element("span", { class: "bar-label" }, label, aside == null ? null : element("small", {}, ` ${aside}`)),
+      element("span", { class: value < 0 ? "track below" : "track", "aria-hidden": "true" },
+        element("span", { class: "fill", "--part": Math.min(Math.abs(value) / full, 1) || 0 })),
+      element("span", { class: "number" }, written ?? digits(value)));
+  return element("ol", { class: "bars" }, ...rows.map(row));
+}
+
+/** Probabilities fill a bar at 1; other scores at the largest of them. */
+export function fullBar(values) {
+  const isProbability = values.every((value) => value >= 0 && value <= 1);
+  return isProbability ? 1 : Math.max(...values.map(Math.abs));
+}
+
+/** The best few at once, the others on demand: some models have a thousand labels. */
+export function scored(rows, shown = 10) {
+  const full = fullBar(rows.map((row) => row.value));
+  const [first, others] = [rows.slice(0, shown), rows.slice(shown)];
+  if (!others.length) return bars(first, full);
+  return element("div", {}, bars(first, full),
+    element("details", { class: "others" }, element("summary", {}, `${others.length} more`), bars(others, full)));
+}

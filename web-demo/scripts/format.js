@@ -1,0 +1,40 @@
+// Numbers as people read them.
+
+export const whole = (value) => Number(value).toLocaleString("en");
+
+export const many = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+export const sentence = (words) => (words ? words[0].toUpperCase() + words.slice(1) : "");
+
+/** `24.2 MB`, of a million bytes each. */
+export function bytes(count) {
+  const units = ["B", "kB", "MB", "GB"];
+  const power = Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
+  const scaled = count / 1000 ** power;
+  return `${power === 0 ? scaled : scaled.toFixed(scaled < 100 ? 1 : 0)} ${units[power]}`;
+}
+
+/** `8.3 ms`, `240 ms`, `1.2 s`. */
+export function duration(milliseconds) {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 1 : 0)} s`;
+  return `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
+}
+
+/** Four digits where they say something. */
+export function digits(value) {
+  const size = Math.abs(value);
+  if (!Number.isFinite(value)) return "–";
+  if (size > 0 && size < 0.00005) return value.toExponential(1);
+  return size < 100 ? value.toFixed(4) : value.toFixed(1);
+}
+
+/** Two decimals: what a list of scores needs. */
+export const score = (value) => (Math.abs(value) < 100 ? value.toFixed(2) : value.toFixed(0)).replace("-", "−");
+
+/** The beginning of a text, in one line. */
+export function shortened(text, length) {
+  const line = text.replace(/\s+/g, " ").trim();
+  if (line.length <= length) return line;
+  const cut = line.slice(0, length);
+  return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), length / 2)).trimEnd()}…`;
+}

@@ -1,0 +1,45 @@
+// The service worker: keeps the page and the package, so that both start without a
+// network. The model is kept by the package, in a cache of its own ("encoderfile"),
+// which is left alone here.
+
+// The next line is written by `cargo xtask demo`; the version is a hash of the files.
+const PRECACHE = { version: "unbuilt", files: [] };
+
+const root = new URL("./", self.location).href;
+// Other folders of this origin may have a demo too.
+const prefix = `encoderfile-demo ${root} `;
+const name = prefix + PRECACHE.version;
+const addresses = new Set(PRECACHE.files.map((file) => new URL(file, root).href));
+
+async function keep() {
+  const cache = await caches.open(name);
+  // Asked for again, so that no file of another version is among them.
+  await cache.addAll([...addresses].map((address) => new Request(address, { cache: "no-cache" })));
+}
+
+async function takeOver() {
+  const names = await caches.keys();
+  const old = names.filter((other) => other.startsWith(prefix) && other !== name);
+  await Promise.all(old.map((other) => caches.delete(other)));
+  await self.clients.claim();
+}
+
+async function answer(address, request) {
+  const cache = await caches.open(name);
+  return (await cache.match(address, { ignoreVary: true })) ?? fetch(request);
+}
+
+self.addEventListener("install", (event) => event.waitUntil(keep()));
+self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
+
+// A new version waits until the page, where somebody may be writing, asks for it.
+self.addEventListener("message", ({ data }) => {
+  if (data === "take over") self.skipWaiting();
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const { origin, pathname } = new URL(request.url);
+  const address = (origin + pathname).replace(/\/index\.html$/, "/");
+  if (request.method === "GET" && addresses.has(address)) event.respondWith(answer(address, request));
+});
