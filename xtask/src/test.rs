@@ -2,7 +2,6 @@
 
 use crate::demo::{self, Site};
 use crate::dist::{self, Dist, Native};
-use crate::npm;
 use crate::npm::{self, Package};
 use crate::process;
 use crate::rules;
