@@ -7,6 +7,7 @@
 mod decode;
 mod detached;
 mod error;
+mod fused;
 mod indices;
 mod lookup;
 mod node;
@@ -213,7 +214,10 @@ fn compile(
     let mut model = model.map_err(GraphError::tract("typing"))?;
     indices::compute_as_numbers(&mut model).map_err(GraphError::tract("index arithmetic"))?;
     let model = model.into_decluttered();
-    let model = model.map_err(GraphError::tract("simplification"))?;
+    let mut model = model.map_err(GraphError::tract("simplification"))?;
+    if fused::PAYS {
+        fused::fuse(&mut model).map_err(GraphError::tract("fusion"))?;
+    }
     let model = model.into_optimized();
     let model = model.map_err(GraphError::tract("optimisation"))?;
     model.into_runnable().map_err(GraphError::tract("plan"))

@@ -1,0 +1,528 @@
+//! Softmax attention, a head and four queries at a time: the scores of all
+//! tokens for all others are never in memory.
+//!
+//! **Invariant:** what a query gets depends on nothing but that query, the keys,
+//! the values and its row of the mask.
+
+use super::lanes::{self, F32x4};
+use super::linear::single;
+use super::product::{self, PanelGroup, Rows, StripGroup, TILE_COLUMNS, TILE_ROWS, Tile};
+use super::softmax::softmax;
+use super::{only_successor, scalar_factor};
+use std::ops::Range;
+use tract_hir::internal::*;
+use tract_hir::tract_core::ops::binary::TypedBinOp;
+use tract_hir::tract_core::ops::einsum::EinSum;
+use tract_hir::tract_core::ops::math::Add;
+use tract_hir::tract_core::ops::nn::{Softmax, SoftmaxKind};
+
+/// `softmax(scale · queries · keys + mask) · values`
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Attention {
+    queries: Place,
+    /// What queries and keys are multiplied by, and then the scores.
+    query_scale: f32,
+    keys: Place,
+    key_scale: f32,
+    scale: f32,
+    values: Place,
+    output: Place,
+}
+
+// No scale is NaN.
+impl Eq for Attention {}
+
+/// Which axes of a tensor are what. A head's values are its last one, and every
+/// further one has a length of one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    rank: usize,
+    tokens: usize,
+    heads: usize,
+}
+
+impl Op for Attention {
+    fn name(&self) -> StaticName {
+        "Attention".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl TypedOp for Attention {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let (queries, values) = (&inputs[0].shape, &inputs[2].shape);
+        let mut shape: TVec<TDim> = tvec!(1.to_dim(); self.output.rank);
+        shape[self.output.tokens] = queries[self.queries.tokens].clone();
+        shape[self.output.heads] = queries[self.queries.heads].clone();
+        shape[self.output.rank - 1] = values[self.values.rank - 1].clone();
+        Ok(tvec!(f32::fact(&shape)))
+    }
+
+    as_op!();
+}
+
+impl EvalOp for Attention {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (queries, values) = (inputs[0].shape(), inputs[2].shape());
+        let mut shape: TVec<usize> = tvec!(1; self.output.rank);
+        shape[self.output.tokens] = queries[self.queries.tokens];
+        shape[self.output.heads] = queries[self.queries.heads];
+        shape[self.output.rank - 1] = values[self.values.rank - 1];
+        let mut output = Tensor::zero::<f32>(&shape)?;
+        let plain = inputs.iter().map(|it| it.try_as_plain_ram());
+        let plain = plain.collect::<TractResult<TVec<_>>>()?;
+        let slices = plain.iter().map(|it| it.as_slice::<f32>());
+        let slices = slices.collect::<TractResult<TVec<_>>>()?;
+        let heads = |at: usize, place| Heads::new(slices[at], inputs[at].shape(), place);
+        let mask = slices.get(3).map(|mask| Mask::new(mask, inputs[3].shape()));
+        let to = Heads::new((), &shape, self.output);
+        let inputs = Inputs {
+            queries: heads(0, self.queries),
+            keys: heads(1, self.keys),
+            values: heads(2, self.values),
+            mask: mask.transpose()?,
+        };
+        {
+            let mut plain = output.try_as_plain_ram_mut()?;
+            self.compute(&inputs, &to, plain.as_slice_mut()?);
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+/// A tensor's values, and where those of a head are.
+struct Heads<T> {
+    values: T,
+    count: usize,
+    tokens: usize,
+    width: usize,
+    head_stride: usize,
+    token_stride: usize,
+}
+
+impl<T> Heads<T> {
+    fn new(values: T, shape: &[usize], place: Place) -> Self {
+        let stride = |axis: usize| shape[axis + 1..].iter().product();
+        Self {
+            values,
+            count: shape[place.heads],
+            tokens: shape[place.tokens],
+            width: shape[place.rank - 1],
+            head_stride: stride(place.heads),
+            token_stride: stride(place.tokens),
+        }
+    }
+}
+
+impl<'a> Heads<&'a [f32]> {
+    fn rows(&self, head: usize) -> Rows<'a> {
+        Rows {
+            values: &self.values[head * self.head_stride..],
+            stride: self.token_stride,
+            width: self.width,
+            count: self.tokens,
+        }
+    }
+}
+
+/// What is added to scores: `[…, heads, queries, keys]`, of which any may be one.
+struct Mask<'a> {
+    values: &'a [f32],
+    head_stride: usize,
+    query_stride: usize,
+    width: usize,
+}
+
+impl<'a> Mask<'a> {
+    fn new(values: &'a [f32], shape: &[usize]) -> TractResult<Self> {
+        let [.., heads, queries, width] = *shape else {
+            bail!("a mask of shape {shape:?}")
+        };
+        ensure!(values.len() == heads * queries * width, "{shape:?}");
+        let stride = |length: usize, stride: usize| if length == 1 { 0 } else { stride };
+        Ok(Self {
+            values,
+            head_stride: stride(heads, queries * width),
+            query_stride: stride(queries, width),
+            width,
+        })
+    }
+
+    fn add_to(&self, scores: &mut [f32], head: usize, query: usize) {
+        let start = head * self.head_stride + query * self.query_stride;
+        let row = &self.values[start..][..self.width];
+        match row {
+            [one] => scores.iter_mut().for_each(|score| *score += one),
+            _ => lanes::combine(scores, row, |score, mask| score.add(mask)),
+        }
+    }
+}
+
+struct Inputs<'a> {
+    queries: Heads<&'a [f32]>,
+    keys: Heads<&'a [f32]>,
+    values: Heads<&'a [f32]>,
+    mask: Option<Mask<'a>>,
+}
+
+/// A head's factors, packed, and scratch memory.
+#[derive(Default)]
+struct Packed {
+    queries: Vec<StripGroup>,
+    keys: Vec<PanelGroup>,
+    values: Vec<PanelGroup>,
+    /// Of four queries, each row as long as whole panels.
+    scores: Vec<f32>,
+    weights: Vec<StripGroup>,
+}
+
+impl Attention {
+    fn compute(&self, inputs: &Inputs<'_>, to: &Heads<()>, output: &mut [f32]) {
+        let mut packed = Packed::default();
+        for head in 0..inputs.queries.count {
+            product::pack_strips(inputs.queries.rows(head), &mut packed.queries);
+            scale(packed.queries.as_flattened_mut(), self.query_scale);
+            product::pack_panels_transposed(inputs.keys.rows(head), &mut packed.keys);
+            let keys = packed.keys.as_flattened_mut().as_flattened_mut();
+            scale(keys, self.key_scale);
+            product::pack_panels(inputs.values.rows(head), &mut packed.values);
+            for first in (0..to.tokens).step_by(TILE_ROWS) {
+                let count = TILE_ROWS.min(to.tokens - first);
+                self.weigh(inputs, &mut packed, head, first..first + count);
+                let start = first * to.token_stride + head * to.head_stride;
+                let output = &mut output[start..];
+                packed.sum_up(inputs.keys.tokens, count, to, output);
+            }
+        }
+    }
+
+    /// Computes the weights of all values for up to four queries.
+    fn weigh(&self, inputs: &Inputs<'_>, packed: &mut Packed, head: usize, queries: Range<usize>) {
+        let Inputs { keys, mask, .. } = inputs;
+        let panels = packed.keys.chunks_exact(keys.width);
+        let stride = panels.len() * TILE_COLUMNS;
+        packed.scores.resize(TILE_ROWS * stride, 0.0);
+        let strip = &packed.queries[queries.start * keys.width / TILE_ROWS..];
+        let mut sums = Tile::default();
+        let strip = &strip[..keys.width];
+        for (place, panel) in panels.enumerate() {
+            product::multiply(strip, panel, &mut sums);
+            for (sums, row) in sums.iter().zip(packed.scores.chunks_exact_mut(stride)) {
+                product::store(sums, &mut row[place * TILE_COLUMNS..]);
+            }
+        }
+        for (query, row) in queries.clone().zip(packed.scores.chunks_exact_mut(stride)) {
+            let (scores, beyond) = row.split_at_mut(keys.tokens);
+            scale(scores, self.scale);
+            if let Some(mask) = mask {
+                mask.add_to(scores, head, query);
+            }
+            beyond.fill(f32::NEG_INFINITY);
+            softmax(row);
+        }
+        let weights = Rows {
+            values: &packed.scores,
+            stride,
+            width: keys.tokens,
+            count: queries.len(),
+        };
+        product::pack_strips(weights, &mut packed.weights);
+    }
+}
+
+impl Packed {
+    /// Adds up the values of a head by their weights, for `count` queries.
+    fn sum_up(&self, tokens: usize, count: usize, to: &Heads<()>, output: &mut [f32]) {
+        let mut sums = Tile::default();
+        for (place, panel) in self.values.chunks_exact(tokens).enumerate() {
+            product::multiply(&self.weights, panel, &mut sums);
+            for (row, sums) in sums.iter().take(count).enumerate() {
+                let row = &mut output[row * to.token_stride..][..to.width];
+                product::store(sums, &mut row[place * TILE_COLUMNS..]);
+            }
+        }
+    }
+}
+
+fn scale(values: &mut [f32], scale: f32) {
+    if scale != 1.0 {
+        let scale = F32x4::splat(&scale);
+        lanes::map(values, |value| value.mul(scale));
+    }
+}
+
+/// The scores, their softmax and the product with the values in a model.
+pub(super) struct Found {
+    op: Attention,
+    inputs: TVec<OutletId>,
+    last: usize,
+}
+
+impl Found {
+    /// What begins at the node `id`, a product of queries and keys.
+    #[cold]
+    pub(super) fn at(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
+        let Some(scores) = Scores::of(model, id)? else {
+            return Ok(None);
+        };
+        let Some(after) = After::of(model, id)? else {
+            return Ok(None);
+        };
+        let Some((values, place, output)) = scores.weighted(model, after.last)? else {
+            return Ok(None);
+        };
+        let node = model.node(id);
+        let (queries, query_scale) = scaled(model, node.inputs[scores.query_slot])?;
+        let (keys, key_scale) = scaled(model, node.inputs[1 - scores.query_slot])?;
+        let op = Attention {
+            queries: scores.queries,
+            query_scale,
+            keys: scores.keys,
+            key_scale,
+            scale: after.scale,
+            values: place,
+            output,
+        };
+        let mut inputs = tvec!(queries, keys, values);
+        inputs.extend(after.mask);
+        let last = only_successor(model, after.last).map(|node| node.id);
+        let last = last.context("checked above")?;
+        Ok(Some(Self { op, inputs, last }))
+    }
+
+    #[cold]
+    pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
+        let last = model.node(self.last);
+        TypedModelPatch::replace_single_op(model, last, &self.inputs, self.op)?.apply(model)
+    }
+}
+
+/// A product of queries and keys: `[…, heads, queries, keys]`.
+struct Scores {
+    queries: Place,
+    keys: Place,
+    query_slot: usize,
+}
+
+impl Scores {
+    #[cold]
+    fn of(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
+        let Some((op, facts)) = float_product(model, id)? else {
+            return Ok(None);
+        };
+        let rank = op.axes.rank(InOut::Out(0));
+        let Some(query_slot) = [0, 1].into_iter().find(|slot| {
+            // The keys are the last axis of the scores, and no axis of the queries.
+            let last = op.axes.axis((InOut::Out(0), rank - 1));
+            last.is_ok_and(|axis| axis.inputs[*slot].is_empty())
+        }) else {
+            return Ok(None);
+        };
+        let Some([queries, keys, scores]) =
+            places(&op.axes, [query_slot, 1 - query_slot], &facts, Role::Summed)
+        else {
+            return Ok(None);
+        };
+        let in_order = rank >= 3 && scores == [rank - 3, rank - 2, rank - 1];
+        let place = |slot: usize, [heads, tokens, width]: [usize; 3]| {
+            let rank = facts[slot].rank();
+            (width == rank - 1).then_some(Place {
+                rank,
+                tokens,
+                heads,
+            })
+        };
+        let found = (place(query_slot, queries), place(1 - query_slot, keys));
+        Ok(match found {
+            (Some(queries), Some(keys)) if in_order => Some(Self {
+                queries,
+                keys,
+                query_slot,
+            }),
+            _ => None,
+        })
+    }
+
+    /// The values that the softmax `id` weighs, and where they and the result are.
+    #[cold]
+    fn weighted(
+        &self,
+        model: &TypedModel,
+        id: usize,
+    ) -> TractResult<Option<(OutletId, Place, Place)>> {
+        let Some(product) = only_successor(model, id) else {
+            return Ok(None);
+        };
+        let Some((op, facts)) = float_product(model, product.id)? else {
+            return Ok(None);
+        };
+        let Some(slot) = product.inputs.iter().position(|input| input.node == id) else {
+            return Ok(None);
+        };
+        let rank = facts[slot].rank();
+        let Some([weights, values, output]) =
+            places(&op.axes, [slot, 1 - slot], &facts, Role::Kept)
+        else {
+            return Ok(None);
+        };
+        let output_rank = op.axes.rank(InOut::Out(0));
+        let [heads, tokens, width] = output;
+        let output = Place {
+            rank: output_rank,
+            tokens,
+            heads,
+        };
+        let [value_heads, value_tokens, value_width] = values;
+        let place = Place {
+            rank: facts[1 - slot].rank(),
+            tokens: value_tokens,
+            heads: value_heads,
+        };
+        let in_order = weights == [rank - 3, rank - 2, rank - 1]
+            && value_width == place.rank - 1
+            && width == output_rank - 1;
+        Ok(in_order.then(|| (product.inputs[1 - slot], place, output)))
+    }
+}
+
+/// Whether the last axis of the second factor is summed over.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Summed,
+    Kept,
+}
+
+/// The axes of two factors and their product: heads, the first one's tokens, and
+/// one more of each: for a [`Role::Summed`] product of queries and keys that is
+/// `[heads, queries, width]`, `[heads, keys, width]`, `[heads, queries, keys]`, and
+/// for weights and values `[heads, queries, keys]`, `[heads, keys, width]`,
+/// `[heads, queries, width]`.
+#[cold]
+fn places(
+    axes: &AxesMapping,
+    slots: [usize; 2],
+    facts: &[&TypedFact],
+    role: Role,
+) -> Option<[[usize; 3]; 3]> {
+    let (mut heads, mut first, mut second, mut summed) = (None, None, None, None);
+    for axis in axes.iter_all_axes() {
+        let [left, right] = slots.map(|slot| {
+            let place = single(&axis.inputs[slot])?;
+            Some(place.filter(|place| !facts[slot].shape[*place].is_one()))
+        });
+        let output = single(&axis.outputs[0])?;
+        let (slot, found) = match (left?, right?, output) {
+            (Some(left), Some(right), Some(output)) => (&mut heads, [left, right, output]),
+            (Some(left), None, Some(output)) => (&mut first, [left, 0, output]),
+            (None, Some(right), Some(output)) => (&mut second, [0, right, output]),
+            (Some(left), Some(right), None) => (&mut summed, [left, right, 0]),
+            (None, None, _) => continue,
+            _ => return None,
+        };
+        if slot.replace(found).is_some() {
+            return None;
+        }
+    }
+    let (heads, first, second, summed) = (heads?, first?, second?, summed?);
+    let left = [heads[0], first[0], summed[0]];
+    let right = match role {
+        Role::Summed => [heads[1], second[1], summed[1]],
+        Role::Kept => [heads[1], summed[1], second[1]],
+    };
+    Some([left, right, [heads[2], first[2], second[2]]])
+}
+
+/// A product of two float32 tensors, neither of which is known.
+#[cold]
+fn float_product(
+    model: &TypedModel,
+    id: usize,
+) -> TractResult<Option<(&EinSum, TVec<&TypedFact>)>> {
+    let Some(op) = model.node(id).op_as::<EinSum>() else {
+        return Ok(None);
+    };
+    let facts = model.node_input_facts(id)?;
+    let is_float = |fact: &&TypedFact| {
+        fact.is_plain() && fact.datum_type == f32::datum_type() && fact.konst.is_none()
+    };
+    let is_one = facts.len() == 2 && facts.iter().all(is_float) && op.q_params.is_none();
+    Ok(is_one.then_some((op, facts)))
+}
+
+/// What there is between the scores and their product with the values.
+struct After {
+    scale: f32,
+    mask: Option<OutletId>,
+    /// The softmax.
+    last: usize,
+}
+
+impl After {
+    #[cold]
+    fn of(model: &TypedModel, scores: usize) -> TractResult<Option<Self>> {
+        let shape = &model.node(scores).outputs[0].fact.shape;
+        let (mut at, mut scale, mut mask) = (scores, 1.0, None);
+        loop {
+            let Some(node) = only_successor(model, at) else {
+                return Ok(None);
+            };
+            if let Some(softmax) = node.op_as::<Softmax>() {
+                let is_over_keys = *softmax.axes == [shape.rank() - 1];
+                let is_plain = softmax.kind == SoftmaxKind::Softmax;
+                let last = node.id;
+                return Ok((is_over_keys && is_plain).then_some(Self { scale, mask, last }));
+            }
+            if node.outputs[0].fact.shape != *shape || mask.is_some() {
+                return Ok(None);
+            }
+            let factor = scalar_factor(model, node.id).filter(|_| scale == 1.0);
+            if let Some((_, factor)) = factor {
+                scale = factor;
+            } else if node
+                .op_as::<TypedBinOp>()
+                .is_some_and(|op| op.0.is::<Add>())
+            {
+                let Some(added) = node.inputs.iter().find(|input| input.node != at) else {
+                    return Ok(None);
+                };
+                if !is_mask(model.outlet_fact(*added)?, shape) {
+                    return Ok(None);
+                }
+                mask = Some(*added);
+            } else {
+                return Ok(None);
+            }
+            at = node.id;
+        }
+    }
+}
+
+/// Whether a tensor can be added to scores of this shape.
+#[cold]
+fn is_mask(fact: &TypedFact, scores: &ShapeFact) -> bool {
+    let fits = |(axis, length): (usize, &TDim)| {
+        let varies = axis + 3 >= scores.rank();
+        length.is_one() || (varies && *length == scores[axis])
+    };
+    fact.is_plain()
+        && fact.datum_type == f32::datum_type()
+        && fact.rank() == scores.rank()
+        && fact.shape.iter().enumerate().all(fits)
+}
+
+/// What an outlet is a multiple of, if it is one.
+#[cold]
+fn scaled(model: &TypedModel, outlet: OutletId) -> TractResult<(OutletId, f32)> {
+    let Some((data, factor)) = scalar_factor(model, outlet.node) else {
+        return Ok((outlet, 1.0));
+    };
+    let same_shape = model.outlet_fact(data)?.shape == model.outlet_fact(outlet)?.shape;
+    Ok(if same_shape {
+        (data, factor)
+    } else {
+        (outlet, 1.0)
+    })
+}

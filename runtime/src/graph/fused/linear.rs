@@ -1,0 +1,366 @@
+//! A product with a constant matrix, with the bias and the activation after it.
+//!
+//! **Invariant:** the weights are held once, packed; the constant they are from
+//! is gone from the model.
+
+use super::activation::Activation;
+use super::lanes::F32x4;
+use super::product::{self, PanelGroup, Rows, StripGroup, TILE_COLUMNS, TILE_ROWS, Tile};
+use super::{constant_input, only_successor};
+use tract_hir::internal::*;
+use tract_hir::tract_core::ops::binary::TypedBinOp;
+use tract_hir::tract_core::ops::einsum::EinSum;
+use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
+use tract_hir::tract_core::ops::konst::Const;
+use tract_hir::tract_core::ops::math::Add;
+use tract_hir::tract_core::ops::nn::gelu_exact::GeluExact;
+
+/// Rows that are packed at a time: with 1536 values each, they leave half of a
+/// second-level cache of 1 MB to the weights.
+const BLOCK_ROWS: usize = 64;
+
+/// `activation(input · weights + bias)`: `[rows, depth]` → `[rows, columns]`.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    weights: Arc<Weights>,
+    /// For each panel: zeros where there is none.
+    biases: Arc<[PanelGroup]>,
+    activation: Activation,
+    output: TVec<Axis>,
+}
+
+/// A packed matrix of `[depth, columns]`.
+#[derive(Debug)]
+struct Weights {
+    panels: Vec<PanelGroup>,
+    depth: usize,
+    columns: usize,
+}
+
+/// Where an axis of the output has its length from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Axis {
+    Input(usize),
+    Fixed(usize),
+}
+
+impl PartialEq for Linear {
+    fn eq(&self, other: &Self) -> bool {
+        let both = [self, other];
+        let [this, other] = both.map(|it| (&it.biases, it.activation, &it.output));
+        Arc::ptr_eq(&both[0].weights, &both[1].weights) && this == other
+    }
+}
+
+impl Eq for Linear {}
+
+impl Op for Linear {
+    fn name(&self) -> StaticName {
+        "Linear".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl TypedOp for Linear {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let length = |axis: &Axis| match *axis {
+            Axis::Input(axis) => inputs[0].shape[axis].clone(),
+            Axis::Fixed(length) => length.to_dim(),
+        };
+        let shape: TVec<TDim> = self.output.iter().map(length).collect();
+        Ok(tvec!(f32::fact(&shape)))
+    }
+
+    as_op!();
+}
+
+impl EvalOp for Linear {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let input = args_1!(inputs);
+        let length = |axis: &Axis| match *axis {
+            Axis::Input(axis) => input.shape()[axis],
+            Axis::Fixed(length) => length,
+        };
+        let shape: TVec<usize> = self.output.iter().map(length).collect();
+        // SAFETY: every value is written below: one row for each of the input's.
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
+        {
+            let input = input.try_as_plain_ram()?;
+            let mut plain = output.try_as_plain_ram_mut()?;
+            self.compute(input.as_slice()?, plain.as_slice_mut()?);
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl Linear {
+    #[cfg(test)]
+    pub(super) fn has_weights_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.weights, &other.weights)
+    }
+
+    fn compute(&self, input: &[f32], output: &mut [f32]) {
+        let Weights { depth, columns, .. } = *self.weights;
+        let mut strips = Vec::new();
+        let outputs = output.chunks_mut(BLOCK_ROWS * columns);
+        for (input, output) in input.chunks(BLOCK_ROWS * depth).zip(outputs) {
+            product::pack_strips(Rows::dense(input, depth), &mut strips);
+            self.weights.multiply(&strips, &self.biases, output);
+            self.activation.apply(output);
+        }
+    }
+}
+
+impl Weights {
+    /// Packs `[depth, columns]`, or its transpose.
+    fn new(matrix: &[f32], depth: usize, transposed: bool) -> Self {
+        let columns = matrix.len() / depth;
+        let mut panels = Vec::new();
+        if transposed {
+            product::pack_panels_transposed(Rows::dense(matrix, depth), &mut panels);
+        } else {
+            product::pack_panels(Rows::dense(matrix, columns), &mut panels);
+        }
+        Self {
+            panels,
+            depth,
+            columns,
+        }
+    }
+
+    /// One panel after the other, since the weights are what no cache holds.
+    fn multiply(&self, strips: &[StripGroup], biases: &[PanelGroup], output: &mut [f32]) {
+        let mut sums = Tile::default();
+        let panels = self.panels.chunks_exact(self.depth).zip(biases);
+        for (place, (panel, bias)) in panels.enumerate() {
+            let first = place * TILE_COLUMNS;
+            let outputs = output.chunks_mut(TILE_ROWS * self.columns);
+            for (strip, output) in strips.chunks_exact(self.depth).zip(outputs) {
+                product::multiply(strip, panel, &mut sums);
+                for (values, row) in sums.iter_mut().zip(output.chunks_exact_mut(self.columns)) {
+                    for (values, bias) in values.iter_mut().zip(bias) {
+                        F32x4::load(values).add(F32x4::load(bias)).store(values);
+                    }
+                    product::store(values, &mut row[first..]);
+                }
+            }
+        }
+    }
+}
+
+/// A product with a constant in a model, and what is computed of it alone.
+pub(super) struct Found {
+    /// From the product on, to the one whose output is replaced.
+    first: usize,
+    last: usize,
+    /// The constant's place among the product's inputs.
+    constant: usize,
+    layout: Layout,
+    bias: Option<Vec<f32>>,
+    activation: Activation,
+}
+
+/// How a constant is a matrix of the product.
+#[derive(Debug, PartialEq)]
+struct Layout {
+    depth: usize,
+    transposed: bool,
+    output: TVec<Axis>,
+}
+
+impl Found {
+    /// What begins at the node `id`.
+    #[cold]
+    pub(super) fn at(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
+        let Some(op) = model.node(id).op_as::<EinSum>() else {
+            return Ok(None);
+        };
+        let Some((weights, data)) = constant_input(model, id) else {
+            return Ok(None);
+        };
+        let facts = model.node_input_facts(id)?;
+        let is_float = |fact: &&TypedFact| fact.is_plain() && fact.datum_type == f32::datum_type();
+        let are_floats = facts.iter().all(is_float) && op.q_params.is_none();
+        let layout = Layout::of(&op.axes, data, facts[data], weights.shape());
+        let Some(layout) = layout.filter(|_| are_floats) else {
+            return Ok(None);
+        };
+
+        let columns = weights.len() / layout.depth;
+        let mut last = id;
+        let bias = bias_after(model, last, columns);
+        if let Some((node, _)) = bias {
+            last = node;
+        }
+        let gelu = only_successor(model, last).filter(|node| is_gelu(node));
+        Ok(Some(Self {
+            first: id,
+            last: gelu.map_or(last, |node| node.id),
+            constant: 1 - data,
+            layout,
+            bias: bias.map(|(_, bias)| bias),
+            activation: gelu.map_or(Activation::None, |_| Activation::Gelu),
+        }))
+    }
+
+    #[cold]
+    pub(super) fn replace(self, model: &mut TypedModel, shared: &mut Shared) -> TractResult<()> {
+        let product = model.node(self.first);
+        let constant = product.inputs[self.constant];
+        let data = product.inputs[1 - self.constant];
+        let Layout {
+            depth, transposed, ..
+        } = self.layout;
+        let weights = shared.weights(model, constant, depth, transposed)?;
+        let mut biases = vec![PanelGroup::default(); weights.columns.div_ceil(TILE_COLUMNS)];
+        if let Some(bias) = self.bias {
+            biases.as_flattened_mut().as_flattened_mut()[..bias.len()].copy_from_slice(&bias);
+        }
+        let op = Linear {
+            weights,
+            biases: biases.into(),
+            activation: self.activation,
+            output: self.layout.output,
+        };
+        let last = model.node(self.last);
+        TypedModelPatch::replace_single_op(model, last, &[data], op)?.apply(model)?;
+        shared.release(model, constant)
+    }
+}
+
+/// Constants that were packed, which several products may have: ALBERT's layers
+/// do.
+#[derive(Default)]
+pub(super) struct Shared {
+    packed: HashMap<(OutletId, usize, bool), Arc<Weights>>,
+    /// How many nodes still have a constant.
+    needed: HashMap<OutletId, usize>,
+}
+
+impl Shared {
+    #[cold]
+    fn weights(
+        &mut self,
+        model: &TypedModel,
+        constant: OutletId,
+        depth: usize,
+        transposed: bool,
+    ) -> TractResult<Arc<Weights>> {
+        let key = (constant, depth, transposed);
+        if let Some(weights) = self.packed.get(&key) {
+            return Ok(Arc::clone(weights));
+        }
+        let tensor = model.outlet_fact(constant)?.konst.clone();
+        let tensor = tensor.context("a constant")?;
+        let plain = tensor.try_as_plain_ram()?;
+        let weights = Arc::new(Weights::new(plain.as_slice()?, depth, transposed));
+        self.packed.insert(key, Arc::clone(&weights));
+        let node = model.node(constant.node);
+        let needed = node.outputs[constant.slot].successors.len();
+        self.needed.entry(constant).or_insert(needed);
+        Ok(weights)
+    }
+
+    /// Frees a constant when the last node that had it has been replaced.
+    #[cold]
+    fn release(&mut self, model: &mut TypedModel, constant: OutletId) -> TractResult<()> {
+        let Some(needed) = self.needed.get_mut(&constant) else {
+            return Ok(());
+        };
+        *needed -= 1;
+        if *needed == 0 && model.node(constant.node).op_is::<Const>() {
+            let nothing = tensor0(0f32).into_arc_tensor();
+            model.set_outlet_fact(constant, TypedFact::try_from(Arc::clone(&nothing))?)?;
+            model.nodes[constant.node].op = Box::new(Const::new(nothing)?);
+        }
+        Ok(())
+    }
+}
+
+/// A bias that is all that is added to a product.
+#[cold]
+fn bias_after(model: &TypedModel, id: usize, columns: usize) -> Option<(usize, Vec<f32>)> {
+    let node = only_successor(model, id)?;
+    let op = node.op_as::<TypedBinOp>()?;
+    let (bias, _) = constant_input(model, node.id).filter(|_| op.0.is::<Add>())?;
+    // What is a row here is one there: the same axes, from the last on.
+    let is_row = bias.shape().iter().rev().skip(1).all(|length| *length == 1)
+        && bias.shape().last() == Some(&columns);
+    let is_float = bias.datum_type() == f32::datum_type();
+    let same_shape = node.outputs[0].fact.shape == model.node(id).outputs[0].fact.shape;
+    if !(is_row && is_float && same_shape) {
+        return None;
+    }
+    let plain = bias.try_as_plain_ram().ok()?;
+    Some((node.id, plain.as_slice().ok()?.to_vec()))
+}
+
+fn is_gelu(node: &TypedNode) -> bool {
+    let op = node.op_as::<ElementWiseOp>();
+    op.is_some_and(|op| op.0.is::<GeluExact>())
+}
+
+impl Layout {
+    /// If rows of the data are multiplied by a matrix, and are rows of the output.
+    #[cold]
+    fn of(axes: &AxesMapping, data: usize, fact: &TypedFact, weights: &[usize]) -> Option<Self> {
+        let constant = 1 - data;
+        let mut output = tvec!(Axis::Fixed(1); axes.rank(InOut::Out(0)));
+        // For each axis its place in the data, in the constant, and in the output.
+        let (mut rows, mut depths, mut columns) = (vec![], vec![], vec![]);
+        for axis in axes.iter_all_axes() {
+            let of_data = single(&axis.inputs[data])?;
+            let of_data = of_data.filter(|place| !fact.shape[*place].is_one());
+            let of_constant = single(&axis.inputs[constant])?;
+            let of_constant = of_constant.filter(|place| weights[*place] != 1);
+            let of_output = single(&axis.outputs[0])?;
+            match (of_data, of_constant, of_output) {
+                (Some(data), None, Some(place)) => {
+                    output[place] = Axis::Input(data);
+                    rows.push((data, place));
+                }
+                (Some(data), Some(constant), None) => depths.push((data, constant)),
+                (None, Some(constant), Some(place)) => {
+                    output[place] = Axis::Fixed(weights[constant]);
+                    columns.push((constant, place));
+                }
+                // An axis of one.
+                (None, None, _) => {}
+                _ => return None,
+            }
+        }
+        rows.sort_unstable();
+        depths.sort_unstable();
+        columns.sort_unstable();
+        let first_depth = depths.first()?;
+        let first_column = columns.first()?;
+        let transposed = first_column.0 < first_depth.1;
+        let in_order = is_increasing(rows.iter().chain(&columns).map(|axis| axis.1))
+            && is_increasing(rows.iter().chain(&depths).map(|axis| axis.0))
+            && is_increasing(depths.iter().map(|axis| axis.1))
+            && if transposed {
+                columns.last()?.0 < first_depth.1
+            } else {
+                depths.last()?.1 < first_column.0
+            };
+        in_order.then(|| Self {
+            depth: depths.iter().map(|axis| weights[axis.1]).product(),
+            transposed,
+            output,
+        })
+    }
+}
+
+/// The one place in a list of at most one.
+#[allow(clippy::option_option, reason = "too many places, or perhaps one")]
+pub(super) fn single(places: &[usize]) -> Option<Option<usize>> {
+    (places.len() <= 1).then(|| places.first().copied())
+}
+
+fn is_increasing(places: impl Iterator<Item = usize>) -> bool {
+    let places: Vec<usize> = places.collect();
+    places.is_sorted_by(|before, after| before < after)
+}
