@@ -1,9 +1,13 @@
 //! Operators that do several of tract's in one pass over the data.
 //!
-//! tract's kernels for WebAssembly are written for wasmtime; in V8 most of their
-//! sums live in memory. Its native ones are better than these, so that only wasm
-//! modules compute with the operators here, on any model that has what they
-//! replace: whatever is not recognised runs as before.
+//! tract's kernels for WebAssembly are written for wasmtime, where these are no
+//! faster; in V8 most of their sums live in memory. Its native ones are better
+//! than these. So only the module for JavaScript computes with the operators
+//! here, on any model that has what they replace: whatever is not recognised runs
+//! as before.
+//!
+//! What recognises runs once a model, and is `#[cold]`: in a crate that is made
+//! for speed, that keeps it small.
 //!
 //! **Invariant:** an operator computes what it replaces, in the same order of
 //! roundings wherever that has one.
@@ -21,9 +25,14 @@ use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::math::Mul;
 
 /// Whether the operators here are faster than tract's.
-pub(super) const PAYS: bool = cfg!(all(target_arch = "wasm32", target_feature = "simd128"));
+pub(super) const PAYS: bool = cfg!(all(
+    target_arch = "wasm32",
+    target_os = "unknown",
+    target_feature = "simd128"
+));
 
 /// Replaces what is recognised in a simplified model.
+#[cold]
 pub(super) fn fuse(model: &mut TypedModel) -> TractResult<()> {
     let mut shared = linear::Shared::default();
     for id in 0..model.nodes.len() {
@@ -39,6 +48,7 @@ pub(super) fn fuse(model: &mut TypedModel) -> TractResult<()> {
 }
 
 /// The only successor of a node's only output, unless that is also the model's.
+#[cold]
 fn only_successor(model: &TypedModel, id: usize) -> Option<&TypedNode> {
     let [output] = &*model.node(id).outputs else {
         return None;
@@ -51,6 +61,7 @@ fn only_successor(model: &TypedModel, id: usize) -> Option<&TypedNode> {
 }
 
 /// The constant input of a node of two, and the place of the other one.
+#[cold]
 fn constant_input(model: &TypedModel, id: usize) -> Option<(Arc<Tensor>, usize)> {
     let [first, second] = &*model.node(id).inputs else {
         return None;
@@ -64,6 +75,7 @@ fn constant_input(model: &TypedModel, id: usize) -> Option<(Arc<Tensor>, usize)>
 }
 
 /// What a node multiplies by a number, and that number.
+#[cold]
 fn scalar_factor(model: &TypedModel, id: usize) -> Option<(OutletId, f32)> {
     let node = model.node(id);
     let op = node.op_as::<TypedBinOp>()?;

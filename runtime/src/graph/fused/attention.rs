@@ -263,6 +263,7 @@ pub(super) struct Found {
 
 impl Found {
     /// What begins at the node `id`, a product of queries and keys.
+    #[cold]
     pub(super) fn at(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
         let Some(scores) = Scores::of(model, id)? else {
             return Ok(None);
@@ -292,6 +293,7 @@ impl Found {
         Ok(Some(Self { op, inputs, last }))
     }
 
+    #[cold]
     pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
         let last = model.node(self.last);
         TypedModelPatch::replace_single_op(model, last, &self.inputs, self.op)?.apply(model)
@@ -306,6 +308,7 @@ struct Scores {
 }
 
 impl Scores {
+    #[cold]
     fn of(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
         let Some((op, facts)) = float_product(model, id)? else {
             return Ok(None);
@@ -344,6 +347,7 @@ impl Scores {
     }
 
     /// The values that the softmax `id` weighs, and where they and the result are.
+    #[cold]
     fn weighted(
         &self,
         model: &TypedModel,
@@ -396,6 +400,7 @@ enum Role {
 /// `[heads, queries, width]`, `[heads, keys, width]`, `[heads, queries, keys]`, and
 /// for weights and values `[heads, queries, keys]`, `[heads, keys, width]`,
 /// `[heads, queries, width]`.
+#[cold]
 fn places(
     axes: &AxesMapping,
     slots: [usize; 2],
@@ -431,6 +436,7 @@ fn places(
 }
 
 /// A product of two float32 tensors, neither of which is known.
+#[cold]
 fn float_product(
     model: &TypedModel,
     id: usize,
@@ -455,6 +461,7 @@ struct After {
 }
 
 impl After {
+    #[cold]
     fn of(model: &TypedModel, scores: usize) -> TractResult<Option<Self>> {
         let shape = &model.node(scores).outputs[0].fact.shape;
         let (mut at, mut scale, mut mask) = (scores, 1.0, None);
@@ -494,6 +501,7 @@ impl After {
 }
 
 /// Whether a tensor can be added to scores of this shape.
+#[cold]
 fn is_mask(fact: &TypedFact, scores: &ShapeFact) -> bool {
     let fits = |(axis, length): (usize, &TDim)| {
         let varies = axis + 3 >= scores.rank();
@@ -506,6 +514,7 @@ fn is_mask(fact: &TypedFact, scores: &ShapeFact) -> bool {
 }
 
 /// What an outlet is a multiple of, if it is one.
+#[cold]
 fn scaled(model: &TypedModel, outlet: OutletId) -> TractResult<(OutletId, f32)> {
     let Some((data, factor)) = scalar_factor(model, outlet.node) else {
         return Ok((outlet, 1.0));

@@ -120,6 +120,7 @@ impl Found {
         Ok(Self::beginning(model, id))
     }
 
+    #[cold]
     fn beginning(model: &TypedModel, id: usize) -> Option<Self> {
         let node = model.node(id);
         let sum = node.op_as::<Reduce>()?;
@@ -161,6 +162,7 @@ impl Found {
         Some(Self { op, inputs, last })
     }
 
+    #[cold]
     pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
         let last = model.node(self.last);
         TypedModelPatch::replace_single_op(model, last, &self.inputs, self.op)?.apply(model)
@@ -173,6 +175,7 @@ fn is_binary<O: BinMiniOp>(node: &TypedNode) -> bool {
 }
 
 /// The operation after a node with a constant for each of a row's values.
+#[cold]
 fn next<O: BinMiniOp>(model: &TypedModel, id: usize, width: usize) -> Option<(usize, Vec<f32>)> {
     let node = only_successor(model, id).filter(|node| is_binary::<O>(node))?;
     let same_shape = node.outputs[0].fact.shape == model.node(id).outputs[0].fact.shape;
@@ -185,6 +188,7 @@ fn next<O: BinMiniOp>(model: &TypedModel, id: usize, width: usize) -> Option<(us
 
 /// What an outlet is the sum of, if only the LayerNorm needs it: for its sum and
 /// its deviation.
+#[cold]
 fn summands(model: &TypedModel, outlet: OutletId) -> Option<TVec<OutletId>> {
     let node = model.node(outlet.node);
     let is_needed = node.outputs[0].successors.len() != 2 || model.outputs.contains(&outlet);

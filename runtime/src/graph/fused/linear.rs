@@ -173,6 +173,7 @@ struct Layout {
 
 impl Found {
     /// What begins at the node `id`.
+    #[cold]
     pub(super) fn at(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
         let Some(op) = model.node(id).op_as::<EinSum>() else {
             return Ok(None);
@@ -205,6 +206,7 @@ impl Found {
         }))
     }
 
+    #[cold]
     pub(super) fn replace(self, model: &mut TypedModel, shared: &mut Shared) -> TractResult<()> {
         let product = model.node(self.first);
         let constant = product.inputs[self.constant];
@@ -239,6 +241,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    #[cold]
     fn weights(
         &mut self,
         model: &TypedModel,
@@ -262,6 +265,7 @@ impl Shared {
     }
 
     /// Frees a constant when the last node that had it has been replaced.
+    #[cold]
     fn release(&mut self, model: &mut TypedModel, constant: OutletId) -> TractResult<()> {
         let Some(needed) = self.needed.get_mut(&constant) else {
             return Ok(());
@@ -277,6 +281,7 @@ impl Shared {
 }
 
 /// A bias that is all that is added to a product.
+#[cold]
 fn bias_after(model: &TypedModel, id: usize, columns: usize) -> Option<(usize, Vec<f32>)> {
     let node = only_successor(model, id)?;
     let op = node.op_as::<TypedBinOp>()?;
@@ -300,6 +305,7 @@ fn is_gelu(node: &TypedNode) -> bool {
 
 impl Layout {
     /// If rows of the data are multiplied by a matrix, and are rows of the output.
+    #[cold]
     fn of(axes: &AxesMapping, data: usize, fact: &TypedFact, weights: &[usize]) -> Option<Self> {
         let constant = 1 - data;
         let mut output = tvec!(Axis::Fixed(1); axes.rank(InOut::Out(0)));
