@@ -1,6 +1,6 @@
 //! Other people's clients, and a browser, against a built model's server: one
 //! test for each script and model. The scripts and what they check are in
-//! `clients/` and `page/`.
+//! `clients/` and `browser/`.
 #![cfg(unix)]
 
 use Access::{Open, WithKey};

@@ -69,7 +69,7 @@ export class Encoderfile {
       // The bytes are asked for while the program is compiled.
       const opening = open(source, { cache, headers, signal });
       opening.catch(() => undefined);
-      engines.push(...(await start(options)));
+      engines.push(...(await startBeside(opening, options)));
       let loaded = await pump(engines, await opening, options);
       if (loaded === undefined) {
         for (const engine of engines.splice(0)) engine.end();
@@ -252,6 +252,17 @@ export class Encoderfile {
       // Where one failed, the others are not wanted any more.
       group.end();
     }
+  }
+}
+
+/** The same as {@link start}; where that fails, nobody wants what is being opened. */
+async function startBeside(opening: Promise<Incoming>, options: LoadOptions): Promise<Engine[]> {
+  try {
+    return await start(options);
+  } catch (error) {
+    const discard = async ({ stream, onFailed }: Incoming) => Promise.all([stream.cancel(), onFailed?.()]);
+    opening.then(discard).catch(() => undefined);
+    throw error;
   }
 }
 

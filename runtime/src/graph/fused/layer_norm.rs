@@ -141,7 +141,8 @@ impl Found {
         let norm = only_successor(model, deviation.id)?;
         let rms = norm.op_as::<RmsNorm>()?;
         let found = is_row_sum && is_float && is_mean && is_deviation && rms.axis == last_axis;
-        let width = usize::try_from(width).ok().filter(|_| found)?;
+        let width = usize::try_from(width).ok();
+        let width = width.filter(|width| found && *width > 0)?;
         // Simplification drops a scale of ones and a bias of zeros.
         let mut parameters = Parameters {
             scale: vec![1.0; width],

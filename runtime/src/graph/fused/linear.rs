@@ -184,6 +184,9 @@ impl Found {
         let facts = model.node_input_facts(id)?;
         let is_float = |fact: &&TypedFact| fact.is_plain() && fact.datum_type == f32::datum_type();
         let are_floats = facts.iter().all(is_float) && op.q_params.is_none();
+        if weights.len() == 0 {
+            return Ok(None);
+        }
         let layout = Layout::of(&op.axes, data, facts[data], weights.shape());
         let Some(layout) = layout.filter(|_| are_floats) else {
             return Ok(None);
