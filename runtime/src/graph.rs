@@ -24,6 +24,7 @@ use std::sync::Arc;
 use tract_hir::internal::*;
 
 pub use error::GraphError;
+pub use fused::{TileKernel, use_tile_kernel};
 pub use reader::opset;
 
 /// A loaded graph, shared by all runs.

@@ -78,7 +78,33 @@ async function failsWith(code, change) {
   });
 }
 
+/** A tile as `wasm/npm/src/tile.wat`, that leaves its sums as they are. */
+const IDLE_TILE = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 4, 127, 127, 127, 127, 0, 2, 15, 1, 3, 101, 110, 118, 6, 109, 101, 109, 111,
+  114, 121, 2, 0, 1, 3, 2, 1, 0, 7, 8, 1, 4, 116, 105, 108, 101, 0, 0, 10, 4, 1, 2, 0, 11,
+];
+
 await run({
+  async "products are computed in relaxed SIMD where there is any, and else without"() {
+    const withTile = (tile) => (request, response) => {
+      if (request.url !== "/package/dist/tile.js") return false;
+      response.setHeader("content-type", "text/javascript");
+      response.end(`export default new Uint8Array([${tile}]);`);
+      return true;
+    };
+    const vectorOf = async (page) => (await loaded(page, "/files/model.ef")).vector;
+    const relaxed = await on({}, async (page) => {
+      const valid = await page.evaluate(async () => WebAssembly.validate((await import("/package/dist/tile.js")).default));
+      assert(valid, "Chromium has relaxed SIMD since version 114");
+      return vectorOf(page);
+    });
+    const apart = (vector) => Math.max(...vector.map((value, at) => Math.abs(value - relaxed[at])));
+    const without = await on({ answer: withTile([]) }, vectorOf);
+    assert(apart(without) < 1e-6, `${apart(without)} apart`);
+    const idle = await on({ answer: withTile(IDLE_TILE) }, vectorOf);
+    assert(!(apart(idle) < 1e-2), "the tile is not what computes products");
+  },
+
   async "only the payload of an executable is fetched, and that once"() {
     await on({}, async (page, site) => {
       const first = await loaded(page, "/files/model.encoderfile");

@@ -13,3 +13,4 @@ mod allocator;
 mod bytes;
 mod failure;
 pub mod model;
+pub mod tile;

@@ -83,6 +83,17 @@ pub(crate) fn build(
         process::run(command.args(arguments).current_dir(&sources))
     };
     script("typescript/bin/tsc", &[])?;
+    assemble(workspace, &folder, |assembled| {
+        let assembled = assembled.to_string_lossy();
+        let arguments = [
+            "src/tile.wat",
+            "-o",
+            &assembled,
+            "--enable-simd",
+            "--enable-relaxed-simd",
+        ];
+        script("binaryen/bin/wasm-as", &arguments)
+    })?;
     let module = folder.join("encoderfile.wasm");
     bind(workspace, &folder, |bound, optimised| {
         let paths = [bound, optimised].map(|path| path.to_string_lossy().into_owned());
@@ -95,6 +106,23 @@ pub(crate) fn build(
         tarball: pack(workspace, &sources)?,
         module,
     })
+}
+
+/// Writes `tile.js`: the assembled `tile.wat`, which is too small to be a file.
+fn assemble(
+    workspace: &Workspace,
+    folder: &Path,
+    assemble: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let assembled = workspace
+        .target
+        .join(BROWSER)
+        .join("browser")
+        .join("tile.wasm");
+    assemble(&assembled)?;
+    let module = fs::read(&assembled).with_context(|| assembled.display().to_string())?;
+    let script = format!("export default new Uint8Array({module:?});\n");
+    write(&folder.join("tile.js"), script.as_bytes())
 }
 
 /// Writes `encoderfile.wasm` and `glue.js`, which starts instances of it.

@@ -10,7 +10,7 @@
 //! for speed, that keeps it small.
 //!
 //! **Invariant:** an operator computes what it replaces, in the same order of
-//! roundings wherever that has one.
+//! roundings wherever that has one and the kernel of a tile leaves it.
 
 mod activation;
 mod attention;
@@ -20,6 +20,7 @@ mod linear;
 mod product;
 mod softmax;
 
+pub use product::{TileKernel, use_tile_kernel};
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::math::Mul;

@@ -11,6 +11,8 @@ export interface Exports {
     memory: WebAssembly.Memory;
     __stack_pointer: WebAssembly.Global<"i32">;
   };
+  functions(): WebAssembly.Table;
+  use_tile(place: number): void;
   load(bytes: Bytes): string;
   embed(text: string, options: string): Float32Array;
   infer(item: string, options: string): string;

@@ -7,6 +7,7 @@
 import { Bytes } from "./bytes.js";
 import { EncoderfileError } from "./error.js";
 import glue, { type Exports } from "./glue.js";
+import tile from "./tile.js";
 
 /** What can be asked of a model, with JSON for whatever is not a text. */
 export type Call =
@@ -33,6 +34,15 @@ export class Instance {
     this.#memory = raw.memory;
     this.#stackPointer = raw.__stack_pointer;
     this.#stackStart = this.#stackPointer.value;
+    this.#useTile();
+  }
+
+  /** Has products computed in relaxed SIMD, where the engine has it. */
+  #useTile(): void {
+    if (!WebAssembly.validate(tile)) return;
+    const module = new WebAssembly.Module(tile);
+    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.#memory } });
+    this.#exports.use_tile(this.#exports.functions().grow(1, exports.tile));
   }
 
   /** Takes the next bytes of the file. */

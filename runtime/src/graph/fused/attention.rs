@@ -435,7 +435,7 @@ fn places(
     Some([left, right, [heads[2], first[2], second[2]]])
 }
 
-/// A product of two float32 tensors, neither of which is known.
+/// A product of two float32 tensors that are not known, and not known to be empty.
 #[cold]
 fn float_product(
     model: &TypedModel,
@@ -446,7 +446,9 @@ fn float_product(
     };
     let facts = model.node_input_facts(id)?;
     let is_float = |fact: &&TypedFact| {
-        fact.is_plain() && fact.datum_type == f32::datum_type() && fact.konst.is_none()
+        let is_empty = fact.shape.iter().any(|length| *length == 0.to_dim());
+        let is_float = fact.is_plain() && fact.datum_type == f32::datum_type();
+        is_float && !is_empty && fact.konst.is_none()
     };
     let is_one = facts.len() == 2 && facts.iter().all(is_float) && op.q_params.is_none();
     Ok(is_one.then_some((op, facts)))

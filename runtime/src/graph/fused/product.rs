@@ -5,11 +5,11 @@
 //! that the kernel reads two streams. Rows and columns beyond a matrix are zeros
 //! in its last strip or panel and are never stored.
 //!
-//! Every value is one sum over the common dimension, in order, each product
-//! rounded before it is added: a row's result depends neither on the rows beside
-//! it nor on where they are cut.
+//! Every value is one sum over the common dimension, in order: a row's result
+//! depends neither on the rows beside it nor on where they are cut.
 
 use super::lanes::{F32x4, LANES};
+use std::sync::OnceLock;
 
 /// Rows of a strip. Four rows by eight columns are eight vectors of sums: V8
 /// keeps those, the factors and a product in the 15 registers it has on x86-64.
@@ -24,6 +24,27 @@ pub(super) type StripGroup = [f32; TILE_ROWS];
 pub(super) type PanelGroup = [[f32; LANES]; 2];
 /// Four rows of eight sums.
 pub(super) type Tile = [PanelGroup; TILE_ROWS];
+
+/// Computes a tile: from a strip and a panel of `depth` groups each, of four and
+/// of eight values, the 32 sums, row after row.
+///
+/// # Safety
+///
+/// As many values can be read and written at the addresses, all divisible by four.
+pub type TileKernel =
+    unsafe extern "C" fn(strip: *const f32, panel: *const f32, depth: usize, sums: *mut f32);
+
+static KERNEL: OnceLock<TileKernel> = OnceLock::new();
+
+/// Has all tiles computed by a kernel that uses more of a processor than this
+/// module may ask for. Returns whether it is the first one.
+///
+/// # Safety
+///
+/// The kernel reads and writes nothing but what [`TileKernel`] says.
+pub unsafe fn use_tile_kernel(kernel: TileKernel) -> bool {
+    KERNEL.set(kernel).is_ok()
+}
 
 /// Values in rows, which may be part of wider rows.
 #[derive(Clone, Copy)]
@@ -131,11 +152,23 @@ fn pack_four(rows: &[&[f32]; LANES], packed: &mut [f32], first: usize, stride: u
 }
 
 /// The product of a strip and a panel of the same length.
-///
-/// Four splats and two vectors for eight multiplications and additions, written
-/// so that nothing is left to be unrolled.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn multiply(strip: &[StripGroup], panel: &[PanelGroup], sums: &mut Tile) {
+    let Some(kernel) = KERNEL.get() else {
+        return multiply_portably(strip, panel, sums);
+    };
+    let depth = strip.len().min(panel.len());
+    let strip = strip.as_ptr().cast();
+    let panel = panel.as_ptr().cast();
+    // SAFETY: both have `depth` groups, and a tile is 32 values.
+    unsafe { kernel(strip, panel, depth, sums.as_mut_ptr().cast()) }
+}
+
+/// Four splats and two vectors for eight multiplications and additions, written
+/// so that nothing is left to be unrolled. Each product is rounded before it is
+/// added.
+#[inline(never)]
+fn multiply_portably(strip: &[StripGroup], panel: &[PanelGroup], sums: &mut Tile) {
     let zero = F32x4::splat(&0.0);
     let [mut low0, mut low1, mut low2, mut low3] = [zero; TILE_ROWS];
     let [mut high0, mut high1, mut high2, mut high3] = [zero; TILE_ROWS];
