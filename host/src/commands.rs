@@ -99,12 +99,19 @@ fn self_test(payload: &Payload) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Loads the model while another core checks the weights against their hash.
+/// Loads the model while other cores read the tokenizer, and check the weights
+/// against their hash.
 #[cfg(not(target_family = "wasm"))]
 fn load(payload: &Payload) -> anyhow::Result<Encoder> {
     std::thread::scope(|scope| {
         let verification = scope.spawn(|| payload.verify());
-        let encoder = Encoder::load(payload);
+        let encoder = Encoder::load_with(payload, |tokenizer, graph| {
+            // The scope waits for it, and takes on a panic in it.
+            std::thread::scope(|scope| {
+                scope.spawn(tokenizer);
+                graph();
+            });
+        });
         match verification.join() {
             Ok(verified) => verified?,
             Err(_) => anyhow::bail!("the hash check ended unexpectedly"),

@@ -33,6 +33,9 @@ pub struct Encoder {
     graph: Graph,
 }
 
+/// Half of the work of loading a model.
+pub type Half<'a> = &'a mut (dyn FnMut() + Send);
+
 impl Encoder {
     /// Loads the model of a payload.
     ///
@@ -40,17 +43,52 @@ impl Encoder {
     /// is not. [`Payload::verify`] does it, and may run beside this on another
     /// thread.
     pub fn load(payload: &Payload) -> Result<Self, Error> {
+        Self::load_with(payload, |first, second| {
+            first();
+            second();
+        })
+    }
+
+    /// As [`Encoder::load`]; `both` runs the two halves of the work, which depend
+    /// on nothing of each other, perhaps at once.
+    pub fn load_with(
+        payload: &Payload,
+        both: impl FnOnce(Half<'_>, Half<'_>),
+    ) -> Result<Self, Error> {
         let manifest = payload.manifest();
         let pipeline = manifest.pipeline.clone();
         let pipeline = pipeline.ok_or(Error::Manifest("no pipeline; this file holds no model"))?;
-        let tokenizer = payload.read(ArtifactKind::Tokenizer, TOKENIZER_LEN_MAX)?;
-        let graph = payload.read(ArtifactKind::Graph, GRAPH_LEN_MAX)?;
+        check(manifest.task(), &pipeline)?;
         let weights: Arc<dyn Source> = match payload.artifact(ArtifactKind::Weights) {
             Ok(weights) => Arc::new(weights),
             Err(ContainerError::Missing { .. }) => Arc::new(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        Self::from_parts(manifest.task(), pipeline, &tokenizer, &graph, &weights)
+        let load_tokenizer = || {
+            let tokenizer = payload.read(ArtifactKind::Tokenizer, TOKENIZER_LEN_MAX)?;
+            Ok::<_, Error>(Tokenizer::load(&tokenizer, &pipeline)?)
+        };
+        let load_graph = || {
+            let graph = payload.read(ArtifactKind::Graph, GRAPH_LEN_MAX)?;
+            Ok::<_, Error>(Graph::load(&graph, &weights, &pipeline)?)
+        };
+        let (mut tokenizer, mut graph) = (None, None);
+        both(
+            &mut || {
+                tokenizer = Some(load_tokenizer());
+            },
+            &mut || {
+                graph = Some(load_graph());
+            },
+        );
+        Ok(Self {
+            task: manifest.task(),
+            pooling: pipeline.pooling().collect(),
+            modules: modules::load(&pipeline, &weights)?,
+            tokenizer: tokenizer.unwrap_or_else(load_tokenizer)?,
+            graph: graph.unwrap_or_else(load_graph)?,
+            pipeline,
+        })
     }
 
     /// Makes a model of its parts: a `tokenizer.json`, an ONNX graph, and the

@@ -11,6 +11,7 @@ mod fused;
 mod indices;
 mod lookup;
 mod node;
+mod ones;
 mod operators;
 mod reader;
 mod tensor;
@@ -22,8 +23,10 @@ use encoderfile_proto::{Input, InputRole, IntegerType, Pipeline};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_hir::internal::*;
+use tract_hir::tract_core::plan;
 
 pub use error::GraphError;
+#[cfg(not(target_arch = "aarch64"))]
 pub use fused::{TileKernel, use_tile_kernel};
 pub use reader::opset;
 
@@ -78,10 +81,9 @@ impl Graph {
     }
 
     fn input(&self, input: &Input, input_ids: &[u32], type_ids: &[u32]) -> TValue {
-        let ones = [1].iter().cycle().take(input_ids.len());
         let values: Vec<i64> = match input.role() {
             InputRole::TokenTypeIds => type_ids.iter().copied().map(i64::from).collect(),
-            InputRole::AttentionMask => ones.copied().collect(),
+            InputRole::AttentionMask => vec![1; input_ids.len()],
             InputRole::PositionIds => {
                 let positions = (0..).map(|it: i64| it + i64::from(input.first_position));
                 positions.take(input_ids.len()).collect()
@@ -125,14 +127,29 @@ impl Run<'_> {
         input_ids: &[u32],
         type_ids: &[u32],
     ) -> Result<Vec<f32>, GraphError> {
+        self.evaluate_observed(input_ids, type_ids, |_| {})
+    }
+
+    /// Evaluates one sequence, and names each operator to `after` when it is done.
+    pub(crate) fn evaluate_observed(
+        &mut self,
+        input_ids: &[u32],
+        type_ids: &[u32],
+        mut after: impl FnMut(&str),
+    ) -> Result<Vec<f32>, GraphError> {
         let graph = self.graph;
         let inputs = graph.inputs.iter();
         let inputs = inputs
+            .filter(|input| !ones::is_known(input))
             .map(|input| graph.input(input, input_ids, type_ids))
             .collect();
         let outputs = self
             .state
-            .run(inputs)
+            .run_plan_with_eval(inputs, |context, state, node, inputs| {
+                let outputs = plan::eval(context, state, node, inputs);
+                after(&node.op.name());
+                outputs
+            })
             .map_err(GraphError::tract("evaluation"))?;
 
         let expected = if graph.per_token {
@@ -213,12 +230,11 @@ fn compile(
         .map_err(GraphError::tract("input shapes"))?;
     let model = model.into_typed();
     let mut model = model.map_err(GraphError::tract("typing"))?;
+    ones::replace_known(&mut model, &pipeline.inputs).map_err(GraphError::tract("mask"))?;
     indices::compute_as_numbers(&mut model).map_err(GraphError::tract("index arithmetic"))?;
     let model = model.into_decluttered();
     let mut model = model.map_err(GraphError::tract("simplification"))?;
-    if fused::PAYS {
-        fused::fuse(&mut model).map_err(GraphError::tract("fusion"))?;
-    }
+    fused::fuse(&mut model).map_err(GraphError::tract("fusion"))?;
     let model = model.into_optimized();
     let model = model.map_err(GraphError::tract("optimisation"))?;
     model.into_runnable().map_err(GraphError::tract("plan"))

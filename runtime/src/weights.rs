@@ -211,6 +211,13 @@ impl Matrix {
         }
     }
 
+    /// Says that no row will be read again.
+    pub fn release(&self) {
+        // With the zeros up to the next tensor.
+        let padded = self.source.len().next_multiple_of(TENSOR_ALIGNMENT);
+        self.source.release(0, padded);
+    }
+
     fn read_int8(
         &self,
         first: usize,

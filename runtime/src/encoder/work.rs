@@ -241,6 +241,15 @@ impl Session<'_> {
         Ok((tokens, values))
     }
 
+    /// Computes the graph for a text, and names each of its operators to `after`
+    /// when it is done, for whoever looks where the time goes.
+    pub fn operators(&mut self, text: &str, after: impl FnMut(&str)) -> Result<(), Error> {
+        let tokens = self.encoder.tokenize(text.into(), &Options::default())?;
+        let Tokens { ids, type_ids, .. } = &tokens;
+        self.run.evaluate_observed(ids, type_ids, after)?;
+        Ok(())
+    }
+
     /// The graph's output for a sequence, row after row.
     fn evaluate(&mut self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
         if tokens.ids.is_empty() {

@@ -1,7 +1,9 @@
 //! Tensors that are not in the graph but in the weights artifact.
 
 use super::GraphError;
+use super::fused::Factor;
 use super::node::attribute;
+use super::reader::is_standard;
 use super::tensor::{dims, matrix_shape, read_tensor};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use crate::source::{Section, Source};
@@ -11,13 +13,15 @@ use std::sync::Arc;
 use tract_hir::internal::*;
 
 /// The external tensors of a graph: embedding tables, which stay where they
-/// are, and everything else, read once into its final place.
+/// are, matrices that something is multiplied by, which are packed from there, and
+/// everything else, read once.
 #[derive(Default)]
 pub(super) struct Detached {
     /// With the names of the values.
     pub(super) constants: Vec<(String, Arc<Tensor>)>,
     /// By name of the value.
     tables: HashMap<String, Arc<Matrix>>,
+    factors: HashMap<String, Factor>,
 }
 
 impl Detached {
@@ -36,6 +40,11 @@ impl Detached {
                     let table = Matrix::new(&tensor.name, shape, &place, weights)?;
                     detached.tables.insert(tensor.name, Arc::new(table));
                 }
+                Some(place) if is_factor(graph, &tensor) => {
+                    let shape = matrix_shape(&tensor)?;
+                    let factor = Matrix::new(&tensor.name, shape, &place, weights)?;
+                    detached.factors.insert(tensor.name, Factor::new(factor));
+                }
                 Some(place) => {
                     let constant = read_external(&tensor, &place, weights)?;
                     let padded = place.length.next_multiple_of(TENSOR_ALIGNMENT);
@@ -53,16 +62,38 @@ impl Detached {
         let (first, others) = node.input.split_first()?;
         Some((Arc::clone(self.tables.get(first)?), others))
     }
+
+    /// The matrix that a node multiplies by, if it does, and its other inputs.
+    pub(super) fn factor_of<'a>(&self, node: &'a NodeProto) -> Option<(Factor, &'a [String])> {
+        let (last, others) = node.input.split_last()?;
+        Some((self.factors.get(last)?.clone(), others))
+    }
 }
 
 /// Whether a tensor is a float32 matrix that only whole rows are taken from.
 fn is_table(graph: &GraphProto, tensor: &TensorProto) -> bool {
-    let gathers_rows = |node: &NodeProto| {
+    is_matrix_for(graph, tensor, |node| {
         node.op_type == "Gather"
             && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
             && node.input[0] == tensor.name
             && node.input[1..].iter().all(|name| *name != tensor.name)
-    };
+    })
+}
+
+/// Whether a tensor is a float32 matrix that others are only multiplied by.
+fn is_factor(graph: &GraphProto, tensor: &TensorProto) -> bool {
+    let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if *first != tensor.name && *second == tensor.name);
+    is_matrix_for(graph, tensor, |node| {
+        node.op_type == "MatMul" && is_standard(&node.domain) && is_second(node)
+    }) && tensor.dims.iter().all(|length| *length > 0)
+}
+
+/// Whether a tensor is a float32 matrix, and all that is done with it is this.
+fn is_matrix_for(
+    graph: &GraphProto,
+    tensor: &TensorProto,
+    is_done: impl Fn(&NodeProto) -> bool,
+) -> bool {
     tensor.dims.len() == 2
         && tensor.data_type == DataType::Float as i32
         && graph.output.iter().all(|output| output.name != tensor.name)
@@ -70,7 +101,7 @@ fn is_table(graph: &GraphProto, tensor: &TensorProto) -> bool {
             .node
             .iter()
             .filter(|node| node.input.contains(&tensor.name))
-            .all(gathers_rows)
+            .all(is_done)
 }
 
 fn read_external(

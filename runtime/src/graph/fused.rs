@@ -14,23 +14,19 @@
 
 mod activation;
 mod attention;
+mod buffer;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod product;
 mod softmax;
 
-pub use product::{TileKernel, use_tile_kernel};
+#[cfg(not(target_arch = "aarch64"))]
+pub use lanes::{TileKernel, use_tile_kernel};
+pub(super) use linear::Factor;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::math::Mul;
-
-/// Whether the operators here are faster than tract's.
-pub(super) const PAYS: bool = cfg!(all(
-    target_arch = "wasm32",
-    target_os = "unknown",
-    target_feature = "simd128"
-));
 
 /// Replaces what is recognised in a simplified model.
 #[cold]
@@ -39,6 +35,11 @@ pub(super) fn fuse(model: &mut TypedModel) -> TractResult<()> {
     for id in 0..model.nodes.len() {
         if let Some(found) = linear::Found::at(model, id)? {
             found.replace(model, &mut shared)?;
+        }
+    }
+    for id in 0..model.nodes.len() {
+        if let Some(tail) = linear::Tail::of(model, id) {
+            tail.replace(model)?;
         } else if let Some(found) = layer_norm::Found::at(model, id)? {
             found.replace(model)?;
         } else if let Some(found) = attention::Found::at(model, id)? {

@@ -120,6 +120,9 @@ impl<'a> Reader<'a> {
         if let Some((table, inputs)) = self.detached.table_of(proto) {
             return Ok((expand(Lookup { table }), inputs));
         }
+        if let Some((factor, inputs)) = self.detached.factor_of(proto) {
+            return Ok((expand(factor), inputs));
+        }
         let node = Node {
             proto,
             opset: self.opset,

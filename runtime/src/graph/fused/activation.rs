@@ -1,6 +1,6 @@
 //! Functions of one value, after a product.
 
-use super::lanes::{self, F32x4};
+use super::lanes::Lanes;
 use std::hint::black_box;
 
 /// What is computed of each value.
@@ -12,10 +12,11 @@ pub(super) enum Activation {
 }
 
 impl Activation {
-    pub(super) fn apply(self, values: &mut [f32]) {
+    #[inline(always)]
+    pub(super) fn apply<V: Lanes>(self, values: &mut [f32]) {
         match self {
             Self::None => {}
-            Self::Gelu => gelu(values),
+            Self::Gelu => gelu::<V>(values),
         }
     }
 }
@@ -44,33 +45,45 @@ static GELU: Constants = Constants {
     ],
 };
 
-#[inline(never)]
-fn gelu(values: &mut [f32]) {
+#[inline(always)]
+fn gelu<V: Lanes>(values: &mut [f32]) {
     let constants = black_box(&GELU);
-    let one = F32x4::splat(&constants.one);
-    let half = F32x4::splat(&constants.half);
-    let scale = F32x4::splat(&constants.scale);
-    let [c0, c1, c2, c3, c4, c5] = &constants.coefficients;
-    let (c0, c1, c2) = (F32x4::splat(c0), F32x4::splat(c1), F32x4::splat(c2));
-    let (c3, c4, c5) = (F32x4::splat(c3), F32x4::splat(c4), F32x4::splat(c5));
-    lanes::map(values, |x| {
+    let one = V::splat(constants.one);
+    let half = V::splat(constants.half);
+    let scale = V::splat(constants.scale);
+    let [c0, c1, c2, c3, c4, c5] = constants.coefficients;
+    let (c0, c1, c2) = (V::splat(c0), V::splat(c1), V::splat(c2));
+    let (c3, c4, c5) = (V::splat(c3), V::splat(c4), V::splat(c5));
+    for lanes in values.chunks_mut(V::COUNT) {
+        let x = V::load_some(lanes);
         let scaled = x.mul(scale);
         let magnitude = scaled.abs();
-        let sum = c0.mul(magnitude).add(c1).mul(magnitude).add(c2);
-        let sum = sum.mul(magnitude).add(c3).mul(magnitude).add(c4);
-        let sum = sum.mul(magnitude).add(c5).mul(magnitude);
-        let base = sum.add(one);
+        let sum = c0.mul_add(magnitude, c1).mul_add(magnitude, c2);
+        let sum = sum.mul_add(magnitude, c3).mul_add(magnitude, c4);
+        let base = sum.mul_add(magnitude, c5).mul_add(magnitude, one);
         let square = base.mul(base);
         let fourth = square.mul(square);
         let eighth = fourth.mul(fourth);
         let erf = one.sub(one.div(eighth.mul(eighth))).copysign(scaled);
-        x.mul(half).mul(erf.add(one))
-    });
+        x.mul(half).mul(erf.add(one)).store_some(lanes);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Activation;
+    use crate::graph::fused::lanes::{Isa, Lanes, Task};
+
+    struct Gelu<'a>(&'a mut [f32]);
+
+    impl Task for Gelu<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<V: Lanes>(self) {
+            Activation::Gelu.apply::<V>(self.0);
+        }
+    }
 
     #[test]
     fn gelu_is_the_exact_one() {
@@ -85,14 +98,19 @@ mod tests {
             (3.0, 2.995_950_3),
             (50.0, 50.0),
         ];
-        let mut values = expected.map(|(x, _)| x);
-        Activation::Gelu.apply(&mut values);
-        for (value, (x, expected)) in values.into_iter().zip(expected) {
-            let error = (value - expected).abs();
-            assert!(error <= 1e-6, "gelu({x}): {value} for {expected}");
+        for isa in Isa::all() {
+            // Whole vectors of any width, and some more.
+            let (xs, expected): (Vec<f32>, Vec<f32>) =
+                expected.iter().cycle().take(19).copied().unzip();
+            let mut values = xs.clone();
+            isa.run(Gelu(&mut values));
+            for ((value, x), expected) in values.iter().zip(xs).zip(expected) {
+                let error = (value - expected).abs();
+                assert!(error <= 1e-6, "{isa:?}: gelu({x}): {value} for {expected}");
+            }
+            let mut one = [1.0];
+            isa.run(Gelu(&mut one));
+            assert_eq!(one[0].to_bits(), values[5].to_bits(), "{isa:?}");
         }
-        let mut one = [1.0];
-        Activation::Gelu.apply(&mut one);
-        assert_eq!(one[0].to_bits(), values[5].to_bits());
     }
 }

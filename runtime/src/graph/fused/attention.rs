@@ -1,13 +1,14 @@
-//! Softmax attention, a head and four queries at a time: the scores of all
+//! Softmax attention, a head and a tile's queries at a time: the scores of all
 //! tokens for all others are never in memory.
 //!
 //! **Invariant:** what a query gets depends on nothing but that query, the keys,
 //! the values and its row of the mask.
 
-use super::lanes::{self, F32x4};
+use super::buffer::{Buffer, LINE};
+use super::lanes::{self, Isa, Lanes, Task};
 use super::linear::single;
-use super::product::{self, PanelGroup, Rows, StripGroup, TILE_COLUMNS, TILE_ROWS, Tile};
-use super::softmax::softmax;
+use super::product::{self, Left, Rows, RowsMut};
+use super::softmax;
 use super::{only_successor, scalar_factor};
 use std::ops::Range;
 use tract_hir::internal::*;
@@ -20,13 +21,12 @@ use tract_hir::tract_core::ops::nn::{Softmax, SoftmaxKind};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Attention {
     queries: Place,
-    /// What queries and keys are multiplied by, and then the scores.
-    query_scale: f32,
     keys: Place,
-    key_scale: f32,
+    /// Of the queries, the keys and the scores together.
     scale: f32,
     values: Place,
     output: Place,
+    isa: Isa,
 }
 
 // No scale is NaN.
@@ -76,9 +76,9 @@ impl EvalOp for Attention {
         let plain = plain.collect::<TractResult<TVec<_>>>()?;
         let slices = plain.iter().map(|it| it.as_slice::<f32>());
         let slices = slices.collect::<TractResult<TVec<_>>>()?;
-        let heads = |at: usize, place| Heads::new(slices[at], inputs[at].shape(), place);
+        let heads = |at: usize, place| Placed::new(slices[at], inputs[at].shape(), place);
         let mask = slices.get(3).map(|mask| Mask::new(mask, inputs[3].shape()));
-        let to = Heads::new((), &shape, self.output);
+        let to = Placed::new((), &shape, self.output);
         let inputs = Inputs {
             queries: heads(0, self.queries),
             keys: heads(1, self.keys),
@@ -87,14 +87,19 @@ impl EvalOp for Attention {
         };
         {
             let mut plain = output.try_as_plain_ram_mut()?;
-            self.compute(&inputs, &to, plain.as_slice_mut()?);
+            self.isa.run(Heads {
+                op: self,
+                inputs: &inputs,
+                to: &to,
+                output: plain.as_slice_mut()?,
+            });
         }
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
 /// A tensor's values, and where those of a head are.
-struct Heads<T> {
+struct Placed<T> {
     values: T,
     count: usize,
     tokens: usize,
@@ -103,7 +108,7 @@ struct Heads<T> {
     token_stride: usize,
 }
 
-impl<T> Heads<T> {
+impl<T> Placed<T> {
     fn new(values: T, shape: &[usize], place: Place) -> Self {
         let stride = |axis: usize| shape[axis + 1..].iter().product();
         Self {
@@ -117,13 +122,17 @@ impl<T> Heads<T> {
     }
 }
 
-impl<'a> Heads<&'a [f32]> {
+impl<'a> Placed<&'a [f32]> {
     fn rows(&self, head: usize) -> Rows<'a> {
+        self.some_rows(head, 0..self.tokens)
+    }
+
+    fn some_rows(&self, head: usize, tokens: Range<usize>) -> Rows<'a> {
         Rows {
-            values: &self.values[head * self.head_stride..],
+            values: &self.values[head * self.head_stride + tokens.start * self.token_stride..],
             stride: self.token_stride,
             width: self.width,
-            count: self.tokens,
+            count: tokens.len(),
         }
     }
 }
@@ -151,106 +160,123 @@ impl<'a> Mask<'a> {
         })
     }
 
-    fn add_to(&self, scores: &mut [f32], head: usize, query: usize) {
+    #[inline(always)]
+    fn add_to<V: Lanes>(&self, scores: &mut [f32], head: usize, query: usize) {
         let start = head * self.head_stride + query * self.query_stride;
         let row = &self.values[start..][..self.width];
         match row {
             [one] => scores.iter_mut().for_each(|score| *score += one),
-            _ => lanes::combine(scores, row, |score, mask| score.add(mask)),
+            _ => lanes::add::<V>(scores, row),
         }
     }
 }
 
 struct Inputs<'a> {
-    queries: Heads<&'a [f32]>,
-    keys: Heads<&'a [f32]>,
-    values: Heads<&'a [f32]>,
+    queries: Placed<&'a [f32]>,
+    keys: Placed<&'a [f32]>,
+    values: Placed<&'a [f32]>,
     mask: Option<Mask<'a>>,
+}
+
+/// All heads to be computed.
+struct Heads<'a> {
+    op: &'a Attention,
+    inputs: &'a Inputs<'a>,
+    to: &'a Placed<()>,
+    output: &'a mut [f32],
 }
 
 /// A head's factors, packed, and scratch memory.
 #[derive(Default)]
-struct Packed {
-    queries: Vec<StripGroup>,
-    keys: Vec<PanelGroup>,
-    values: Vec<PanelGroup>,
-    /// Of four queries, each row as long as whole panels.
-    scores: Vec<f32>,
-    weights: Vec<StripGroup>,
+struct Memory {
+    keys: Buffer,
+    values: Buffer,
+    /// Of a tile's queries, each row as long as whole panels.
+    scores: Buffer,
+    /// Of a tile's queries or weights.
+    strip: Buffer,
+    divisors: Vec<f32>,
 }
 
-impl Attention {
-    fn compute(&self, inputs: &Inputs<'_>, to: &Heads<()>, output: &mut [f32]) {
-        let mut packed = Packed::default();
-        for head in 0..inputs.queries.count {
-            product::pack_strips(inputs.queries.rows(head), &mut packed.queries);
-            scale(packed.queries.as_flattened_mut(), self.query_scale);
-            product::pack_panels_transposed(inputs.keys.rows(head), &mut packed.keys);
-            let keys = packed.keys.as_flattened_mut().as_flattened_mut();
-            scale(keys, self.key_scale);
-            product::pack_panels(inputs.values.rows(head), &mut packed.values);
-            for first in (0..to.tokens).step_by(TILE_ROWS) {
-                let count = TILE_ROWS.min(to.tokens - first);
-                self.weigh(inputs, &mut packed, head, first..first + count);
-                let start = first * to.token_stride + head * to.head_stride;
-                let output = &mut output[start..];
-                packed.sum_up(inputs.keys.tokens, count, to, output);
+impl Task for Heads<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(mut self) {
+        let Inputs { keys, values, .. } = self.inputs;
+        let panel_width = 2 * V::COUNT;
+        let mut memory = Memory::default();
+        for head in 0..self.to.count {
+            product::pack_panels_transposed(keys.rows(head), panel_width, &mut memory.keys);
+            lanes::scale::<V>(&mut memory.keys, self.op.scale);
+            product::pack_panels(values.rows(head), panel_width, &mut memory.values);
+            // As even as can be.
+            let tiles = self.to.tokens.div_ceil(V::ROWS);
+            let bound = |tile: usize| match V::PACKED {
+                true => (tile * V::ROWS).min(self.to.tokens),
+                false => tile * self.to.tokens / tiles,
+            };
+            for tile in 0..tiles {
+                let queries = bound(tile)..bound(tile + 1);
+                self.weigh::<V>(&mut memory, head, queries.clone());
+                self.sum_up::<V>(&mut memory, head, queries);
             }
         }
     }
+}
 
-    /// Computes the weights of all values for up to four queries.
-    fn weigh(&self, inputs: &Inputs<'_>, packed: &mut Packed, head: usize, queries: Range<usize>) {
-        let Inputs { keys, mask, .. } = inputs;
-        let panels = packed.keys.chunks_exact(keys.width);
-        let stride = panels.len() * TILE_COLUMNS;
-        packed.scores.resize(TILE_ROWS * stride, 0.0);
-        let strip = &packed.queries[queries.start * keys.width / TILE_ROWS..];
-        let mut sums = Tile::default();
-        let strip = &strip[..keys.width];
-        for (place, panel) in panels.enumerate() {
-            product::multiply(strip, panel, &mut sums);
-            for (sums, row) in sums.iter().zip(packed.scores.chunks_exact_mut(stride)) {
-                product::store(sums, &mut row[place * TILE_COLUMNS..]);
-            }
-        }
-        for (query, row) in queries.clone().zip(packed.scores.chunks_exact_mut(stride)) {
+impl Heads<'_> {
+    /// Computes the weights of all values for the queries of a tile.
+    #[inline(always)]
+    fn weigh<V: Lanes>(&self, memory: &mut Memory, head: usize, queries: Range<usize>) {
+        let Inputs { keys, mask, .. } = self.inputs;
+        let width = keys.tokens.next_multiple_of(2 * V::COUNT);
+        memory.scores.resize(queries.len() * (width + LINE));
+        let rows = self.inputs.queries.some_rows(head, queries.clone());
+        let left = Left::of::<V>(rows, &mut memory.strip);
+        let mut scores = RowsMut {
+            values: &mut memory.scores,
+            stride: width + LINE,
+            width,
+        };
+        product::multiply::<V>(left, &memory.keys, None, &mut scores);
+        memory.divisors.clear();
+        let rows = memory.scores.chunks_exact_mut(width + LINE);
+        for (query, row) in queries.zip(rows) {
+            let row = &mut row[..width];
             let (scores, beyond) = row.split_at_mut(keys.tokens);
-            scale(scores, self.scale);
             if let Some(mask) = mask {
-                mask.add_to(scores, head, query);
+                mask.add_to::<V>(scores, head, query);
             }
             beyond.fill(f32::NEG_INFINITY);
-            softmax(row);
+            memory.divisors.push(softmax::weights::<V>(row));
         }
+    }
+
+    /// Adds up the values of a head by their weights.
+    #[inline(always)]
+    fn sum_up<V: Lanes>(&mut self, memory: &mut Memory, head: usize, queries: Range<usize>) {
+        let Placed { tokens, width, .. } = self.inputs.values;
         let weights = Rows {
-            values: &packed.scores,
-            stride,
-            width: keys.tokens,
+            values: &memory.scores,
+            // Not a multiple of what a cache's way has: see `Left::of`.
+            stride: tokens.next_multiple_of(2 * V::COUNT) + LINE,
+            width: tokens,
             count: queries.len(),
         };
-        product::pack_strips(weights, &mut packed.weights);
-    }
-}
-
-impl Packed {
-    /// Adds up the values of a head by their weights, for `count` queries.
-    fn sum_up(&self, tokens: usize, count: usize, to: &Heads<()>, output: &mut [f32]) {
-        let mut sums = Tile::default();
-        for (place, panel) in self.values.chunks_exact(tokens).enumerate() {
-            product::multiply(&self.weights, panel, &mut sums);
-            for (row, sums) in sums.iter().take(count).enumerate() {
-                let row = &mut output[row * to.token_stride..][..to.width];
-                product::store(sums, &mut row[place * TILE_COLUMNS..]);
-            }
+        let left = Left::of::<V>(weights, &mut memory.strip);
+        let stride = self.to.token_stride;
+        let start = queries.start * stride + head * self.to.head_stride;
+        let mut output = RowsMut {
+            values: &mut self.output[start..],
+            stride,
+            width,
+        };
+        product::multiply::<V>(left, &memory.values, None, &mut output);
+        for (row, divisor) in memory.divisors.iter().enumerate() {
+            let row = &mut output.values[row * stride..][..width];
+            lanes::scale::<V>(row, 1.0 / divisor);
         }
-    }
-}
-
-fn scale(values: &mut [f32], scale: f32) {
-    if scale != 1.0 {
-        let scale = F32x4::splat(&scale);
-        lanes::map(values, |value| value.mul(scale));
     }
 }
 
@@ -279,12 +305,11 @@ impl Found {
         let (keys, key_scale) = scaled(model, node.inputs[1 - scores.query_slot])?;
         let op = Attention {
             queries: scores.queries,
-            query_scale,
             keys: scores.keys,
-            key_scale,
-            scale: after.scale,
+            scale: query_scale * key_scale * after.scale,
             values: place,
             output,
+            isa: Isa::best(),
         };
         let mut inputs = tvec!(queries, keys, values);
         inputs.extend(after.mask);

@@ -1,222 +1,195 @@
-//! Four float32 values at a time.
+//! Several float32 values at a time.
 //!
-//! In wasm modules a vector instruction each; anywhere else four scalars, which
-//! say what the instructions compute. The wasm modules are made for size, where
-//! the compiler makes no vectors of loops.
+//! [`Lanes`] is a vector and the tile of products made of such: four values
+//! anywhere, an instruction each on arm64 and in a wasm module; 8 with AVX2 and 16
+//! with AVX-512, where the processor has them. What computes is written once over the trait, as a
+//! [`Task`], and compiled for each of them.
 //!
-//! **Invariant:** both forms give the same bits.
+//! `portable.rs`, which is made of scalars, says what the instructions compute.
 
-pub(super) const LANES: usize = 4;
+#[cfg(not(target_arch = "aarch64"))]
+mod four;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(not(any(target_arch = "aarch64", target_feature = "simd128")))]
+mod portable;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod rows;
+#[cfg(target_feature = "simd128")]
+mod simd128;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::product::Strip;
+#[cfg(not(target_arch = "aarch64"))]
+pub use four::{TileKernel, use_tile_kernel};
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::F32x4;
+#[cfg(not(any(target_arch = "aarch64", target_feature = "simd128")))]
+pub(super) use portable::F32x4;
+#[cfg(target_feature = "simd128")]
 pub(super) use simd128::F32x4;
 
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-pub(super) use scalar::F32x4;
+/// The most values that a vector has.
+const COUNT_MAX: usize = 16;
 
-/// Computes each value of a slice from it alone.
+/// A vector of float32 values.
+pub(super) trait Lanes: Copy {
+    /// How many values there are.
+    const COUNT: usize;
+    /// The most rows of a tile, which has two vectors in each.
+    const ROWS: usize;
+    /// Whether tiles read a strip of rows packed: one value of each row side by side.
+    const PACKED: bool;
+
+    /// The first values of a slice that has as many.
+    fn load(values: &[f32]) -> Self;
+    /// Writes the first values of a slice that has as many.
+    fn store(self, values: &mut [f32]);
+    fn splat(value: f32) -> Self;
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    /// `self · factor + summand`, where the instructions allow it without rounding
+    /// the product.
+    fn mul_add(self, factor: Self, summand: Self) -> Self;
+    /// The greater, and `self` where they do not compare.
+    fn greater(self, other: Self) -> Self;
+    fn abs(self) -> Self;
+    fn copysign(self, sign: Self) -> Self;
+    /// Zero where the first is less than the second.
+    fn zero_where_less(self, first: Self, second: Self) -> Self;
+    /// The integer in the lowest bits of the value, less 127, as a power of two.
+    fn exponent_of_low_bits(self) -> Self;
+
+    /// The product of a strip and a panel, row after row of two vectors.
+    ///
+    /// # Safety
+    ///
+    /// The strip's rows, and the panel's `depth` pairs of vectors, can be read, and
+    /// as many rows of `sums` written.
+    unsafe fn tile(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32);
+
+    /// What of a vector a slice has, and then zeros.
+    #[inline(always)]
+    fn load_some(values: &[f32]) -> Self {
+        if values.len() >= Self::COUNT {
+            return Self::load(values);
+        }
+        let mut padded = [0.0; COUNT_MAX];
+        padded[..values.len()].copy_from_slice(values);
+        Self::load(&padded)
+    }
+
+    /// Writes as many values as a slice has.
+    #[inline(always)]
+    fn store_some(self, values: &mut [f32]) {
+        if values.len() >= Self::COUNT {
+            return self.store(values);
+        }
+        let mut padded = [0.0; COUNT_MAX];
+        self.store(&mut padded);
+        values.copy_from_slice(&padded[..values.len()]);
+    }
+
+    /// Puts the values together to one.
+    #[inline(always)]
+    fn fold(self, combine: impl Fn(f32, f32) -> f32) -> f32 {
+        let mut values = [0.0; COUNT_MAX];
+        self.store(&mut values);
+        let [first, rest @ ..] = &values[..Self::COUNT] else {
+            return 0.0;
+        };
+        rest.iter().fold(*first, |sum, value| combine(sum, *value))
+    }
+}
+
+/// The vectors that a machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isa {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// Something to compute with any vectors.
+pub(super) trait Task {
+    type Output;
+
+    /// Always `#[inline(always)]`, and so is all that it calls with vectors, of which
+    /// no closure is: a function is compiled for the instructions of the one that it
+    /// is inlined in, and an instruction that its own has not is a call.
+    fn run<V: Lanes>(self) -> Self::Output;
+}
+
+impl Isa {
+    /// The widest ones.
+    pub(super) fn best() -> Self {
+        let mut all = Self::all();
+        all.pop().unwrap_or(Self::Portable)
+    }
+
+    /// All that this machine has.
+    pub(super) fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "there is more on some machines")]
+        let mut all = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                all.push(Self::Avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                all.push(Self::Avx512);
+            }
+        }
+        all
+    }
+
+    /// Values of a panel at one place of the common dimension: two vectors.
+    pub(super) fn panel_width(self) -> usize {
+        2 * match self {
+            Self::Portable => F32x4::COUNT,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::F32x8::COUNT,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::F32x16::COUNT,
+        }
+    }
+
+    pub(super) fn run<T: Task>(self, task: T) -> T::Output {
+        match self {
+            Self::Portable => task.run::<F32x4>(),
+            // SAFETY: there is such a value only where the processor has them: see `all`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { x86::run_avx2(task) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { x86::run_avx512(task) },
+        }
+    }
+}
+
+/// Multiplies each value.
 #[inline(always)]
-pub(super) fn map(values: &mut [f32], compute: impl Fn(F32x4) -> F32x4) {
-    let (whole, rest) = values.as_chunks_mut::<LANES>();
-    for lanes in whole {
-        compute(F32x4::load(lanes)).store(lanes);
+pub(super) fn scale<V: Lanes>(values: &mut [f32], factor: f32) {
+    if factor == 1.0 {
+        return;
     }
-    for value in rest {
-        let [result, ..] = compute(F32x4::splat(value)).to_array();
-        *value = result;
+    let factor = V::splat(factor);
+    for lanes in values.chunks_mut(V::COUNT) {
+        V::load_some(lanes).mul(factor).store_some(lanes);
     }
 }
 
-/// Computes each value of a slice from it and its counterpart in another.
+/// Adds to each value its counterpart.
 #[inline(always)]
-pub(super) fn combine(values: &mut [f32], others: &[f32], compute: impl Fn(F32x4, F32x4) -> F32x4) {
-    let (whole, rest) = values.as_chunks_mut::<LANES>();
-    let (other_whole, other_rest) = others.as_chunks::<LANES>();
-    for (lanes, other) in whole.iter_mut().zip(other_whole) {
-        compute(F32x4::load(lanes), F32x4::load(other)).store(lanes);
-    }
-    for (value, other) in rest.iter_mut().zip(other_rest) {
-        let [result, ..] = compute(F32x4::splat(value), F32x4::splat(other)).to_array();
-        *value = result;
-    }
-}
-
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod simd128 {
-    use super::LANES;
-    use std::arch::wasm32::*;
-
-    #[derive(Clone, Copy)]
-    pub(crate) struct F32x4(v128);
-
-    impl F32x4 {
-        #[inline(always)]
-        pub(crate) fn load(lanes: &[f32; LANES]) -> Self {
-            // SAFETY: these are the 16 bytes that are read; no alignment is needed.
-            Self(unsafe { v128_load(lanes.as_ptr().cast()) })
-        }
-
-        #[inline(always)]
-        pub(crate) fn store(self, lanes: &mut [f32; LANES]) {
-            // SAFETY: these are the 16 bytes that are written; no alignment is needed.
-            unsafe { v128_store(lanes.as_mut_ptr().cast(), self.0) }
-        }
-
-        #[inline(always)]
-        pub(crate) fn splat(value: &f32) -> Self {
-            // SAFETY: these are the four bytes that are read.
-            Self(unsafe { v128_load32_splat(std::ptr::from_ref(value).cast()) })
-        }
-
-        #[inline(always)]
-        pub(crate) fn add(self, other: Self) -> Self {
-            Self(f32x4_add(self.0, other.0))
-        }
-
-        #[inline(always)]
-        pub(crate) fn sub(self, other: Self) -> Self {
-            Self(f32x4_sub(self.0, other.0))
-        }
-
-        #[inline(always)]
-        pub(crate) fn mul(self, other: Self) -> Self {
-            Self(f32x4_mul(self.0, other.0))
-        }
-
-        #[inline(always)]
-        pub(crate) fn div(self, other: Self) -> Self {
-            Self(f32x4_div(self.0, other.0))
-        }
-
-        /// The greater, and `self` where they do not compare.
-        #[inline(always)]
-        pub(crate) fn greater(self, other: Self) -> Self {
-            Self(f32x4_pmax(self.0, other.0))
-        }
-
-        #[inline(always)]
-        pub(crate) fn abs(self) -> Self {
-            Self(f32x4_abs(self.0))
-        }
-
-        #[inline(always)]
-        pub(crate) fn copysign(self, sign: Self) -> Self {
-            let mask = f32x4_splat(-0.0);
-            Self(v128_bitselect(sign.0, self.0, mask))
-        }
-
-        /// Zero where the first is less than the second.
-        #[inline(always)]
-        pub(crate) fn zero_where_less(self, first: Self, second: Self) -> Self {
-            Self(v128_andnot(self.0, f32x4_lt(first.0, second.0)))
-        }
-
-        #[inline(always)]
-        pub(crate) fn to_array(self) -> [f32; LANES] {
-            [
-                f32x4_extract_lane::<0>(self.0),
-                f32x4_extract_lane::<1>(self.0),
-                f32x4_extract_lane::<2>(self.0),
-                f32x4_extract_lane::<3>(self.0),
-            ]
-        }
-
-        /// The integer in the lowest bits of the value, less 127, as a power of two.
-        #[inline(always)]
-        pub(crate) fn exponent_of_low_bits(self) -> Self {
-            Self(i32x4_shl(self.0, 23))
-        }
-
-        /// Rows to columns.
-        #[inline(always)]
-        pub(crate) fn transpose([a, b, c, d]: [Self; 4]) -> [Self; 4] {
-            let ab_low = i32x4_shuffle::<0, 4, 1, 5>(a.0, b.0);
-            let ab_high = i32x4_shuffle::<2, 6, 3, 7>(a.0, b.0);
-            let cd_low = i32x4_shuffle::<0, 4, 1, 5>(c.0, d.0);
-            let cd_high = i32x4_shuffle::<2, 6, 3, 7>(c.0, d.0);
-            [
-                Self(i64x2_shuffle::<0, 2>(ab_low, cd_low)),
-                Self(i64x2_shuffle::<1, 3>(ab_low, cd_low)),
-                Self(i64x2_shuffle::<0, 2>(ab_high, cd_high)),
-                Self(i64x2_shuffle::<1, 3>(ab_high, cd_high)),
-            ]
-        }
-    }
-}
-
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-mod scalar {
-    use super::LANES;
-
-    #[derive(Clone, Copy)]
-    pub(crate) struct F32x4([f32; LANES]);
-
-    impl F32x4 {
-        pub(crate) fn load(lanes: &[f32; LANES]) -> Self {
-            Self(*lanes)
-        }
-
-        pub(crate) fn store(self, lanes: &mut [f32; LANES]) {
-            *lanes = self.0;
-        }
-
-        pub(crate) fn splat(value: &f32) -> Self {
-            Self([*value; LANES])
-        }
-
-        fn with(self, other: Self, compute: impl Fn(f32, f32) -> f32) -> Self {
-            Self(std::array::from_fn(|lane| {
-                compute(self.0[lane], other.0[lane])
-            }))
-        }
-
-        pub(crate) fn add(self, other: Self) -> Self {
-            self.with(other, |a, b| a + b)
-        }
-
-        pub(crate) fn sub(self, other: Self) -> Self {
-            self.with(other, |a, b| a - b)
-        }
-
-        pub(crate) fn mul(self, other: Self) -> Self {
-            self.with(other, |a, b| a * b)
-        }
-
-        pub(crate) fn div(self, other: Self) -> Self {
-            self.with(other, |a, b| a / b)
-        }
-
-        /// The greater, and `self` where they do not compare.
-        pub(crate) fn greater(self, other: Self) -> Self {
-            self.with(other, |a, b| if a < b { b } else { a })
-        }
-
-        pub(crate) fn abs(self) -> Self {
-            Self(self.0.map(f32::abs))
-        }
-
-        pub(crate) fn copysign(self, sign: Self) -> Self {
-            self.with(sign, f32::copysign)
-        }
-
-        /// Zero where the first is less than the second.
-        pub(crate) fn zero_where_less(self, first: Self, second: Self) -> Self {
-            let less = first.with(second, |a, b| f32::from(a < b));
-            self.with(less, |value, less| if less == 1.0 { 0.0 } else { value })
-        }
-
-        pub(crate) fn to_array(self) -> [f32; LANES] {
-            self.0
-        }
-
-        /// The integer in the lowest bits of the value, less 127, as a power of two.
-        pub(crate) fn exponent_of_low_bits(self) -> Self {
-            Self(self.0.map(|value| f32::from_bits(value.to_bits() << 23)))
-        }
-
-        /// Rows to columns.
-        pub(crate) fn transpose(rows: [Self; 4]) -> [Self; 4] {
-            std::array::from_fn(|column| Self(rows.map(|row| row.0[column])))
-        }
+pub(super) fn add<V: Lanes>(values: &mut [f32], others: &[f32]) {
+    for (lanes, others) in values.chunks_mut(V::COUNT).zip(others.chunks(V::COUNT)) {
+        V::load_some(lanes)
+            .add(V::load_some(others))
+            .store_some(lanes);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a row's result depends on that row alone.
 
-use super::lanes::{self, F32x4, LANES};
+use super::lanes::{self, Isa, Lanes, Task};
 use super::{constant_input, only_successor, scalar_factor};
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
@@ -15,6 +15,7 @@ use tract_hir::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 pub(super) struct LayerNorm {
     parameters: Arc<Parameters>,
     epsilon: f32,
+    isa: Isa,
 }
 
 #[derive(Debug)]
@@ -57,54 +58,90 @@ impl EvalOp for LayerNorm {
         {
             let mut plain = output.try_as_plain_ram_mut()?;
             let values = plain.as_slice_mut::<f32>()?;
-            if let Some(added) = added {
+            let added = added.as_ref().map(|added| {
                 ensure!(added.len() == values.len(), "a sum of different lengths");
-                let added = added.try_as_plain_ram()?;
-                lanes::combine(values, added.as_slice()?, F32x4::add);
-            }
-            for row in values.chunks_exact_mut(self.parameters.scale.len()) {
-                self.normalise(row);
-            }
+                added.try_as_plain_ram()?.as_slice()
+            });
+            self.isa.run(Rows {
+                op: self,
+                values,
+                added: added.transpose()?,
+            });
         }
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
-impl LayerNorm {
-    fn normalise(&self, row: &mut [f32]) {
-        let Parameters { scale, bias } = &*self.parameters;
-        #[allow(clippy::cast_precision_loss, reason = "no row has 2^24 values")]
-        let share = 1.0 / row.len() as f32;
-        let mean = F32x4::splat(&(sum_of(row, |value| value) * share));
-        lanes::map(row, |value| value.sub(mean));
-        let variance = sum_of(row, |value| value.mul(value)) * share;
-        let factor = F32x4::splat(&(1.0 / (variance + self.epsilon).sqrt()));
-        lanes::map(row, |value| value.mul(factor));
-        lanes::combine(row, scale, F32x4::mul);
-        lanes::combine(row, bias, F32x4::add);
+/// Rows to be normalised, and what is added to them before.
+struct Rows<'a> {
+    op: &'a LayerNorm,
+    values: &'a mut [f32],
+    added: Option<&'a [f32]>,
+}
+
+impl Task for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let width = self.op.parameters.scale.len();
+        let mut added = self.added.map(|added| added.chunks_exact(width));
+        for row in self.values.chunks_exact_mut(width) {
+            if let Some(added) = added.as_mut().and_then(Iterator::next) {
+                lanes::add::<V>(row, added);
+            }
+            self.op.normalise::<V>(row);
+        }
     }
 }
 
-/// The sum of a function of each value, as 16 sums side by side.
-#[inline(always)]
-fn sum_of(row: &[f32], compute: impl Fn(F32x4) -> F32x4) -> f32 {
-    let zero = F32x4::splat(&0.0);
-    let [mut a, mut b, mut c, mut d] = [zero; 4];
-    let (groups, rest) = row.as_chunks::<{ 4 * LANES }>();
-    for group in groups {
-        if let [first, second, third, fourth] = group.as_chunks::<LANES>().0 {
-            a = a.add(compute(F32x4::load(first)));
-            b = b.add(compute(F32x4::load(second)));
-            c = c.add(compute(F32x4::load(third)));
-            d = d.add(compute(F32x4::load(fourth)));
+impl LayerNorm {
+    #[inline(always)]
+    fn normalise<V: Lanes>(&self, row: &mut [f32]) {
+        let Parameters { scale, bias } = &*self.parameters;
+        #[allow(clippy::cast_precision_loss, reason = "no row has 2^24 values")]
+        let share = 1.0 / row.len() as f32;
+        let mean = V::splat(sum_of::<V, false>(row) * share);
+        for lanes in row.chunks_mut(V::COUNT) {
+            V::load_some(lanes).sub(mean).store_some(lanes);
+        }
+        let variance = sum_of::<V, true>(row) * share;
+        let factor = V::splat(1.0 / (variance + self.epsilon).sqrt());
+        let parameters = scale.chunks(V::COUNT).zip(bias.chunks(V::COUNT));
+        for (lanes, (scale, bias)) in row.chunks_mut(V::COUNT).zip(parameters) {
+            let normal = V::load_some(lanes).mul(factor);
+            let scaled = normal.mul_add(V::load_some(scale), V::load_some(bias));
+            scaled.store_some(lanes);
         }
     }
-    let [first, second, third, fourth] = a.add(b).add(c.add(d)).to_array();
-    let rest = rest.iter().map(|value| {
-        let [result, ..] = compute(F32x4::splat(value)).to_array();
-        result
-    });
-    rest.fold((first + second) + (third + fourth), |sum, it| sum + it)
+}
+
+/// The sum of all values or of their squares, as four vectors of sums side by side.
+#[inline(always)]
+fn sum_of<V: Lanes, const SQUARES: bool>(row: &[f32]) -> f32 {
+    let zero = V::splat(0.0);
+    let [mut a, mut b, mut c, mut d] = [zero; 4];
+    let mut groups = row.chunks_exact(4 * V::COUNT);
+    for group in &mut groups {
+        a = added::<V, SQUARES>(a, group);
+        b = added::<V, SQUARES>(b, &group[V::COUNT..]);
+        c = added::<V, SQUARES>(c, &group[2 * V::COUNT..]);
+        d = added::<V, SQUARES>(d, &group[3 * V::COUNT..]);
+    }
+    for lanes in groups.remainder().chunks(V::COUNT) {
+        a = added::<V, SQUARES>(a, lanes);
+    }
+    a.add(b).add(c.add(d)).fold(|sum, value| sum + value)
+}
+
+#[inline(always)]
+fn added<V: Lanes, const SQUARES: bool>(sum: V, lanes: &[f32]) -> V {
+    let value = V::load_some(lanes);
+    if SQUARES {
+        value.mul_add(value, sum)
+    } else {
+        sum.add(value)
+    }
 }
 
 /// What is a LayerNorm in a model.
@@ -158,6 +195,7 @@ impl Found {
         let op = LayerNorm {
             parameters: Arc::new(parameters),
             epsilon: rms.eps.cast_to_scalar().ok()?,
+            isa: Isa::best(),
         };
         let inputs = summands(model, input).unwrap_or_else(|| tvec!(input));
         Some(Self { op, inputs, last })
@@ -203,31 +241,39 @@ fn summands(model: &TypedModel, outlet: OutletId) -> Option<TVec<OutletId>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LayerNorm, Parameters};
+    use super::{LayerNorm, Parameters, Rows};
+    use crate::graph::fused::lanes::Isa;
     use std::sync::Arc;
 
     #[test]
     fn rows_are_normalised_with_their_rest() {
-        let width = 21;
+        let width = 71;
         let values: Vec<f32> = (0..width).map(|place| (place * 37 % 23) as f32).collect();
         let scale: Vec<f32> = values.iter().map(|value| value / 7.0).collect();
         let bias: Vec<f32> = values.iter().map(|value| value - 11.0).collect();
-        let mean = values.iter().map(|it| f64::from(*it)).sum::<f64>() / 21.0;
+        let mean = values.iter().map(|it| f64::from(*it)).sum::<f64>() / 71.0;
         let deviations: Vec<f64> = values.iter().map(|it| f64::from(*it) - mean).collect();
-        let variance = deviations.iter().map(|it| it * it).sum::<f64>() / 21.0;
-        let parameters = Parameters { scale, bias };
-        let op = LayerNorm {
-            parameters: Arc::new(parameters),
-            epsilon: 1e-5,
-        };
-        let mut row = values;
-        op.normalise(&mut row);
-        for (place, value) in row.into_iter().enumerate() {
-            let Parameters { scale, bias } = &*op.parameters;
-            let normal = deviations[place] / (variance + 1e-5).sqrt();
-            let expected = normal * f64::from(scale[place]) + f64::from(bias[place]);
-            let error = (f64::from(value) - expected).abs();
-            assert!(error <= 2e-6, "{place}: {value} for {expected}");
+        let variance = deviations.iter().map(|it| it * it).sum::<f64>() / 71.0;
+        let parameters = Arc::new(Parameters { scale, bias });
+        for isa in Isa::all() {
+            let op = LayerNorm {
+                parameters: Arc::clone(&parameters),
+                epsilon: 1e-5,
+                isa,
+            };
+            let mut row: Vec<f32> = values.iter().map(|value| value - 1.0).collect();
+            isa.run(Rows {
+                op: &op,
+                values: &mut row,
+                added: Some(&[1.0; 71]),
+            });
+            for (place, value) in row.into_iter().enumerate() {
+                let Parameters { scale, bias } = &*parameters;
+                let normal = deviations[place] / (variance + 1e-5).sqrt();
+                let expected = normal * f64::from(scale[place]) + f64::from(bias[place]);
+                let error = (f64::from(value) - expected).abs();
+                assert!(error <= 4e-6, "{isa:?}: {place}: {value} for {expected}");
+            }
         }
     }
 }

@@ -4,9 +4,12 @@
 //! is gone from the model.
 
 use super::activation::Activation;
-use super::lanes::F32x4;
-use super::product::{self, PanelGroup, Rows, StripGroup, TILE_COLUMNS, TILE_ROWS, Tile};
+use super::buffer::Buffer;
+use super::lanes::{Isa, Lanes, Task};
+use super::product::{self, Left, Rows, RowsMut};
 use super::{constant_input, only_successor};
+use crate::weights::{Matrix, WeightsError};
+use std::sync::OnceLock;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::einsum::EinSum;
@@ -15,16 +18,16 @@ use tract_hir::tract_core::ops::konst::Const;
 use tract_hir::tract_core::ops::math::Add;
 use tract_hir::tract_core::ops::nn::gelu_exact::GeluExact;
 
-/// Rows that are packed at a time: with 1536 values each, they leave half of a
-/// second-level cache of 1 MB to the weights.
-const BLOCK_ROWS: usize = 64;
+/// Rows that are computed before what is after the product: with 1536 values each,
+/// they leave half of a second-level cache of 1 MB to the weights.
+const BLOCK_ROWS: usize = 264;
 
 /// `activation(input · weights + bias)`: `[rows, depth]` → `[rows, columns]`.
 #[derive(Clone, Debug)]
 pub(super) struct Linear {
     weights: Arc<Weights>,
-    /// For each panel: zeros where there is none.
-    biases: Arc<[PanelGroup]>,
+    /// For each column of a panel: zeros where there is none.
+    biases: Arc<[f32]>,
     activation: Activation,
     output: TVec<Axis>,
 }
@@ -32,7 +35,8 @@ pub(super) struct Linear {
 /// A packed matrix of `[depth, columns]`.
 #[derive(Debug)]
 struct Weights {
-    panels: Vec<PanelGroup>,
+    panels: Buffer,
+    isa: Isa,
     depth: usize,
     columns: usize,
 }
@@ -90,77 +94,185 @@ impl EvalOp for Linear {
         {
             let input = input.try_as_plain_ram()?;
             let mut plain = output.try_as_plain_ram_mut()?;
-            self.compute(input.as_slice()?, plain.as_slice_mut()?);
+            self.weights.isa.run(Product {
+                op: self,
+                input: input.as_slice()?,
+                output: plain.as_slice_mut()?,
+            });
         }
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
+/// A matrix in the payload that tensors are multiplied by: `MatMul`'s second input.
+///
+/// It is packed from there, and is no constant of the graph at all.
+#[derive(Clone, Debug)]
+pub(in crate::graph) struct Factor {
+    matrix: Arc<Matrix>,
+    /// The same for all products with it.
+    weights: Arc<OnceLock<Arc<Weights>>>,
+}
+
+impl Factor {
+    pub(in crate::graph) fn new(matrix: Matrix) -> Self {
+        Self {
+            matrix: Arc::new(matrix),
+            weights: Arc::default(),
+        }
+    }
+
+    fn weights(&self) -> Result<Arc<Weights>, WeightsError> {
+        if let Some(weights) = self.weights.get() {
+            return Ok(Arc::clone(weights));
+        }
+        let weights = Arc::new(Weights::read(&self.matrix)?);
+        Ok(Arc::clone(self.weights.get_or_init(|| weights)))
+    }
+}
+
+impl Expansion for Factor {
+    fn name(&self) -> StaticName {
+        "Linear".into()
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let rank = model.outlet_fact(inputs[0])?.rank();
+        let mut output: TVec<Axis> = (0..rank).map(Axis::Input).collect();
+        output[rank - 1] = Axis::Fixed(self.matrix.columns());
+        let op = Linear::plain(self.weights()?, output);
+        model.wire_node(prefix, op, &inputs[..1])
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&inputs[0].datum_type, f32::datum_type())?;
+        solver.equals(&outputs[0].datum_type, f32::datum_type())?;
+        solver.given(&inputs[0].shape, move |solver, mut shape| {
+            let [.., last] = &mut *shape else {
+                bail!("a number is not multiplied by {:?}", self.matrix)
+            };
+            let depth = std::mem::replace(last, self.matrix.columns().to_dim());
+            ensure!(
+                depth == self.matrix.rows().to_dim(),
+                "{depth} values are not multiplied by {:?}",
+                self.matrix
+            );
+            solver.equals(&outputs[0].shape, shape)
+        })
+    }
+}
+
 impl Linear {
+    /// Without a bias or an activation.
+    fn plain(weights: Arc<Weights>, output: TVec<Axis>) -> Self {
+        let columns = weights.columns.next_multiple_of(weights.isa.panel_width());
+        Self {
+            weights,
+            biases: vec![0.0; columns].into(),
+            activation: Activation::None,
+            output,
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn has_weights_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
     }
+}
 
-    fn compute(&self, input: &[f32], output: &mut [f32]) {
-        let Weights { depth, columns, .. } = *self.weights;
-        let mut strips = Vec::new();
-        let outputs = output.chunks_mut(BLOCK_ROWS * columns);
-        for (input, output) in input.chunks(BLOCK_ROWS * depth).zip(outputs) {
-            product::pack_strips(Rows::dense(input, depth), &mut strips);
-            self.weights.multiply(&strips, &self.biases, output);
-            self.activation.apply(output);
+/// Rows to be multiplied.
+struct Product<'a> {
+    op: &'a Linear,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl Task for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let Weights { depth, columns, .. } = *self.op.weights;
+        let mut memory = Buffer::default();
+        let outputs = self.output.chunks_mut(BLOCK_ROWS * columns);
+        for (input, values) in self.input.chunks(BLOCK_ROWS * depth).zip(outputs) {
+            let left = Left::of::<V>(Rows::dense(input, depth), &mut memory);
+            let mut output = RowsMut {
+                values,
+                stride: columns,
+                width: columns,
+            };
+            let biases = Some(&*self.op.biases);
+            product::multiply::<V>(left, &self.op.weights.panels, biases, &mut output);
+            self.op.activation.apply::<V>(output.values);
         }
     }
 }
 
 impl Weights {
+    /// Reads a matrix of `[depth, columns]` from where it is stored.
+    fn read(matrix: &Matrix) -> Result<Self, WeightsError> {
+        let isa = Isa::best();
+        let (depth, columns) = (matrix.rows(), matrix.columns());
+        let mut panels = Buffer::default();
+        panels.clear(columns.next_multiple_of(isa.panel_width()) * depth);
+        let mut rows = vec![0.0; BLOCK_ROWS.min(depth) * columns];
+        for first in (0..depth).step_by(BLOCK_ROWS) {
+            let count = BLOCK_ROWS.min(depth - first);
+            let rows = &mut rows[..count * columns];
+            matrix.read_rows(first, rows)?;
+            for (place, row) in rows.chunks_exact(columns).enumerate() {
+                product::pack_row(row, first + place, depth, isa.panel_width(), &mut panels);
+            }
+        }
+        matrix.release();
+        Ok(Self {
+            panels,
+            isa,
+            depth,
+            columns,
+        })
+    }
+
     /// Packs `[depth, columns]`, or its transpose.
     fn new(matrix: &[f32], depth: usize, transposed: bool) -> Self {
+        let isa = Isa::best();
         let columns = matrix.len() / depth;
-        let mut panels = Vec::new();
+        let mut panels = Buffer::default();
         if transposed {
-            product::pack_panels_transposed(Rows::dense(matrix, depth), &mut panels);
+            let rows = Rows::dense(matrix, depth);
+            product::pack_panels_transposed(rows, isa.panel_width(), &mut panels);
         } else {
-            product::pack_panels(Rows::dense(matrix, columns), &mut panels);
+            let rows = Rows::dense(matrix, columns);
+            product::pack_panels(rows, isa.panel_width(), &mut panels);
         }
         Self {
             panels,
+            isa,
             depth,
             columns,
         }
     }
-
-    /// One panel after the other, since the weights are what no cache holds.
-    fn multiply(&self, strips: &[StripGroup], biases: &[PanelGroup], output: &mut [f32]) {
-        let mut sums = Tile::default();
-        let panels = self.panels.chunks_exact(self.depth).zip(biases);
-        for (place, (panel, bias)) in panels.enumerate() {
-            let first = place * TILE_COLUMNS;
-            let outputs = output.chunks_mut(TILE_ROWS * self.columns);
-            for (strip, output) in strips.chunks_exact(self.depth).zip(outputs) {
-                product::multiply(strip, panel, &mut sums);
-                for (values, row) in sums.iter_mut().zip(output.chunks_exact_mut(self.columns)) {
-                    for (values, bias) in values.iter_mut().zip(bias) {
-                        F32x4::load(values).add(F32x4::load(bias)).store(values);
-                    }
-                    product::store(values, &mut row[first..]);
-                }
-            }
-        }
-    }
 }
 
-/// A product with a constant in a model, and what is computed of it alone.
+/// A product with a constant in a model.
 pub(super) struct Found {
-    /// From the product on, to the one whose output is replaced.
-    first: usize,
-    last: usize,
+    id: usize,
     /// The constant's place among the product's inputs.
     constant: usize,
     layout: Layout,
-    bias: Option<Vec<f32>>,
-    activation: Activation,
 }
 
 /// How a constant is a matrix of the product.
@@ -172,7 +284,7 @@ struct Layout {
 }
 
 impl Found {
-    /// What begins at the node `id`.
+    /// What the node `id` is.
     #[cold]
     pub(super) fn at(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
         let Some(op) = model.node(id).op_as::<EinSum>() else {
@@ -188,49 +300,66 @@ impl Found {
             return Ok(None);
         }
         let layout = Layout::of(&op.axes, data, facts[data], weights.shape());
-        let Some(layout) = layout.filter(|_| are_floats) else {
-            return Ok(None);
-        };
-
-        let columns = weights.len() / layout.depth;
-        let mut last = id;
-        let bias = bias_after(model, last, columns);
-        if let Some((node, _)) = bias {
-            last = node;
-        }
-        let gelu = only_successor(model, last).filter(|node| is_gelu(node));
-        Ok(Some(Self {
-            first: id,
-            last: gelu.map_or(last, |node| node.id),
+        Ok(layout.filter(|_| are_floats).map(|layout| Self {
+            id,
             constant: 1 - data,
             layout,
-            bias: bias.map(|(_, bias)| bias),
-            activation: gelu.map_or(Activation::None, |_| Activation::Gelu),
         }))
     }
 
     #[cold]
     pub(super) fn replace(self, model: &mut TypedModel, shared: &mut Shared) -> TractResult<()> {
-        let product = model.node(self.first);
+        let product = model.node(self.id);
         let constant = product.inputs[self.constant];
         let data = product.inputs[1 - self.constant];
         let Layout {
             depth, transposed, ..
         } = self.layout;
         let weights = shared.weights(model, constant, depth, transposed)?;
-        let mut biases = vec![PanelGroup::default(); weights.columns.div_ceil(TILE_COLUMNS)];
-        if let Some(bias) = self.bias {
-            biases.as_flattened_mut().as_flattened_mut()[..bias.len()].copy_from_slice(&bias);
-        }
-        let op = Linear {
-            weights,
-            biases: biases.into(),
-            activation: self.activation,
-            output: self.layout.output,
-        };
-        let last = model.node(self.last);
-        TypedModelPatch::replace_single_op(model, last, &[data], op)?.apply(model)?;
+        let op = Linear::plain(weights, self.layout.output);
+        TypedModelPatch::replace_single_op(model, product, &[data], op)?.apply(model)?;
         shared.release(model, constant)
+    }
+}
+
+/// What is computed of a product alone.
+pub(super) struct Tail {
+    product: usize,
+    /// Whose output is replaced.
+    last: usize,
+    bias: Option<Vec<f32>>,
+    activation: Activation,
+}
+
+impl Tail {
+    /// What comes after the node `id`, if that is a product without anything else.
+    #[cold]
+    pub(super) fn of(model: &TypedModel, id: usize) -> Option<Self> {
+        let op = model.node(id).op_as::<Linear>()?;
+        let bias = bias_after(model, id, op.weights.columns);
+        let last = bias.as_ref().map_or(id, |(node, _)| *node);
+        let gelu = only_successor(model, last).filter(|node| is_gelu(node));
+        let last = gelu.map_or(last, |node| node.id);
+        (last != id).then(|| Self {
+            product: id,
+            last,
+            bias: bias.map(|(_, bias)| bias),
+            activation: gelu.map_or(Activation::None, |_| Activation::Gelu),
+        })
+    }
+
+    #[cold]
+    pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
+        let product = model.node(self.product);
+        let op = product.op_as::<Linear>();
+        let mut op = op.context("checked above")?.clone();
+        op.activation = self.activation;
+        if let Some(mut biases) = self.bias {
+            biases.resize(op.biases.len(), 0.0);
+            op.biases = biases.into();
+        }
+        let last = model.node(self.last);
+        TypedModelPatch::replace_single_op(model, last, &product.inputs, op)?.apply(model)
     }
 }
 

@@ -1,50 +1,19 @@
 //! Products of float32 matrices: packed factors, and the tile all time goes into.
 //!
-//! The left factor is packed in strips of [`TILE_ROWS`] rows, the right one in
-//! panels of [`TILE_COLUMNS`] columns, both with the common dimension outside, so
-//! that the kernel reads two streams. Rows and columns beyond a matrix are zeros
-//! in its last strip or panel and are never stored.
+//! The right factor is packed in panels of columns, two vectors wide, with the
+//! common dimension outside, so that the kernel reads one stream. The left one is
+//! read in strips of rows where it is; four values wide, where processors have few
+//! registers for addresses, it is packed alike. Rows and columns beyond a matrix
+//! are zeros in what is packed, and are never stored.
 //!
 //! Every value is one sum over the common dimension, in order: a row's result
 //! depends neither on the rows beside it nor on where they are cut.
 
-use super::lanes::{F32x4, LANES};
-use std::sync::OnceLock;
+use super::buffer::{Buffer, LINE};
+use super::lanes::{F32x4, Lanes};
 
-/// Rows of a strip. Four rows by eight columns are eight vectors of sums: V8
-/// keeps those, the factors and a product in the 15 registers it has on x86-64.
-/// Chromium 148, Zen 4: 46 GFLOP/s for 4 × 8, 25 for 5 × 8, 26 for 8 × 8.
-pub(super) const TILE_ROWS: usize = 4;
-/// Columns of a panel.
-pub(super) const TILE_COLUMNS: usize = 2 * LANES;
-
-/// What a strip has at one place of the common dimension.
-pub(super) type StripGroup = [f32; TILE_ROWS];
-/// What a panel has at one place of the common dimension.
-pub(super) type PanelGroup = [[f32; LANES]; 2];
-/// Four rows of eight sums.
-pub(super) type Tile = [PanelGroup; TILE_ROWS];
-
-/// Computes a tile: from a strip and a panel of `depth` groups each, of four and
-/// of eight values, the 32 sums, row after row.
-///
-/// # Safety
-///
-/// As many values can be read and written at the addresses, all divisible by four.
-pub type TileKernel =
-    unsafe extern "C" fn(strip: *const f32, panel: *const f32, depth: usize, sums: *mut f32);
-
-static KERNEL: OnceLock<TileKernel> = OnceLock::new();
-
-/// Has all tiles computed by a kernel that uses more of a processor than this
-/// module may ask for. Returns whether it is the first one.
-///
-/// # Safety
-///
-/// The kernel reads and writes nothing but what [`TileKernel`] says.
-pub unsafe fn use_tile_kernel(kernel: TileKernel) -> bool {
-    KERNEL.set(kernel).is_ok()
-}
+/// The most sums of a tile: 12 rows of 32.
+const TILE_MAX: usize = 12 * 32;
 
 /// Values in rows, which may be part of wider rows.
 #[derive(Clone, Copy)]
@@ -72,45 +41,53 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Makes strips of rows, for a product over their width.
-pub(super) fn pack_strips(rows: Rows<'_>, strips: &mut Vec<StripGroup>) {
-    strips.clear();
-    strips.resize(
-        rows.count.div_ceil(TILE_ROWS) * rows.width,
-        [0.0; TILE_ROWS],
-    );
-    pack_across(rows, strips.as_flattened_mut(), TILE_ROWS);
+/// Where the results of a product go: rows of `width`, which may be part of wider ones.
+pub(super) struct RowsMut<'a> {
+    pub(super) values: &'a mut [f32],
+    pub(super) stride: usize,
+    pub(super) width: usize,
 }
 
 /// Makes panels of rows, for a product over their width: the right factor,
 /// transposed.
-pub(super) fn pack_panels_transposed(rows: Rows<'_>, panels: &mut Vec<PanelGroup>) {
-    panels.clear();
-    panels.resize(
-        rows.count.div_ceil(TILE_COLUMNS) * rows.width,
-        [[0.0; LANES]; 2],
-    );
-    let flat = panels.as_flattened_mut().as_flattened_mut();
-    pack_across(rows, flat, TILE_COLUMNS);
+pub(super) fn pack_panels_transposed(rows: Rows<'_>, panel_width: usize, panels: &mut Buffer) {
+    panels.clear(rows.count.next_multiple_of(panel_width) * rows.width);
+    pack_across(rows, panels, panel_width);
 }
 
 /// Makes panels of columns, for a product over the number of rows.
-pub(super) fn pack_panels(rows: Rows<'_>, panels: &mut Vec<PanelGroup>) {
-    panels.clear();
-    panels.resize(
-        rows.width.div_ceil(TILE_COLUMNS) * rows.count,
-        [[0.0; LANES]; 2],
-    );
+pub(super) fn pack_panels(rows: Rows<'_>, panel_width: usize, panels: &mut Buffer) {
+    panels.clear(rows.width.next_multiple_of(panel_width) * rows.count);
     for (place, row) in rows.iter().enumerate() {
-        let groups = panels[place..].iter_mut().step_by(rows.count);
-        for (group, values) in groups.zip(row.chunks(TILE_COLUMNS)) {
-            let group = group.as_flattened_mut();
-            // A copy of a constant length is two vectors and no call.
-            match <&[f32; TILE_COLUMNS]>::try_from(values) {
-                Ok(values) => group.copy_from_slice(values),
-                Err(_) => group[..values.len()].copy_from_slice(values),
-            }
-        }
+        pack_row(row, place, rows.count, panel_width, panels);
+    }
+}
+
+/// Puts a row into panels for a product over `count` rows.
+pub(super) fn pack_row(
+    row: &[f32],
+    place: usize,
+    count: usize,
+    panel_width: usize,
+    panels: &mut [f32],
+) {
+    let groups = panels[place * panel_width..].chunks_mut(panel_width);
+    let groups = groups.step_by(count);
+    for (group, values) in groups.zip(row.chunks(panel_width)) {
+        copy(values, group);
+    }
+}
+
+/// Eight values at a time, since a copy of a constant length needs no call.
+#[inline(always)]
+fn copy(values: &[f32], to: &mut [f32]) {
+    let (to, to_rest) = to[..values.len()].as_chunks_mut::<8>();
+    let (values, rest) = values.as_chunks::<8>();
+    for (to, values) in to.iter_mut().zip(values) {
+        *to = *values;
+    }
+    for (to, value) in to_rest.iter_mut().zip(rest) {
+        *to = *value;
     }
 }
 
@@ -120,8 +97,8 @@ fn pack_across(rows: Rows<'_>, packed: &mut [f32], stride: usize) {
     let mut start = 0;
     while let Some(width) = rows.peek().map(|row| row.len()) {
         let packed = &mut packed[start..start + width * stride];
-        for first in (0..stride).step_by(LANES) {
-            let four = [(); LANES].map(|()| rows.next().unwrap_or_default());
+        for first in (0..stride).step_by(F32x4::COUNT) {
+            let four = [(); F32x4::COUNT].map(|()| rows.next().unwrap_or_default());
             pack_four(&four, packed, first, stride);
         }
         start += width * stride;
@@ -130,18 +107,15 @@ fn pack_across(rows: Rows<'_>, packed: &mut [f32], stride: usize) {
 
 /// Writes the columns of up to four rows from `first` on, in groups of `stride`.
 #[inline(never)]
-fn pack_four(rows: &[&[f32]; LANES], packed: &mut [f32], first: usize, stride: usize) {
-    let [a, b, c, d] = rows.map(|row| row.as_chunks::<LANES>().0);
+fn pack_four(rows: &[&[f32]; F32x4::COUNT], packed: &mut [f32], first: usize, stride: usize) {
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<{ F32x4::COUNT }>().0);
     let mut done = 0;
     for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
-        let columns = F32x4::transpose([a, b, c, d].map(F32x4::load));
-        for (place, column) in columns.into_iter().enumerate() {
-            let start = (done + place) * stride + first;
-            if let Some(packed) = packed[start..].first_chunk_mut() {
-                column.store(packed);
-            }
+        let four = [a, b, c, d].map(|values| F32x4::load(values));
+        for (place, column) in F32x4::transpose(four).into_iter().enumerate() {
+            column.store(&mut packed[(done + place) * stride + first..]);
         }
-        done += LANES;
+        done += F32x4::COUNT;
     }
     // What is left of the columns, or all of fewer than four rows.
     for (place, row) in rows.iter().enumerate() {
@@ -151,65 +125,156 @@ fn pack_four(rows: &[&[f32]; LANES], packed: &mut [f32], first: usize, stride: u
     }
 }
 
-/// The product of a strip and a panel of the same length.
-#[inline(always)]
-pub(super) fn multiply(strip: &[StripGroup], panel: &[PanelGroup], sums: &mut Tile) {
-    let Some(kernel) = KERNEL.get() else {
-        return multiply_portably(strip, panel, sums);
-    };
-    let depth = strip.len().min(panel.len());
-    let strip = strip.as_ptr().cast();
-    let panel = panel.as_ptr().cast();
-    // SAFETY: both have `depth` groups, and a tile is 32 values.
-    unsafe { kernel(strip, panel, depth, sums.as_mut_ptr().cast()) }
+/// The left factor of a product: rows where they are, or packed.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    values: &'a [f32],
+    count: usize,
+    depth: usize,
+    row_stride: usize,
+    step: usize,
+    strip_stride: usize,
 }
 
-/// Four splats and two vectors for eight multiplications and additions, written
-/// so that nothing is left to be unrolled. Each product is rounded before it is
-/// added.
-#[inline(never)]
-fn multiply_portably(strip: &[StripGroup], panel: &[PanelGroup], sums: &mut Tile) {
-    let zero = F32x4::splat(&0.0);
-    let [mut low0, mut low1, mut low2, mut low3] = [zero; TILE_ROWS];
-    let [mut high0, mut high1, mut high2, mut high3] = [zero; TILE_ROWS];
-    for (left, [first, second]) in strip.iter().zip(panel) {
-        let [row0, row1, row2, row3] = left;
-        let (row0, row1) = (F32x4::splat(row0), F32x4::splat(row1));
-        let (row2, row3) = (F32x4::splat(row2), F32x4::splat(row3));
-        let (first, second) = (F32x4::load(first), F32x4::load(second));
-        low0 = low0.add(row0.mul(first));
-        low1 = low1.add(row1.mul(first));
-        low2 = low2.add(row2.mul(first));
-        low3 = low3.add(row3.mul(first));
-        high0 = high0.add(row0.mul(second));
-        high1 = high1.add(row1.mul(second));
-        high2 = high2.add(row2.mul(second));
-        high3 = high3.add(row3.mul(second));
+/// Copies rows further apart if a first-level cache would keep values of the same
+/// column in few of its sets: one has 4 KiB in each of its ways.
+fn apart<'a>(rows: Rows<'a>, memory: &'a mut Buffer) -> Rows<'a> {
+    let clash = 2048 / size_of::<f32>();
+    if rows.count == 1 || !rows.stride.is_multiple_of(clash) {
+        return rows;
     }
-    let [row0, row1, row2, row3] = sums;
-    for ([first, second], low, high) in [
-        (row0, low0, high0),
-        (row1, low1, high1),
-        (row2, low2, high2),
-        (row3, low3, high3),
-    ] {
-        low.store(first);
-        high.store(second);
+    let stride = rows.width + LINE;
+    memory.resize(rows.count * stride);
+    for (row, to) in rows.iter().zip(memory.chunks_exact_mut(stride)) {
+        to[..rows.width].copy_from_slice(row);
+    }
+    Rows {
+        values: memory,
+        stride,
+        ..rows
     }
 }
 
-/// Writes as many of eight values as there is room for.
+/// Some rows of a left factor, for a tile.
+#[derive(Clone, Copy)]
+#[allow(
+    dead_code,
+    reason = "where all rows are packed, their strides are known"
+)]
+pub(super) struct Strip {
+    /// The first value of the first row.
+    pub(super) at: *const f32,
+    pub(super) row_stride: usize,
+    /// From a value to the next one of its row.
+    pub(super) step: usize,
+    pub(super) rows: usize,
+}
+
+impl<'a> Left<'a> {
+    /// Packs the rows into `memory` where the tile wants that.
+    #[inline(always)]
+    pub(super) fn of<V: Lanes>(rows: Rows<'a>, memory: &'a mut Buffer) -> Self {
+        let Rows { count, width, .. } = rows;
+        if V::PACKED {
+            memory.clear(count.next_multiple_of(V::ROWS) * width);
+            pack_across(rows, memory, V::ROWS);
+            return Self {
+                values: memory,
+                count,
+                depth: width,
+                row_stride: 1,
+                step: V::ROWS,
+                strip_stride: width,
+            };
+        }
+        let rows = apart(rows, memory);
+        let end = count
+            .checked_sub(1)
+            .map_or(0, |last| last * rows.stride + width);
+        Self {
+            values: &rows.values[..end],
+            count,
+            depth: width,
+            row_stride: rows.stride,
+            step: 1,
+            strip_stride: rows.stride,
+        }
+    }
+
+    /// The first row of each strip, and the strip.
+    #[inline(always)]
+    fn strips<V: Lanes>(self) -> impl Iterator<Item = (usize, Strip)> {
+        // As many as are needed, and as even as can be: of packed rows all are whole.
+        let strips = self.count.div_ceil(V::ROWS);
+        let bound = move |strip: usize| match V::PACKED {
+            true => (strip * V::ROWS).min(self.count),
+            false => strip * self.count / strips,
+        };
+        (0..strips).map(move |strip| {
+            let first = bound(strip);
+            let rows = Strip {
+                at: self.values[first * self.strip_stride..].as_ptr(),
+                row_stride: self.row_stride,
+                step: self.step,
+                rows: bound(strip + 1) - first,
+            };
+            (first, rows)
+        })
+    }
+}
+
+/// A tile's sums.
+#[repr(C, align(64))]
+struct Sums([f32; TILE_MAX]);
+
+/// Multiplies, and adds a bias for each column, of which there are whole panels.
 #[inline(always)]
-pub(super) fn store(values: &PanelGroup, row: &mut [f32]) {
-    match row.first_chunk_mut::<TILE_COLUMNS>() {
-        Some(row) => row.copy_from_slice(values.as_flattened()),
-        None => row.copy_from_slice(&values.as_flattened()[..row.len()]),
+pub(super) fn multiply<V: Lanes>(
+    left: Left<'_>,
+    panels: &[f32],
+    biases: Option<&[f32]>,
+    output: &mut RowsMut<'_>,
+) {
+    let panel_width = 2 * V::COUNT;
+    let mut sums = Sums([0.0; TILE_MAX]);
+    let panels = panels.chunks_exact(left.depth * panel_width);
+    for (place, panel) in panels.enumerate() {
+        let first_column = place * panel_width;
+        let columns = first_column..output.width.min(first_column + panel_width);
+        let biases = match biases {
+            Some(biases) => {
+                let (first, second) = biases[first_column..].split_at(V::COUNT);
+                Some((V::load(first), V::load(second)))
+            }
+            None => None,
+        };
+        for (first, strip) in left.strips::<V>() {
+            // SAFETY: a strip is of rows of `depth` values, as the panel is, and has
+            // no more of them than a tile.
+            unsafe { V::tile(strip, panel.as_ptr(), left.depth, sums.0.as_mut_ptr()) };
+            let rows = (first..first + strip.rows).zip(sums.0.chunks_exact_mut(panel_width));
+            for (row, sums) in rows {
+                if let Some((first, second)) = biases {
+                    V::load(sums).add(first).store(sums);
+                    let sums = &mut sums[V::COUNT..];
+                    V::load(sums).add(second).store(sums);
+                }
+                let row = &mut output.values[row * output.stride..][columns.clone()];
+                if row.len() == panel_width {
+                    V::load(sums).store(row);
+                    V::load(&sums[V::COUNT..]).store(&mut row[V::COUNT..]);
+                } else {
+                    copy(&sums[..row.len()], row);
+                }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::fused::lanes::{Isa, Task};
 
     /// Values that are not all sums of few bits.
     fn values(count: usize) -> Vec<f32> {
@@ -217,48 +282,89 @@ mod tests {
         values.map(|value| value / 97.0 - 5.0).collect()
     }
 
-    /// As the tile computes it: one sum, in order.
-    fn expected(left: &[f32], right: impl Fn(usize) -> f32) -> f32 {
-        let left = left.iter().enumerate();
-        left.fold(0.0, |sum, (place, value)| sum + value * right(place))
+    struct Product<'a> {
+        left: Rows<'a>,
+        panels: &'a [f32],
+        biases: &'a [f32],
+        output: RowsMut<'a>,
     }
 
-    fn check(rows: usize, depth: usize, columns: usize) {
-        let left = values(rows * depth);
+    impl Task for Product<'_> {
+        type Output = bool;
+
+        #[inline(always)]
+        fn run<V: Lanes>(mut self) -> bool {
+            let mut memory = Buffer::default();
+            let left = Left::of::<V>(self.left, &mut memory);
+            multiply::<V>(left, self.panels, Some(self.biases), &mut self.output);
+            // Whether products are rounded.
+            let [a, b] = [1.0f32 + f32::EPSILON, 1.0 - f32::EPSILON / 2.0];
+            let sum = V::splat(a).mul_add(V::splat(b), V::splat(-1.0));
+            sum.fold(|first, _| first) == a * b - 1.0
+        }
+    }
+
+    fn check(isa: Isa, rows: usize, depth: usize, columns: usize) {
+        let (left_stride, stride) = (depth + 3, columns + 2);
+        let left = values(rows * left_stride);
         let right = values(depth * columns);
         let transposed: Vec<f32> = (0..columns * depth)
             .map(|place| right[place % depth * columns + place / depth])
             .collect();
-        let (mut strips, mut panels, mut others) = (vec![], vec![], vec![]);
-        pack_strips(Rows::dense(&left, depth), &mut strips);
-        pack_panels(Rows::dense(&right, columns), &mut panels);
-        pack_panels_transposed(Rows::dense(&transposed, depth), &mut others);
-        assert_eq!(panels, others, "{rows} × {depth} × {columns}");
-        for row in 0..rows {
-            for column in 0..columns {
-                let strip = strips.chunks_exact(depth).nth(row / TILE_ROWS).unwrap();
-                let panel = panels
-                    .chunks_exact(depth)
-                    .nth(column / TILE_COLUMNS)
-                    .unwrap();
-                let mut sums = Tile::default();
-                multiply(strip, panel, &mut sums);
-                let sum = sums[row % TILE_ROWS].as_flattened()[column % TILE_COLUMNS];
-                let left = &left[row * depth..][..depth];
-                let expected = expected(left, |place| right[place * columns + column]);
-                assert_eq!(
-                    sum.to_bits(),
-                    expected.to_bits(),
-                    "row {row}, column {column}"
-                );
+        let width = isa.panel_width();
+        let (mut panels, mut others) = (Buffer::default(), Buffer::default());
+        pack_panels(Rows::dense(&right, columns), width, &mut panels);
+        pack_panels_transposed(Rows::dense(&transposed, depth), width, &mut others);
+        assert_eq!(*panels, *others, "{isa:?}: {rows} × {depth} × {columns}");
+        let mut biases = values(columns);
+        biases.resize(columns.next_multiple_of(width), 0.0);
+
+        let mut output = vec![f32::NAN; rows * stride];
+        let rounds = isa.run(Product {
+            left: Rows {
+                values: &left,
+                stride: left_stride,
+                width: depth,
+                count: rows,
+            },
+            panels: &panels,
+            biases: &biases,
+            output: RowsMut {
+                values: &mut output,
+                stride,
+                width: columns,
+            },
+        });
+        for (row, output) in output.chunks(stride).enumerate() {
+            for (column, value) in output[..columns].iter().enumerate() {
+                let terms =
+                    (0..depth).map(|k| (left[row * left_stride + k], right[k * columns + column]));
+                let sum = terms.fold(0.0f32, |sum, (a, b)| match rounds {
+                    true => sum + a * b,
+                    false => a.mul_add(b, sum),
+                });
+                let expected = sum + biases[column];
+                let place = format!("{isa:?}: row {row}, column {column}");
+                assert_eq!(value.to_bits(), expected.to_bits(), "{place}");
             }
+            assert!(
+                output[columns..].iter().all(|value| value.is_nan()),
+                "{isa:?}"
+            );
         }
     }
 
     #[test]
     fn every_value_is_one_sum_whatever_the_edges() {
-        for (rows, depth, columns) in [(1, 1, 1), (4, 8, 8), (5, 7, 9), (3, 4, 17), (9, 33, 12)] {
-            check(rows, depth, columns);
+        for isa in Isa::all() {
+            for rows in 1..=26 {
+                check(isa, rows, 5, 9);
+            }
+            for (rows, depth, columns) in
+                [(1, 1, 1), (4, 8, 8), (3, 4, 17), (9, 33, 64), (13, 2, 70)]
+            {
+                check(isa, rows, depth, columns);
+            }
         }
     }
 }
