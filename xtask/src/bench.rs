@@ -13,6 +13,7 @@ mod browser;
 mod machine;
 mod memory;
 mod peer;
+mod profile;
 mod report;
 mod serve;
 mod speed;
@@ -61,6 +62,10 @@ pub(crate) struct Arguments {
     /// Write the table as Markdown to FILE [default: bench.md in the target folder]
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+
+    /// Instead of all that, show where the time of a text goes, by operator
+    #[arg(long)]
+    profile: bool,
 }
 
 #[derive(clap::Subcommand)]
@@ -90,6 +95,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     match &arguments.command {
         Some(Command::Serve(arguments)) => return serve::run(workspace, arguments),
         Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
+        None if arguments.profile => return profile::run(workspace, &arguments.model),
         None => {}
     }
     let mut steps = Steps::new();
@@ -137,9 +143,9 @@ fn measure(subject: &Subject, peer: &Peer) -> anyhow::Result<Report> {
     let mut report = Report::default();
     report.note(NOTE.into());
     accuracy::measure(subject, &mut report)?;
-    startup::measure(subject, peer, &mut report)?;
+    let load_ms = speed::measure(subject, peer, &mut report)?;
+    startup::measure(subject, peer, load_ms, &mut report)?;
     memory::measure(subject, peer, &mut report)?;
-    speed::measure(subject, peer, &mut report)?;
     Ok(report)
 }
 

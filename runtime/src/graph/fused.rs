@@ -1,10 +1,6 @@
 //! Operators that do several of tract's in one pass over the data.
 //!
-//! tract's kernels for WebAssembly are written for wasmtime, where these are no
-//! faster; in V8 most of their sums live in memory. Its native ones are better
-//! than these. So only the module for JavaScript computes with the operators
-//! here, on any model that has what they replace: whatever is not recognised runs
-//! as before.
+//! Whatever is not recognised runs as tract computes it.
 //!
 //! What recognises runs once a model, and is `#[cold]`: in a crate that is made
 //! for speed, that keeps it small.

@@ -30,7 +30,7 @@ pub(super) fn measure(subject: &Subject, peer: &Peer, report: &mut Report) -> an
     let beside = Some(peer.first_result_bytes(subject)?);
     push(
         "peak memory, native",
-        Target::AtMost(1.7),
+        Target::AtMost(1.5),
         first_result_bytes(subject, peer)?,
         beside,
     );

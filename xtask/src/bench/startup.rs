@@ -11,7 +11,13 @@ use anyhow::Context;
 use std::fs;
 use std::path::Path;
 
-pub(super) fn measure(subject: &Subject, peer: &Peer, report: &mut Report) -> anyhow::Result<()> {
+/// `load_ms` is how long the peer's session takes to load.
+pub(super) fn measure(
+    subject: &Subject,
+    peer: &Peer,
+    load_ms: f64,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut push = |what: &str, unit, limit, ours, peer| {
         let target = Target::AtMost(limit);
         let what = what.into();
@@ -45,6 +51,13 @@ pub(super) fn measure(subject: &Subject, peer: &Peer, report: &mut Report) -> an
         150.0,
         native,
         Some(beside),
+    );
+    push(
+        "the same; peer's session load alone",
+        Unit::Milliseconds,
+        load_ms / 2.0,
+        native,
+        Some(load_ms),
     );
     push(
         "first result, wasm, cached",

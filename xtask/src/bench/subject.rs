@@ -45,6 +45,10 @@ impl Subject {
     ) -> anyhow::Result<Self> {
         let folder = workspace.target.join("bench");
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let inputs = Inputs {
+            model: with_long_texts(&inputs.model, &folder)?,
+            ..inputs
+        };
         let subject = Self {
             native: folder.join("model.encoderfile"),
             wasm: folder.join("model.ef.wasm"),
@@ -110,6 +114,32 @@ impl Subject {
                 .command(&["tokenize", "--input", argument(file)?]),
         )
     }
+}
+
+/// The model's folder with another limit to its texts: all that the graph takes.
+pub(super) fn with_long_texts(model: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let copy = folder.join("model");
+    if copy.exists() {
+        fs::remove_dir_all(&copy).with_context(|| copy.display().to_string())?;
+    }
+    copy_folder(model, &copy)?;
+    let limit = copy.join("sentence_bert_config.json");
+    fs::write(&limit, r#"{"max_seq_length": 512}"#).with_context(|| limit.display().to_string())?;
+    Ok(copy)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir(to).with_context(|| to.display().to_string())?;
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), &to).with_context(|| to.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// `model.onnx`, and `model.onnx_data` where there is one.

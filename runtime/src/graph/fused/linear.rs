@@ -226,8 +226,7 @@ impl Weights {
     fn read(matrix: &Matrix) -> Result<Self, WeightsError> {
         let isa = Isa::best();
         let (depth, columns) = (matrix.rows(), matrix.columns());
-        let mut panels = Buffer::default();
-        panels.clear(columns.next_multiple_of(isa.panel_width()) * depth);
+        let mut panels = Buffer::zeros(columns.next_multiple_of(isa.panel_width()) * depth);
         let mut rows = vec![0.0; BLOCK_ROWS.min(depth) * columns];
         for first in (0..depth).step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(depth - first);
