@@ -210,14 +210,7 @@ impl Task for Heads<'_> {
             product::pack_panels_transposed(keys.rows(head), panel_width, &mut memory.keys);
             lanes::scale::<V>(&mut memory.keys, self.op.scale);
             product::pack_panels(values.rows(head), panel_width, &mut memory.values);
-            // As even as can be.
-            let tiles = self.to.tokens.div_ceil(V::ROWS);
-            let bound = |tile: usize| match V::PACKED {
-                true => (tile * V::ROWS).min(self.to.tokens),
-                false => tile * self.to.tokens / tiles,
-            };
-            for tile in 0..tiles {
-                let queries = bound(tile)..bound(tile + 1);
+            for queries in product::strips::<V>(self.to.tokens) {
                 self.weigh::<V>(&mut memory, head, queries.clone());
                 self.sum_up::<V>(&mut memory, head, queries);
             }

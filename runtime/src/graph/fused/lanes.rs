@@ -2,8 +2,8 @@
 //!
 //! [`Lanes`] is a vector and the tile of products made of such: four values
 //! anywhere, an instruction each on arm64 and in a wasm module; 8 with AVX2 and 16
-//! with AVX-512, where the processor has them. What computes is written once over the trait, as a
-//! [`Task`], and compiled for each of them.
+//! with AVX-512, where the processor has them. What computes is written once over
+//! the trait, as a [`Task`], and compiled for each of them.
 //!
 //! `portable.rs`, which is made of scalars, says what the instructions compute.
 
@@ -31,7 +31,13 @@ pub(super) use portable::F32x4;
 pub(super) use simd128::F32x4;
 
 /// The most values that a vector has.
-const COUNT_MAX: usize = 16;
+const COUNT_MAX: usize = if cfg!(target_arch = "x86_64") { 16 } else { 4 };
+
+/// The most rows that a tile has.
+const ROWS_MAX: usize = if cfg!(target_family = "wasm") { 4 } else { 12 };
+
+/// The most sums that a tile has.
+pub(super) const TILE_MAX: usize = ROWS_MAX * 2 * COUNT_MAX;
 
 /// A vector of float32 values.
 pub(super) trait Lanes: Copy {

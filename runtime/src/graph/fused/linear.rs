@@ -20,7 +20,7 @@ use tract_hir::tract_core::ops::nn::gelu_exact::GeluExact;
 
 /// Rows that are computed before what is after the product: with 1536 values each,
 /// they leave half of a second-level cache of 1 MB to the weights.
-const BLOCK_ROWS: usize = 264;
+const BLOCK_ROWS: usize = 64;
 
 /// `activation(input · weights + bias)`: `[rows, depth]` → `[rows, columns]`.
 #[derive(Clone, Debug)]
@@ -89,7 +89,14 @@ impl EvalOp for Linear {
             Axis::Fixed(length) => length,
         };
         let shape: TVec<usize> = self.output.iter().map(length).collect();
-        // SAFETY: every value is written below: one row for each of the input's.
+        let Weights { depth, columns, .. } = *self.weights;
+        let length = shape.iter().product::<usize>();
+        ensure!(
+            input.len() * columns == length * depth,
+            "rows of {:?} times {depth} × {columns}",
+            input.shape()
+        );
+        // SAFETY: every value is written below: as checked, a row for each of the input's.
         let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         {
             let input = input.try_as_plain_ram()?;

@@ -10,10 +10,8 @@
 //! depends neither on the rows beside it nor on where they are cut.
 
 use super::buffer::{Buffer, LINE};
-use super::lanes::{F32x4, Lanes};
-
-/// The most sums of a tile: 12 rows of 32.
-const TILE_MAX: usize = 12 * 32;
+use super::lanes::{F32x4, Lanes, TILE_MAX};
+use std::ops::Range;
 
 /// Values in rows, which may be part of wider rows.
 #[derive(Clone, Copy)]
@@ -204,23 +202,28 @@ impl<'a> Left<'a> {
     /// The first row of each strip, and the strip.
     #[inline(always)]
     fn strips<V: Lanes>(self) -> impl Iterator<Item = (usize, Strip)> {
-        // As many as are needed, and as even as can be: of packed rows all are whole.
-        let strips = self.count.div_ceil(V::ROWS);
-        let bound = move |strip: usize| match V::PACKED {
-            true => (strip * V::ROWS).min(self.count),
-            false => strip * self.count / strips,
-        };
-        (0..strips).map(move |strip| {
-            let first = bound(strip);
-            let rows = Strip {
-                at: self.values[first * self.strip_stride..].as_ptr(),
+        strips::<V>(self.count).map(move |rows| {
+            let strip = Strip {
+                at: self.values[rows.start * self.strip_stride..].as_ptr(),
                 row_stride: self.row_stride,
                 step: self.step,
-                rows: bound(strip + 1) - first,
+                rows: rows.len(),
             };
-            (first, rows)
+            (rows.start, strip)
         })
     }
+}
+
+/// Cuts rows into as few strips as there can be, as even as can be; of packed ones
+/// all but the last are whole.
+#[inline(always)]
+pub(super) fn strips<V: Lanes>(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.div_ceil(V::ROWS);
+    let bound = move |strip: usize| match V::PACKED {
+        true => (strip * V::ROWS).min(rows),
+        false => strip * rows / count,
+    };
+    (0..count).map(move |strip| bound(strip)..bound(strip + 1))
 }
 
 /// A tile's sums.
