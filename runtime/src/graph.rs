@@ -65,7 +65,23 @@ impl Graph {
         let model = reader::read(&proto, &detached)?;
         // Each matrix is freed when it has been packed, if nobody else holds it.
         drop((detached, proto));
-        let plan = compile(model, pipeline)?;
+        let known = simplify(model.clone(), pipeline, true);
+        let known = known.ok().filter(ones::is_whole);
+        let inputs = match known {
+            Some(_) => inputs
+                .into_iter()
+                .filter(|it| !ones::is_known(it))
+                .collect(),
+            None => inputs,
+        };
+        let model = match known {
+            Some(simplified) => {
+                drop(model);
+                simplified
+            }
+            None => simplify(model, pipeline, false)?,
+        };
+        let plan = compile(model)?;
         Ok(Self {
             plan,
             inputs,
@@ -140,7 +156,6 @@ impl Run<'_> {
         let graph = self.graph;
         let inputs = graph.inputs.iter();
         let inputs = inputs
-            .filter(|input| !ones::is_known(input))
             .map(|input| graph.input(input, input_ids, type_ids))
             .collect();
         let outputs = self
@@ -218,10 +233,12 @@ pub fn set_input_shapes(
     Ok(())
 }
 
-fn compile(
+/// The model with types and without whatever tract finds to be in vain.
+fn simplify(
     mut model: InferenceModel,
     pipeline: &Pipeline,
-) -> Result<Arc<TypedSimplePlan>, GraphError> {
+    mask_is_known: bool,
+) -> Result<TypedModel, GraphError> {
     let integer_type = |index: usize| match pipeline.inputs[index].integer_type() {
         IntegerType::Int64 => i64::datum_type(),
         IntegerType::Int32 => i32::datum_type(),
@@ -230,10 +247,15 @@ fn compile(
         .map_err(GraphError::tract("input shapes"))?;
     let model = model.into_typed();
     let mut model = model.map_err(GraphError::tract("typing"))?;
-    ones::replace_known(&mut model, &pipeline.inputs).map_err(GraphError::tract("mask"))?;
+    if mask_is_known {
+        ones::replace_known(&mut model, &pipeline.inputs).map_err(GraphError::tract("mask"))?;
+    }
     indices::compute_as_numbers(&mut model).map_err(GraphError::tract("index arithmetic"))?;
     let model = model.into_decluttered();
-    let mut model = model.map_err(GraphError::tract("simplification"))?;
+    model.map_err(GraphError::tract("simplification"))
+}
+
+fn compile(mut model: TypedModel) -> Result<Arc<TypedSimplePlan>, GraphError> {
     fused::fuse(&mut model).map_err(GraphError::tract("fusion"))?;
     let model = model.into_optimized();
     let model = model.map_err(GraphError::tract("optimisation"))?;

@@ -2,10 +2,14 @@
 //!
 //! Nothing is ever padded. Where tract knows that too, it proves most of what
 //! exporters derive from the mask constant, and drops it.
+//!
+//! tract 0.23 folds a product with a known mask to a constant of one value where a
+//! broadcast was. That is the same for whatever broadcasts, but not for a slice
+//! (ESM): such a model keeps its mask as an input.
 
 use encoderfile_proto::{Input, InputRole};
 use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::MultiBroadcastTo;
+use tract_hir::tract_core::ops::array::{MultiBroadcastTo, Slice};
 
 /// Whether an input is no input of the plan, but known in it.
 pub(super) fn is_known(input: &Input) -> bool {
@@ -34,4 +38,15 @@ pub(super) fn replace_known(model: &mut TypedModel, inputs: &[Input]) -> TractRe
     let kept = kept.filter(|(_, input)| !is_known(input));
     model.inputs = kept.map(|(source, _)| *source).collect();
     Ok(())
+}
+
+/// Whether every slice of a simplified model is within what it is cut from.
+pub(super) fn is_whole(model: &TypedModel) -> bool {
+    model.nodes.iter().all(|node| {
+        let Some(Slice { axis, end, .. }) = node.op_as::<Slice>() else {
+            return true;
+        };
+        let fact = model.outlet_fact(node.inputs[0]);
+        fact.is_ok_and(|fact| !fact.shape[*axis].is_one() || end.is_one())
+    })
 }
