@@ -363,11 +363,12 @@ mod tests {
             for rows in 1..=26 {
                 check(isa, rows, 5, 9);
             }
-            for (rows, depth, columns) in
-                [(1, 1, 1), (4, 8, 8), (3, 4, 17), (9, 33, 64), (13, 2, 70)]
-            {
+            let shapes = [(1, 1, 1), (4, 8, 8), (3, 4, 17), (9, 33, 64), (13, 2, 70)];
+            for (rows, depth, columns) in shapes {
                 check(isa, rows, depth, columns);
             }
+            // Three values more are 512 from row to row, which are put further apart.
+            check(isa, 13, 509, 33);
         }
     }
 }
