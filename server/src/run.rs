@@ -11,12 +11,11 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum_server::Handle;
 use encoderfile_runtime::{Encoder, Info};
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -170,7 +169,7 @@ impl Servers {
 
     /// Serves until told to stop; what is being served gets its time to finish.
     async fn run(mut self, app: &App) -> anyhow::Result<()> {
-        let stop = stop_signal()?;
+        let mut stop = StopSignal::listen()?;
         for url in &self.urls {
             info!("listening: {url}");
         }
@@ -178,7 +177,7 @@ impl Servers {
             info!("only this machine can reach it; --http-hostname 0.0.0.0 lets others in");
         }
         let signal = tokio::select! {
-            signal = stop => signal,
+            signal = stop.told() => signal,
             ended = self.running.join_next() => {
                 ended.context("no server")??.context("a server ended")?;
                 bail!("a server ended unexpectedly");
@@ -192,7 +191,7 @@ impl Servers {
         for handle in &self.handles {
             handle.graceful_shutdown(Some(self.grace));
         }
-        self.finish().await?;
+        self.finish(&mut stop).await?;
         let (texts, tokens) = app.service.engine.load();
         if tokens > 0 {
             warn!(texts, "time is up; these were not answered");
@@ -204,8 +203,7 @@ impl Servers {
 
 impl Servers {
     /// Waits until all have ended; not any longer once told to stop again.
-    async fn finish(&mut self) -> anyhow::Result<()> {
-        let mut again = pin!(stop_signal()?);
+    async fn finish(&mut self, stop: &mut StopSignal) -> anyhow::Result<()> {
         let mut hurried = false;
         loop {
             tokio::select! {
@@ -213,7 +211,7 @@ impl Servers {
                     Some(ended) => ended??,
                     None => return Ok(()),
                 },
-                signal = &mut again, if !hurried => {
+                signal = stop.told(), if !hurried => {
                     warn!("{signal} again: nothing is waited for");
                     hurried = true;
                     for handle in &self.handles {
@@ -225,16 +223,26 @@ impl Servers {
     }
 }
 
-/// Completes when the process is told to stop, with what told it.
-fn stop_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
-    use tokio::signal::unix::{SignalKind, signal};
+/// What tells the process to stop. Listened to from the start to the end: a
+/// signal between two listenings would be lost.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+impl StopSignal {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one, and names it.
+    async fn told(&mut self) -> &'static str {
         tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "Ctrl-C",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "Ctrl-C",
         }
-    })
+    }
 }
