@@ -8,7 +8,7 @@ use encoderfile_runtime::container::{self, ArtifactKind};
 use encoderfile_runtime::pooling::cosine;
 use encoderfile_runtime::proto::module::Step;
 use encoderfile_runtime::proto::{
-    Dense, Finding, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance, Task,
+    Compute, Dense, Finding, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance, Task,
     Tensor, Weights as StoredWeights, WeightsEncoding,
 };
 use encoderfile_runtime::source::{Source, Spliced};
@@ -42,6 +42,15 @@ pub struct Identity {
     pub name: String,
     /// The caller's version of the model.
     pub version: String,
+}
+
+/// How a model is stored and computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// Of the large matrices.
+    pub weights: WeightsEncoding,
+    /// Of products with them.
+    pub compute: Compute,
 }
 
 /// A model that has been checked by running it, ready to be written.
@@ -84,23 +93,34 @@ pub fn assemble(
     mut model: Model,
     graph: &Graph,
     identity: Identity,
-    encoding: WeightsEncoding,
+    encoding: Encoding,
 ) -> Result<Assembled, BuildError> {
     if model.task == Task::SentenceEmbedding && !graph.binding.output.per_token {
         leave_pooling_to_graph(paths, &mut model)?;
     }
     let pipeline = pipeline(paths, &model, &graph.binding)?;
-    let encoding = match encoding {
-        WeightsEncoding::F32 => graph.source_encoding(),
-        smaller => smaller,
+    let encoding = Encoding {
+        weights: match encoding.weights {
+            WeightsEncoding::F32 => graph.source_encoding(),
+            smaller => smaller,
+        },
+        ..encoding
     };
+    let exact = Encoding {
+        weights: WeightsEncoding::F32,
+        compute: Compute::F32,
+    };
+    let is_exact = Encoding {
+        weights: graph.source_encoding(),
+        ..exact
+    } == encoding;
     let stored = Stored::new(graph, &model, &pipeline, encoding);
     let (golden, worst_cosine) = run(paths, || {
         let golden = stored.golden_cases(&model)?;
-        let worst_cosine = if encoding == graph.source_encoding() {
+        let worst_cosine = if is_exact {
             1.0
         } else {
-            let exact = Stored::new(graph, &model, &pipeline, WeightsEncoding::F32);
+            let exact = Stored::new(graph, &model, &pipeline, exact);
             worst_cosine(&golden, &exact.golden_cases(&model)?)
         };
         Ok((golden, worst_cosine))
@@ -120,7 +140,7 @@ pub fn assemble(
         pipeline: Some(stored.pipeline),
         provenance: Some(provenance),
         stored_weights: Some(StoredWeights {
-            encoding: encoding.into(),
+            encoding: encoding.weights.into(),
             worst_cosine,
             quantized_matrices: u32::try_from(graph.quantized_matrices()).unwrap_or(u32::MAX),
         }),
@@ -281,12 +301,13 @@ struct Stored {
 }
 
 impl Stored {
-    fn new(graph: &Graph, model: &Model, pipeline: &Pipeline, encoding: WeightsEncoding) -> Self {
-        let (onnx, mut weights) = graph.split(encoding);
+    fn new(graph: &Graph, model: &Model, pipeline: &Pipeline, encoding: Encoding) -> Self {
+        let (onnx, mut weights) = graph.split(encoding.weights);
         let modules = place_modules(&model.modules, &mut weights);
         Self {
             pipeline: Pipeline {
                 modules,
+                compute: encoding.compute.into(),
                 ..pipeline.clone()
             },
             onnx,

@@ -1,16 +1,16 @@
 //! The `build` command: what the options and the config file mean together.
 
-use crate::cli::{Build, TaskArgument, WeightsArgument};
+use crate::cli::{Build, ComputeArgument, TaskArgument, WeightsArgument};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
-use encoderfile_builder::assemble::{Assembled, Identity, assemble};
+use encoderfile_builder::assemble::{Assembled, Encoding, Identity, assemble};
 use encoderfile_builder::base::{Base, Carried};
 use encoderfile_builder::config_file::{ConfigFile, ModelPath, TokenizerSection};
 use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
 use encoderfile_builder::upstream::{self, Upstream};
-use encoderfile_runtime::proto::{TruncationSide, TruncationStrategy, WeightsEncoding};
+use encoderfile_runtime::proto::{Compute, TruncationSide, TruncationStrategy, WeightsEncoding};
 use encoderfile_runtime::source::Source;
 use encoderfile_runtime::{Payload, proto::Manifest};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ struct Plan {
     version: Option<String>,
     overrides: Overrides,
     weights: Option<WeightsEncoding>,
+    compute: Option<Compute>,
 }
 
 /// A model that is ready to be written.
@@ -129,6 +130,11 @@ impl Plan {
             (None, Some(name)) => Some(choice::<WeightsArgument>("weights", name)?),
             (None, None) => None,
         };
+        let compute = match (arguments.compute, &config.compute) {
+            (Some(compute), _) => Some(compute),
+            (None, Some(name)) => Some(choice::<ComputeArgument>("compute", name)?),
+            (None, None) => None,
+        };
         let target = arguments.target.clone().or(config.target);
         Ok(Self {
             origin,
@@ -145,6 +151,7 @@ impl Plan {
                 license: arguments.license.clone(),
             },
             weights: weights.map(Into::into),
+            compute: compute.map(Into::into),
         })
     }
 
@@ -178,12 +185,13 @@ impl Plan {
             self.name.is_none()
                 && self.version.is_none()
                 && self.weights.is_none()
+                && self.compute.is_none()
                 && overrides.task.is_none()
                 && overrides.max_length.is_none()
                 && overrides.truncation_side.is_none()
                 && overrides.truncation_strategy.is_none()
                 && overrides.license.is_none(),
-            "a finished encoderfile keeps its name, version, task, limits, licence and weights; build from the model folder to change them"
+            "a finished encoderfile keeps its name, version, task, limits, licence, weights and arithmetic; build from the model folder to change them"
         );
         payload.verify()?;
         Ok(Finished::Verbatim(Box::new(payload)))
@@ -238,7 +246,10 @@ impl Plan {
             name: self.name.clone().unwrap_or_else(|| name.into()),
             version: self.version.clone().unwrap_or_else(|| version.into()),
         };
-        let encoding = self.weights.unwrap_or(WeightsEncoding::F32);
+        let encoding = Encoding {
+            weights: self.weights.unwrap_or(WeightsEncoding::F32),
+            compute: self.compute.unwrap_or(Compute::F32),
+        };
         Ok(assemble(paths, model, graph, identity, encoding)?)
     }
 }
@@ -300,9 +311,13 @@ fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()>
         0 => String::new(),
         count => format!(" ({count} matrices in 8 bits as in the source)"),
     };
+    let computed = match pipeline.compute() {
+        Compute::F32 => "",
+        Compute::Int8 => ", computed in int8",
+    };
     let shown = output.display();
     eprintln!(
-        "{shown}: {}, {}, up to {} tokens ({}), weights {}{quantised}{cosine}, {:.1} MB",
+        "{shown}: {}, {}, up to {} tokens ({}), weights {}{quantised}{computed}{cosine}, {:.1} MB",
         manifest.name,
         manifest.task().name(),
         pipeline.max_tokens,

@@ -1,7 +1,7 @@
 //! The command line: what was typed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use encoderfile_runtime::proto::{Task, WeightsEncoding};
+use encoderfile_runtime::proto::{Compute, Task, WeightsEncoding};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -95,6 +95,10 @@ pub(crate) struct Build {
     #[arg(long, value_enum)]
     pub(crate) weights: Option<WeightsArgument>,
 
+    /// What products with large matrices are computed in [default: f32]
+    #[arg(long, value_enum)]
+    pub(crate) compute: Option<ComputeArgument>,
+
     /// The most tokens of a text [default: what the folder says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_length: Option<u32>,
@@ -172,6 +176,23 @@ impl From<WeightsArgument> for WeightsEncoding {
             WeightsArgument::F32 => Self::F32,
             WeightsArgument::F16 => Self::F16,
             WeightsArgument::Int8 => Self::Int8,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ComputeArgument {
+    /// As exactly as the model was trained
+    F32,
+    /// Two to three times as fast, a little less exact
+    Int8,
+}
+
+impl From<ComputeArgument> for Compute {
+    fn from(argument: ComputeArgument) -> Self {
+        match argument {
+            ComputeArgument::F32 => Self::F32,
+            ComputeArgument::Int8 => Self::Int8,
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct ConfigFile {
     pub tokenizer: TokenizerSection,
     /// Ours: how the large matrices are stored.
     pub weights: Option<String>,
+    /// Ours: what products with large matrices are computed in.
+    pub compute: Option<String>,
     /// Ours: which ONNX file of the folder.
     pub weights_file: Option<PathBuf>,
 }

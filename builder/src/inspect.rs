@@ -90,7 +90,7 @@ fn describe_weights(weights: Weights) -> Value {
     });
     if weights.quantized_matrices > 0 {
         fields["quantized_matrices"] = json!(format!(
-            "{}, stored in 8 bits as in the source file, computed with in float32",
+            "{}, stored in 8 bits as in the source file",
             weights.quantized_matrices
         ));
     }
@@ -164,6 +164,7 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
         "default_prompt": pipeline.default_prompt,
         "exclude_prompt": pipeline.exclude_prompt,
         "similarity": pipeline.similarity().name(),
+        "compute": pipeline.compute().name(),
         "labels": pipeline.labels,
         "activation": plain_name(pipeline.activation().as_str_name(), "ACTIVATION_"),
         "rerank_activation": plain_name(pipeline.rerank_activation().as_str_name(), "ACTIVATION_"),

@@ -90,7 +90,7 @@ fn self_test(payload: &Payload) -> anyhow::Result<ExitCode> {
         report.cases,
         report.token_mismatches,
         report.largest_difference,
-        golden::TOLERANCE
+        report.limit
     ))?;
     Ok(if report.passed() {
         ExitCode::SUCCESS

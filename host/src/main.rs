@@ -13,6 +13,10 @@ mod options;
 mod progress;
 mod source;
 
+#[cfg(not(target_family = "wasm"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use clap::Parser;
 use clap::error::ErrorKind;
 use encoderfile_runtime::one_line;

@@ -43,6 +43,16 @@ impl WeightsEncoding {
     }
 }
 
+impl Compute {
+    /// The arithmetic's name as users write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
 impl Pipeline {
     /// How many values a sentence embedding has before any of them are left out.
     pub fn embedding_width(&self) -> usize {

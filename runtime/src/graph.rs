@@ -19,7 +19,7 @@ mod tensor;
 use crate::onnx::{GraphProto, ModelProto};
 use crate::source::Source;
 use detached::Detached;
-use encoderfile_proto::{Input, InputRole, IntegerType, Pipeline};
+use encoderfile_proto::{Compute, Input, InputRole, IntegerType, Pipeline};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_hir::internal::*;
@@ -61,7 +61,7 @@ impl Graph {
             });
         }
 
-        let detached = Detached::take(graph, weights)?;
+        let detached = Detached::take(graph, weights, pipeline.compute())?;
         let model = reader::read(&proto, &detached)?;
         // Each matrix is freed when it has been packed, if nobody else holds it.
         drop((detached, proto));
@@ -81,7 +81,7 @@ impl Graph {
             }
             None => simplify(model, pipeline, false)?,
         };
-        let plan = compile(model)?;
+        let plan = compile(model, pipeline.compute())?;
         Ok(Self {
             plan,
             inputs,
@@ -255,8 +255,8 @@ fn simplify(
     model.map_err(GraphError::tract("simplification"))
 }
 
-fn compile(mut model: TypedModel) -> Result<Arc<TypedSimplePlan>, GraphError> {
-    fused::fuse(&mut model).map_err(GraphError::tract("fusion"))?;
+fn compile(mut model: TypedModel, compute: Compute) -> Result<Arc<TypedSimplePlan>, GraphError> {
+    fused::fuse(&mut model, compute).map_err(GraphError::tract("fusion"))?;
     let model = model.into_optimized();
     let model = model.map_err(GraphError::tract("optimisation"))?;
     model.into_runnable().map_err(GraphError::tract("plan"))

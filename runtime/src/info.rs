@@ -40,7 +40,10 @@ pub struct Info {
     pub vocabulary_size: u32,
     /// How the large matrices are stored.
     pub weights: &'static str,
-    /// The smallest cosine between outputs with these and with float32 weights.
+    /// What products with large matrices are computed in.
+    pub compute: &'static str,
+    /// The smallest cosine between outputs with these and with float32 weights,
+    /// computed in float32.
     pub worst_cosine: f32,
     /// What the folder says of its licence.
     pub license: String,
@@ -87,6 +90,7 @@ impl Info {
             max_tokens_source: pipeline.max_tokens_source.clone(),
             vocabulary_size: pipeline.vocabulary_size,
             weights: weights.encoding().name(),
+            compute: pipeline.compute().name(),
             worst_cosine: weights.worst_cosine,
             license: if provenance.license.is_empty() {
                 "not stated".into()

@@ -8,6 +8,7 @@ use super::tensor::{dims, matrix_shape, read_tensor};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use crate::source::{Section, Source};
 use crate::weights::{Encoding, External, Matrix, TENSOR_ALIGNMENT, WeightsError};
+use encoderfile_proto::Compute;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_hir::internal::*;
@@ -29,6 +30,7 @@ impl Detached {
     pub(super) fn take(
         graph: &mut GraphProto,
         weights: &Arc<dyn Source>,
+        compute: Compute,
     ) -> Result<Self, GraphError> {
         let mut detached = Self::default();
         let mut inline = Vec::new();
@@ -43,7 +45,7 @@ impl Detached {
                 Some(place) if is_factor(graph, &tensor) => {
                     let shape = matrix_shape(&tensor)?;
                     let factor = Matrix::new(&tensor.name, shape, &place, weights)?;
-                    detached.factors.insert(tensor.name, Factor::new(factor));
+                    detached.factors.insert(tensor.name, Factor::new(factor, compute));
                 }
                 Some(place) => {
                     let constant = read_external(&tensor, &place, weights)?;

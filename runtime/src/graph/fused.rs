@@ -11,23 +11,27 @@
 mod activation;
 mod attention;
 mod buffer;
+mod int8;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod product;
 mod softmax;
+mod weights;
 
 #[cfg(not(target_arch = "aarch64"))]
 pub use lanes::{TileKernel, use_tile_kernel};
+use encoderfile_proto::Compute;
 pub(super) use linear::Factor;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::math::Mul;
 
-/// Replaces what is recognised in a simplified model.
+/// Replaces what is recognised in a simplified model; its large products are
+/// computed as `compute` says.
 #[cold]
-pub(super) fn fuse(model: &mut TypedModel) -> TractResult<()> {
-    let mut shared = linear::Shared::default();
+pub(super) fn fuse(model: &mut TypedModel, compute: Compute) -> TractResult<()> {
+    let mut shared = linear::Shared::new(compute);
     for id in 0..model.nodes.len() {
         if let Some(found) = linear::Found::at(model, id)? {
             found.replace(model, &mut shared)?;
@@ -209,7 +213,7 @@ mod tests {
     fn an_encoder_block_computes_the_same() {
         let plain = block();
         let mut fused = plain.clone();
-        fuse(&mut fused).unwrap();
+        fuse(&mut fused, Compute::F32).unwrap();
         let mut count = HashMap::<String, usize>::new();
         for node in &fused.nodes {
             *count.entry(node.op.name().into_owned()).or_default() += 1;
@@ -255,7 +259,7 @@ mod tests {
         let twice = block.product("mk,kn->mn", &[once, weights]);
         block.model.select_output_outlets(&[twice]).unwrap();
         let mut model = block.model;
-        fuse(&mut model).unwrap();
+        fuse(&mut model, Compute::F32).unwrap();
         let linear = |node: &TypedNode| node.op_as::<linear::Linear>().cloned();
         let found: Vec<_> = model.nodes.iter().filter_map(linear).collect();
         assert_eq!(found.len(), 2);

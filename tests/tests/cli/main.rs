@@ -7,6 +7,7 @@ mod bad_requests;
 mod bad_texts;
 mod building;
 mod full_disk;
+mod int8;
 #[cfg(target_os = "linux")]
 mod large_model;
 mod model_files;

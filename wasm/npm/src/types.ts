@@ -77,7 +77,9 @@ export interface Info {
   vocabulary_size: number;
   /** How the large matrices are stored. */
   weights: string;
-  /** The smallest cosine between outputs with these and with float32 weights. */
+  /** What products with large matrices are computed in: `f32` or `int8`. */
+  compute: string;
+  /** The smallest cosine between outputs and those with float32 throughout. */
   worst_cosine: number;
   license: string;
   /** BLAKE3 over manifest and artifacts, in hexadecimal. */
@@ -210,6 +212,8 @@ export interface SelfTest {
   token_mismatches: number;
   /** The largest difference of a number, divided by the case's largest where that is above 1. */
   largest_difference: number;
+  /** What it may be at most: 1e-5, or 0.05 where products are computed in int8. */
+  limit: number;
 }
 
 /**

@@ -2,10 +2,11 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// Values that begin where a cache line does, which the widest vectors fill.
+/// Values of four bytes, the first of them where a cache line begins, which the
+/// widest vectors fill.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
-    values: Vec<f32>,
+pub(super) struct Buffer<T = f32> {
+    values: Vec<T>,
     start: usize,
     length: usize,
 }
@@ -13,12 +14,12 @@ pub(super) struct Buffer {
 /// Values of a cache line.
 pub(super) const LINE: usize = 16;
 
-impl Buffer {
+impl<T: Copy + Default> Buffer<T> {
     /// So many zeros.
     pub(super) fn zeros(length: usize) -> Self {
         // Memory that the system gives is zeros already, and not touched here.
-        let values = vec![0.0; length + LINE];
-        let start = values.as_ptr().align_offset(LINE * size_of::<f32>());
+        let values = vec![T::default(); length + LINE];
+        let start = values.as_ptr().align_offset(LINE * size_of::<T>());
         Self {
             values,
             // An offset may be unknown, which is a matter of speed alone.
@@ -38,20 +39,20 @@ impl Buffer {
     /// Makes it so many zeros.
     pub(super) fn clear(&mut self, length: usize) {
         self.resize(length);
-        self.fill(0.0);
+        self.fill(T::default());
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[T] {
         &self.values[self.start..][..self.length]
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.values[self.start..][..self.length]
     }
 }

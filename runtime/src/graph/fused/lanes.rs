@@ -29,6 +29,8 @@ pub(super) use neon::F32x4;
 pub(super) use portable::F32x4;
 #[cfg(target_feature = "simd128")]
 pub(super) use simd128::F32x4;
+#[cfg(all(target_feature = "simd128", target_os = "wasi"))]
+pub(super) use simd128::splat_lanes;
 
 /// The most values that a vector has.
 const COUNT_MAX: usize = if cfg!(target_arch = "x86_64") { 16 } else { 4 };

@@ -4,11 +4,10 @@
 //! is gone from the model.
 
 use super::activation::Activation;
-use super::buffer::Buffer;
-use super::lanes::{Isa, Lanes, Task};
-use super::product::{self, Left, Rows, RowsMut};
+use super::weights::Weights;
 use super::{constant_input, only_successor};
 use crate::weights::{Matrix, WeightsError};
+use encoderfile_proto::Compute;
 use std::sync::OnceLock;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
@@ -18,10 +17,6 @@ use tract_hir::tract_core::ops::konst::Const;
 use tract_hir::tract_core::ops::math::Add;
 use tract_hir::tract_core::ops::nn::gelu_exact::GeluExact;
 
-/// Rows that are computed before what is after the product: with 1536 values each,
-/// they leave half of a second-level cache of 1 MB to the weights.
-const BLOCK_ROWS: usize = 64;
-
 /// `activation(input · weights + bias)`: `[rows, depth]` → `[rows, columns]`.
 #[derive(Clone, Debug)]
 pub(super) struct Linear {
@@ -30,15 +25,6 @@ pub(super) struct Linear {
     biases: Arc<[f32]>,
     activation: Activation,
     output: TVec<Axis>,
-}
-
-/// A packed matrix of `[depth, columns]`.
-#[derive(Debug)]
-struct Weights {
-    panels: Buffer,
-    isa: Isa,
-    depth: usize,
-    columns: usize,
 }
 
 /// Where an axis of the output has its length from.
@@ -89,7 +75,7 @@ impl EvalOp for Linear {
             Axis::Fixed(length) => length,
         };
         let shape: TVec<usize> = self.output.iter().map(length).collect();
-        let Weights { depth, columns, .. } = *self.weights;
+        let (depth, columns) = (self.weights.depth(), self.weights.columns());
         let length = shape.iter().product::<usize>();
         ensure!(
             input.len() * columns == length * depth,
@@ -101,11 +87,9 @@ impl EvalOp for Linear {
         {
             let input = input.try_as_plain_ram()?;
             let mut plain = output.try_as_plain_ram_mut()?;
-            self.weights.isa.run(Product {
-                op: self,
-                input: input.as_slice()?,
-                output: plain.as_slice_mut()?,
-            });
+            let (input, output) = (input.as_slice()?, plain.as_slice_mut()?);
+            self.weights
+                .multiply(input, &self.biases, self.activation, output);
         }
         Ok(tvec!(output.into_tvalue()))
     }
@@ -117,14 +101,16 @@ impl EvalOp for Linear {
 #[derive(Clone, Debug)]
 pub(in crate::graph) struct Factor {
     matrix: Arc<Matrix>,
+    compute: Compute,
     /// The same for all products with it.
     weights: Arc<OnceLock<Arc<Weights>>>,
 }
 
 impl Factor {
-    pub(in crate::graph) fn new(matrix: Matrix) -> Self {
+    pub(in crate::graph) fn new(matrix: Matrix, compute: Compute) -> Self {
         Self {
             matrix: Arc::new(matrix),
+            compute,
             weights: Arc::default(),
         }
     }
@@ -133,7 +119,7 @@ impl Factor {
         if let Some(weights) = self.weights.get() {
             return Ok(Arc::clone(weights));
         }
-        let weights = Arc::new(Weights::read(&self.matrix)?);
+        let weights = Arc::new(Weights::read(&self.matrix, self.compute)?);
         Ok(Arc::clone(self.weights.get_or_init(|| weights)))
     }
 }
@@ -184,10 +170,10 @@ impl Expansion for Factor {
 impl Linear {
     /// Without a bias or an activation.
     fn plain(weights: Arc<Weights>, output: TVec<Axis>) -> Self {
-        let columns = weights.columns.next_multiple_of(weights.isa.panel_width());
+        let biases = vec![0.0; weights.width()].into();
         Self {
             weights,
-            biases: vec![0.0; columns].into(),
+            biases,
             activation: Activation::None,
             output,
         }
@@ -196,80 +182,6 @@ impl Linear {
     #[cfg(test)]
     pub(super) fn has_weights_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
-    }
-}
-
-/// Rows to be multiplied.
-struct Product<'a> {
-    op: &'a Linear,
-    input: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl Task for Product<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Lanes>(self) {
-        let Weights { depth, columns, .. } = *self.op.weights;
-        let mut memory = Buffer::default();
-        let outputs = self.output.chunks_mut(BLOCK_ROWS * columns);
-        for (input, values) in self.input.chunks(BLOCK_ROWS * depth).zip(outputs) {
-            let left = Left::of::<V>(Rows::dense(input, depth), &mut memory);
-            let mut output = RowsMut {
-                values,
-                stride: columns,
-                width: columns,
-            };
-            let biases = Some(&*self.op.biases);
-            product::multiply::<V>(left, &self.op.weights.panels, biases, &mut output);
-            self.op.activation.apply::<V>(output.values);
-        }
-    }
-}
-
-impl Weights {
-    /// Reads a matrix of `[depth, columns]` from where it is stored.
-    fn read(matrix: &Matrix) -> Result<Self, WeightsError> {
-        let isa = Isa::best();
-        let (depth, columns) = (matrix.rows(), matrix.columns());
-        let mut panels = Buffer::zeros(columns.next_multiple_of(isa.panel_width()) * depth);
-        let mut rows = vec![0.0; BLOCK_ROWS.min(depth) * columns];
-        for first in (0..depth).step_by(BLOCK_ROWS) {
-            let count = BLOCK_ROWS.min(depth - first);
-            let rows = &mut rows[..count * columns];
-            matrix.read_rows(first, rows)?;
-            for (place, row) in rows.chunks_exact(columns).enumerate() {
-                product::pack_row(row, first + place, depth, isa.panel_width(), &mut panels);
-            }
-        }
-        matrix.release();
-        Ok(Self {
-            panels,
-            isa,
-            depth,
-            columns,
-        })
-    }
-
-    /// Packs `[depth, columns]`, or its transpose.
-    fn new(matrix: &[f32], depth: usize, transposed: bool) -> Self {
-        let isa = Isa::best();
-        let columns = matrix.len() / depth;
-        let mut panels = Buffer::default();
-        if transposed {
-            let rows = Rows::dense(matrix, depth);
-            product::pack_panels_transposed(rows, isa.panel_width(), &mut panels);
-        } else {
-            let rows = Rows::dense(matrix, columns);
-            product::pack_panels(rows, isa.panel_width(), &mut panels);
-        }
-        Self {
-            panels,
-            isa,
-            depth,
-            columns,
-        }
     }
 }
 
@@ -342,7 +254,7 @@ impl Tail {
     #[cold]
     pub(super) fn of(model: &TypedModel, id: usize) -> Option<Self> {
         let op = model.node(id).op_as::<Linear>()?;
-        let bias = bias_after(model, id, op.weights.columns);
+        let bias = bias_after(model, id, op.weights.columns());
         let last = bias.as_ref().map_or(id, |(node, _)| *node);
         let gelu = only_successor(model, last).filter(|node| is_gelu(node));
         let last = gelu.map_or(last, |node| node.id);
@@ -371,14 +283,22 @@ impl Tail {
 
 /// Constants that were packed, which several products may have: ALBERT's layers
 /// do.
-#[derive(Default)]
 pub(super) struct Shared {
+    compute: Compute,
     packed: HashMap<(OutletId, usize, bool), Arc<Weights>>,
     /// How many nodes still have a constant.
     needed: HashMap<OutletId, usize>,
 }
 
 impl Shared {
+    pub(super) fn new(compute: Compute) -> Self {
+        Self {
+            compute,
+            packed: HashMap::new(),
+            needed: HashMap::new(),
+        }
+    }
+
     #[cold]
     fn weights(
         &mut self,
@@ -394,7 +314,8 @@ impl Shared {
         let tensor = model.outlet_fact(constant)?.konst.clone();
         let tensor = tensor.context("a constant")?;
         let plain = tensor.try_as_plain_ram()?;
-        let weights = Arc::new(Weights::new(plain.as_slice()?, depth, transposed));
+        let weights = Weights::new(plain.as_slice()?, depth, transposed, self.compute);
+        let weights = Arc::new(weights);
         self.packed.insert(key, Arc::clone(&weights));
         let node = model.node(constant.node);
         let needed = node.outputs[constant.slot].successors.len();

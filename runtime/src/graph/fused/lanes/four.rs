@@ -53,9 +53,7 @@ fn multiply_four(strip: &[[f32; 4]], panel: &[[[f32; 4]; 2]], sums: &mut [[[f32;
     let [mut low0, mut low1, mut low2, mut low3] = [zero; 4];
     let [mut high0, mut high1, mut high2, mut high3] = [zero; 4];
     for (rows, [first, second]) in strip.iter().zip(panel) {
-        let [row0, row1, row2, row3] = rows;
-        let (row0, row1) = (F32x4::splat(*row0), F32x4::splat(*row1));
-        let (row2, row3) = (F32x4::splat(*row2), F32x4::splat(*row3));
+        let [row0, row1, row2, row3] = F32x4::splat_four(rows);
         let (first, second) = (F32x4::load(first), F32x4::load(second));
         low0 = row0.mul_add(first, low0);
         low1 = row1.mul_add(first, low1);

@@ -7,6 +7,12 @@ use crate::graph::fused::product::Strip;
 pub(crate) struct F32x4([f32; 4]);
 
 impl F32x4 {
+    /// Each of four values as a vector of its own.
+    #[inline(always)]
+    pub(crate) fn splat_four(values: &[f32; 4]) -> [Self; 4] {
+        values.map(Self::splat)
+    }
+
     /// Rows to columns.
     #[inline(always)]
     pub(crate) fn transpose(rows: [Self; 4]) -> [Self; 4] {

@@ -7,7 +7,31 @@ use std::arch::wasm32::*;
 #[derive(Clone, Copy)]
 pub(crate) struct F32x4(v128);
 
+/// Each of four values as a vector of its own.
+///
+/// wasmtime makes three instructions of a splat from memory, and one of this;
+/// browsers make one of either, and no load for the first.
+#[cfg(target_os = "wasi")]
+#[inline(always)]
+pub(crate) fn splat_lanes(values: v128) -> [v128; 4] {
+    [
+        i32x4_shuffle::<0, 0, 0, 0>(values, values),
+        i32x4_shuffle::<1, 1, 1, 1>(values, values),
+        i32x4_shuffle::<2, 2, 2, 2>(values, values),
+        i32x4_shuffle::<3, 3, 3, 3>(values, values),
+    ]
+}
+
 impl F32x4 {
+    /// Each of four values as a vector of its own.
+    #[inline(always)]
+    pub(crate) fn splat_four(values: &[f32; 4]) -> [Self; 4] {
+        #[cfg(target_os = "wasi")]
+        return splat_lanes(Self::load(values).0).map(Self);
+        #[cfg(not(target_os = "wasi"))]
+        return values.map(Self::splat);
+    }
+
     /// Rows to columns.
     #[inline(always)]
     pub(crate) fn transpose([a, b, c, d]: [Self; 4]) -> [Self; 4] {
