@@ -1,26 +1,32 @@
 //! `cargo xtask bench`: everything the project must reach, measured, beside
 //! ONNX Runtime in the same run.
 //!
-//! Every number is a median of several runs. Those of encoderfile are of whole
-//! processes, model load and output included; those of ONNX Runtime leave out
-//! its load where the row is about speed.
+//! Every number is a median. What is compared is measured in turns (`bench/turns.rs`):
+//! whole processes of encoderfile, as people run it, and sessions of ONNX Runtime
+//! that stay loaded meanwhile.
 //!
 //! `cargo xtask bench serve` is about the server alone (`bench/serve.rs`), `cargo
 //! xtask bench browser` about the npm package (`bench/browser.rs`).
 
 mod accuracy;
 mod browser;
+mod int8;
 mod machine;
 mod memory;
+mod passages;
+mod peak;
 mod peer;
 mod profile;
 mod report;
 mod serve;
+mod sized;
 mod speed;
 mod startup;
 mod subject;
+mod turns;
 
 use crate::dist::{self, Native};
+use crate::readme;
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -30,7 +36,7 @@ use peer::Peer;
 use report::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
-use subject::{Inputs, Subject};
+use subject::{Inputs, MINILM, Subject};
 
 /// `cargo xtask bench`
 #[derive(clap::Args)]
@@ -39,16 +45,12 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Fewer runs: minutes instead of a quarter of an hour
+    /// Fewer turns: minutes instead of a quarter of an hour
     #[arg(long)]
     quick: bool,
 
-    /// The model's folder
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "../shared/models/all-MiniLM-L6-v2"
-    )]
+    /// The model's folder; for --profile also a name in xtask/bench/graphs
+    #[arg(long, value_name = "DIR", default_value = MINILM)]
     model: PathBuf,
 
     /// The texts for throughput, one a line
@@ -59,7 +61,8 @@ pub(crate) struct Arguments {
     )]
     passages: PathBuf,
 
-    /// Write the table as Markdown to FILE [default: bench.md in the target folder]
+    /// Write the tables as Markdown to FILE [default: bench.md in the target
+    /// folder]; of BENCHMARKS.md, the README shows the first
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 
@@ -78,17 +81,39 @@ enum Command {
 
 /// How often a thing is measured for its median.
 #[derive(Clone, Copy)]
-struct Runs {
-    /// What takes less than a second or two.
+struct Turns {
+    /// What takes a few seconds at most.
     short: usize,
     /// What takes longer.
     long: usize,
 }
 
+/// The file that the README shows the first table of.
+const PAGE: &str = "BENCHMARKS.md";
+
+const HEAD: &str = "\
+# Benchmarks
+
+Written, with the README's table, by
+
+```
+cargo xtask bench --write BENCHMARKS.md
+```
+";
+
 const NOTE: &str = "\
-Every number is a median. `×` is a multiple of the model's weights file; the
-ratio is encoderfile over ONNX Runtime. Times of encoderfile over the passages
-hold process start, model load and printing; those of ONNX Runtime do not.";
+The model is all-MiniLM-L6-v2 in float32 unless a row names another; those named
+have the graph and the sizes of the model of that name, and random weights. Beside
+it stands ONNX Runtime, unless a row says what. A ratio above 1 means that
+encoderfile is ahead: the other's time over ours, our rate over the other's. Both
+were measured in turns; numbers are medians, and the ratio of the best is that of
+the best that each of them did. `×` is a multiple of the model's weights file.
+
+Times of a text are those of whole processes, `infer --threads N`, of many texts
+less those of few, or of a long text less those of a short one, so that start and
+load do not count. Passages and first embeddings count both. Those of ONNX Runtime
+are of a session that is loaded already, with tokenising and pooling; its load is
+the making of the session alone, in a new process of Python.";
 
 /// Measures, prints and writes the table.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
@@ -108,22 +133,33 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let peer = Peer::install(workspace)?;
     let dist = dist::build(workspace, &mut steps, Native::Programs)?;
 
-    let machine = Machine::now();
-    steps.begin("measure", "one thing after the other, each several times");
+    let machine = Machine::now()?;
+    println!("{machine}");
+    steps.begin("measure", "in turns, each several times");
     let inputs = Inputs {
         model: arguments.model.clone(),
         passages: arguments.passages.clone(),
-        runs: arguments.runs(),
+        turns: arguments.turns(),
     };
     let subject = Subject::prepare(workspace, dist, wasmtime, inputs)?;
     let report = measure(&subject, &peer)?;
 
-    let notes = format!("{machine}\n{}\n", peer.versions()?);
+    let notes = format!("{HEAD}\n{}\n\n{machine}\n", peer.versions()?);
     let write = arguments.write.as_deref();
-    publish(workspace, &report, &notes, write, "bench.md")
+    publish(workspace, &report, &notes, write, "bench.md")?;
+    if is_page(workspace, write) {
+        let table = report.compared().to_markdown();
+        readme::write(workspace, "benchmarks", &format!("{machine}\n\n{table}"))?;
+    }
+    Ok(())
 }
 
-/// Prints the table and writes it to `path`, or to the target folder.
+fn is_page(workspace: &Workspace, path: Option<&Path>) -> bool {
+    let page = workspace.root.join(PAGE).canonicalize().ok();
+    page.is_some() && page == path.and_then(|path| path.canonicalize().ok())
+}
+
+/// Prints the tables and writes them to `path`, or to the target folder.
 fn publish(
     workspace: &Workspace,
     report: &Report,
@@ -142,43 +178,29 @@ fn publish(
 fn measure(subject: &Subject, peer: &Peer) -> anyhow::Result<Report> {
     let mut report = Report::default();
     report.note(NOTE.into());
-    accuracy::measure(subject, &mut report)?;
-    let load_ms = speed::measure(subject, peer, &mut report)?;
-    startup::measure(subject, peer, load_ms, &mut report)?;
+    let Turns { short, long } = subject.inputs.turns;
+    report.note(format!(
+        "{short} turns of everything, {long} of all passages."
+    ));
+    let service = peer.serve()?;
+    speed::measure(subject, &service, &mut report)?;
+    sized::measure(subject, peer, &service, &mut report)?;
+    int8::measure(subject, peer, &service, &mut report)?;
+    passages::measure(subject, &service, &mut report)?;
+    startup::first_result(subject, peer, &mut report)?;
+    speed::wasm(subject, &mut report)?;
     memory::measure(subject, peer, &mut report)?;
+    accuracy::measure(subject, &mut report)?;
+    startup::alone(subject, &mut report)?;
     Ok(report)
 }
 
 impl Arguments {
-    fn runs(&self) -> Runs {
+    fn turns(&self) -> Turns {
         if self.quick {
-            Runs { short: 3, long: 1 }
+            Turns { short: 3, long: 1 }
         } else {
-            Runs { short: 7, long: 3 }
+            Turns { short: 9, long: 5 }
         }
-    }
-}
-
-/// The middle one of `runs` measurements (the upper, of an even number).
-fn median(runs: usize, mut once: impl FnMut() -> anyhow::Result<f64>) -> anyhow::Result<f64> {
-    let mut values = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        values.push(once()?);
-    }
-    values.sort_by(f64::total_cmp);
-    let middle = values.get(values.len() / 2);
-    middle.copied().context("a measurement of no runs")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn one_slow_run_does_not_move_the_median() {
-        let mut times = [1.0, 90.0, 2.0].into_iter();
-        let middle = median(3, || Ok(times.next().unwrap())).unwrap();
-        assert!((middle - 2.0).abs() < 1e-12);
-        assert!(median(0, || Ok(0.0)).is_err());
     }
 }

@@ -11,7 +11,6 @@ use anyhow::Context;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// The embedded default model, from the root.
@@ -131,9 +130,10 @@ impl Dist {
         &self,
         model: Option<&Path>,
         target: Option<&str>,
+        options: &[&str],
         output: &Path,
     ) -> anyhow::Result<Duration> {
-        let mut build = Command::new(&self.tool);
+        let mut build = process::timed(&self.tool);
         build.arg("build");
         if let Some(model) = model {
             build.arg("--model").arg(model);
@@ -141,7 +141,7 @@ impl Dist {
         if let Some(target) = target {
             build.args(["--target", target]);
         }
-        let (time, _) = process::time(build.arg("-o").arg(output))?;
+        let (time, _) = process::time(build.args(options).arg("-o").arg(output))?;
         Ok(time)
     }
 

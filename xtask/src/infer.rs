@@ -24,13 +24,13 @@ impl Program {
     /// The command line that runs the file with these arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match self {
-            Self::Native(file) => Command::new(file),
+            Self::Native(file) => process::timed(file),
             Self::Wasm {
                 wasmtime,
                 options,
                 file,
             } => {
-                let mut command = Command::new(wasmtime);
+                let mut command = process::timed(wasmtime);
                 command.arg("run").args(options).arg(file);
                 command
             }

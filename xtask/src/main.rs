@@ -4,7 +4,7 @@
 //! Every command installs what it needs and says so. xtask itself depends on
 //! none of the workspace's crates, so that it compiles in seconds and can check
 //! and build them from outside.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     reason = "standard output is this program's whole product"
@@ -19,6 +19,7 @@ mod infer;
 mod npm;
 mod process;
 mod quickstart;
+mod readme;
 mod rules;
 mod setup;
 mod similarity;

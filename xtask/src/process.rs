@@ -2,9 +2,18 @@
 //! can be tried by hand.
 
 use anyhow::{Context, bail};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+
+/// A program whose time is shown: with RUST_BACKTRACE, every error that a model's
+/// load takes in its stride would be traced, in tens of milliseconds.
+pub(crate) fn timed(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("RUST_BACKTRACE");
+    command
+}
 
 /// Runs the command with our own input and outputs.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {

@@ -99,10 +99,13 @@ impl Files {
     }
 
     fn build(&self, dist: &Dist, times: &mut Times) -> anyhow::Result<()> {
-        times.push(("build, native", dist.build_model(None, None, &self.native)?));
+        times.push((
+            "build, native",
+            dist.build_model(None, None, &[], &self.native)?,
+        ));
         times.push((
             "build, wasm",
-            dist.build_model(None, Some(WASM), &self.wasm)?,
+            dist.build_model(None, Some(WASM), &[], &self.wasm)?,
         ));
         Ok(())
     }

@@ -13,10 +13,16 @@ pub(crate) fn largest_difference(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 
 /// The smallest cosine between vectors at the same place.
 pub(crate) fn worst_cosine(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| cosine(a, b))
-        .fold(1.0, f64::min)
+    cosines(a, b).fold(1.0, f64::min)
+}
+
+/// The mean of all cosines between vectors at the same place.
+pub(crate) fn mean_cosine(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    cosines(a, b).sum::<f64>() / a.len() as f64
+}
+
+fn cosines(a: &[Vec<f64>], b: &[Vec<f64>]) -> impl Iterator<Item = f64> {
+    a.iter().zip(b).map(|(a, b)| cosine(a, b))
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -25,14 +31,16 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{cosine, largest_difference, worst_cosine};
+    use super::{cosine, largest_difference, mean_cosine, worst_cosine};
 
     #[test]
     fn cosines() {
         assert!((cosine(&[1.0, 0.0], &[5.0, 0.0]) - 1.0).abs() < 1e-12);
         assert!(cosine(&[1.0, 0.0], &[0.0, 2.0]).abs() < 1e-12);
-        let (a, b) = ([vec![1.0, 0.0]], [vec![-1.0, 0.0]]);
+        let (a, b) = (vec![vec![1.0, 0.0]], vec![vec![-1.0, 0.0]]);
         assert!((worst_cosine(&a, &b) + 1.0).abs() < 1e-12);
+        let (a, b) = ([a, b.clone()].concat(), [b.clone(), b].concat());
+        assert!(mean_cosine(&a, &b).abs() < 1e-12);
     }
 
     #[test]

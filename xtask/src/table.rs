@@ -28,6 +28,11 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Whether there is nothing but a head.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Columns padded to equal width, two spaces between and before them.
     pub(crate) fn to_terminal(&self) -> String {
         let widths = self.widths();

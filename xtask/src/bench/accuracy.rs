@@ -1,7 +1,7 @@
 //! How far the numbers are from those of the reference, and what the embedded
 //! default model loses by its smaller weights.
 
-use super::report::{Report, Row, Target, Unit};
+use super::report::{Report, Target, Unit};
 use super::subject::Subject;
 use crate::infer::{Program, argument, embeddings};
 use crate::process;
@@ -33,34 +33,19 @@ pub(super) fn measure(subject: &Subject, report: &mut Report) -> anyhow::Result<
             ("native against wasm", largest_difference(&native, &wasm)),
         ];
         for (what, difference) in rows {
-            report.push(row(
-                what,
-                Unit::Difference,
-                Target::AtMost(1e-5),
-                difference,
-            ));
+            report.alone(what, Unit::Difference, Target::AtMost(1e-5), difference);
         }
     }
     let cosine = default_model_cosine(subject)?;
     let what = "default model, worst cosine";
-    report.push(row(what, Unit::Cosine, Target::AtLeast(0.9993), cosine));
+    report.alone(what, Unit::Cosine, Target::AtLeast(0.9993), cosine);
     Ok(())
-}
-
-fn row(what: &str, unit: Unit, target: Target, ours: f64) -> Row {
-    Row {
-        what: what.into(),
-        unit,
-        target,
-        ours,
-        peer: None,
-    }
 }
 
 /// The default model against the float32 one, over the passages.
 fn default_model_cosine(subject: &Subject) -> anyhow::Result<f64> {
     let default = subject.folder.join("default.encoderfile");
-    subject.dist.build_model(None, None, &default)?;
+    subject.dist.build_model(None, None, &[], &default)?;
     let passages = argument(&subject.inputs.passages)?;
     let infer = ["infer", "--input", passages];
     let exact = process::capture(&mut subject.native().command(&infer))?;

@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::publish;
-use super::report::{Report, Row, Target, Unit};
+use super::report::{Report, Target, Unit};
 use crate::dist::{self, Native};
 use crate::npm;
 use crate::process;
@@ -81,12 +81,13 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     dist.build_model(
         Some(&arguments.model),
         Some("bundle"),
+        &[],
         &folder.join("model.ef"),
     )?;
     let onnx = arguments.model.join("model.onnx");
     fs::copy(&onnx, folder.join("model.onnx")).with_context(|| onnx.display().to_string())?;
 
-    let machine = Machine::now();
+    let machine = Machine::now()?;
     steps.begin("measure", "both at the same texts (some minutes)");
     let mut measure = Command::new(node);
     measure.arg(workspace.root.join("xtask/bench/browser/measure.mjs"));
@@ -117,25 +118,17 @@ impl Measured {
                 ("least", length.least_ms, length.peer_least_ms),
             ];
             for (which, ours, peer) in rows {
-                report.push(Row {
-                    what: format!("a text of {tokens} tokens, {which}"),
-                    unit: Unit::Milliseconds,
-                    target: Target::AtMost(peer / 1.3),
-                    ours,
-                    peer: Some(peer),
-                });
+                let what = format!("a text of {tokens} tokens, {which}");
+                let target = Target::Ratio(1.3);
+                report.beside(what, Unit::Milliseconds, target, ours, peer);
             }
         }
         let seconds = self.first_ms / 1e3;
         let first = "first embedding of a new page, all in its caches";
         report.alone(first, Unit::Seconds, Target::AtMost(1.0), seconds);
-        report.push(Row {
-            what: "the module".into(),
-            unit: Unit::Megabytes,
-            target: Target::AtMost(6.0),
-            ours: self.wasm_bytes / 1e6,
-            peer: Some(self.peer_wasm_bytes / 1e6),
-        });
+        let (ours, peer) = (self.wasm_bytes / 1e6, self.peer_wasm_bytes / 1e6);
+        let target = Target::AtMost(6.0);
+        report.beside("the module", Unit::Megabytes, target, ours, peer);
         let brotli = "the module in brotli";
         report.alone(
             brotli,

@@ -1,5 +1,6 @@
 //! The machine that the numbers are from.
 
+use super::peak;
 use std::fmt;
 use std::fs;
 
@@ -7,24 +8,27 @@ use std::fs;
 pub(super) struct Machine {
     cpu: String,
     cores: usize,
+    /// Of one core, in float32.
+    gigaflops: f64,
     /// The load average over one minute.
     load: Option<f64>,
 }
 
 impl Machine {
     /// Its state now, before the measurements add to the load.
-    pub(super) fn now() -> Self {
+    pub(super) fn now() -> anyhow::Result<Self> {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        Self {
+        Ok(Self {
             cpu: model
                 .unwrap_or_default()
                 .trim_start_matches([' ', '\t', ':'])
                 .into(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             load: load.split(' ').next().and_then(|load| load.parse().ok()),
-        }
+            gigaflops: peak::gigaflops()?,
+        })
     }
 }
 
@@ -37,9 +41,10 @@ impl fmt::Display for Machine {
         };
         write!(
             f,
-            "Machine: {cpu} ({}), {} cores",
+            "Machine: {cpu} ({}), {} cores of {:.0} GFLOP/s each (float32 FMA peak, measured)",
             std::env::consts::ARCH,
-            self.cores
+            self.cores,
+            self.gigaflops
         )?;
         let Some(load) = self.load else {
             return Ok(());

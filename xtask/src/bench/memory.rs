@@ -1,9 +1,9 @@
 //! Peak memory, as multiples of the weights' size.
 
-use super::median;
 use super::peer::Peer;
-use super::report::{Report, Row, Target, Unit};
+use super::report::{Report, Target, Unit};
 use super::subject::{Subject, TEXT};
+use super::turns::median;
 use crate::infer::argument;
 use crate::process;
 
@@ -18,49 +18,27 @@ const PAGES_STEP: u64 = 16;
 
 pub(super) fn measure(subject: &Subject, peer: &Peer, report: &mut Report) -> anyhow::Result<()> {
     let weights = subject.weights_bytes as f64;
-    let mut push = |what: &str, target, ours: f64, peer: Option<f64>| {
-        report.push(Row {
-            what: what.into(),
-            unit: Unit::Weights,
-            target,
-            ours: ours / weights,
-            peer: peer.map(|bytes| bytes / weights),
-        });
-    };
-    let beside = Some(peer.first_result_bytes(subject)?);
-    push(
-        "peak memory, native",
-        Target::AtMost(1.5),
-        first_result_bytes(subject, peer)?,
-        beside,
-    );
-    push(
-        "peak memory, all passages",
-        Target::None,
-        passages_bytes(subject, peer)?,
-        None,
-    );
-    push(
-        "peak linear memory, wasm",
-        Target::AtMost(2.2),
-        linear_memory_bytes(subject)?,
-        None,
-    );
-    Ok(())
-}
+    let native = subject.native().command(&["infer", TEXT]);
+    let theirs = peer.first_result(&subject.inputs.model, TEXT);
+    let peak = |command| median(subject.inputs.turns.short, || peer.peak_bytes(command));
+    let (ours, theirs) = (peak(&native)? / weights, peak(&theirs)? / weights);
+    let what = "peak memory of one text, in weights";
+    report.beside(what, Unit::Weights, Target::AtMost(1.5), ours, theirs);
 
-fn first_result_bytes(subject: &Subject, peer: &Peer) -> anyhow::Result<f64> {
-    let infer = subject.native().command(&["infer", TEXT]);
-    median(subject.inputs.runs.short, || peer.peak_bytes(&infer))
+    let passages = passages_bytes(subject, peer)? / weights;
+    let what = "peak memory, all passages";
+    report.alone(what, Unit::Weights, Target::None, passages);
+    let linear = linear_memory_bytes(subject)? / weights;
+    let what = "peak linear memory, wasm";
+    report.alone(what, Unit::Weights, Target::AtMost(2.2), linear);
+    Ok(())
 }
 
 /// On two threads.
 fn passages_bytes(subject: &Subject, peer: &Peer) -> anyhow::Result<f64> {
     let passages = argument(&subject.inputs.passages)?;
-    let infer = subject
-        .native()
-        .command(&["infer", "--threads", "2", "--input", passages]);
-    peer.peak_bytes(&infer)
+    let infer = ["infer", "--threads", "2", "--input", passages];
+    peer.peak_bytes(&subject.native().command(&infer))
 }
 
 /// The smallest limit that one `infer` works under: linear memory never

@@ -1,37 +1,23 @@
 //! ONNX Runtime in a Python environment of its own, and the same environment's
 //! `getrusage` for peak memory. Nothing outside `bench` needs Python.
 
-use super::median;
-use super::subject::{Subject, TEXT};
-use crate::infer::argument;
+mod service;
+
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
-use serde_json::{Map, Value};
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PACKAGES: [&str; 3] = ["onnxruntime", "tokenizers", "numpy"];
+pub(super) use service::{Model, Service};
+
+const PACKAGES: [&str; 4] = ["onnxruntime", "tokenizers", "numpy", "onnx"];
 
 /// The environment and our scripts for it.
 pub(super) struct Peer {
     python: PathBuf,
     /// `bench/` beside our `src/`.
     scripts: PathBuf,
-}
-
-/// What `onnxruntime_peer.py measure` prints.
-pub(super) struct Measured {
-    /// Milliseconds to make a session.
-    pub(super) load_ms: f64,
-    /// In the order of the texts given.
-    pub(super) ms: Vec<f64>,
-    pub(super) passages_tokens: u64,
-    /// Tokens/s, texts sorted by length, in batches of 8: its best.
-    pub(super) sorted_8: f64,
-    /// Tokens/s, texts as they come, in padded batches of 32.
-    pub(super) padded_32: f64,
 }
 
 impl Peer {
@@ -54,11 +40,8 @@ impl Peer {
             process::run(create.args(["-m", "venv", "--clear"]).arg(&venv))
                 .context("bench needs Python 3 with its venv module")?;
             let mut install = Command::new(&peer.python);
-            process::run(
-                install
-                    .args(["-m", "pip", "install", "--quiet"])
-                    .args(PACKAGES),
-            )?;
+            install.args(["-m", "pip", "install", "--quiet"]);
+            process::run(install.args(PACKAGES))?;
         }
         Ok(peer)
     }
@@ -73,23 +56,23 @@ impl Peer {
         Ok(versions.trim().to_owned())
     }
 
-    /// From process start to a printed embedding of the same text.
-    pub(super) fn first_result_seconds(&self, subject: &Subject) -> anyhow::Result<f64> {
-        let run = || process::seconds(&mut self.first_result(subject));
-        run()?;
-        median(subject.inputs.runs.short, run)
+    /// Starts the process that sessions are loaded in.
+    pub(super) fn serve(&self) -> anyhow::Result<Service> {
+        Service::start(self.script("onnxruntime_peer.py").arg("serve"))
     }
 
-    /// Peak memory of that process.
-    pub(super) fn first_result_bytes(&self, subject: &Subject) -> anyhow::Result<f64> {
-        let command = self.first_result(subject);
-        median(subject.inputs.runs.short, || self.peak_bytes(&command))
-    }
-
-    fn first_result(&self, subject: &Subject) -> Command {
+    /// A process that prints the embedding of one text.
+    pub(super) fn first_result(&self, model: &Path, text: &str) -> Command {
         let mut command = self.script("onnxruntime_peer.py");
-        command.arg("first").arg(&subject.inputs.model).arg(TEXT);
+        command.arg("first").arg(model).arg(text);
         command
+    }
+
+    /// Seconds to make a session, in a process that has made none before.
+    pub(super) fn load_seconds(&self, model: &Path) -> anyhow::Result<f64> {
+        let mut load = self.script("onnxruntime_peer.py");
+        let seconds = process::capture(load.arg("load").arg(model))?;
+        seconds.trim().parse().context("the output of `load`")
     }
 
     /// The most memory that a command ever has resident.
@@ -100,48 +83,24 @@ impl Peer {
         bytes.trim().parse().context("the output of peak_memory.py")
     }
 
-    /// The texts one by one, and the passages in batches.
-    pub(super) fn measure(
-        &self,
-        subject: &Subject,
-        texts: &[(u64, String)],
-    ) -> anyhow::Result<Measured> {
-        println!("    ONNX Runtime at the same texts (some minutes)");
-        let file = subject.folder.join("texts.json");
-        let by_tokens = texts
-            .iter()
-            .map(|(tokens, text)| (tokens.to_string(), Value::from(text.as_str())));
-        let json = Value::Object(by_tokens.collect::<Map<_, _>>()).to_string();
-        fs::write(&file, json).with_context(|| file.display().to_string())?;
-        let mut command = self.script("onnxruntime_peer.py");
-        command.arg("measure").arg(&subject.inputs.model);
-        command.args(["--passages", argument(&subject.inputs.passages)?]);
-        command.args(["--texts", argument(&file)?]);
-        command.args(["--runs", &subject.inputs.runs.long.to_string()]);
-        let json = process::capture(&mut command)?;
-        let json = serde_json::from_str(&json).context("the output of onnxruntime_peer.py")?;
-        Measured::read(&json, texts).context("onnxruntime_peer.py left out a number")
+    /// The model as ONNX Runtime makes it int8 by default.
+    pub(super) fn quantize(&self, model: &Path, folder: &Path) -> anyhow::Result<()> {
+        process::capture(self.script("quantize.py").arg(model).arg(folder))?;
+        Ok(())
+    }
+
+    /// A model folder of one of `graphs/`, with random weights and the tokenizer
+    /// of `tokenized`.
+    pub(super) fn fill(&self, graph: &str, tokenized: &Path, folder: &Path) -> anyhow::Result<()> {
+        let mut fill = self.script("fill_graph.py");
+        fill.arg(self.scripts.join("graphs").join(graph));
+        process::capture(fill.arg(tokenized).arg(folder))?;
+        Ok(())
     }
 
     fn script(&self, name: &str) -> Command {
-        let mut command = Command::new(&self.python);
+        let mut command = process::timed(&self.python);
         command.arg(self.scripts.join(name));
         command
-    }
-}
-
-impl Measured {
-    fn read(json: &Value, texts: &[(u64, String)]) -> Option<Self> {
-        let ms = json.get("ms_by_tokens")?;
-        let ms = texts
-            .iter()
-            .map(|(tokens, _)| ms.get(tokens.to_string())?.as_f64());
-        Some(Self {
-            load_ms: json.get("load_ms")?.as_f64()?,
-            ms: ms.collect::<Option<_>>()?,
-            passages_tokens: json.get("passages_tokens")?.as_u64()?,
-            sorted_8: json.get("sorted_8_tokens_per_s")?.as_f64()?,
-            padded_32: json.get("padded_32_tokens_per_s")?.as_f64()?,
-        })
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask bench --profile`: where the time of a text goes, by operator.
 
-use super::subject;
+use super::{sized, subject};
 use crate::dist::{self, Native};
 use crate::infer::argument;
 use crate::process;
@@ -18,9 +18,10 @@ pub(super) fn run(workspace: &Workspace, model: &Path) -> anyhow::Result<()> {
     let dist = dist::build(workspace, &mut steps, Native::Programs)?;
     let folder = workspace.target.join("bench");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let model = subject::with_long_texts(model, &folder)?;
+    let model = sized::named(workspace, model, &folder)?;
+    let model = subject::with_long_texts(&model, &folder)?;
     let bundle = folder.join("profile.ef");
-    dist.build_model(Some(&model), Some("bundle"), &bundle)?;
+    dist.build_model(Some(&model), Some("bundle"), &[], &bundle)?;
     steps.begin("profile", "milliseconds by operator, on one thread");
     let example = ["run", "--release", "--package", "encoderfile-runtime"];
     let mut profile = workspace.cargo(&example);

@@ -1,6 +1,11 @@
-//! The table: what was measured, what it should be, and what the peer does.
+//! The tables: what was measured, what it should be, and what stands beside it.
 
+mod unit;
+
+use super::turns::Taken;
 use crate::table::{Align, Table};
+
+pub(super) use unit::{Target, Unit};
 
 /// Rows, in the order they were measured, and what to know about them.
 #[derive(Default)]
@@ -10,167 +15,195 @@ pub(super) struct Report {
 }
 
 /// One measurement.
-pub(super) struct Row {
-    pub(super) what: String,
-    pub(super) unit: Unit,
-    pub(super) target: Target,
-    pub(super) ours: f64,
-    /// The same of ONNX Runtime, where it does the same.
-    pub(super) peer: Option<f64>,
+struct Row {
+    what: String,
+    unit: Unit,
+    target: Target,
+    ours: f64,
+    beside: Option<Beside>,
 }
 
-/// What a number counts.
-#[derive(Clone, Copy)]
-pub(super) enum Unit {
-    Seconds,
-    Milliseconds,
-    Megabytes,
-    /// A multiple of the weights' size.
-    Weights,
-    TokensPerSecond,
-    TextsPerSecond,
-    /// A multiple of another measurement.
-    Times,
-    Count,
-    Difference,
-    Cosine,
-}
-
-/// What a number should be, in its own unit.
-#[derive(Clone, Copy)]
-pub(super) enum Target {
-    AtMost(f64),
-    AtLeast(f64),
-    /// Measured to know it.
-    None,
+/// The same of something else, ONNX Runtime unless the row says what.
+struct Beside {
+    value: f64,
+    /// How many times better ours is; nothing where that makes no sense.
+    ratio: Option<f64>,
+    /// The same of the best that each of them ever did.
+    best: Option<f64>,
 }
 
 impl Report {
-    /// Adds a row, and prints it to those who wait.
-    pub(super) fn push(&mut self, row: Row) {
-        println!("    {}: {}", row.what, row.unit.shown(row.ours));
-        self.rows.push(row);
+    /// Adds a row that nothing stands beside.
+    pub(super) fn alone(&mut self, what: impl Into<String>, unit: Unit, target: Target, ours: f64) {
+        self.push(what.into(), unit, target, ours, None);
     }
 
-    /// Adds a row of what ONNX Runtime does not do.
-    pub(super) fn alone(&mut self, what: impl Into<String>, unit: Unit, target: Target, ours: f64) {
-        self.push(Row {
-            what: what.into(),
+    /// Adds a row of ours and of what it is compared with.
+    pub(super) fn beside(
+        &mut self,
+        what: impl Into<String>,
+        unit: Unit,
+        target: Target,
+        ours: f64,
+        value: f64,
+    ) {
+        let beside = Beside {
+            value,
+            ratio: unit.ratio(ours, value),
+            best: None,
+        };
+        self.push(what.into(), unit, target, ours, Some(beside));
+    }
+
+    /// Adds a row of two things measured in turns.
+    pub(super) fn race(
+        &mut self,
+        what: impl Into<String>,
+        unit: Unit,
+        target: Target,
+        [ours, other]: [Taken; 2],
+    ) {
+        let beside = Beside {
+            value: other.median,
+            ratio: unit.ratio(ours.median, other.median),
+            best: unit.ratio(ours.best, other.best),
+        };
+        self.push(what.into(), unit, target, ours.median, Some(beside));
+    }
+
+    /// Adds a row, and prints it to those who wait.
+    fn push(
+        &mut self,
+        what: String,
+        unit: Unit,
+        target: Target,
+        ours: f64,
+        beside: Option<Beside>,
+    ) {
+        let row = Row {
+            what,
             unit,
             target,
             ours,
-            peer: None,
-        });
+            beside,
+        };
+        println!("    {}", row.line());
+        self.rows.push(row);
     }
 
-    /// Adds a paragraph below the table.
+    /// Adds a paragraph below the tables.
     pub(super) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
     pub(super) fn to_terminal(&self) -> String {
-        self.table().to_terminal() + &self.below()
+        let tables = self.tables().map(|table| table.to_terminal());
+        self.with_notes(tables.collect())
     }
 
     pub(super) fn to_markdown(&self) -> String {
-        self.table().to_markdown() + &self.below()
+        let tables = self.tables().map(|table| table.to_markdown());
+        self.with_notes(tables.collect())
     }
 
-    fn below(&self) -> String {
-        self.notes
-            .iter()
-            .map(|note| format!("\n{note}\n"))
-            .collect()
-    }
-
-    fn table(&self) -> Table {
-        let columns = [
-            ("measured", Align::Left),
-            ("target", Align::Right),
+    /// The rows that something stands beside.
+    pub(super) fn compared(&self) -> Table {
+        let mut table = Table::new(&[
+            ("compared", Align::Left),
             ("encoderfile", Align::Right),
-            ("", Align::Left),
-            ("ONNX Runtime", Align::Right),
+            ("beside it", Align::Right),
             ("ratio", Align::Right),
-        ];
-        // The last two only where something was compared.
-        let compared = self.rows.iter().any(|row| row.peer.is_some());
-        let shown = if compared { 6 } else { 4 };
-        let mut table = Table::new(columns.get(..shown).unwrap_or_default());
-        for row in &self.rows {
-            let mut cells = row.cells();
-            cells.truncate(shown);
-            table.push(cells);
+            ("of the best", Align::Right),
+            ("target", Align::Right),
+            ("", Align::Left),
+        ]);
+        for row in self.rows.iter().filter(|row| row.beside.is_some()) {
+            table.push(row.compared());
         }
         table
+    }
+
+    fn alone_table(&self) -> Table {
+        let mut table = Table::new(&[
+            ("measured", Align::Left),
+            ("encoderfile", Align::Right),
+            ("target", Align::Right),
+            ("", Align::Left),
+        ]);
+        for row in self.rows.iter().filter(|row| row.beside.is_none()) {
+            table.push(row.alone());
+        }
+        table
+    }
+
+    fn tables(&self) -> impl Iterator<Item = Table> {
+        let tables = [self.compared(), self.alone_table()];
+        tables.into_iter().filter(|table| !table.is_empty())
+    }
+
+    fn with_notes(&self, mut paragraphs: Vec<String>) -> String {
+        let notes = self.notes.iter().map(|note| format!("{note}\n"));
+        paragraphs.extend(notes);
+        paragraphs.join("\n")
     }
 }
 
 impl Row {
-    fn cells(&self) -> Vec<String> {
-        let shown = |value| self.unit.shown(value);
-        let target = match self.target {
-            Target::AtMost(limit) => format!("≤ {}", shown(limit)),
-            Target::AtLeast(limit) => format!("≥ {}", shown(limit)),
-            Target::None => String::new(),
-        };
-        let ratio = |peer| format!("{:.2}", self.ours / peer);
+    fn line(&self) -> String {
+        let ratio = self.beside.as_ref().and_then(|beside| beside.ratio);
+        let ratio = ratio.map(|ratio| format!(", ratio {ratio:.2}"));
+        let ours = self.unit.shown(self.ours);
+        format!("{}: {ours}{}", self.what, ratio.unwrap_or_default())
+    }
+
+    fn alone(&self) -> Vec<String> {
         vec![
             self.what.clone(),
-            target,
-            shown(self.ours),
-            self.target.verdict(self.ours).into(),
-            self.peer.map(shown).unwrap_or_default(),
-            self.peer.map(ratio).unwrap_or_default(),
+            self.unit.shown(self.ours),
+            self.target.shown(self.unit),
+            self.target.verdict(self.ours, None).into(),
         ]
     }
-}
 
-impl Target {
-    fn verdict(self, value: f64) -> &'static str {
-        let met = match self {
-            Self::AtMost(limit) => value <= limit,
-            Self::AtLeast(limit) => value >= limit,
-            Self::None => return "",
-        };
-        if met { "✓ met" } else { "✗ MISSED" }
-    }
-}
-
-impl Unit {
-    fn shown(self, value: f64) -> String {
-        match self {
-            Self::Seconds => format!("{value:.2} s"),
-            Self::Milliseconds if value < 100.0 => format!("{value:.1} ms"),
-            Self::Milliseconds => format!("{value:.0} ms"),
-            Self::Megabytes => format!("{value:.1} MB"),
-            Self::Weights | Self::Times => format!("{value:.2} ×"),
-            Self::TextsPerSecond => format!("{value:.1} texts/s"),
-            Self::Count => format!("{value:.0}"),
-            Self::TokensPerSecond => format!("{value:.0} tok/s"),
-            Self::Difference => format!("{value:.0e}"),
-            Self::Cosine => format!("{value:.5}"),
-        }
+    fn compared(&self) -> Vec<String> {
+        let beside = self.beside.as_ref();
+        let times = |ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.2}"));
+        let ratio = beside.and_then(|beside| beside.ratio);
+        let best = beside.and_then(|beside| beside.best);
+        let other = beside.map(|beside| self.unit.shown(beside.value));
+        vec![
+            self.what.clone(),
+            self.unit.shown(self.ours),
+            other.unwrap_or_default(),
+            times(ratio).unwrap_or_default(),
+            times(best).unwrap_or_default(),
+            self.target.shown(self.unit),
+            self.target.verdict(self.ours, ratio).into(),
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, Row, Target, Unit};
+    use super::{Report, Target, Unit};
+    use crate::bench::turns::Taken;
 
     #[test]
     fn a_missed_target_stands_out() {
         let mut report = Report::default();
-        report.push(Row {
-            what: "first result".into(),
-            unit: Unit::Milliseconds,
-            target: Target::AtMost(150.0),
-            ours: 151.0,
-            peer: Some(302.0),
-        });
+        let (what, target) = ("first result", Target::AtMost(150.0));
+        report.beside(what, Unit::Milliseconds, target, 151.0, 302.0);
         let table = report.to_terminal();
-        assert!(
-            table.contains("≤ 150 ms       151 ms  ✗ MISSED        302 ms   0.50"),
-            "{table}"
-        );
+        let row = "151 ms     302 ms   2.00               ≤ 150 ms  ✗ MISSED";
+        assert!(table.contains(row), "{table}");
+    }
+
+    #[test]
+    fn a_race_compares_medians_and_the_best_of_each() {
+        let taken = |median, best| Taken { median, best };
+        let mut report = Report::default();
+        let race = [taken(5.0, 4.0), taken(9.0, 6.0)];
+        report.race("race", Unit::Seconds, Target::None, race);
+        assert_eq!(report.rows[0].compared()[3..5], ["1.80", "1.50"]);
     }
 }

@@ -121,7 +121,7 @@ const SECTIONS: [(&str, &str, Section); 5] = [
 pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
     let mut steps = Steps::new();
     let subject = Subject::prepare(workspace, &mut steps, arguments)?;
-    let machine = Machine::now();
+    let machine = Machine::now()?;
     let mut report = Report::default();
     report.note(NOTE.into());
     let mut failed = Vec::new();
@@ -190,7 +190,7 @@ fn build(
     steps.begin("setup", "the wasm target, for the base in the tool");
     setup::targets(workspace, steps, &[WASM])?;
     let dist = dist::build(workspace, steps, Native::Programs)?;
-    dist.build_model(Some(&arguments.model), None, &file)?;
+    dist.build_model(Some(&arguments.model), None, &[], &file)?;
     Ok(file)
 }
 

@@ -1,9 +1,9 @@
 //! From nothing to a file, and from process start to a printed result.
 
-use super::median;
 use super::peer::Peer;
-use super::report::{Report, Row, Target, Unit};
+use super::report::{Report, Target, Unit};
 use super::subject::{Subject, TEXT};
+use super::turns::{in_turns, median};
 use crate::dist::size;
 use crate::process;
 use crate::setup::WASM;
@@ -11,87 +11,55 @@ use anyhow::Context;
 use std::fs;
 use std::path::Path;
 
-/// `load_ms` is how long the peer's session takes to load.
-pub(super) fn measure(
+/// The native file, beside ONNX Runtime doing the same and its load alone.
+pub(super) fn first_result(
     subject: &Subject,
     peer: &Peer,
-    load_ms: f64,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut push = |what: &str, unit, limit, ours, peer| {
-        let target = Target::AtMost(limit);
-        let what = what.into();
-        report.push(Row {
-            what,
-            unit,
-            target,
-            ours,
-            peer,
-        });
+    let model = &subject.inputs.model;
+    let native = subject.native();
+    let taken = in_turns(
+        subject.inputs.turns.short,
+        [
+            &mut || process::seconds(&mut native.command(&["infer", TEXT])),
+            &mut || process::seconds(&mut peer.first_result(model, TEXT)),
+            &mut || peer.load_seconds(model),
+        ],
+    )?;
+    let [ours, theirs, load] = taken.map(|taken| taken.map(|seconds| seconds * 1e3));
+    let what = "process start to first embedding";
+    let target = Target::AtMost(150.0);
+    report.race(what, Unit::Milliseconds, target, [ours, theirs]);
+    let what = "the same; beside it: a session's load alone";
+    let target = Target::Ratio(2.0);
+    report.race(what, Unit::Milliseconds, target, [ours, load]);
+    Ok(())
+}
+
+/// What nothing stands beside.
+pub(super) fn alone(subject: &Subject, report: &mut Report) -> anyhow::Result<()> {
+    let mut seconds = |what, limit, seconds| {
+        report.alone(what, Unit::Seconds, Target::AtMost(limit), seconds);
     };
-    push(
-        "build, native",
-        Unit::Seconds,
-        1.0,
-        build_seconds(subject, None)?,
-        None,
-    );
-    push(
-        "build, wasm",
-        Unit::Seconds,
-        1.5,
-        build_seconds(subject, Some(WASM))?,
-        None,
-    );
-    let native = native_seconds(subject)? * 1e3;
-    let beside = peer.first_result_seconds(subject)? * 1e3;
-    push(
-        "first result, native",
-        Unit::Milliseconds,
-        150.0,
-        native,
-        Some(beside),
-    );
-    push(
-        "the same; peer's session load alone",
-        Unit::Milliseconds,
-        load_ms / 2.0,
-        native,
-        Some(load_ms),
-    );
-    push(
-        "first result, wasm, cached",
-        Unit::Seconds,
-        0.8,
-        wasm_seconds(subject)?,
-        None,
-    );
-    push(
-        "first result, wasm, first ever",
-        Unit::Seconds,
-        8.0,
-        wasm_first_seconds(subject)?,
-        None,
-    );
+    seconds("build, native", 1.0, build_seconds(subject, None)?);
+    seconds("build, wasm", 1.5, build_seconds(subject, Some(WASM))?);
+    let cached = wasm_seconds(subject)?;
+    seconds("first result, wasm, cached", 0.8, cached);
+    let first = wasm_first_seconds(subject)?;
+    seconds("first result, wasm, first ever", 8.0, first);
     let base = size(&subject.dist.wasm_base)? as f64 / 1e6;
-    push("wasm base", Unit::Megabytes, 8.0, base, None);
+    report.alone("wasm base", Unit::Megabytes, Target::AtMost(8.0), base);
     Ok(())
 }
 
 fn build_seconds(subject: &Subject, target: Option<&str>) -> anyhow::Result<f64> {
     let output = subject.folder.join("built");
     let model = Some(subject.inputs.model.as_path());
-    median(subject.inputs.runs.short, || {
-        let time = subject.dist.build_model(model, target, &output)?;
+    median(subject.inputs.turns.short, || {
+        let time = subject.dist.build_model(model, target, &[], &output)?;
         Ok(time.as_secs_f64())
     })
-}
-
-/// The runs before have warmed the page cache.
-fn native_seconds(subject: &Subject) -> anyhow::Result<f64> {
-    let run = || process::seconds(&mut subject.native().command(&["infer", TEXT]));
-    run()?;
-    median(subject.inputs.runs.short, run)
 }
 
 /// With the module in wasmtime's cache.
@@ -100,12 +68,12 @@ fn wasm_seconds(subject: &Subject) -> anyhow::Result<f64> {
     let program = subject.wasm(&cache_in(cache.path())?);
     let run = || process::seconds(&mut program.command(&["infer", TEXT]));
     run()?;
-    median(subject.inputs.runs.short, run)
+    median(subject.inputs.turns.short, run)
 }
 
 /// With an empty cache each time.
 fn wasm_first_seconds(subject: &Subject) -> anyhow::Result<f64> {
-    median(subject.inputs.runs.long, || {
+    median(subject.inputs.turns.long, || {
         let cache = tempfile::tempdir_in(&subject.folder)?;
         let program = subject.wasm(&cache_in(cache.path())?);
         process::seconds(&mut program.command(&["infer", TEXT]))

@@ -3,6 +3,7 @@
 //! Invariant: no server outlives its handle.
 
 use super::Subject;
+use crate::process;
 use anyhow::{Context, bail, ensure};
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -45,7 +46,7 @@ impl Server {
     pub(super) fn start(subject: &Subject, name: &str, options: &[&str]) -> anyhow::Result<Self> {
         let log = subject.folder.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| log.display().to_string())?;
-        let mut command = Command::new(&subject.file);
+        let mut command = process::timed(&subject.file);
         command
             .args(["serve", "--http-port", "0", "--disable-grpc"])
             .args(options)

@@ -1,0 +1,70 @@
+//! Models of the sizes that people use, with random weights.
+
+use super::peer::{Peer, Service};
+use super::report::{Report, Target, Unit};
+use super::speed::{TOKENS, agree, race};
+use super::subject::{MINILM, Subject};
+use crate::infer::Program;
+use crate::workspace::Workspace;
+use std::path::{Path, PathBuf};
+
+/// A folder of `xtask/bench/graphs`, and what is to be reached.
+struct Size {
+    graph: &'static str,
+    ratio: f64,
+}
+
+const SIZES: [Size; 3] = [
+    Size {
+        graph: "bert-base",
+        ratio: 1.05,
+    },
+    Size {
+        graph: "deberta-v3-base",
+        ratio: 1.0,
+    },
+    Size {
+        graph: "modernbert-base",
+        ratio: 1.0,
+    },
+];
+
+/// Texts a turn: a second's worth and more.
+const COPIES: usize = 5;
+
+pub(super) fn measure(
+    subject: &Subject,
+    peer: &Peer,
+    service: &Service,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    for size in SIZES {
+        let model = filled(peer, size.graph, &subject.folder)?;
+        let file = subject.folder.join("sized.encoderfile");
+        subject.dist.build_model(Some(&model), None, &[], &file)?;
+        let program = Program::Native(file);
+        let session = service.load(&model, 1)?;
+        let text = subject.text_of(&program, TOKENS)?;
+        agree(&program, &session, &text)?;
+        let race = race(subject, &program, &session, &text, COPIES)?;
+        let what = format!("{TOKENS} tokens, one thread, {}", size.graph);
+        let target = Target::Ratio(size.ratio);
+        report.race(what, Unit::Milliseconds, target, race);
+    }
+    Ok(())
+}
+
+/// The folder that `--model` names: its own, or one of these, made in `folder`.
+pub(super) fn named(workspace: &Workspace, model: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    match SIZES.iter().find(|size| Path::new(size.graph) == model) {
+        Some(size) => filled(&Peer::install(workspace)?, size.graph, folder),
+        None => Ok(model.to_owned()),
+    }
+}
+
+/// One at a time, since each takes half a gigabyte.
+fn filled(peer: &Peer, graph: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+    let model = folder.join("sized");
+    peer.fill(graph, Path::new(MINILM), &model)?;
+    Ok(model)
+}
