@@ -8,8 +8,8 @@ use encoderfile_runtime::container::{self, ArtifactKind};
 use encoderfile_runtime::pooling::cosine;
 use encoderfile_runtime::proto::module::Step;
 use encoderfile_runtime::proto::{
-    Compute, Dense, Finding, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance, Task,
-    Tensor, Weights as StoredWeights, WeightsEncoding,
+    Compute, Dense, Finding, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance,
+    Task, Tensor, Weights as StoredWeights, WeightsEncoding,
 };
 use encoderfile_runtime::source::{Source, Spliced};
 use encoderfile_runtime::weights::TENSOR_ALIGNMENT;

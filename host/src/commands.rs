@@ -87,10 +87,7 @@ fn self_test(payload: &Payload) -> anyhow::Result<ExitCode> {
     let verdict = if report.passed() { "passed" } else { "FAILED" };
     println(&format!(
         "self-test {verdict}: {} cases, {} with other token ids, largest difference {:.1e} (limit {:.0e})",
-        report.cases,
-        report.token_mismatches,
-        report.largest_difference,
-        report.limit
+        report.cases, report.token_mismatches, report.largest_difference, report.limit
     ))?;
     Ok(if report.passed() {
         ExitCode::SUCCESS

@@ -45,7 +45,9 @@ impl Detached {
                 Some(place) if is_factor(graph, &tensor) => {
                     let shape = matrix_shape(&tensor)?;
                     let factor = Matrix::new(&tensor.name, shape, &place, weights)?;
-                    detached.factors.insert(tensor.name, Factor::new(factor, compute));
+                    detached
+                        .factors
+                        .insert(tensor.name, Factor::new(factor, compute));
                 }
                 Some(place) => {
                     let constant = read_external(&tensor, &place, weights)?;

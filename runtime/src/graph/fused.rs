@@ -11,17 +11,19 @@
 mod activation;
 mod attention;
 mod buffer;
+mod heads;
 mod int8;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod product;
+mod relative;
 mod softmax;
 mod weights;
 
+use encoderfile_proto::Compute;
 #[cfg(not(target_arch = "aarch64"))]
 pub use lanes::{TileKernel, use_tile_kernel};
-use encoderfile_proto::Compute;
 pub(super) use linear::Factor;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
@@ -41,6 +43,8 @@ pub(super) fn fuse(model: &mut TypedModel, compute: Compute) -> TractResult<()> 
         if let Some(tail) = linear::Tail::of(model, id) {
             tail.replace(model)?;
         } else if let Some(found) = layer_norm::Found::at(model, id)? {
+            found.replace(model)?;
+        } else if let Some(found) = relative::Found::at(model, id)? {
             found.replace(model)?;
         } else if let Some(found) = attention::Found::at(model, id)? {
             found.replace(model)?;

@@ -31,7 +31,9 @@ fn build(workshop: &Workshop, compute: &str, target: &str, name: &str) -> anyhow
 /// Every number of every token of a text.
 fn numbers(result: &Value) -> anyhow::Result<Vec<f64>> {
     let tokens = result["embeddings"].as_array().context("no embeddings")?;
-    let values = tokens.iter().filter_map(|token| token["embedding"].as_array());
+    let values = tokens
+        .iter()
+        .filter_map(|token| token["embedding"].as_array());
     let numbers: Vec<f64> = values.flatten().filter_map(Value::as_f64).collect();
     ensure!(!numbers.is_empty(), "no numbers");
     Ok(numbers)
@@ -51,7 +53,9 @@ fn cosine(one: &[f64], other: &[f64]) -> f64 {
 
 fn least_cosine(one: &[Vec<f64>], other: &[Vec<f64>]) -> f64 {
     let pairs = one.iter().zip(other);
-    pairs.map(|(one, other)| cosine(one, other)).fold(1.0, f64::min)
+    pairs
+        .map(|(one, other)| cosine(one, other))
+        .fold(1.0, f64::min)
 }
 
 #[test]
@@ -66,7 +70,10 @@ fn results_are_near_those_of_float32_on_every_target() -> anyhow::Result<()> {
     let native = infer(&workshop, "native.ef", &TEXTS)?;
     let module = infer(&workshop, "module.wasm", &TEXTS)?;
     let to_exact = least_cosine(&exact, &native);
-    ensure!((0.98..0.999_999).contains(&to_exact), "{to_exact} to float32");
+    ensure!(
+        (0.98..0.999_999).contains(&to_exact),
+        "{to_exact} to float32"
+    );
     // The sums are the same; what is computed of them may round to another step.
     let to_native = least_cosine(&native, &module);
     ensure!(to_native > 0.999, "{to_native} from native to wasm");
@@ -98,7 +105,11 @@ fn a_file_says_what_it_computes_in_and_at_what_cost() -> anyhow::Result<()> {
     let model = ["build", "--model", "parts", "--target", "bundle"];
     let how = ["--weights", "int8", "--compute", "int8", "-o", "model.ef"];
     let built = workshop.run(&[model.as_slice(), &how].concat())?;
-    ensure!(built.stderr.contains("computed in int8, worst cosine to f32 0.9"));
+    ensure!(
+        built
+            .stderr
+            .contains("computed in int8, worst cosine to f32 0.9")
+    );
     let description = workshop.run(&["inspect", "--json", "model.ef"])?.json()?;
     assert_eq!(description["pipeline"]["compute"], "int8");
     let cosine = description["weights"]["worst_cosine"].as_f64();
@@ -110,7 +121,15 @@ fn a_file_says_what_it_computes_in_and_at_what_cost() -> anyhow::Result<()> {
     let exact = workshop.run(&["inspect", "--json", "exact.ef"])?.json()?;
     ensure!(exact["pipeline"]["compute"] == "f32");
     workshop.refuses(
-        &["build", "--from", "model.ef", "--compute", "f32", "-o", "other.ef"],
+        &[
+            "build",
+            "--from",
+            "model.ef",
+            "--compute",
+            "f32",
+            "-o",
+            "other.ef",
+        ],
         &["build from the model folder"],
     )
 }

@@ -5,8 +5,8 @@
 //! the values and its row of the mask.
 
 use super::buffer::{Buffer, LINE};
+use super::heads::{Place, Placed, Role, places};
 use super::lanes::{self, Isa, Lanes, Task};
-use super::linear::single;
 use super::product::{self, Left, Rows, RowsMut};
 use super::softmax;
 use super::{only_successor, scalar_factor};
@@ -31,15 +31,6 @@ pub(super) struct Attention {
 
 // No scale is NaN.
 impl Eq for Attention {}
-
-/// Which axes of a tensor are what. A head's values are its last one, and every
-/// further one has a length of one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
-    rank: usize,
-    tokens: usize,
-    heads: usize,
-}
 
 impl Op for Attention {
     fn name(&self) -> StaticName {
@@ -95,45 +86,6 @@ impl EvalOp for Attention {
             });
         }
         Ok(tvec!(output.into_tvalue()))
-    }
-}
-
-/// A tensor's values, and where those of a head are.
-struct Placed<T> {
-    values: T,
-    count: usize,
-    tokens: usize,
-    width: usize,
-    head_stride: usize,
-    token_stride: usize,
-}
-
-impl<T> Placed<T> {
-    fn new(values: T, shape: &[usize], place: Place) -> Self {
-        let stride = |axis: usize| shape[axis + 1..].iter().product();
-        Self {
-            values,
-            count: shape[place.heads],
-            tokens: shape[place.tokens],
-            width: shape[place.rank - 1],
-            head_stride: stride(place.heads),
-            token_stride: stride(place.tokens),
-        }
-    }
-}
-
-impl<'a> Placed<&'a [f32]> {
-    fn rows(&self, head: usize) -> Rows<'a> {
-        self.some_rows(head, 0..self.tokens)
-    }
-
-    fn some_rows(&self, head: usize, tokens: Range<usize>) -> Rows<'a> {
-        Rows {
-            values: &self.values[head * self.head_stride + tokens.start * self.token_stride..],
-            stride: self.token_stride,
-            width: self.width,
-            count: tokens.len(),
-        }
     }
 }
 
@@ -404,53 +356,6 @@ impl Scores {
             && width == output_rank - 1;
         Ok(in_order.then(|| (product.inputs[1 - slot], place, output)))
     }
-}
-
-/// Whether the last axis of the second factor is summed over.
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
-    Summed,
-    Kept,
-}
-
-/// The axes of two factors and their product: heads, the first one's tokens, and
-/// one more of each: for a [`Role::Summed`] product of queries and keys that is
-/// `[heads, queries, width]`, `[heads, keys, width]`, `[heads, queries, keys]`, and
-/// for weights and values `[heads, queries, keys]`, `[heads, keys, width]`,
-/// `[heads, queries, width]`.
-#[cold]
-fn places(
-    axes: &AxesMapping,
-    slots: [usize; 2],
-    facts: &[&TypedFact],
-    role: Role,
-) -> Option<[[usize; 3]; 3]> {
-    let (mut heads, mut first, mut second, mut summed) = (None, None, None, None);
-    for axis in axes.iter_all_axes() {
-        let [left, right] = slots.map(|slot| {
-            let place = single(&axis.inputs[slot])?;
-            Some(place.filter(|place| !facts[slot].shape[*place].is_one()))
-        });
-        let output = single(&axis.outputs[0])?;
-        let (slot, found) = match (left?, right?, output) {
-            (Some(left), Some(right), Some(output)) => (&mut heads, [left, right, output]),
-            (Some(left), None, Some(output)) => (&mut first, [left, 0, output]),
-            (None, Some(right), Some(output)) => (&mut second, [0, right, output]),
-            (Some(left), Some(right), None) => (&mut summed, [left, right, 0]),
-            (None, None, _) => continue,
-            _ => return None,
-        };
-        if slot.replace(found).is_some() {
-            return None;
-        }
-    }
-    let (heads, first, second, summed) = (heads?, first?, second?, summed?);
-    let left = [heads[0], first[0], summed[0]];
-    let right = match role {
-        Role::Summed => [heads[1], second[1], summed[1]],
-        Role::Kept => [heads[1], summed[1], second[1]],
-    };
-    Some([left, right, [heads[2], first[2], second[2]]])
 }
 
 /// A product of two float32 tensors that are not known, and not known to be empty.

@@ -293,11 +293,7 @@ mod tests {
     }
 
     /// What is computed, in the plainest way.
-    fn expected(
-        input: &[f32],
-        weights: &[f32],
-        (depth, columns): (usize, usize),
-    ) -> Vec<f32> {
+    fn expected(input: &[f32], weights: &[f32], (depth, columns): (usize, usize)) -> Vec<f32> {
         let to_whole = |value: f32, largest: f32| (value * (127.0 / largest)).round_ties_even();
         let column = |column: usize| weights.iter().skip(column).step_by(columns);
         let largest = |values: &mut dyn Iterator<Item = &f32>| {
@@ -321,7 +317,13 @@ mod tests {
 
     #[test]
     fn every_kernel_computes_the_same_exact_sums() {
-        let shapes = [(1, 1, 1), (3, 7, 9), (12, 64, 32), (26, 130, 70), (64, 33, 65)];
+        let shapes = [
+            (1, 1, 1),
+            (3, 7, 9),
+            (12, 64, 32),
+            (26, 130, 70),
+            (64, 33, 65),
+        ];
         for kernel in Kernel::all() {
             for (rows, depth, columns) in shapes {
                 let (input, weights) = (values(rows * depth, 0), values(depth * columns, 3));

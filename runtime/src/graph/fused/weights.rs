@@ -128,11 +128,7 @@ fn read_panels(matrix: &Matrix, panel_width: usize) -> Result<Buffer, WeightsErr
     Ok(panels)
 }
 
-fn int8_panels(
-    matrix: &[f32],
-    (depth, columns): (usize, usize),
-    transposed: bool,
-) -> int8::Panels {
+fn int8_panels(matrix: &[f32], (depth, columns): (usize, usize), transposed: bool) -> int8::Panels {
     let read = |first: usize, rows: &mut [f32]| {
         if transposed {
             for (row, values) in rows.chunks_exact_mut(columns).enumerate() {

@@ -164,7 +164,15 @@ impl Kernel {
             panel.len()
         );
         // SAFETY: `all` gives kernels that this machine has; lengths as asserted.
-        unsafe { (self.tile)(strip.as_ptr(), rows, panel.as_ptr(), words, sums.as_mut_ptr()) }
+        unsafe {
+            (self.tile)(
+                strip.as_ptr(),
+                rows,
+                panel.as_ptr(),
+                words,
+                sums.as_mut_ptr(),
+            )
+        }
     }
 }
 
