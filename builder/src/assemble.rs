@@ -53,6 +53,14 @@ pub struct Encoding {
     pub compute: Compute,
 }
 
+impl Encoding {
+    /// float32 throughout.
+    pub const EXACT: Self = Self {
+        weights: WeightsEncoding::F32,
+        compute: Compute::F32,
+    };
+}
+
 /// A model that has been checked by running it, ready to be written.
 pub struct Assembled {
     manifest: Manifest,
@@ -106,21 +114,17 @@ pub fn assemble(
         },
         ..encoding
     };
-    let exact = Encoding {
-        weights: WeightsEncoding::F32,
-        compute: Compute::F32,
-    };
-    let is_exact = Encoding {
+    let as_in_source = Encoding {
         weights: graph.source_encoding(),
-        ..exact
-    } == encoding;
+        ..Encoding::EXACT
+    };
     let stored = Stored::new(graph, &model, &pipeline, encoding);
     let (golden, worst_cosine) = run(paths, || {
         let golden = stored.golden_cases(&model)?;
-        let worst_cosine = if is_exact {
+        let worst_cosine = if encoding == as_in_source {
             1.0
         } else {
-            let exact = Stored::new(graph, &model, &pipeline, exact);
+            let exact = Stored::new(graph, &model, &pipeline, Encoding::EXACT);
             worst_cosine(&golden, &exact.golden_cases(&model)?)
         };
         Ok((golden, worst_cosine))

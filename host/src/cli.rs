@@ -130,7 +130,8 @@ pub(crate) struct Infer {
     #[arg(short, long, value_enum, default_value_t = Format::Json)]
     pub(crate) format: Format,
 
-    /// How many texts to compute at once [default: one for each core]
+    /// How many texts to compute at once; one alone is computed on as many cores [default: one
+    /// for each core]
     #[arg(long, value_name = "N")]
     #[cfg_attr(target_family = "wasm", arg(hide = true))]
     pub(crate) threads: Option<std::num::NonZeroUsize>,

@@ -40,6 +40,7 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
+    encoder.use_cores(threads);
     let progress = Progress::new(items.total());
     let output = arguments.texts.output.as_deref();
     let mut results = Results::open(output, arguments.format, &payload.manifest().name)?;

@@ -147,6 +147,14 @@ impl Encoder {
         })
     }
 
+    /// Lets one text be computed on several cores while fewer texts than `cores`
+    /// are; on one core until then. No result depends on it.
+    ///
+    /// Where there are no threads, in wasm, nothing changes.
+    pub fn use_cores(&self, cores: usize) {
+        self.graph.cores().allow(cores);
+    }
+
     /// Tokenises a text or pair as the model sees it, prompt included.
     pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
         self.check_length(input)?;

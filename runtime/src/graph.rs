@@ -16,14 +16,17 @@ mod operators;
 mod reader;
 mod tensor;
 
+use crate::cores::Cores;
 use crate::onnx::{GraphProto, ModelProto};
 use crate::source::Source;
 use detached::Detached;
-use encoderfile_proto::{Compute, Input, InputRole, IntegerType, Pipeline};
+use encoderfile_proto::{Input, InputRole, IntegerType, Pipeline};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_hir::internal::*;
 use tract_hir::tract_core::plan;
+
+use fused::Computing;
 
 pub use error::GraphError;
 #[cfg(not(target_arch = "aarch64"))]
@@ -33,6 +36,7 @@ pub use reader::opset;
 /// A loaded graph, shared by all runs.
 pub(crate) struct Graph {
     plan: Arc<TypedSimplePlan>,
+    cores: Arc<Cores>,
     inputs: Vec<Input>,
     width: usize,
     per_token: bool,
@@ -61,7 +65,12 @@ impl Graph {
             });
         }
 
-        let detached = Detached::take(graph, weights, pipeline.compute())?;
+        let cores = Arc::new(Cores::one());
+        let computing = Computing {
+            compute: pipeline.compute(),
+            cores: Arc::clone(&cores),
+        };
+        let detached = Detached::take(graph, weights, &computing)?;
         let model = reader::read(&proto, &detached)?;
         // Each matrix is freed when it has been packed, if nobody else holds it.
         drop((detached, proto));
@@ -81,13 +90,19 @@ impl Graph {
             }
             None => simplify(model, pipeline, false)?,
         };
-        let plan = compile(model, pipeline.compute())?;
+        let plan = compile(model, &computing)?;
         Ok(Self {
             plan,
+            cores,
             inputs,
             width: output.map_or(0, |output| output.width as usize),
             per_token: output.is_some_and(|output| output.per_token),
         })
+    }
+
+    /// The cores that its runs share.
+    pub(crate) fn cores(&self) -> &Cores {
+        &self.cores
     }
 
     /// A run over this graph, with its own scratch memory.
@@ -154,6 +169,7 @@ impl Run<'_> {
         mut after: impl FnMut(&str),
     ) -> Result<Vec<f32>, GraphError> {
         let graph = self.graph;
+        let _text = graph.cores.enter();
         let inputs = graph.inputs.iter();
         let inputs = inputs
             .map(|input| graph.input(input, input_ids, type_ids))
@@ -255,8 +271,11 @@ fn simplify(
     model.map_err(GraphError::tract("simplification"))
 }
 
-fn compile(mut model: TypedModel, compute: Compute) -> Result<Arc<TypedSimplePlan>, GraphError> {
-    fused::fuse(&mut model, compute).map_err(GraphError::tract("fusion"))?;
+fn compile(
+    mut model: TypedModel,
+    computing: &Computing,
+) -> Result<Arc<TypedSimplePlan>, GraphError> {
+    fused::fuse(&mut model, computing).map_err(GraphError::tract("fusion"))?;
     let model = model.into_optimized();
     let model = model.map_err(GraphError::tract("optimisation"))?;
     model.into_runnable().map_err(GraphError::tract("plan"))

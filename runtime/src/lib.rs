@@ -7,6 +7,7 @@
 //! through the [`Source`] trait.
 
 pub mod container;
+mod cores;
 mod encoder;
 mod error;
 pub mod golden;

@@ -199,6 +199,7 @@ impl Engine {
         workers: usize,
         max_queued_tokens: usize,
     ) -> anyhow::Result<Self> {
+        encoder.use_cores(workers);
         let shared = Arc::new(Shared {
             encoder,
             state: Mutex::new(State {

@@ -156,7 +156,8 @@ pub(crate) struct Tls {
 /// How much is taken on.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Limits {
-    /// Texts computed at once [default: one for each core]
+    /// Texts computed at once; one alone is computed on as many cores [default: one for each
+    /// core]
     #[arg(long, env = "THREADS", value_name = "N", help_heading = "Limits")]
     pub(crate) threads: Option<NonZeroUsize>,
 

@@ -2,12 +2,12 @@
 
 use crate::configs::{Configs, Module, PromptChoice, Request};
 use crate::reference::{Hidden, Meaning};
-use encoderfile_builder::assemble::{Identity, assemble};
+use encoderfile_builder::assemble::{Encoding, Identity, assemble};
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
 use encoderfile_runtime::container::Payload;
 use encoderfile_runtime::output::Values;
-use encoderfile_runtime::proto::{Task, WeightsEncoding};
+use encoderfile_runtime::proto::Task;
 use encoderfile_runtime::{Encoder, Options, Role, Source};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -67,7 +67,7 @@ impl Workbench {
                 name: "random".into(),
                 version: "1".into(),
             };
-            assemble(&paths, model, &graph, identity, WeightsEncoding::F32)
+            assemble(&paths, model, &graph, identity, Encoding::EXACT)
         };
         let assembled = assembled().map_err(|error| error.to_string())?;
         let payload = assembled.payload().unwrap();

@@ -1,14 +1,13 @@
 //! Tensors that are not in the graph but in the weights artifact.
 
 use super::GraphError;
-use super::fused::Factor;
+use super::fused::{Computing, Factor};
 use super::node::attribute;
 use super::reader::is_standard;
 use super::tensor::{dims, matrix_shape, read_tensor};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use crate::source::{Section, Source};
 use crate::weights::{Encoding, External, Matrix, TENSOR_ALIGNMENT, WeightsError};
-use encoderfile_proto::Compute;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_hir::internal::*;
@@ -30,7 +29,7 @@ impl Detached {
     pub(super) fn take(
         graph: &mut GraphProto,
         weights: &Arc<dyn Source>,
-        compute: Compute,
+        computing: &Computing,
     ) -> Result<Self, GraphError> {
         let mut detached = Self::default();
         let mut inline = Vec::new();
@@ -47,7 +46,7 @@ impl Detached {
                     let factor = Matrix::new(&tensor.name, shape, &place, weights)?;
                     detached
                         .factors
-                        .insert(tensor.name, Factor::new(factor, compute));
+                        .insert(tensor.name, Factor::new(factor, computing.clone()));
                 }
                 Some(place) => {
                     let constant = read_external(&tensor, &place, weights)?;

@@ -21,6 +21,7 @@ mod relative;
 mod softmax;
 mod weights;
 
+use crate::cores::Cores;
 use encoderfile_proto::Compute;
 #[cfg(not(target_arch = "aarch64"))]
 pub use lanes::{TileKernel, use_tile_kernel};
@@ -29,11 +30,18 @@ use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::math::Mul;
 
-/// Replaces what is recognised in a simplified model; its large products are
-/// computed as `compute` says.
+/// How operators compute.
+#[derive(Clone, Debug)]
+pub(super) struct Computing {
+    /// Of products with large matrices.
+    pub(super) compute: Compute,
+    pub(super) cores: Arc<Cores>,
+}
+
+/// Replaces what is recognised in a simplified model.
 #[cold]
-pub(super) fn fuse(model: &mut TypedModel, compute: Compute) -> TractResult<()> {
-    let mut shared = linear::Shared::new(compute);
+pub(super) fn fuse(model: &mut TypedModel, computing: &Computing) -> TractResult<()> {
+    let mut shared = linear::Shared::new(computing);
     for id in 0..model.nodes.len() {
         if let Some(found) = linear::Found::at(model, id)? {
             found.replace(model, &mut shared)?;
@@ -44,9 +52,9 @@ pub(super) fn fuse(model: &mut TypedModel, compute: Compute) -> TractResult<()> 
             tail.replace(model)?;
         } else if let Some(found) = layer_norm::Found::at(model, id)? {
             found.replace(model)?;
-        } else if let Some(found) = relative::Found::at(model, id)? {
+        } else if let Some(found) = relative::Found::at(model, id, computing)? {
             found.replace(model)?;
-        } else if let Some(found) = attention::Found::at(model, id)? {
+        } else if let Some(found) = attention::Found::at(model, id, computing)? {
             found.replace(model)?;
         }
     }
@@ -89,6 +97,17 @@ fn scalar_factor(model: &TypedModel, id: usize) -> Option<(OutletId, f32)> {
     let is_number = factor.len() == 1 && factor.datum_type() == f32::datum_type();
     let factor = is_number.then(|| factor.cast_to_scalar().ok())?;
     Some((node.inputs[data], factor?))
+}
+
+#[cfg(test)]
+impl Computing {
+    /// In float32, on one core.
+    fn plain() -> Self {
+        Self {
+            compute: Compute::F32,
+            cores: Arc::new(Cores::one()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +236,7 @@ mod tests {
     fn an_encoder_block_computes_the_same() {
         let plain = block();
         let mut fused = plain.clone();
-        fuse(&mut fused, Compute::F32).unwrap();
+        fuse(&mut fused, &Computing::plain()).unwrap();
         let mut count = HashMap::<String, usize>::new();
         for node in &fused.nodes {
             *count.entry(node.op.name().into_owned()).or_default() += 1;
@@ -263,7 +282,7 @@ mod tests {
         let twice = block.product("mk,kn->mn", &[once, weights]);
         block.model.select_output_outlets(&[twice]).unwrap();
         let mut model = block.model;
-        fuse(&mut model, Compute::F32).unwrap();
+        fuse(&mut model, &Computing::plain()).unwrap();
         let linear = |node: &TypedNode| node.op_as::<linear::Linear>().cloned();
         let found: Vec<_> = model.nodes.iter().filter_map(linear).collect();
         assert_eq!(found.len(), 2);

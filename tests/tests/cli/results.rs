@@ -104,6 +104,31 @@ fn a_long_file_is_read_as_it_is_needed() -> anyhow::Result<()> {
 }
 
 #[test]
+fn results_are_the_same_on_any_number_of_threads() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    // The tool's own model: one whose products are large enough to be shared.
+    workshop.run(&["build", "-o", "own"])?;
+    let long = "A long text is computed by all threads at once. ".repeat(20);
+    let own = workshop.path("own");
+    for texts in [
+        [long.as_str()].as_slice(),
+        &[long.as_str(), "a short one", &long],
+    ] {
+        let on_threads = |count: &str| {
+            let arguments = [&["infer", "--threads", count], texts].concat();
+            process::succeed(&mut workshop.program(&own, &arguments))
+        };
+        let one = on_threads("1")?.stdout;
+        for count in ["2", "3", "8"] {
+            ensure!(on_threads(count)?.stdout == one, "{count} threads");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_file_that_is_there_is_kept() -> anyhow::Result<()> {
     let Some(program) = native("bert-sequence_classification")? else {
         return Ok(());

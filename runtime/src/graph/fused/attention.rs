@@ -9,7 +9,8 @@ use super::heads::{Place, Placed, Role, places};
 use super::lanes::{self, Isa, Lanes, Task};
 use super::product::{self, Left, Rows, RowsMut};
 use super::softmax;
-use super::{only_successor, scalar_factor};
+use super::{Computing, only_successor, scalar_factor};
+use crate::cores::Cores;
 use std::ops::Range;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
@@ -18,7 +19,7 @@ use tract_hir::tract_core::ops::math::Add;
 use tract_hir::tract_core::ops::nn::{Softmax, SoftmaxKind};
 
 /// `softmax(scale · queries · keys + mask) · values`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Attention {
     queries: Place,
     keys: Place,
@@ -27,6 +28,14 @@ pub(super) struct Attention {
     values: Place,
     output: Place,
     isa: Isa,
+    cores: Arc<Cores>,
+}
+
+impl PartialEq for Attention {
+    fn eq(&self, other: &Self) -> bool {
+        let places = |it: &Self| [it.queries, it.keys, it.values, it.output];
+        places(self) == places(other) && self.scale == other.scale
+    }
 }
 
 // No scale is NaN.
@@ -78,12 +87,7 @@ impl EvalOp for Attention {
         };
         {
             let mut plain = output.try_as_plain_ram_mut()?;
-            self.isa.run(Heads {
-                op: self,
-                inputs: &inputs,
-                to: &to,
-                output: plain.as_slice_mut()?,
-            });
+            self.compute(&inputs, &to, plain.as_slice_mut()?);
         }
         Ok(tvec!(output.into_tvalue()))
     }
@@ -123,6 +127,38 @@ impl<'a> Mask<'a> {
     }
 }
 
+impl Attention {
+    /// Computes heads, or tokens of all heads, in parts: whichever the output has
+    /// one after the other.
+    fn compute(&self, inputs: &Inputs<'_>, to: &Placed<()>, output: &mut [f32]) {
+        let Inputs { keys, values, .. } = inputs;
+        let width = keys.width + values.width;
+        let parts = self.cores.parts(to.count * to.tokens * keys.tokens * width);
+        let of_heads = to.head_stride > to.token_stride;
+        let (count, stride) = match of_heads {
+            true => (to.count, to.head_stride),
+            false => (to.tokens, to.token_stride),
+        };
+        let each = count.div_ceil(parts).max(1);
+        let outputs = output.chunks_mut((each * stride).max(1)).enumerate();
+        self.cores.each(outputs, |(part, output)| {
+            let range = part * each..count.min((part + 1) * each);
+            let (heads, tokens) = match of_heads {
+                true => (range, 0..to.tokens),
+                false => (0..to.count, range),
+            };
+            self.isa.run(Heads {
+                op: self,
+                inputs,
+                to,
+                heads,
+                tokens,
+                output,
+            });
+        });
+    }
+}
+
 struct Inputs<'a> {
     queries: Placed<&'a [f32]>,
     keys: Placed<&'a [f32]>,
@@ -130,11 +166,14 @@ struct Inputs<'a> {
     mask: Option<Mask<'a>>,
 }
 
-/// All heads to be computed.
+/// Tokens of heads to be computed.
 struct Heads<'a> {
     op: &'a Attention,
     inputs: &'a Inputs<'a>,
     to: &'a Placed<()>,
+    heads: Range<usize>,
+    tokens: Range<usize>,
+    /// From the first of both on.
     output: &'a mut [f32],
 }
 
@@ -158,11 +197,13 @@ impl Task for Heads<'_> {
         let Inputs { keys, values, .. } = self.inputs;
         let panel_width = 2 * V::COUNT;
         let mut memory = Memory::default();
-        for head in 0..self.to.count {
+        for head in self.heads.clone() {
             product::pack_panels_transposed(keys.rows(head), panel_width, &mut memory.keys);
             lanes::scale::<V>(&mut memory.keys, self.op.scale);
             product::pack_panels(values.rows(head), panel_width, &mut memory.values);
-            for queries in product::strips::<V>(self.to.tokens) {
+            for queries in product::strips::<V>(self.tokens.len()) {
+                let first = self.tokens.start;
+                let queries = first + queries.start..first + queries.end;
                 self.weigh::<V>(&mut memory, head, queries.clone());
                 self.sum_up::<V>(&mut memory, head, queries);
             }
@@ -211,7 +252,8 @@ impl Heads<'_> {
         };
         let left = Left::of::<V>(weights, &mut memory.strip);
         let stride = self.to.token_stride;
-        let start = queries.start * stride + head * self.to.head_stride;
+        let (head, query) = (head - self.heads.start, queries.start - self.tokens.start);
+        let start = query * stride + head * self.to.head_stride;
         let mut output = RowsMut {
             values: &mut self.output[start..],
             stride,
@@ -235,7 +277,11 @@ pub(super) struct Found {
 impl Found {
     /// What begins at the node `id`, a product of queries and keys.
     #[cold]
-    pub(super) fn at(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
+    pub(super) fn at(
+        model: &TypedModel,
+        id: usize,
+        computing: &Computing,
+    ) -> TractResult<Option<Self>> {
         let Some(scores) = Scores::of(model, id)? else {
             return Ok(None);
         };
@@ -255,6 +301,7 @@ impl Found {
             values: place,
             output,
             isa: Isa::best(),
+            cores: Arc::clone(&computing.cores),
         };
         let mut inputs = tvec!(queries, keys, values);
         inputs.extend(after.mask);

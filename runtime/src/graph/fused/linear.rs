@@ -5,9 +5,8 @@
 
 use super::activation::Activation;
 use super::weights::Weights;
-use super::{constant_input, only_successor};
+use super::{Computing, constant_input, only_successor};
 use crate::weights::{Matrix, WeightsError};
-use encoderfile_proto::Compute;
 use std::sync::OnceLock;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
@@ -101,16 +100,16 @@ impl EvalOp for Linear {
 #[derive(Clone, Debug)]
 pub(in crate::graph) struct Factor {
     matrix: Arc<Matrix>,
-    compute: Compute,
+    computing: Computing,
     /// The same for all products with it.
     weights: Arc<OnceLock<Arc<Weights>>>,
 }
 
 impl Factor {
-    pub(in crate::graph) fn new(matrix: Matrix, compute: Compute) -> Self {
+    pub(in crate::graph) fn new(matrix: Matrix, computing: Computing) -> Self {
         Self {
             matrix: Arc::new(matrix),
-            compute,
+            computing,
             weights: Arc::default(),
         }
     }
@@ -119,7 +118,7 @@ impl Factor {
         if let Some(weights) = self.weights.get() {
             return Ok(Arc::clone(weights));
         }
-        let weights = Arc::new(Weights::read(&self.matrix, self.compute)?);
+        let weights = Arc::new(Weights::read(&self.matrix, &self.computing)?);
         Ok(Arc::clone(self.weights.get_or_init(|| weights)))
     }
 }
@@ -226,7 +225,11 @@ impl Found {
     }
 
     #[cold]
-    pub(super) fn replace(self, model: &mut TypedModel, shared: &mut Shared) -> TractResult<()> {
+    pub(super) fn replace(
+        self,
+        model: &mut TypedModel,
+        shared: &mut Shared<'_>,
+    ) -> TractResult<()> {
         let product = model.node(self.id);
         let constant = product.inputs[self.constant];
         let data = product.inputs[1 - self.constant];
@@ -283,17 +286,17 @@ impl Tail {
 
 /// Constants that were packed, which several products may have: ALBERT's layers
 /// do.
-pub(super) struct Shared {
-    compute: Compute,
+pub(super) struct Shared<'a> {
+    computing: &'a Computing,
     packed: HashMap<(OutletId, usize, bool), Arc<Weights>>,
     /// How many nodes still have a constant.
     needed: HashMap<OutletId, usize>,
 }
 
-impl Shared {
-    pub(super) fn new(compute: Compute) -> Self {
+impl<'a> Shared<'a> {
+    pub(super) fn new(computing: &'a Computing) -> Self {
         Self {
-            compute,
+            computing,
             packed: HashMap::new(),
             needed: HashMap::new(),
         }
@@ -314,7 +317,7 @@ impl Shared {
         let tensor = model.outlet_fact(constant)?.konst.clone();
         let tensor = tensor.context("a constant")?;
         let plain = tensor.try_as_plain_ram()?;
-        let weights = Weights::new(plain.as_slice()?, depth, transposed, self.compute);
+        let weights = Weights::new(plain.as_slice()?, depth, transposed, self.computing);
         let weights = Arc::new(weights);
         self.packed.insert(key, Arc::clone(&weights));
         let node = model.node(constant.node);

@@ -9,7 +9,8 @@ use super::buffer::Buffer;
 use super::heads::{Place, Placed, Role, places};
 use super::lanes::{Isa, Lanes, Task};
 use super::product::{self, Left, Rows, RowsMut};
-use super::{constant_input, only_successor, scalar_factor};
+use super::{Computing, constant_input, only_successor, scalar_factor};
+use crate::cores::Cores;
 use std::ops::Range;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::array::{GatherElements, MultiBroadcastTo};
@@ -26,6 +27,7 @@ pub(super) struct Relative {
     scale: f32,
     swapped: bool,
     isa: Isa,
+    cores: Arc<Cores>,
 }
 
 /// Constants of `[heads, width, count]`, packed for each head.
@@ -65,6 +67,26 @@ impl Relative {
     }
 }
 
+impl Relative {
+    fn compute(&self, rows: &Placed<&[f32]>, indices: &Indices, output: &mut [f32]) {
+        let of_head = indices.rows * indices.columns;
+        // At most, of all positions; and what is taken of them is about as much.
+        let products = rows.count * indices.rows * rows.width * self.positions.count;
+        let each = rows.count.div_ceil(self.cores.parts(products));
+        let outputs = output.chunks_mut((each * of_head).max(1)).enumerate();
+        self.cores.each(outputs, |(part, output)| {
+            let heads = part * each..rows.count.min((part + 1) * each);
+            self.isa.run(Heads {
+                op: self,
+                rows,
+                indices,
+                heads,
+                output,
+            });
+        });
+    }
+}
+
 impl TypedOp for Relative {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let shape = self.output_shape(&inputs[1].shape.to_tvec());
@@ -97,12 +119,7 @@ impl EvalOp for Relative {
         let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         {
             let mut plain = output.try_as_plain_ram_mut()?;
-            self.isa.run(Heads {
-                op: self,
-                rows: &rows,
-                indices: &indices,
-                output: plain.as_slice_mut()?,
-            });
+            self.compute(&rows, &indices, plain.as_slice_mut()?);
         }
         Ok(tvec!(output.into_tvalue()))
     }
@@ -150,11 +167,13 @@ impl Indices {
     }
 }
 
-/// All heads to be computed.
+/// Heads to be computed.
 struct Heads<'a> {
     op: &'a Relative,
     rows: &'a Placed<&'a [f32]>,
     indices: &'a Indices,
+    heads: Range<usize>,
+    /// From the first of them on.
     output: &'a mut [f32],
 }
 
@@ -164,7 +183,7 @@ impl Task for Heads<'_> {
     #[inline(always)]
     fn run<V: Lanes>(mut self) {
         let (mut strip, mut scores) = (Buffer::default(), Buffer::default());
-        for head in 0..self.rows.count {
+        for head in self.heads.clone() {
             for rows in product::strips::<V>(self.rows.tokens) {
                 let indices = self.indices.of(head, rows.clone());
                 let Some(panels) = panels_of(indices, 2 * V::COUNT) else {
@@ -214,6 +233,7 @@ impl Heads<'_> {
         let Indices {
             rows: all, columns, ..
         } = *self.indices;
+        let head = head - self.heads.start;
         let output = &mut self.output[(head * all + rows.start) * columns..];
         let outputs = output.chunks_exact_mut(columns);
         let indices = taken.indices.chunks_exact(columns);
@@ -232,6 +252,7 @@ impl Heads<'_> {
         let Indices {
             rows: all, columns, ..
         } = *self.indices;
+        let head = head - self.heads.start;
         let output = &mut self.output[head * all * columns..][..all * columns];
         for (column, output) in output.chunks_exact_mut(all).enumerate() {
             let indices = taken.indices[column..].iter().step_by(columns);
@@ -261,7 +282,11 @@ pub(super) struct Found {
 impl Found {
     /// What begins at the node `id`, a product with constants.
     #[cold]
-    pub(super) fn at(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
+    pub(super) fn at(
+        model: &TypedModel,
+        id: usize,
+        computing: &Computing,
+    ) -> TractResult<Option<Self>> {
         let Some(op) = model.node(id).op_as::<EinSum>() else {
             return Ok(None);
         };
@@ -298,6 +323,7 @@ impl Found {
             scale: after.scale,
             swapped: after.swapped,
             isa,
+            cores: Arc::clone(&computing.cores),
         };
         Ok(Some(Self {
             op,
@@ -408,7 +434,6 @@ fn indices(model: &TypedModel, outlet: OutletId, rank: usize) -> TractResult<Opt
 mod tests {
     use super::*;
     use crate::graph::fused::fuse;
-    use encoderfile_proto::Compute;
     use tract_hir::ops::logic::wire_with_rank_broadcast;
     use tract_hir::ops::math;
 
@@ -436,7 +461,7 @@ mod tests {
         let product = EinSum::new("bmak,akn->amn".parse().unwrap(), f32::datum_type());
         let product = model.wire_node("product", product, &[rows, positions]);
         let all = MultiBroadcastTo {
-            shape: dims!(HEADS, length.clone(), length).into(),
+            shape: dims!(HEADS, length.clone(), length),
         };
         let indices = model.wire_node("all", all, &[indices]).unwrap()[0];
         let gather = GatherElements::new(axis);
@@ -476,7 +501,7 @@ mod tests {
         for swapped in [false, true] {
             let plain = model(swapped, 2);
             let mut fused = plain.clone();
-            fuse(&mut fused, Compute::F32).unwrap();
+            fuse(&mut fused, &Computing::plain()).unwrap();
             assert!(has_relative(&fused) && fused.nodes.len() == 3);
             let models = [plain, fused].map(|model| model.into_runnable().unwrap());
             for length in [1, 2, 13, 40, 90] {
@@ -493,7 +518,7 @@ mod tests {
     #[test]
     fn indices_beyond_the_positions_are_refused() {
         let mut model = model(false, 2);
-        fuse(&mut model, Compute::F32).unwrap();
+        fuse(&mut model, &Computing::plain()).unwrap();
         let model = model.into_runnable().unwrap();
         for index in [POSITIONS as i64, -1 - POSITIONS as i64] {
             let rows = values(&[1, 1, HEADS, WIDTH], 3);
@@ -506,7 +531,7 @@ mod tests {
     #[test]
     fn what_is_gathered_along_another_axis_is_left() {
         let mut model = model(false, 1);
-        fuse(&mut model, Compute::F32).unwrap();
+        fuse(&mut model, &Computing::plain()).unwrap();
         assert!(!has_relative(&model));
     }
 }

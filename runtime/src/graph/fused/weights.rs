@@ -1,16 +1,22 @@
 //! Matrices that are multiplied by, packed as this machine computes.
 
+use super::Computing;
 use super::activation::Activation;
 use super::buffer::Buffer;
 use super::int8;
 use super::lanes::{Isa, Lanes, Task};
 use super::product::{self, Left, Rows, RowsMut};
+use crate::cores::Cores;
 use crate::weights::{Matrix, WeightsError};
 use encoderfile_proto::Compute;
+use std::sync::Arc;
 
 /// Rows that are computed before what is after the product: with 1536 values each,
 /// they leave half of a second-level cache of 1 MB to the weights.
 const BLOCK_ROWS: usize = 64;
+
+/// A multiple of the rows of most tiles.
+const TILE_ROWS: usize = 12;
 
 /// Matrices of fewer values are computed in float32: they take no time, and those
 /// of a classifier's last step are worth their precision.
@@ -21,6 +27,7 @@ const INT8_VALUES_MIN: usize = 1 << 14;
 pub(super) struct Weights {
     panels: Panels,
     isa: Isa,
+    cores: Arc<Cores>,
     depth: usize,
     columns: usize,
 }
@@ -33,10 +40,10 @@ enum Panels {
 
 impl Weights {
     /// Reads a matrix of `[depth, columns]` from where it is stored.
-    pub(super) fn read(matrix: &Matrix, compute: Compute) -> Result<Self, WeightsError> {
+    pub(super) fn read(matrix: &Matrix, computing: &Computing) -> Result<Self, WeightsError> {
         let isa = Isa::best();
         let (depth, columns) = (matrix.rows(), matrix.columns());
-        let panels = if in_int8(depth, columns, compute) {
+        let panels = if in_int8(depth, columns, computing.compute) {
             let read = |first: usize, rows: &mut [f32]| matrix.read_rows(first, rows);
             Panels::Int8(int8::Panels::read((depth, columns), read)?)
         } else {
@@ -46,18 +53,24 @@ impl Weights {
         Ok(Self {
             panels,
             isa,
+            cores: Arc::clone(&computing.cores),
             depth,
             columns,
         })
     }
 
     /// Packs `[depth, columns]`, or its transpose.
-    pub(super) fn new(matrix: &[f32], depth: usize, transposed: bool, compute: Compute) -> Self {
+    pub(super) fn new(
+        matrix: &[f32],
+        depth: usize,
+        transposed: bool,
+        computing: &Computing,
+    ) -> Self {
         let isa = Isa::best();
         let columns = matrix.len() / depth;
         let width = isa.panel_width();
         let mut float32 = Buffer::default();
-        let panels = if in_int8(depth, columns, compute) {
+        let panels = if in_int8(depth, columns, computing.compute) {
             Panels::Int8(int8_panels(matrix, (depth, columns), transposed))
         } else if transposed {
             product::pack_panels_transposed(Rows::dense(matrix, depth), width, &mut float32);
@@ -69,6 +82,7 @@ impl Weights {
         Self {
             panels,
             isa,
+            cores: Arc::clone(&computing.cores),
             depth,
             columns,
         }
@@ -98,12 +112,20 @@ impl Weights {
         activation: Activation,
         output: &mut [f32],
     ) {
-        self.isa.run(Product {
-            weights: self,
-            input,
-            biases,
-            activation,
-            output,
+        let rows = input.len() / self.depth;
+        let parts = self.cores.parts(rows * self.depth * self.columns);
+        // Whole strips, so that no part has a smaller one than all together.
+        let rows = rows.div_ceil(parts).max(1).next_multiple_of(TILE_ROWS);
+        let inputs = input.chunks(rows * self.depth);
+        let parts = inputs.zip(output.chunks_mut(rows * self.columns));
+        self.cores.each(parts, |(input, output)| {
+            self.isa.run(Product {
+                weights: self,
+                input,
+                biases,
+                activation,
+                output,
+            });
         });
     }
 }
@@ -181,5 +203,58 @@ impl Task for Product<'_> {
             }
             self.activation.apply::<V>(output.values);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEPTH: usize = 300;
+    const COLUMNS: usize = 410;
+
+    fn values(count: usize) -> Vec<f32> {
+        let values = (0..count).map(|place| (place * 7919 % 1009) as f32);
+        values.map(|value| value / 97.0 - 5.0).collect()
+    }
+
+    #[test]
+    fn products_are_the_same_on_any_number_of_cores() {
+        let (matrix, biases) = (values(DEPTH * COLUMNS), values(COLUMNS + 64));
+        for compute in [Compute::F32, Compute::Int8] {
+            let cores = Arc::new(Cores::one());
+            let computing = Computing {
+                compute,
+                cores: Arc::clone(&cores),
+            };
+            let weights = Weights::new(&matrix, DEPTH, false, &computing);
+            for rows in [1, 100, 131] {
+                let input = values(rows * DEPTH);
+                let results = [1, 2, 3].map(|count| {
+                    cores.allow(count);
+                    let mut output = vec![f32::NAN; rows * COLUMNS];
+                    let biases = &biases[..weights.width()];
+                    weights.multiply(&input, biases, Activation::Gelu, &mut output);
+                    output
+                });
+                let parts = cores.parts(rows * DEPTH * COLUMNS);
+                assert_eq!(parts > 1, rows > 1, "{rows} rows in {parts}");
+                assert!(results[0].iter().all(|value| value.is_finite()));
+                assert!(results.iter().all(|it| *it == results[0]), "{rows} rows");
+            }
+        }
+    }
+
+    #[test]
+    fn small_matrices_are_computed_in_float32() {
+        let computing = Computing {
+            compute: Compute::Int8,
+            cores: Arc::new(Cores::one()),
+        };
+        let is_int8 = |depth: usize, columns: usize| {
+            let weights = Weights::new(&values(depth * columns), depth, false, &computing);
+            matches!(weights.panels, Panels::Int8(_))
+        };
+        assert!(is_int8(128, 128) && !is_int8(128, 3));
     }
 }

@@ -171,7 +171,7 @@ impl Kernel {
                 panel.as_ptr(),
                 words,
                 sums.as_mut_ptr(),
-            )
+            );
         }
     }
 }
@@ -303,7 +303,9 @@ unsafe fn tile_portable(
     sums: *mut i32,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { tile_of!(small_tile, I32x4, (strip, rows, panel, words, sums), [1 2 3 4]) }
+    unsafe {
+        tile_of!(small_tile, I32x4, (strip, rows, panel, words, sums), [1 2 3 4]);
+    }
 }
 
 impl Sums for I32x4 {

@@ -20,7 +20,7 @@ struct I32x4(int32x4_t);
 unsafe fn tile(strip: *const u32, rows: usize, panel: *const u32, words: usize, sums: *mut i32) {
     // SAFETY: the caller's promise.
     unsafe {
-        tile_of!(tile, I32x4, (strip, rows, panel, words, sums), [1 2 3 4 5 6 7 8 9 10 11 12])
+        tile_of!(tile, I32x4, (strip, rows, panel, words, sums), [1 2 3 4 5 6 7 8 9 10 11 12]);
     }
 }
 

@@ -14,7 +14,9 @@ struct I32x4(v128);
 /// As [`super::kernel::tile`].
 unsafe fn tile(strip: *const u32, rows: usize, panel: *const u32, words: usize, sums: *mut i32) {
     // SAFETY: the caller's promise.
-    unsafe { tile_of!(small_tile, I32x4, (strip, rows, panel, words, sums), [1 2 3 4]) }
+    unsafe {
+        tile_of!(small_tile, I32x4, (strip, rows, panel, words, sums), [1 2 3 4]);
+    }
 }
 
 impl Sums for I32x4 {

@@ -39,7 +39,9 @@ unsafe fn tile_avx2(
     words: usize,
     sums: *mut i32,
 ) {
-    unsafe { tile_of!(tile, I32x8, (strip, rows, panel, words, sums), [1 2 3 4 5 6]) }
+    unsafe {
+        tile_of!(tile, I32x8, (strip, rows, panel, words, sums), [1 2 3 4 5 6]);
+    }
 }
 
 /// # Safety
@@ -54,7 +56,7 @@ unsafe fn tile_vnni(
     sums: *mut i32,
 ) {
     unsafe {
-        tile_of!(tile, I32x16, (strip, rows, panel, words, sums), [1 2 3 4 5 6 7 8 9 10 11 12])
+        tile_of!(tile, I32x16, (strip, rows, panel, words, sums), [1 2 3 4 5 6 7 8 9 10 11 12]);
     }
 }
 
