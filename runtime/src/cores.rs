@@ -15,8 +15,8 @@ pub(crate) struct Cores {
 }
 
 /// Less work than this, in multiplications, takes less time than to have it done
-/// by another thread.
-const PART_MIN: usize = 1 << 22;
+/// by another thread. Tests have small models.
+const PART_MIN: usize = if cfg!(test) { 1 << 8 } else { 1 << 22 };
 
 impl Cores {
     /// One, until more are allowed.

@@ -11,13 +11,16 @@
 mod activation;
 mod attention;
 mod buffer;
+mod gated;
 mod heads;
 mod int8;
 mod lanes;
 mod layer_norm;
 mod linear;
+mod place;
 mod product;
 mod relative;
+mod rotary;
 mod softmax;
 mod weights;
 
@@ -27,7 +30,7 @@ use encoderfile_proto::Compute;
 pub use lanes::{TileKernel, use_tile_kernel};
 pub(super) use linear::Factor;
 use tract_hir::internal::*;
-use tract_hir::tract_core::ops::binary::TypedBinOp;
+use tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_hir::tract_core::ops::math::Mul;
 
 /// How operators compute.
@@ -56,6 +59,10 @@ pub(super) fn fuse(model: &mut TypedModel, computing: &Computing) -> TractResult
             found.replace(model)?;
         } else if let Some(found) = attention::Found::at(model, id, computing)? {
             found.replace(model)?;
+        } else if let Some(found) = rotary::Found::at(model, id)? {
+            found.replace(model)?;
+        } else if let Some(found) = gated::Found::at(model, id) {
+            found.replace(model)?;
         }
     }
     model.compact()
@@ -72,6 +79,20 @@ fn only_successor(model: &TypedModel, id: usize) -> Option<&TypedNode> {
     };
     let is_output = model.outputs.contains(&id.into());
     (!is_output).then(|| model.node(successor.node))
+}
+
+fn is_binary<O: BinMiniOp>(node: &TypedNode) -> bool {
+    let op = node.op_as::<TypedBinOp>();
+    op.is_some_and(|op| op.0.is::<O>())
+}
+
+/// What else goes into a node of two inputs, of which one is `input`.
+#[cold]
+fn other_input(node: &TypedNode, input: OutletId) -> Option<OutletId> {
+    match *node.inputs {
+        [first, other] | [other, first] if first == input => Some(other),
+        _ => None,
+    }
 }
 
 /// The constant input of a node of two, and the place of the other one.
@@ -101,11 +122,13 @@ fn scalar_factor(model: &TypedModel, id: usize) -> Option<(OutletId, f32)> {
 
 #[cfg(test)]
 impl Computing {
-    /// In float32, on one core.
+    /// In float32, on several cores.
     fn plain() -> Self {
+        let cores = Cores::one();
+        cores.allow(3);
         Self {
             compute: Compute::F32,
-            cores: Arc::new(Cores::one()),
+            cores: Arc::new(cores),
         }
     }
 }
@@ -115,6 +138,7 @@ mod tests {
     use super::*;
     use tract_hir::ops::logic::wire_with_rank_broadcast;
     use tract_hir::ops::math;
+    use tract_hir::tract_core::ops::array::{Slice, TypedConcat};
     use tract_hir::tract_core::ops::einsum::EinSum;
     use tract_hir::tract_core::ops::nn::gelu_exact::gelu_exact;
     use tract_hir::tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
@@ -264,6 +288,171 @@ mod tests {
             let close = Approximation::SuperApproximate;
             let close = result[0].close_enough(&expected[0], close);
             close.unwrap_or_else(|error| panic!("{length} tokens: {error:?}"));
+        }
+    }
+
+    /// What a part of ModernBERT's block is instead.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Other {
+        Nothing,
+        HalvesInOrder,
+        FirstHalfNegated,
+        PartsOfOtherLengths,
+        Difference,
+        SinesOfEachHead,
+        SinesNeededTwice,
+        GateOfTokens,
+        GateOfAnother,
+    }
+
+    impl Block {
+        fn part(&mut self, input: OutletId, axis: usize, part: [usize; 2]) -> OutletId {
+            self.wire(Slice::new(axis, part[0], part[1]), &[input])
+        }
+
+        fn negated(&mut self, input: OutletId) -> OutletId {
+            self.wire(math::neg(), &[input])
+        }
+
+        fn rotary(&mut self, input: OutletId, [cos, sin]: [OutletId; 2], other: Other) -> OutletId {
+            let middle = match other {
+                Other::PartsOfOtherLengths => 4,
+                _ => 3,
+            };
+            let first = self.part(input, 3, [0, middle]);
+            let second = self.part(input, 3, [middle, 6]);
+            let halves = match other {
+                Other::HalvesInOrder => [self.negated(first), second],
+                Other::FirstHalfNegated => [second, self.negated(first)],
+                _ => [self.negated(second), first],
+            };
+            let turned = self.wire(TypedConcat { axis: 3 }, &halves);
+            let with_sin = self.wire(math::mul(), &[turned, sin]);
+            let with_cos = self.wire(math::mul(), &[input, cos]);
+            let sum = match other {
+                Other::Difference => math::sub(),
+                _ => math::add(),
+            };
+            let sum = self.wire(sum, &[with_cos, with_sin]);
+            match other {
+                Other::SinesNeededTwice => self.wire(math::sub(), &[sum, with_sin]),
+                _ => sum,
+            }
+        }
+
+        /// `[1, S, 36]` → `[1, S, 18]`
+        fn gate(&mut self, input: OutletId, other: Other) -> OutletId {
+            let activated = self.part(input, 2, [0, 18]);
+            let activated = self.wire(gelu_exact(), &[activated]);
+            let of = match other {
+                Other::GateOfAnother => self.wire(math::add(), &[input, input]),
+                _ => input,
+            };
+            let factor = match other {
+                Other::GateOfTokens => {
+                    let first = self.part(of, 1, [0, 1]);
+                    self.part(first, 2, [18, 36])
+                }
+                _ => self.part(of, 2, [18, 36]),
+            };
+            self.wire(math::mul(), &[factor, activated])
+        }
+    }
+
+    /// Attention of three heads, 6 values each, and an MLP: `[1, S, 54]`, which are
+    /// queries, keys and values, and two of `[1, 1, S, 6]` → `[1, S, 18]`.
+    fn modern_block(other: Other) -> TypedModel {
+        let mut block = Block {
+            model: TypedModel::default(),
+            seed: 0,
+        };
+        let length = block.model.symbols.sym("S").to_dim();
+        let mut source =
+            |name: &str, shape: &[TDim]| block.model.add_source(name, f32::fact(shape)).unwrap();
+        let input = source("input", &dims!(1, length.clone(), 54));
+        let heads = if other == Other::SinesOfEachHead {
+            3
+        } else {
+            1
+        };
+        let angles = ["cos", "sin"].map(|name| source(name, &dims!(1, heads, length.clone(), 6)));
+        let to = tvec!(3.to_dim(), 3.to_dim(), 6.to_dim());
+        let split = AxisOp::Reshape(2, tvec!(54.to_dim()), to);
+        let split = block.wire(split, &[input]);
+        let [queries, keys, values] = [0, 1, 2].map(|at| block.part(split, 2, [at, at + 1]));
+        let [queries, keys] = [queries, keys].map(|part| {
+            let moved = block.wire(AxisOp::Move(3, 1), &[part]);
+            let heads = block.wire(AxisOp::Rm(3), &[moved]);
+            block.rotary(heads, angles, other)
+        });
+        let scores = block.product("abmk,abnk->abmn", &[queries, keys]);
+        let softmax = Softmax::new(tvec!(3), None, SoftmaxKind::Softmax);
+        let weights = block.wire(softmax, &[scores]);
+        let attended = block.product("abmk,akcbn->ambn", &[weights, values]);
+        let from = tvec!(3.to_dim(), 6.to_dim());
+        let joined = AxisOp::Reshape(2, from, tvec!(18.to_dim()));
+        let joined = block.wire(joined, &[attended]);
+        let inner = block.linear("amk,kn->amn", joined, &[18, 36], &[1, 1, 36]);
+        let gated = block.gate(inner, other);
+        block.model.select_output_outlets(&[gated]).unwrap();
+        block.model
+    }
+
+    /// How many nodes there are of each of some operators.
+    fn counts<const N: usize>(model: &TypedModel, names: [&str; N]) -> [usize; N] {
+        let is = |name: &str, node: &&TypedNode| node.op.name() == name;
+        names.map(|name| model.nodes.iter().filter(|node| is(name, node)).count())
+    }
+
+    #[test]
+    fn rotary_embeddings_and_gates_compute_the_same() {
+        let names = ["Rotary", "Gated", "Attention"];
+        for (other, expected) in [
+            (Other::Nothing, [2, 1, 1]),
+            (Other::HalvesInOrder, [0, 1, 1]),
+            (Other::FirstHalfNegated, [0, 1, 1]),
+            (Other::PartsOfOtherLengths, [0, 1, 1]),
+            (Other::Difference, [0, 1, 1]),
+            (Other::SinesOfEachHead, [0, 1, 1]),
+            (Other::SinesNeededTwice, [0, 1, 1]),
+            (Other::GateOfTokens, [2, 0, 1]),
+            (Other::GateOfAnother, [2, 0, 1]),
+        ] {
+            let plain = modern_block(other);
+            let mut fused = plain.clone();
+            fuse(&mut fused, &Computing::plain()).unwrap();
+            assert_eq!(counts(&fused, names), expected, "{other:?}");
+            if other == Other::Nothing {
+                let left = counts(&fused, ["Slice", "MoveAxis", "Concat", "GeluExact", "Mul"]);
+                assert_eq!(left, [0; 5]);
+            }
+            same_results(plain, fused, other);
+        }
+    }
+
+    fn same_results(plain: TypedModel, fused: TypedModel, other: Other) {
+        let (plain, fused) = (
+            plain.into_runnable().unwrap(),
+            fused.into_runnable().unwrap(),
+        );
+        let heads = if other == Other::SinesOfEachHead {
+            3
+        } else {
+            1
+        };
+        for length in [1, 3, 4, 9, 70] {
+            let angles = [1, heads, length, 6];
+            let inputs = [
+                values(&[1, length, 54], 5),
+                values(&angles, 7),
+                values(&angles, 11),
+            ];
+            let inputs: TVec<TValue> = inputs.into_iter().map(Tensor::into_tvalue).collect();
+            let expected = plain.run(inputs.clone()).unwrap();
+            let result = fused.run(inputs).unwrap();
+            let close = Approximation::Custom(1e-6, 1e-6, 0.0);
+            let close = result[0].close_enough(&expected[0], close);
+            close.unwrap_or_else(|error| panic!("{other:?}, {length} tokens: {error:?}"));
         }
     }
 

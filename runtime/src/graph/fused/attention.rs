@@ -5,15 +5,15 @@
 //! the values and its row of the mask.
 
 use super::buffer::{Buffer, LINE};
-use super::heads::{Place, Placed, Role, places};
+use super::heads::{Role, places};
 use super::lanes::{self, Isa, Lanes, Task};
+use super::place::{Place, Placed};
 use super::product::{self, Left, Rows, RowsMut};
 use super::softmax;
-use super::{Computing, only_successor, scalar_factor};
+use super::{Computing, is_binary, only_successor, scalar_factor};
 use crate::cores::Cores;
 use std::ops::Range;
 use tract_hir::internal::*;
-use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::einsum::EinSum;
 use tract_hir::tract_core::ops::math::Add;
 use tract_hir::tract_core::ops::nn::{Softmax, SoftmaxKind};
@@ -41,6 +41,15 @@ impl PartialEq for Attention {
 // No scale is NaN.
 impl Eq for Attention {}
 
+impl Attention {
+    fn output_shape<D: Clone>(&self, one: D, queries: &[D], values: &[D]) -> TVec<D> {
+        let tokens = queries[self.queries.tokens].clone();
+        let heads = queries[self.queries.heads].clone();
+        let width = values[self.values.rank - 1].clone();
+        self.output.shape(one, tokens, heads, width)
+    }
+}
+
 impl Op for Attention {
     fn name(&self) -> StaticName {
         "Attention".into()
@@ -51,11 +60,7 @@ impl Op for Attention {
 
 impl TypedOp for Attention {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let (queries, values) = (&inputs[0].shape, &inputs[2].shape);
-        let mut shape: TVec<TDim> = tvec!(1.to_dim(); self.output.rank);
-        shape[self.output.tokens] = queries[self.queries.tokens].clone();
-        shape[self.output.heads] = queries[self.queries.heads].clone();
-        shape[self.output.rank - 1] = values[self.values.rank - 1].clone();
+        let shape = self.output_shape(1.to_dim(), &inputs[0].shape, &inputs[2].shape);
         Ok(tvec!(f32::fact(&shape)))
     }
 
@@ -66,11 +71,7 @@ impl EvalOp for Attention {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let (queries, values) = (inputs[0].shape(), inputs[2].shape());
-        let mut shape: TVec<usize> = tvec!(1; self.output.rank);
-        shape[self.output.tokens] = queries[self.queries.tokens];
-        shape[self.output.heads] = queries[self.queries.heads];
-        shape[self.output.rank - 1] = values[self.values.rank - 1];
+        let shape = self.output_shape(1, inputs[0].shape(), inputs[2].shape());
         let mut output = Tensor::zero::<f32>(&shape)?;
         let plain = inputs.iter().map(|it| it.try_as_plain_ram());
         let plain = plain.collect::<TractResult<TVec<_>>>()?;
@@ -253,7 +254,7 @@ impl Heads<'_> {
         let left = Left::of::<V>(weights, &mut memory.strip);
         let stride = self.to.token_stride;
         let (head, query) = (head - self.heads.start, queries.start - self.tokens.start);
-        let start = query * stride + head * self.to.head_stride;
+        let start = self.to.row_start(head, query);
         let mut output = RowsMut {
             values: &mut self.output[start..],
             stride,
@@ -288,17 +289,20 @@ impl Found {
         let Some(after) = After::of(model, id)? else {
             return Ok(None);
         };
-        let Some((values, place, output)) = scores.weighted(model, after.last)? else {
+        let Some((values, value_place, output)) = scores.weighted(model, after.last)? else {
             return Ok(None);
         };
         let node = model.node(id);
         let (queries, query_scale) = scaled(model, node.inputs[scores.query_slot])?;
         let (keys, key_scale) = scaled(model, node.inputs[1 - scores.query_slot])?;
+        let (queries, query_place) = scores.queries.of_whole(model, queries)?;
+        let (keys, key_place) = scores.keys.of_whole(model, keys)?;
+        let (values, value_place) = value_place.of_whole(model, values)?;
         let op = Attention {
-            queries: scores.queries,
-            keys: scores.keys,
+            queries: query_place,
+            keys: key_place,
             scale: query_scale * key_scale * after.scale,
-            values: place,
+            values: value_place,
             output,
             isa: Isa::best(),
             cores: Arc::clone(&computing.cores),
@@ -346,11 +350,7 @@ impl Scores {
         let in_order = rank >= 3 && scores == [rank - 3, rank - 2, rank - 1];
         let place = |slot: usize, [heads, tokens, width]: [usize; 3]| {
             let rank = facts[slot].rank();
-            (width == rank - 1).then_some(Place {
-                rank,
-                tokens,
-                heads,
-            })
+            (width == rank - 1).then_some(Place::new(rank, tokens, heads))
         };
         let found = (place(query_slot, queries), place(1 - query_slot, keys));
         Ok(match found {
@@ -387,17 +387,9 @@ impl Scores {
         };
         let output_rank = op.axes.rank(InOut::Out(0));
         let [heads, tokens, width] = output;
-        let output = Place {
-            rank: output_rank,
-            tokens,
-            heads,
-        };
+        let output = Place::new(output_rank, tokens, heads);
         let [value_heads, value_tokens, value_width] = values;
-        let place = Place {
-            rank: facts[1 - slot].rank(),
-            tokens: value_tokens,
-            heads: value_heads,
-        };
+        let place = Place::new(facts[1 - slot].rank(), value_tokens, value_heads);
         let in_order = weights == [rank - 3, rank - 2, rank - 1]
             && value_width == place.rank - 1
             && width == output_rank - 1;
@@ -453,10 +445,7 @@ impl After {
             let factor = scalar_factor(model, node.id).filter(|_| scale == 1.0);
             if let Some((_, factor)) = factor {
                 scale = factor;
-            } else if node
-                .op_as::<TypedBinOp>()
-                .is_some_and(|op| op.0.is::<Add>())
-            {
+            } else if is_binary::<Add>(node) {
                 let Some(added) = node.inputs.iter().find(|input| input.node != at) else {
                     return Ok(None);
                 };

@@ -1,57 +1,7 @@
-//! Where the heads of a tensor are, and which axes of a product are theirs.
+//! Which axes of a product are those of heads.
 
 use super::linear::single;
-use super::product::Rows;
-use std::ops::Range;
 use tract_hir::internal::*;
-
-/// Which axes of a tensor are what. A head's values are its last one, and every
-/// further one has a length of one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Place {
-    pub(super) rank: usize,
-    pub(super) tokens: usize,
-    pub(super) heads: usize,
-}
-
-/// A tensor's values, and where those of a head are.
-pub(super) struct Placed<T> {
-    pub(super) values: T,
-    pub(super) count: usize,
-    pub(super) tokens: usize,
-    pub(super) width: usize,
-    pub(super) head_stride: usize,
-    pub(super) token_stride: usize,
-}
-
-impl<T> Placed<T> {
-    pub(super) fn new(values: T, shape: &[usize], place: Place) -> Self {
-        let stride = |axis: usize| shape[axis + 1..].iter().product();
-        Self {
-            values,
-            count: shape[place.heads],
-            tokens: shape[place.tokens],
-            width: shape[place.rank - 1],
-            head_stride: stride(place.heads),
-            token_stride: stride(place.tokens),
-        }
-    }
-}
-
-impl<'a> Placed<&'a [f32]> {
-    pub(super) fn rows(&self, head: usize) -> Rows<'a> {
-        self.some_rows(head, 0..self.tokens)
-    }
-
-    pub(super) fn some_rows(&self, head: usize, tokens: Range<usize>) -> Rows<'a> {
-        Rows {
-            values: &self.values[head * self.head_stride + tokens.start * self.token_stride..],
-            stride: self.token_stride,
-            width: self.width,
-            count: tokens.len(),
-        }
-    }
-}
 
 /// Whether the last axis of the second factor is summed over.
 #[derive(Clone, Copy, PartialEq)]

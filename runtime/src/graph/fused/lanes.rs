@@ -201,3 +201,13 @@ pub(super) fn add<V: Lanes>(values: &mut [f32], others: &[f32]) {
             .store_some(lanes);
     }
 }
+
+/// Multiplies each value by its counterpart.
+#[inline(always)]
+pub(super) fn multiply<V: Lanes>(values: &mut [f32], others: &[f32]) {
+    for (lanes, others) in values.chunks_mut(V::COUNT).zip(others.chunks(V::COUNT)) {
+        V::load_some(lanes)
+            .mul(V::load_some(others))
+            .store_some(lanes);
+    }
+}

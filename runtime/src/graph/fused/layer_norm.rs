@@ -3,9 +3,9 @@
 //! **Invariant:** a row's result depends on that row alone.
 
 use super::lanes::{self, Isa, Lanes, Task};
-use super::{constant_input, only_successor, scalar_factor};
+use super::{constant_input, is_binary, only_successor, scalar_factor};
 use tract_hir::internal::*;
-use tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_hir::tract_core::ops::binary::BinMiniOp;
 use tract_hir::tract_core::ops::math::{Add, Mul, Sub};
 use tract_hir::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 
@@ -206,11 +206,6 @@ impl Found {
         let last = model.node(self.last);
         TypedModelPatch::replace_single_op(model, last, &self.inputs, self.op)?.apply(model)
     }
-}
-
-fn is_binary<O: BinMiniOp>(node: &TypedNode) -> bool {
-    let op = node.op_as::<TypedBinOp>();
-    op.is_some_and(|op| op.0.is::<O>())
 }
 
 /// The operation after a node with a constant for each of a row's values.

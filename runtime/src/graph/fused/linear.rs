@@ -360,7 +360,7 @@ fn bias_after(model: &TypedModel, id: usize, columns: usize) -> Option<(usize, V
     Some((node.id, plain.as_slice().ok()?.to_vec()))
 }
 
-fn is_gelu(node: &TypedNode) -> bool {
+pub(super) fn is_gelu(node: &TypedNode) -> bool {
     let op = node.op_as::<ElementWiseOp>();
     op.is_some_and(|op| op.0.is::<GeluExact>())
 }

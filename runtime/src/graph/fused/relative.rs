@@ -6,8 +6,9 @@
 //! scores are never in memory but for a tile's rows.
 
 use super::buffer::Buffer;
-use super::heads::{Place, Placed, Role, places};
+use super::heads::{Role, places};
 use super::lanes::{Isa, Lanes, Task};
+use super::place::{Place, Placed};
 use super::product::{self, Left, Rows, RowsMut};
 use super::{Computing, constant_input, only_successor, scalar_factor};
 use crate::cores::Cores;
@@ -303,11 +304,7 @@ impl Found {
         else {
             return Ok(None);
         };
-        let place = Place {
-            rank: facts[slot].rank(),
-            tokens: rows[1],
-            heads: rows[0],
-        };
+        let place = Place::new(facts[slot].rank(), rows[1], rows[0]);
         let rank = op.axes.rank(InOut::Out(0));
         let in_order = rank >= 3 && output == [rank - 3, rank - 2, rank - 1];
         if !in_order || rows[2] != place.rank - 1 {
