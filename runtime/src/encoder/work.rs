@@ -63,6 +63,8 @@ impl Work {
 impl Encoder {
     /// Tokenises a text or pair and refuses what cannot be computed.
     pub fn prepare(&self, input: Input<'_>, options: &Arc<Options>) -> Result<Work, Error> {
+        // While it is tokenised its thread is not free for another text.
+        let _text = self.graph.cores().enter();
         self.check(options)?;
         self.check_input(input)?;
         let sequences = self.sequences(input, options)?;
