@@ -40,8 +40,10 @@ impl Cores {
         Text(self)
     }
 
-    /// In how many parts work of so many multiplications is done best.
-    pub(crate) fn parts(&self, multiplications: usize) -> usize {
+    /// In how many parts a product of these dimensions is computed best.
+    pub(crate) fn parts<const COUNT: usize>(&self, dimensions: [usize; COUNT]) -> usize {
+        // Long texts have more multiplications than 32 bits count.
+        let multiplications = dimensions.into_iter().fold(1, usize::saturating_mul);
         let total = self.total.load(Ordering::Relaxed);
         let texts = self.texts.load(Ordering::Relaxed).max(1);
         (total / texts).min(multiplications / PART_MIN).max(1)
@@ -105,16 +107,17 @@ mod tests {
     #[test]
     fn texts_share_the_cores() {
         let cores = Cores::one();
-        assert_eq!(cores.parts(usize::MAX), 1);
+        assert_eq!(cores.parts([usize::MAX]), 1);
         cores.allow(4);
-        assert_eq!(cores.parts(usize::MAX), 4);
+        assert_eq!(cores.parts([usize::MAX, usize::MAX]), 4);
         let first = cores.enter();
-        assert_eq!(cores.parts(usize::MAX), 4);
+        assert_eq!(cores.parts([usize::MAX]), 4);
         let others = [cores.enter(), cores.enter()];
-        assert_eq!(cores.parts(usize::MAX), 1);
+        assert_eq!(cores.parts([usize::MAX]), 1);
         drop(others);
-        assert_eq!(cores.parts(3 * PART_MIN), 3);
-        assert_eq!(cores.parts(PART_MIN), 1);
+        assert_eq!(cores.parts([3 * PART_MIN]), 3);
+        assert_eq!(cores.parts([PART_MIN]), 1);
+
         drop(first);
     }
 

@@ -134,7 +134,7 @@ impl Attention {
     fn compute(&self, inputs: &Inputs<'_>, to: &Placed<()>, output: &mut [f32]) {
         let Inputs { keys, values, .. } = inputs;
         let width = keys.width + values.width;
-        let parts = self.cores.parts(to.count * to.tokens * keys.tokens * width);
+        let parts = self.cores.parts([to.count, to.tokens, keys.tokens, width]);
         let of_heads = to.head_stride > to.token_stride;
         let (count, stride) = match of_heads {
             true => (to.count, to.head_stride),

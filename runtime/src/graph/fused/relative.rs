@@ -72,7 +72,7 @@ impl Relative {
     fn compute(&self, rows: &Placed<&[f32]>, indices: &Indices, output: &mut [f32]) {
         let of_head = indices.rows * indices.columns;
         // At most, of all positions; and what is taken of them is about as much.
-        let products = rows.count * indices.rows * rows.width * self.positions.count;
+        let products = [rows.count, indices.rows, rows.width, self.positions.count];
         let each = rows.count.div_ceil(self.cores.parts(products));
         let outputs = output.chunks_mut((each * of_head).max(1)).enumerate();
         self.cores.each(outputs, |(part, output)| {

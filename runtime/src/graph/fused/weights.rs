@@ -113,7 +113,7 @@ impl Weights {
         output: &mut [f32],
     ) {
         let rows = input.len() / self.depth;
-        let parts = self.cores.parts(rows * self.depth * self.columns);
+        let parts = self.cores.parts([rows, self.depth, self.columns]);
         // Whole strips, so that no part has a smaller one than all together.
         let rows = rows.div_ceil(parts).max(1).next_multiple_of(TILE_ROWS);
         let inputs = input.chunks(rows * self.depth);
@@ -237,7 +237,7 @@ mod tests {
                     weights.multiply(&input, biases, Activation::Gelu, &mut output);
                     output
                 });
-                let parts = cores.parts(rows * DEPTH * COLUMNS);
+                let parts = cores.parts([rows, DEPTH, COLUMNS]);
                 assert_eq!(parts, 3, "{rows} rows");
                 assert!(results[0].iter().all(|value| value.is_finite()));
                 assert!(results.iter().all(|it| *it == results[0]), "{rows} rows");
