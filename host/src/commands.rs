@@ -3,7 +3,7 @@
 mod info;
 mod results;
 
-use crate::cli::{Cli, Command, Infer, Texts};
+use crate::cli::{Cli, Command, Format, Infer, Texts};
 use crate::inputs::Items;
 use crate::progress::Progress;
 use crate::{infer, options, source};
@@ -32,7 +32,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
-    let items = Items::open(&arguments.texts)?;
+    let items = Items::open(&arguments.texts, arguments.format == Format::Jsonl)?;
     let encoder = load(payload)?;
     let options = options::of_infer(arguments);
     encoder.check(&options)?;
@@ -67,12 +67,12 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
 }
 
 fn tokenize(payload: &Payload, arguments: &Texts) -> anyhow::Result<()> {
-    let items = Items::open(arguments)?;
+    let items = Items::open(arguments, false)?;
     let encoder = load(payload)?;
     let options = options::of_texts(arguments);
     encoder.check(&options)?;
     let output = arguments.output.as_deref();
-    let mut results = Results::open(output, crate::cli::Format::Json, &payload.manifest().name)?;
+    let mut results = Results::open(output, Format::Json, &payload.manifest().name)?;
     for (index, item) in items.enumerate() {
         let item = item?;
         let tokens = encoder.tokenize(item.input(), &options);

@@ -13,6 +13,9 @@ use std::path::Path;
 /// are found before there is any output.
 const AHEAD: usize = 1024;
 
+/// What waits for the first result before it writes the second text gets it.
+const ONE_BY_ONE: usize = 1;
+
 /// A text or a pair; in a JSON line, whatever else the caller keeps beside it is ignored.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Item {
@@ -40,11 +43,15 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    /// Finds the texts, and reads the first of them.
-    pub(crate) fn open(texts: &Texts) -> anyhow::Result<Self> {
+    /// Finds the texts, and reads the first of them: of standard input only one,
+    /// where each result is written `as_they_come`.
+    pub(crate) fn open(texts: &Texts, as_they_come: bool) -> anyhow::Result<Self> {
         match &texts.input {
             None => Ok(Self::known(pair_up(&texts.texts, &texts.pair)?)),
-            Some(path) => Self::read_ahead(Lines::open(path)?),
+            Some(path) if as_they_come && is_stdin(path) => {
+                Self::read_ahead(Lines::open(path)?, ONE_BY_ONE)
+            }
+            Some(path) => Self::read_ahead(Lines::open(path)?, AHEAD),
         }
     }
 
@@ -56,9 +63,9 @@ impl Items {
         }
     }
 
-    fn read_ahead(mut lines: Lines) -> anyhow::Result<Self> {
+    fn read_ahead(mut lines: Lines, texts: usize) -> anyhow::Result<Self> {
         let mut ahead = Vec::new();
-        while ahead.len() < AHEAD {
+        while ahead.len() < texts {
             match lines.next() {
                 Some(item) => ahead.push(item?),
                 None if ahead.is_empty() => anyhow::bail!("{}: no texts in it", lines.name),
@@ -87,6 +94,10 @@ impl Iterator for Items {
             None => self.rest.as_mut()?.next(),
         }
     }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// Every text with its second text: the only one that was given, or its own.
@@ -125,7 +136,7 @@ struct Lines {
 
 impl Lines {
     fn open(path: &Path) -> anyhow::Result<Self> {
-        if path == Path::new("-") {
+        if is_stdin(path) {
             let stdin = BufReader::new(std::io::stdin());
             return Ok(Self::new("standard input", stdin));
         }
@@ -248,12 +259,12 @@ mod tests {
     fn many_texts_are_not_read_at_once() {
         let content = "a\n".repeat(AHEAD + 7);
         let reader = std::io::Cursor::new(content);
-        let items = Items::read_ahead(Lines::new("f", reader)).unwrap();
+        let items = Items::read_ahead(Lines::new("f", reader), AHEAD).unwrap();
         assert_eq!((items.total(), items.ahead.len()), (None, AHEAD));
         assert_eq!(items.count(), AHEAD + 7);
-        let few = Items::read_ahead(Lines::new("f", "a\nb".as_bytes())).unwrap();
+        let few = Items::read_ahead(Lines::new("f", "a\nb".as_bytes()), AHEAD).unwrap();
         assert_eq!(few.total(), Some(2));
-        assert!(Items::read_ahead(Lines::new("f", "".as_bytes())).is_err());
+        assert!(Items::read_ahead(Lines::new("f", "".as_bytes()), AHEAD).is_err());
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //! ONNX Runtime in the same run.
 //!
 //! Every number is a median. What is compared is measured in turns (`bench/turns.rs`):
-//! whole processes of encoderfile, as people run it, and sessions of ONNX Runtime
-//! that stay loaded meanwhile.
+//! encoderfile as people run it, and sessions of ONNX Runtime, both loaded meanwhile
+//! unless start and load are what is measured.
 //!
 //! `cargo xtask bench serve` is about the server alone (`bench/serve.rs`), `cargo
 //! xtask bench browser` about the npm package (`bench/browser.rs`).
 
 mod accuracy;
 mod browser;
+mod conversation;
 mod int8;
 mod machine;
 mod memory;
@@ -109,11 +110,12 @@ encoderfile is ahead: the other's time over ours, our rate over the other's. Bot
 were measured in turns; numbers are medians, and the ratio of the best is that of
 the best that each of them did. `×` is a multiple of the model's weights file.
 
-Times of a text are those of whole processes, `infer --threads N`, of many texts
-less those of few, or of a long text less those of a short one, so that start and
-load do not count. Passages and first embeddings count both. Those of ONNX Runtime
-are of a session that is loaded already, with tokenising and pooling; its load is
-the making of the session alone, in a new process of Python.";
+Times of a text are those of a process that is loaded, `infer --threads N`, which
+answers each before it gets the next, and of a session of ONNX Runtime that is
+loaded; both with tokenising and pooling. Passages and first embeddings are those
+of whole processes, start and load included, here alone: ONNX Runtime's passages
+are those of a loaded session, and its load is the making of the session alone, in
+a new process of Python.";
 
 /// Measures, prints and writes the table.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {

@@ -68,8 +68,9 @@ impl Results {
         self.out.write_all(separator)?;
         serde_json::to_writer(&mut self.out, result).map_err(io::Error::from)?;
         if self.format == Format::Jsonl {
-            // Every line is whole, also before an error.
+            // Every line is whole, also before an error, and nobody waits for it.
             self.out.write_all(b"\n")?;
+            self.out.flush()?;
         }
         self.count += 1;
         Ok(())

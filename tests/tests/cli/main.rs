@@ -11,6 +11,7 @@ mod int8;
 #[cfg(target_os = "linux")]
 mod large_model;
 mod model_files;
+mod one_by_one;
 mod results;
 mod retargeting;
 mod upstream;

@@ -2,7 +2,7 @@
 
 use super::peer::{Model, Peer, Service};
 use super::report::{Report, Target, Unit};
-use super::speed::{TOKENS, copies, race};
+use super::speed::{Loaded, TOKENS, copies, race};
 use super::subject::Subject;
 use crate::infer::Program;
 use crate::similarity::{mean_cosine, worst_cosine};
@@ -25,7 +25,8 @@ pub(super) fn measure(
     let (ours, theirs) = (Program::Native(file), service.load(&quantized, 1)?);
 
     let text = subject.text_of(&ours, TOKENS)?;
-    let race = race(subject, &ours, &theirs, &text, copies(TOKENS))?;
+    let mut loaded = Loaded::start(&ours, 1, &text)?;
+    let race = race(subject, &mut loaded, &theirs, &text, copies(TOKENS))?;
     let what = format!("{TOKENS} tokens, one thread, int8");
     let target = Target::Ratio(1.0);
     report.race(what, Unit::Milliseconds, target, race);

@@ -2,7 +2,7 @@
 
 use super::peer::{Peer, Service};
 use super::report::{Report, Target, Unit};
-use super::speed::{TOKENS, agree, race};
+use super::speed::{Loaded, TOKENS, agree, race};
 use super::subject::{MINILM, Subject};
 use crate::infer::Program;
 use crate::workspace::Workspace;
@@ -46,7 +46,8 @@ pub(super) fn measure(
         let session = service.load(&model, 1)?;
         let text = subject.text_of(&program, TOKENS)?;
         agree(&program, &session, &text)?;
-        let race = race(subject, &program, &session, &text, COPIES)?;
+        let mut ours = Loaded::start(&program, 1, &text)?;
+        let race = race(subject, &mut ours, &session, &text, COPIES)?;
         let what = format!("{TOKENS} tokens, one thread, {}", size.graph);
         let target = Target::Ratio(size.ratio);
         report.race(what, Unit::Milliseconds, target, race);

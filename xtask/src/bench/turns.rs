@@ -28,15 +28,6 @@ impl Taken {
             best: unit(self.best),
         }
     }
-
-    /// How much more this takes than a part of it. Not of each turn: the least
-    /// difference would be that of the part's most disturbed turn.
-    pub(super) fn less(self, part: Self) -> Self {
-        Self {
-            median: self.median - part.median,
-            best: self.best - part.best,
-        }
-    }
 }
 
 /// Makes each measurement once, then each again, and so on.
@@ -86,17 +77,5 @@ mod tests {
         let [a, b] = in_turns(2, [&mut || once('a', 2.0), &mut || once('b', 3.0)]).unwrap();
         assert_eq!(order.borrow().as_str(), "abab");
         assert!((b.median / a.median - 1.5).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_part_is_taken_from_the_whole() {
-        let mut whole = [9.0, 5.0, 6.0].into_iter();
-        let mut part = [1.0, 4.0, 2.0].into_iter();
-        let mut whole = || Ok(whole.next().unwrap());
-        let mut part = || Ok(part.next().unwrap());
-        let [whole, part] = in_turns(3, [&mut whole, &mut part]).unwrap();
-        let rate = whole.less(part).map(|seconds| 8.0 / seconds);
-        assert_eq!([rate.median, rate.best], [2.0, 2.0]);
-        assert_eq!([whole.median, whole.best], [6.0, 5.0]);
     }
 }

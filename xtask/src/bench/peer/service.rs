@@ -1,25 +1,15 @@
 //! Sessions of ONNX Runtime that stay loaded while something else is measured.
-//!
-//! Invariant: the process ends with its handle; its input ends there.
 
-use anyhow::{Context, bail};
+use crate::bench::conversation::Conversation;
+use anyhow::Context;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 /// `onnxruntime_peer.py serve`: a question and an answer are a line each.
-pub(crate) struct Service {
-    pipes: RefCell<Option<Pipes>>,
-    process: Child,
-}
-
-struct Pipes {
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
+pub(crate) struct Service(RefCell<Conversation>);
 
 /// A loaded session.
 pub(crate) struct Model<'a> {
@@ -29,17 +19,7 @@ pub(crate) struct Model<'a> {
 
 impl Service {
     pub(super) fn start(command: &mut Command) -> anyhow::Result<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().context("onnxruntime_peer.py")?;
-        let pipes = process.stdin.take().zip(process.stdout.take());
-        let pipes = pipes.map(|(questions, answers)| Pipes {
-            questions,
-            answers: BufReader::new(answers),
-        });
-        Ok(Self {
-            pipes: RefCell::new(pipes),
-            process,
-        })
+        Ok(Self(RefCell::new(Conversation::start(command)?)))
     }
 
     /// Loads a model folder to run on so many threads.
@@ -52,32 +32,10 @@ impl Service {
     }
 
     fn ask<T: DeserializeOwned>(&self, question: &Value) -> anyhow::Result<T> {
-        let mut pipes = self.pipes.borrow_mut();
-        let pipes = pipes.as_mut().context("onnxruntime_peer.py has no pipes")?;
-        let answer = pipes.ask(question);
+        let answer = self.0.borrow_mut().ask(&question.to_string());
         let what = &question["do"];
         let answer = answer.with_context(|| format!("onnxruntime_peer.py, asked to {what}"))?;
         serde_json::from_str(&answer).with_context(|| format!("onnxruntime_peer.py: {answer}"))
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.pipes.take();
-        // Nobody is left to tell.
-        let _ = self.process.wait();
-    }
-}
-
-impl Pipes {
-    fn ask(&mut self, question: &Value) -> anyhow::Result<String> {
-        writeln!(self.questions, "{question}")?;
-        self.questions.flush()?;
-        let mut answer = String::new();
-        if self.answers.read_line(&mut answer)? == 0 {
-            bail!("it ended without an answer; what it says is above");
-        }
-        Ok(answer)
     }
 }
 
