@@ -306,7 +306,7 @@ struct Stored {
 
 impl Stored {
     fn new(graph: &Graph, model: &Model, pipeline: &Pipeline, encoding: Encoding) -> Self {
-        let (onnx, mut weights) = graph.split(encoding.weights);
+        let (onnx, mut weights) = graph.split(encoding);
         let modules = place_modules(&model.modules, &mut weights);
         Self {
             pipeline: Pipeline {

@@ -5,11 +5,13 @@ mod conditionals;
 mod constants;
 mod float32;
 mod fused;
+mod panels;
 mod quantize;
 mod source;
 mod tensors;
 mod values;
 
+use crate::assemble::Encoding;
 use crate::error::BuildError;
 use crate::folder::Model;
 use encoderfile_runtime::graph::{opset, unsupported};
@@ -80,7 +82,7 @@ impl Graph {
     }
 
     /// The graph without its large tensors, encoded, and those tensors as stored.
-    pub fn split(&self, encoding: WeightsEncoding) -> (Vec<u8>, Weights) {
+    pub fn split(&self, encoding: Encoding) -> (Vec<u8>, Weights) {
         let mut model = self.model.clone();
         let mut graph = model.graph.take().unwrap_or_default();
         let weights = tensors::split(&mut graph, encoding);

@@ -126,7 +126,7 @@ pub(crate) struct Infer {
     #[command(flatten)]
     pub(crate) texts: Texts,
 
-    /// One JSON document, or one result a line as it is ready
+    /// One JSON document, or one result a line as soon as its text has been read
     #[arg(short, long, value_enum, default_value_t = Format::Json)]
     pub(crate) format: Format,
 

@@ -28,6 +28,7 @@ use tract_hir::tract_core::plan;
 
 use fused::Computing;
 
+pub use detached::is_factor;
 pub use error::GraphError;
 #[cfg(not(target_arch = "aarch64"))]
 pub use fused::{TileKernel, use_tile_kernel};

@@ -13,6 +13,11 @@ pub trait Source: Send + Sync {
     /// Fills `buffer` with the bytes from `offset`; fails if there are too few.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError>;
 
+    /// These bytes where they are, if they are in memory as long as this is.
+    fn mapped(&self, _offset: u64, _length: u64) -> Option<&[u8]> {
+        None
+    }
+
     /// Says that these bytes, or those of them that there are, will not be read
     /// again: whoever holds them in memory may let go of them.
     fn release(&self, _offset: u64, _length: u64) {}
@@ -79,6 +84,10 @@ impl<S: Source + ?Sized> Source for &S {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         (**self).read_at(offset, buffer)
+    }
+
+    fn mapped(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        (**self).mapped(offset, length)
     }
 
     fn release(&self, offset: u64, length: u64) {
@@ -158,6 +167,11 @@ impl Source for Section {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let range = checked_range(offset, buffer.len() as u64, self.length)?;
         self.source.read_at(self.start + range.start, buffer)
+    }
+
+    fn mapped(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        let range = checked_range(offset, length, self.length).ok()?;
+        self.source.mapped(self.start + range.start, length)
     }
 
     fn release(&self, offset: u64, length: u64) {

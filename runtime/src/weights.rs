@@ -5,6 +5,10 @@
 //! `encoding`, absent for the tensor's plain little-endian bytes, and
 //! `group_axis` where the encoding is `int8`.
 //!
+//! `panels` is float32 in another order, in which matrices are multiplied by where
+//! they are: [`PANEL`] columns after [`PANEL`] columns, each row after row, with
+//! zeros for columns beyond the last.
+//!
 //! `int8` is symmetric: a value is `scale × q` with `q` in −127..=127, and one
 //! float16 scale for each [`GROUP_LEN`] consecutive values along `group_axis`.
 //! The scales come first, in row-major order of the matrix shrunk along that
@@ -29,11 +33,16 @@ pub const TENSOR_ALIGNMENT: u64 = 64;
 /// scale per output channel.
 pub const GROUP_LEN: usize = 64;
 
+/// How many columns are side by side in [`Encoding::Panels`]: two of the widest vectors.
+pub const PANEL: usize = 32;
+
 /// How the values of one matrix are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// As the tensor's own type.
     Plain,
+    /// float32, the columns in groups.
+    Panels,
     /// float32 rounded to float16.
     F16,
     /// float32 as int8 with group scales.
@@ -94,6 +103,7 @@ impl External {
         ];
         match self.encoding {
             Encoding::Plain => {}
+            Encoding::Panels => entries.push(entry("encoding", "panels".into())),
             Encoding::F16 => entries.push(entry("encoding", "f16".into())),
             Encoding::Int8 { group_axis } => {
                 entries.push(entry("encoding", "int8".into()));
@@ -123,6 +133,7 @@ impl External {
         };
         let encoding = match (value("encoding"), value("group_axis")) {
             (None, _) => Encoding::Plain,
+            (Some("panels"), _) => Encoding::Panels,
             (Some("f16"), _) => Encoding::F16,
             (Some("int8"), Some("0")) => Encoding::Int8 {
                 group_axis: GroupAxis::Rows,
@@ -201,6 +212,7 @@ impl Matrix {
         }
         match self.encoding {
             Encoding::Plain => self.read(first * self.columns * 4, as_bytes_mut(out)),
+            Encoding::Panels => self.gather_rows(first, out),
             Encoding::F16 => {
                 let mut halves = vec![f16::ZERO; out.len()];
                 self.read(first * self.columns * 2, as_bytes_mut(&mut halves))?;
@@ -209,6 +221,37 @@ impl Matrix {
             }
             Encoding::Int8 { group_axis } => self.read_int8(first, out, group_axis),
         }
+    }
+
+    /// The panels where they are, if they are stored, and in memory at a place where
+    /// no vector is in two cache lines.
+    pub fn mapped_panels(&self) -> Option<&[f32]> {
+        let bytes = self.source.mapped(0, self.source.len())?;
+        let is_aligned = (bytes.as_ptr().addr() as u64).is_multiple_of(TENSOR_ALIGNMENT);
+        // SAFETY: every bit pattern is a float32.
+        let (_, values, _) = unsafe { bytes.align_to() };
+        (is_aligned && self.encoding == Encoding::Panels).then_some(values)
+    }
+
+    /// Whether it is stored in panels, and how many.
+    pub fn panels(&self) -> Option<usize> {
+        let panels = self.columns.div_ceil(PANEL);
+        (self.encoding == Encoding::Panels).then_some(panels)
+    }
+
+    /// Reads stored panels, as many as `out` holds, from the panel `first`.
+    pub fn read_panels(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
+        self.read(first * self.rows * PANEL * 4, as_bytes_mut(out))
+    }
+
+    fn gather_rows(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
+        for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {
+            for (panel, out) in out.chunks_mut(PANEL).enumerate() {
+                let group = panel * self.rows + first + row;
+                self.read(group * PANEL * 4, as_bytes_mut(out))?;
+            }
+        }
+        Ok(())
     }
 
     /// Says that no row will be read again.
@@ -305,6 +348,10 @@ fn stored_len(rows: usize, columns: usize, encoding: Encoding) -> Option<u64> {
     let values = rows.checked_mul(columns)?;
     let bytes = match encoding {
         Encoding::Plain => values.checked_mul(4)?,
+        Encoding::Panels => {
+            let columns = columns.checked_next_multiple_of(PANEL)?;
+            rows.checked_mul(columns)?.checked_mul(4)?
+        }
         Encoding::F16 => values.checked_mul(2)?,
         Encoding::Int8 { group_axis } => {
             let (scale_rows, scale_columns) = scale_shape(rows, columns, group_axis);

@@ -3,13 +3,16 @@
 //! Nothing is copied or encoded here: what is stored is computed from the
 //! mapped source whenever it is read.
 
+use super::panels::Panels;
 use super::quantize::Int8;
 use super::values::Floats;
+use crate::assemble::Encoding as Wanted;
 use bytes::Bytes;
+use encoderfile_runtime::graph::is_factor;
 use encoderfile_runtime::onnx::{
     GraphProto, NodeProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
 };
-use encoderfile_runtime::proto::WeightsEncoding;
+use encoderfile_runtime::proto::{Compute, WeightsEncoding};
 use encoderfile_runtime::source::{ReadError, Source, Spliced, checked_range};
 use encoderfile_runtime::weights::{Encoding, External, GroupAxis, TENSOR_ALIGNMENT};
 
@@ -44,15 +47,15 @@ pub(super) fn is_large(tensor: &TensorProto) -> bool {
     value_count(tensor) >= LARGE
 }
 
-/// Moves every large tensor out of the graph: float ones stored as `encoding`
+/// Moves every large tensor out of the graph: float ones stored as they are `wanted`
 /// where it pays, quantised ones as they are.
-pub(super) fn split(graph: &mut GraphProto, encoding: WeightsEncoding) -> Weights {
+pub(super) fn split(graph: &mut GraphProto, wanted: Wanted) -> Weights {
     let mut weights = Weights::default();
     let mut tensors = std::mem::take(&mut graph.initializer);
     for tensor in tensors.iter_mut().filter(|it| is_large(it)) {
         let (place, offset) = match DataType::try_from(tensor.data_type) {
             Ok(DataType::Float | DataType::Float16) => {
-                let encoding = encoding_for(graph, tensor, encoding);
+                let encoding = encoding_for(graph, tensor, wanted);
                 let values = Floats::take(tensor);
                 tensor.data_type = DataType::Float as i32;
                 (encoding, push(&mut weights, values, tensor, encoding))
@@ -81,6 +84,10 @@ fn push(weights: &mut Weights, values: Floats, tensor: &TensorProto, encoding: E
         (Encoding::Plain, Floats::F32(bytes)) | (Encoding::F16, Floats::F16(bytes)) => {
             weights.push(Mapped(bytes), TENSOR_ALIGNMENT)
         }
+        (Encoding::Panels, values) => {
+            let columns = usize::try_from(tensor.dims[1]).unwrap_or(1);
+            weights.push(Panels::new(values, columns), TENSOR_ALIGNMENT)
+        }
         (Encoding::F16, values) => weights.push(values.into_f16(), TENSOR_ALIGNMENT),
         (Encoding::Plain, values) => weights.push(values.into_f32(), TENSOR_ALIGNMENT),
         (Encoding::Int8 { group_axis }, values) => {
@@ -107,7 +114,7 @@ fn value_count(tensor: &TensorProto) -> usize {
     dims.product()
 }
 
-fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: WeightsEncoding) -> Encoding {
+fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: Wanted) -> Encoding {
     // float16 loses nothing of what was float16.
     let lossless = if tensor.data_type == DataType::Float16 as i32 {
         Encoding::F16
@@ -117,7 +124,11 @@ fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: WeightsEncodin
     if tensor.dims.len() != 2 || value_count(tensor) < QUANTISED {
         return lossless;
     }
-    match wanted {
+    let is_multiplied_by = || wanted.compute == Compute::F32 && is_factor(graph, tensor);
+    match wanted.weights {
+        WeightsEncoding::F32 if lossless == Encoding::Plain && is_multiplied_by() => {
+            Encoding::Panels
+        }
         WeightsEncoding::F32 => lossless,
         WeightsEncoding::F16 => Encoding::F16,
         WeightsEncoding::Int8 => Encoding::Int8 {

@@ -54,6 +54,14 @@ impl Floats {
         }
     }
 
+    /// Fills `out` with the bytes of as many float32 values, from `first` on.
+    pub(super) fn copy_f32(&self, first: usize, out: &mut [u8]) {
+        match self {
+            Self::F32(bytes) => out.copy_from_slice(&bytes[first * 4..][..out.len()]),
+            Self::F16(_) => copy_elements(first * 4, out, |index| self.value(index).to_le_bytes()),
+        }
+    }
+
     /// Rounded to the nearest float16.
     pub(super) fn into_f16(self) -> impl Source {
         Encoded {

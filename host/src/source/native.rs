@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Reads of at least this go through the file instead of the mapping: pages
-/// that are only passed through, to be hashed or packed, would stay counted
+/// that are only passed through, to be hashed or decoded, would stay counted
 /// as this process's memory.
 const BULK_LEN: usize = 64 << 10;
 
@@ -49,5 +49,11 @@ impl Source for MappedFile {
         let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
         buffer.copy_from_slice(&self.map[range]);
         Ok(())
+    }
+
+    fn mapped(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        let range = checked_range(offset, length, self.len()).ok()?;
+        let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+        self.map.get(range)
     }
 }

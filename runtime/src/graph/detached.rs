@@ -84,7 +84,7 @@ fn is_table(graph: &GraphProto, tensor: &TensorProto) -> bool {
 }
 
 /// Whether a tensor is a float32 matrix that others are only multiplied by.
-fn is_factor(graph: &GraphProto, tensor: &TensorProto) -> bool {
+pub fn is_factor(graph: &GraphProto, tensor: &TensorProto) -> bool {
     let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if *first != tensor.name && *second == tensor.name);
     is_matrix_for(graph, tensor, |node| {
         node.op_type == "MatMul" && is_standard(&node.domain) && is_second(node)

@@ -8,7 +8,7 @@ use super::buffer::{Buffer, LINE};
 use super::heads::{Role, places};
 use super::lanes::{self, Isa, Lanes, Task};
 use super::place::{Place, Placed};
-use super::product::{self, Left, Rows, RowsMut};
+use super::product::{self, Left, Panels, Rows, RowsMut};
 use super::softmax;
 use super::{Computing, is_binary, only_successor, scalar_factor};
 use crate::cores::Cores;
@@ -226,7 +226,7 @@ impl Heads<'_> {
             stride: width + LINE,
             width,
         };
-        product::multiply::<V>(left, &memory.keys, None, &mut scores);
+        product::multiply::<V>(left, Panels::of::<V>(&memory.keys), None, &mut scores);
         memory.divisors.clear();
         let rows = memory.scores.chunks_exact_mut(width + LINE);
         for (query, row) in queries.zip(rows) {
@@ -260,7 +260,7 @@ impl Heads<'_> {
             stride,
             width,
         };
-        product::multiply::<V>(left, &memory.values, None, &mut output);
+        product::multiply::<V>(left, Panels::of::<V>(&memory.values), None, &mut output);
         for (row, divisor) in memory.divisors.iter().enumerate() {
             let row = &mut output.values[row * stride..][..width];
             lanes::scale::<V>(row, 1.0 / divisor);

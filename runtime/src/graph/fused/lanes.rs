@@ -20,7 +20,7 @@ mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use super::product::Strip;
+use super::product::{Pairs, Strip};
 #[cfg(not(target_arch = "aarch64"))]
 pub use four::{TileKernel, use_tile_kernel};
 #[cfg(target_arch = "aarch64")]
@@ -71,13 +71,13 @@ pub(super) trait Lanes: Copy {
     /// The integer in the lowest bits of the value, less 127, as a power of two.
     fn exponent_of_low_bits(self) -> Self;
 
-    /// The product of a strip and a panel, row after row of two vectors.
+    /// The product of a strip and `depth` pairs of vectors, row after row of two.
     ///
     /// # Safety
     ///
-    /// The strip's rows, and the panel's `depth` pairs of vectors, can be read, and
-    /// as many rows of `sums` written.
-    unsafe fn tile(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32);
+    /// The strip's rows and the pairs can be read, and as many rows of `sums`
+    /// written. Where strips are packed, so are the pairs.
+    unsafe fn tile(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32);
 
     /// What of a vector a slice has, and then zeros.
     #[inline(always)]
@@ -164,6 +164,17 @@ impl Isa {
             Self::Avx2 => x86::F32x8::COUNT,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => x86::F32x16::COUNT,
+        }
+    }
+
+    /// Whether tiles read a part of a wider panel as well.
+    pub(super) fn reads_wide_panels(self) -> bool {
+        !match self {
+            Self::Portable => F32x4::PACKED,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::F32x8::PACKED,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::F32x16::PACKED,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Products of float32 matrices: packed factors, and the tile all time goes into.
 //!
-//! The right factor is packed in panels of columns, two vectors wide, with the
-//! common dimension outside, so that the kernel reads one stream. The left one is
+//! The right factor is packed in panels of columns, two vectors wide or a multiple
+//! of that, with the common dimension outside: the kernel reads one stream. The left one is
 //! read in strips of rows where it is; four values wide, where processors have few
 //! registers for addresses, it is packed alike. Rows and columns beyond a matrix
 //! are zeros in what is packed, and are never stored.
@@ -168,6 +168,50 @@ pub(super) struct Strip {
     pub(super) rows: usize,
 }
 
+/// The right factor of a product.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub(super) values: &'a [f32],
+    /// Columns of a panel.
+    pub(super) width: usize,
+}
+
+/// Two vectors at each place of the common dimension, for a tile.
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "where panels are two vectors wide, so is a step")]
+pub(super) struct Pairs {
+    pub(super) at: *const f32,
+    /// From a pair to the next.
+    pub(super) step: usize,
+}
+
+impl<'a> Panels<'a> {
+    /// Those that are as wide as a tile.
+    pub(super) fn of<V: Lanes>(values: &'a [f32]) -> Self {
+        Self {
+            values,
+            width: 2 * V::COUNT,
+        }
+    }
+
+    /// The first column of each tile, and its vectors.
+    #[inline(always)]
+    fn pairs<V: Lanes>(self, depth: usize) -> impl Iterator<Item = (usize, Pairs)> + 'a {
+        let Self { values, width } = self;
+        let panels = values.chunks_exact(depth * width).enumerate();
+        panels.flat_map(move |(place, panel)| {
+            let columns = (0..width).step_by(2 * V::COUNT);
+            columns.map(move |column| {
+                let pairs = Pairs {
+                    at: panel[column..].as_ptr(),
+                    step: width,
+                };
+                (place * width + column, pairs)
+            })
+        })
+    }
+}
+
 impl<'a> Left<'a> {
     /// Packs the rows into `memory` where the tile wants that.
     #[inline(always)]
@@ -230,20 +274,22 @@ pub(super) fn strips<V: Lanes>(rows: usize) -> impl Iterator<Item = Range<usize>
 #[repr(C, align(64))]
 struct Sums([f32; TILE_MAX]);
 
-/// Multiplies, and adds a bias for each column, of which there are whole panels.
+/// Multiplies, and adds a bias for each column, of which there are whole panels of
+/// whole tiles.
 #[inline(always)]
 pub(super) fn multiply<V: Lanes>(
     left: Left<'_>,
-    panels: &[f32],
+    panels: Panels<'_>,
     biases: Option<&[f32]>,
     output: &mut RowsMut<'_>,
 ) {
-    let panel_width = 2 * V::COUNT;
+    let tile_width = 2 * V::COUNT;
     let mut sums = Sums([0.0; TILE_MAX]);
-    let panels = panels.chunks_exact(left.depth * panel_width);
-    for (place, panel) in panels.enumerate() {
-        let first_column = place * panel_width;
-        let columns = first_column..output.width.min(first_column + panel_width);
+    for (first_column, pairs) in panels.pairs::<V>(left.depth) {
+        if first_column >= output.width {
+            break;
+        }
+        let columns = first_column..output.width.min(first_column + tile_width);
         let biases = match biases {
             Some(biases) => {
                 let (first, second) = biases[first_column..].split_at(V::COUNT);
@@ -252,10 +298,10 @@ pub(super) fn multiply<V: Lanes>(
             None => None,
         };
         for (first, strip) in left.strips::<V>() {
-            // SAFETY: a strip is of rows of `depth` values, as the panel is, and has
+            // SAFETY: a strip is of rows of `depth` values, as the panels are, and has
             // no more of them than a tile.
-            unsafe { V::tile(strip, panel.as_ptr(), left.depth, sums.0.as_mut_ptr()) };
-            let rows = (first..first + strip.rows).zip(sums.0.chunks_exact_mut(panel_width));
+            unsafe { V::tile(strip, pairs, left.depth, sums.0.as_mut_ptr()) };
+            let rows = (first..first + strip.rows).zip(sums.0.chunks_exact_mut(tile_width));
             for (row, sums) in rows {
                 if let Some((first, second)) = biases {
                     V::load(sums).add(first).store(sums);
@@ -263,7 +309,7 @@ pub(super) fn multiply<V: Lanes>(
                     V::load(sums).add(second).store(sums);
                 }
                 let row = &mut output.values[row * output.stride..][columns.clone()];
-                if row.len() == panel_width {
+                if row.len() == tile_width {
                     V::load(sums).store(row);
                     V::load(&sums[V::COUNT..]).store(&mut row[V::COUNT..]);
                 } else {
@@ -278,6 +324,7 @@ pub(super) fn multiply<V: Lanes>(
 mod tests {
     use super::*;
     use crate::graph::fused::lanes::{Isa, Task};
+    use crate::weights::PANEL;
 
     /// Values that are not all sums of few bits.
     fn values(count: usize) -> Vec<f32> {
@@ -287,7 +334,7 @@ mod tests {
 
     struct Product<'a> {
         left: Rows<'a>,
-        panels: &'a [f32],
+        panels: Panels<'a>,
         biases: &'a [f32],
         output: RowsMut<'a>,
     }
@@ -308,13 +355,20 @@ mod tests {
     }
 
     fn check(isa: Isa, rows: usize, depth: usize, columns: usize) {
+        let width = isa.panel_width();
+        check_panels(isa, rows, depth, columns, width);
+        if isa.reads_wide_panels() {
+            check_panels(isa, rows, depth, columns, PANEL);
+        }
+    }
+
+    fn check_panels(isa: Isa, rows: usize, depth: usize, columns: usize, width: usize) {
         let (left_stride, stride) = (depth + 3, columns + 2);
         let left = values(rows * left_stride);
         let right = values(depth * columns);
         let transposed: Vec<f32> = (0..columns * depth)
             .map(|place| right[place % depth * columns + place / depth])
             .collect();
-        let width = isa.panel_width();
         let (mut panels, mut others) = (Buffer::default(), Buffer::default());
         pack_panels(Rows::dense(&right, columns), width, &mut panels);
         pack_panels_transposed(Rows::dense(&transposed, depth), width, &mut others);
@@ -330,7 +384,10 @@ mod tests {
                 width: depth,
                 count: rows,
             },
-            panels: &panels,
+            panels: Panels {
+                values: &panels,
+                width,
+            },
             biases: &biases,
             output: RowsMut {
                 values: &mut output,

@@ -9,7 +9,7 @@ use super::buffer::Buffer;
 use super::heads::{Role, places};
 use super::lanes::{Isa, Lanes, Task};
 use super::place::{Place, Placed};
-use super::product::{self, Left, Rows, RowsMut};
+use super::product::{self, Left, Panels, Rows, RowsMut};
 use super::{Computing, constant_input, only_successor, scalar_factor};
 use crate::cores::Cores;
 use std::ops::Range;
@@ -203,7 +203,7 @@ impl Task for Heads<'_> {
                     width,
                 };
                 let panels = &self.op.positions.panels[head][panels];
-                product::multiply::<V>(left, panels, None, &mut output);
+                product::multiply::<V>(left, Panels::of::<V>(panels), None, &mut output);
                 let taken = Taken {
                     indices,
                     first,

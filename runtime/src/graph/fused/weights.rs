@@ -1,4 +1,4 @@
-//! Matrices that are multiplied by, packed as this machine computes.
+//! Matrices that are multiplied by: packed as this machine computes, or so stored.
 
 use super::Computing;
 use super::activation::Activation;
@@ -7,7 +7,7 @@ use super::int8;
 use super::lanes::{Isa, Lanes, Task};
 use super::product::{self, Left, Rows, RowsMut};
 use crate::cores::Cores;
-use crate::weights::{Matrix, WeightsError};
+use crate::weights::{Matrix, PANEL, WeightsError};
 use encoderfile_proto::Compute;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const TILE_ROWS: usize = 12;
 /// of a classifier's last step are worth their precision.
 const INT8_VALUES_MIN: usize = 1 << 14;
 
-/// A packed matrix of `[depth, columns]`.
+/// A matrix of `[depth, columns]`.
 #[derive(Debug)]
 pub(super) struct Weights {
     panels: Panels,
@@ -34,22 +34,32 @@ pub(super) struct Weights {
 
 #[derive(Debug)]
 enum Panels {
-    Float32(Buffer),
+    Float32 {
+        panels: Buffer,
+        width: usize,
+    },
+    /// Where they are stored.
+    Mapped(Arc<Matrix>),
     Int8(int8::Panels),
 }
 
 impl Weights {
-    /// Reads a matrix of `[depth, columns]` from where it is stored.
-    pub(super) fn read(matrix: &Matrix, computing: &Computing) -> Result<Self, WeightsError> {
+    /// Reads a matrix of `[depth, columns]` from where it is stored, unless it can be
+    /// multiplied by there.
+    pub(super) fn read(matrix: &Arc<Matrix>, computing: &Computing) -> Result<Self, WeightsError> {
         let isa = Isa::best();
         let (depth, columns) = (matrix.rows(), matrix.columns());
         let panels = if in_int8(depth, columns, computing.compute) {
             let read = |first: usize, rows: &mut [f32]| matrix.read_rows(first, rows);
             Panels::Int8(int8::Panels::read((depth, columns), read)?)
+        } else if isa.reads_wide_panels() && matrix.mapped_panels().is_some() {
+            Panels::Mapped(Arc::clone(matrix))
         } else {
-            Panels::Float32(read_panels(matrix, isa.panel_width())?)
+            read_float32(matrix, isa)?
         };
-        matrix.release();
+        if !matches!(panels, Panels::Mapped(_)) {
+            matrix.release();
+        }
         Ok(Self {
             panels,
             isa,
@@ -69,15 +79,15 @@ impl Weights {
         let isa = Isa::best();
         let columns = matrix.len() / depth;
         let width = isa.panel_width();
-        let mut float32 = Buffer::default();
+        let mut panels = Buffer::default();
         let panels = if in_int8(depth, columns, computing.compute) {
             Panels::Int8(int8_panels(matrix, (depth, columns), transposed))
         } else if transposed {
-            product::pack_panels_transposed(Rows::dense(matrix, depth), width, &mut float32);
-            Panels::Float32(float32)
+            product::pack_panels_transposed(Rows::dense(matrix, depth), width, &mut panels);
+            Panels::Float32 { panels, width }
         } else {
-            product::pack_panels(Rows::dense(matrix, columns), width, &mut float32);
-            Panels::Float32(float32)
+            product::pack_panels(Rows::dense(matrix, columns), width, &mut panels);
+            Panels::Float32 { panels, width }
         };
         Self {
             panels,
@@ -99,8 +109,30 @@ impl Weights {
     /// Columns of whole panels: of so many the biases are given.
     pub(super) fn width(&self) -> usize {
         match &self.panels {
-            Panels::Float32(panels) => panels.len() / self.depth,
+            Panels::Float32 { width, .. } => self.columns.next_multiple_of(*width),
+            Panels::Mapped(_) => self.columns.next_multiple_of(PANEL),
             Panels::Int8(panels) => panels.width(),
+        }
+    }
+
+    /// In float32, or else in int8.
+    #[inline(always)]
+    fn float32(&self) -> Result<product::Panels<'_>, &int8::Panels> {
+        match &self.panels {
+            Panels::Float32 { panels, width } => Ok(product::Panels {
+                values: panels,
+                width: *width,
+            }),
+            Panels::Mapped(matrix) => {
+                let Some(values) = matrix.mapped_panels() else {
+                    unreachable!("mapped when it was read")
+                };
+                Ok(product::Panels {
+                    values,
+                    width: PANEL,
+                })
+            }
+            Panels::Int8(panels) => Err(panels),
         }
     }
 
@@ -135,7 +167,36 @@ fn in_int8(depth: usize, columns: usize, compute: Compute) -> bool {
     compute == Compute::Int8 && is_large && depth <= int8::DEPTH_MAX
 }
 
-fn read_panels(matrix: &Matrix, panel_width: usize) -> Result<Buffer, WeightsError> {
+fn read_float32(matrix: &Matrix, isa: Isa) -> Result<Panels, WeightsError> {
+    let narrow = isa.panel_width();
+    let (panels, width) = match matrix.panels() {
+        Some(count) if isa.reads_wide_panels() => {
+            let mut panels = Buffer::zeros(count * matrix.rows() * PANEL);
+            matrix.read_panels(0, &mut panels)?;
+            (panels, PANEL)
+        }
+        Some(count) => (read_narrow(matrix, count, narrow)?, narrow),
+        None => (read_rows(matrix, narrow)?, narrow),
+    };
+    Ok(Panels::Float32 { panels, width })
+}
+
+/// Cuts stored panels into narrow ones.
+fn read_narrow(matrix: &Matrix, count: usize, narrow: usize) -> Result<Buffer, WeightsError> {
+    let (depth, columns) = (matrix.rows(), matrix.columns());
+    let mut panels = Buffer::zeros(columns.next_multiple_of(narrow) * depth);
+    let mut wide = vec![0.0; depth * PANEL];
+    for (place, panels) in panels.chunks_mut(depth * PANEL).take(count).enumerate() {
+        matrix.read_panels(place, &mut wide)?;
+        let columns = panels.len() / depth;
+        for (place, row) in wide.chunks_exact(PANEL).enumerate() {
+            product::pack_row(&row[..columns], place, depth, narrow, panels);
+        }
+    }
+    Ok(panels)
+}
+
+fn read_rows(matrix: &Matrix, panel_width: usize) -> Result<Buffer, WeightsError> {
     let (depth, columns) = (matrix.rows(), matrix.columns());
     let mut panels = Buffer::zeros(columns.next_multiple_of(panel_width) * depth);
     let mut rows = vec![0.0; BLOCK_ROWS.min(depth) * columns];
@@ -192,14 +253,13 @@ impl Task for Product<'_> {
                 stride: columns,
                 width: columns,
             };
-            match &self.weights.panels {
-                Panels::Float32(panels) => {
+            let biases = self.biases;
+            match self.weights.float32() {
+                Ok(panels) => {
                     let left = Left::of::<V>(Rows::dense(input, depth), &mut memory);
-                    product::multiply::<V>(left, panels, Some(self.biases), &mut output);
+                    product::multiply::<V>(left, panels, Some(biases), &mut output);
                 }
-                Panels::Int8(panels) => {
-                    panels.multiply(input, self.biases, &mut int8_memory, &mut output);
-                }
+                Err(panels) => panels.multiply(input, biases, &mut int8_memory, &mut output),
             }
             self.activation.apply::<V>(output.values);
         }
@@ -209,6 +269,8 @@ impl Task for Product<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{ReadError, Source};
+    use crate::weights::{Encoding, External};
 
     const DEPTH: usize = 300;
     const COLUMNS: usize = 410;
@@ -241,6 +303,78 @@ mod tests {
                 assert_eq!(parts, 3, "{rows} rows");
                 assert!(results[0].iter().all(|value| value.is_finite()));
                 assert!(results.iter().all(|it| *it == results[0]), "{rows} rows");
+            }
+        }
+    }
+
+    /// Values in memory, aligned, and perhaps to be multiplied by there.
+    struct Memory {
+        values: Buffer,
+        mapped: bool,
+    }
+
+    impl Memory {
+        fn bytes(&self) -> &[u8] {
+            // SAFETY: a float32 is four bytes.
+            unsafe { self.values.align_to().1 }
+        }
+    }
+
+    impl Source for Memory {
+        fn len(&self) -> u64 {
+            Source::len(self.bytes())
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+            self.bytes().read_at(offset, buffer)
+        }
+
+        fn mapped(&self, offset: u64, length: u64) -> Option<&[u8]> {
+            let [start, length] = [offset, length].map(|it| usize::try_from(it).unwrap());
+            self.mapped.then(|| &self.bytes()[start..start + length])
+        }
+    }
+
+    #[test]
+    fn matrices_stored_in_panels_are_the_same_ones() {
+        let rows = values(DEPTH * COLUMNS);
+        let mut panels = Buffer::default();
+        product::pack_panels(Rows::dense(&rows, COLUMNS), PANEL, &mut panels);
+        let stored = |values: &[f32], encoding, mapped| {
+            let mut buffer = Buffer::zeros(values.len());
+            buffer.copy_from_slice(values);
+            let memory = Arc::new(Memory {
+                values: buffer,
+                mapped,
+            });
+            let place = External {
+                offset: 0,
+                length: Source::len(&*memory),
+                encoding,
+            };
+            let memory: Arc<dyn Source> = memory;
+            Arc::new(Matrix::new("test", (DEPTH, COLUMNS), &place, &memory).unwrap())
+        };
+        let biases = values(COLUMNS.next_multiple_of(PANEL));
+        for compute in [Compute::F32, Compute::Int8] {
+            let computing = Computing {
+                compute,
+                cores: Arc::new(Cores::one()),
+            };
+            let product = |matrix: &Arc<Matrix>| {
+                let weights = Weights::read(matrix, &computing).unwrap();
+                let mut output = vec![f32::NAN; 7 * COLUMNS];
+                let (input, biases) = (values(7 * DEPTH), &biases[..weights.width()]);
+                weights.multiply(&input, biases, Activation::None, &mut output);
+                (output, matches!(weights.panels, Panels::Mapped(_)))
+            };
+            let (expected, _) = product(&stored(&rows, Encoding::Plain, true));
+            let [read, mapped] = [false, true];
+            for mapped in [read, mapped] {
+                let (output, is_mapped) = product(&stored(&panels, Encoding::Panels, mapped));
+                assert!(output == expected, "{compute:?}, mapped: {mapped}");
+                let wide = Isa::best().reads_wide_panels() && compute == Compute::F32;
+                assert_eq!(is_mapped, mapped && wide);
             }
         }
     }

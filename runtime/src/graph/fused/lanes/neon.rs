@@ -7,7 +7,7 @@
 
 use super::Lanes;
 use super::rows::tile_of;
-use crate::graph::fused::product::Strip;
+use crate::graph::fused::product::{Pairs, Strip};
 use std::arch::aarch64::*;
 
 #[derive(Clone, Copy)]
@@ -108,7 +108,7 @@ impl Lanes for F32x4 {
     }
 
     #[inline(never)]
-    unsafe fn tile(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32) {
-        unsafe { tile_of!(Self, strip, panel, depth, sums, [1 2 3 4 5 6 7 8 9 10 11 12]) }
+    unsafe fn tile(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32) {
+        unsafe { tile_of!(Self, strip, pairs, depth, sums, [1 2 3 4 5 6 7 8 9 10 11 12]) }
     }
 }

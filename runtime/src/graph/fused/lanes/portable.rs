@@ -1,7 +1,7 @@
 //! Four scalars.
 
 use super::{Lanes, four};
-use crate::graph::fused::product::Strip;
+use crate::graph::fused::product::{Pairs, Strip};
 
 #[derive(Clone, Copy)]
 pub(crate) struct F32x4([f32; 4]);
@@ -101,8 +101,8 @@ impl Lanes for F32x4 {
         Self(self.0.map(|value| f32::from_bits(value.to_bits() << 23)))
     }
 
-    unsafe fn tile(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32) {
+    unsafe fn tile(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32) {
         // SAFETY: the caller's promise.
-        unsafe { four::tile(strip.at, panel, depth, sums) }
+        unsafe { four::tile(strip.at, pairs.at, depth, sums) }
     }
 }

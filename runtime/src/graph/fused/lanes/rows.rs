@@ -1,13 +1,13 @@
 //! The tile of rows where they are: for processors with many registers.
 
 use super::Lanes;
-use crate::graph::fused::product::Strip;
+use crate::graph::fused::product::{Pairs, Strip};
 
 /// Calls the tile of as many rows as the strip has.
 macro_rules! tile_of {
-    ($lanes:ty, $strip:expr, $panel:expr, $depth:expr, $sums:expr, [$($rows:literal)*]) => {
+    ($lanes:ty, $strip:expr, $pairs:expr, $depth:expr, $sums:expr, [$($rows:literal)*]) => {
         match $strip.rows {
-            $($rows => super::rows::tile::<$lanes, $rows>($strip, $panel, $depth, $sums),)*
+            $($rows => super::rows::tile::<$lanes, $rows>($strip, $pairs, $depth, $sums),)*
             rows => unreachable!("a strip of {rows} rows"),
         }
     };
@@ -22,13 +22,13 @@ pub(super) use tile_of;
 #[inline(always)]
 pub(super) unsafe fn tile<V: Lanes, const ROWS: usize>(
     strip: Strip,
-    panel: *const f32,
+    pairs: Pairs,
     depth: usize,
     sums: *mut f32,
 ) {
     let zero = V::splat(0.0);
     let (mut low, mut high) = ([zero; ROWS], [zero; ROWS]);
-    let (mut left, mut right) = (strip.at, panel);
+    let (mut left, mut right) = (strip.at, pairs.at);
     for _ in 0..depth {
         // SAFETY: the caller's promise: two vectors, and a value of each row.
         let pair = unsafe { std::slice::from_raw_parts(right, 2 * V::COUNT) };
@@ -40,7 +40,7 @@ pub(super) unsafe fn tile<V: Lanes, const ROWS: usize>(
             high[row] = factor.mul_add(second, high[row]);
         }
         left = left.wrapping_add(strip.step);
-        right = right.wrapping_add(2 * V::COUNT);
+        right = right.wrapping_add(pairs.step);
     }
     // SAFETY: the caller's promise.
     let sums = unsafe { std::slice::from_raw_parts_mut(sums, ROWS * 2 * V::COUNT) };

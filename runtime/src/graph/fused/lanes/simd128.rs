@@ -1,7 +1,7 @@
 //! The 128 bits of a wasm module.
 
 use super::{Lanes, four};
-use crate::graph::fused::product::Strip;
+use crate::graph::fused::product::{Pairs, Strip};
 use std::arch::wasm32::*;
 
 #[derive(Clone, Copy)]
@@ -127,8 +127,8 @@ impl Lanes for F32x4 {
     }
 
     #[inline(always)]
-    unsafe fn tile(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32) {
+    unsafe fn tile(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32) {
         // SAFETY: the caller's promise.
-        unsafe { four::tile(strip.at, panel, depth, sums) }
+        unsafe { four::tile(strip.at, pairs.at, depth, sums) }
     }
 }

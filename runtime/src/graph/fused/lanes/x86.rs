@@ -7,7 +7,7 @@
 
 use super::rows::tile_of;
 use super::{Lanes, Task};
-use crate::graph::fused::product::Strip;
+use crate::graph::fused::product::{Pairs, Strip};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -36,18 +36,18 @@ pub(super) unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
 ///
 /// As [`Lanes::tile`]; the processor has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_avx2(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32) {
+unsafe fn tile_avx2(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32) {
     // SAFETY: the caller's promise.
-    unsafe { tile_of!(F32x8, strip, panel, depth, sums, [1 2 3 4 5 6]) }
+    unsafe { tile_of!(F32x8, strip, pairs, depth, sums, [1 2 3 4 5 6]) }
 }
 
 /// # Safety
 ///
 /// As [`Lanes::tile`]; the processor has AVX-512.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile_avx512(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32) {
+unsafe fn tile_avx512(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32) {
     // SAFETY: the caller's promise.
-    unsafe { tile_of!(F32x16, strip, panel, depth, sums, [1 2 3 4 5 6 7 8 9 10 11 12]) }
+    unsafe { tile_of!(F32x16, strip, pairs, depth, sums, [1 2 3 4 5 6 7 8 9 10 11 12]) }
 }
 
 // SAFETY of every instruction below: there are such vectors only in what runs under
@@ -128,8 +128,8 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn tile(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32) {
-        unsafe { tile_avx2(strip, panel, depth, sums) }
+    unsafe fn tile(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32) {
+        unsafe { tile_avx2(strip, pairs, depth, sums) }
     }
 }
 
@@ -216,7 +216,7 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn tile(strip: Strip, panel: *const f32, depth: usize, sums: *mut f32) {
-        unsafe { tile_avx512(strip, panel, depth, sums) }
+    unsafe fn tile(strip: Strip, pairs: Pairs, depth: usize, sums: *mut f32) {
+        unsafe { tile_avx512(strip, pairs, depth, sums) }
     }
 }
