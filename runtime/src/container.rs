@@ -11,6 +11,7 @@
 
 pub(crate) mod entries;
 mod error;
+mod hash;
 mod reader;
 mod writer;
 

@@ -1,6 +1,7 @@
 //! Opening a container. A [`Payload`] is structurally valid; the content of an
 //! artifact is checked against its hash when it is read.
 
+use super::hash::hash;
 use super::{
     ArtifactKind, ContainerError, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts,
     digest, entries, layout,
@@ -10,9 +11,6 @@ use crate::source::{Section, Source};
 use encoderfile_proto::Manifest;
 use prost::Message;
 use std::sync::Arc;
-
-/// How much is read at a time where content is only looked at.
-const CHUNK_LEN: usize = 256 << 10;
 
 /// A container whose structure has been checked: version, digest, and the
 /// place of every artifact.
@@ -133,20 +131,8 @@ impl Payload {
 
     /// Checks every artifact against its hash.
     pub fn verify(&self) -> Result<(), ContainerError> {
-        let mut chunk = vec![0; CHUNK_LEN];
         for artifact in &self.artifacts {
-            let mut hasher = blake3::Hasher::new();
-            for_each_chunk(
-                &*self.source,
-                artifact.offset,
-                artifact.length,
-                &mut chunk,
-                |bytes| {
-                    hasher.update(bytes);
-                    Ok(())
-                },
-            )?;
-            artifact.check(hasher.finalize())?;
+            artifact.check(hash(&*self.source, artifact.offset, artifact.length)?)?;
         }
         Ok(())
     }
@@ -326,7 +312,7 @@ fn read(source: &dyn Source, offset: u64, buffer: &mut [u8]) -> Result<(), Conta
         })
 }
 
-fn for_each_chunk(
+pub(super) fn for_each_chunk(
     source: &dyn Source,
     offset: u64,
     length: u64,

@@ -1,5 +1,6 @@
 //! Writing a payload: what the reader checks, the writer makes so.
 
+use super::hash::hash;
 use super::{
     ArtifactKind, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts, digest, layout,
 };
@@ -20,13 +21,8 @@ pub type Content<'a> = (ArtifactKind, &'a dyn Source);
 /// `contents`; base programs must already be named there. The same arguments
 /// give the same bytes.
 pub fn compose<'a>(mut manifest: Manifest, contents: &[Content<'a>]) -> io::Result<Spliced<'a>> {
-    let mut chunk = vec![0; CHUNK_LEN];
     for (kind, content) in contents {
-        let mut hasher = blake3::Hasher::new();
-        for_each_chunk(*content, &mut chunk, |bytes| {
-            hasher.update(bytes);
-            Ok(())
-        })?;
+        let hash = hash(*content, 0, content.len()).map_err(io::Error::other)?;
         let entry = kind
             .entry(&mut manifest)
             .ok_or_else(|| invalid(format!("{kind} is not named in the manifest")))?;
@@ -35,7 +31,7 @@ pub fn compose<'a>(mut manifest: Manifest, contents: &[Content<'a>]) -> io::Resu
             offset: 1,
             length: content.len(),
             sha256: Vec::new(),
-            blake3: hasher.finalize().as_bytes().to_vec(),
+            blake3: hash.as_bytes().to_vec(),
         };
     }
 

@@ -3,6 +3,7 @@
 use super::peer::{Peer, Service};
 use super::report::{Report, Target, Unit};
 use super::speed::{Loaded, TOKENS, agree, race};
+use super::startup;
 use super::subject::{MINILM, Subject};
 use crate::infer::Program;
 use crate::workspace::Workspace;
@@ -51,6 +52,7 @@ pub(super) fn measure(
         let what = format!("{TOKENS} tokens, one thread, {}", size.graph);
         let target = Target::Ratio(size.ratio);
         report.race(what, Unit::Milliseconds, target, race);
+        startup::of_size(subject, peer, (size.graph, &model, &program), report)?;
     }
     Ok(())
 }

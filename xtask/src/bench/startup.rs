@@ -5,6 +5,7 @@ use super::report::{Report, Target, Unit};
 use super::subject::{Subject, TEXT};
 use super::turns::{in_turns, median};
 use crate::dist::size;
+use crate::infer::Program;
 use crate::process;
 use crate::setup::WASM;
 use anyhow::Context;
@@ -22,7 +23,7 @@ pub(super) fn first_result(
     let taken = in_turns(
         subject.inputs.turns.short,
         [
-            &mut || process::seconds(&mut native.command(&["infer", TEXT])),
+            &mut || first_seconds(&native),
             &mut || process::seconds(&mut peer.first_result(model, TEXT)),
             &mut || peer.load_seconds(model),
         ],
@@ -35,6 +36,29 @@ pub(super) fn first_result(
     let target = Target::Ratio(2.0);
     report.race(what, Unit::Milliseconds, target, [ours, load]);
     Ok(())
+}
+
+/// A model of hundreds of megabytes, beside the load of its session.
+pub(super) fn of_size(
+    subject: &Subject,
+    peer: &Peer,
+    (name, model, program): (&str, &Path, &Program),
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let taken = in_turns(
+        subject.inputs.turns.long,
+        [&mut || first_seconds(program), &mut || {
+            peer.load_seconds(model)
+        }],
+    )?;
+    let race = taken.map(|taken| taken.map(|seconds| seconds * 1e3));
+    let what = format!("start to first embedding, {name}; beside it: load");
+    report.race(what, Unit::Milliseconds, Target::Ratio(2.0), race);
+    Ok(())
+}
+
+fn first_seconds(program: &Program) -> anyhow::Result<f64> {
+    process::seconds(&mut program.command(&["infer", TEXT]))
 }
 
 /// What nothing stands beside.
