@@ -11,9 +11,10 @@ use crate::weights::{Matrix, PANEL, WeightsError};
 use encoderfile_proto::Compute;
 use std::sync::Arc;
 
-/// Rows that are computed before what is after the product: with 1536 values each,
-/// they leave half of a second-level cache of 1 MB to the weights.
-const BLOCK_ROWS: usize = 64;
+/// Rows that are computed before what is after the product, while they are in a cache
+/// of the second level. The weights, which are not, are read once for as many: with 64
+/// a text of 128 tokens takes 4 % longer in models of 768 columns.
+const BLOCK_ROWS: usize = 128;
 
 /// A multiple of the rows of most tiles.
 const TILE_ROWS: usize = 12;

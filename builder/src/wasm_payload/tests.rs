@@ -1,0 +1,307 @@
+use super::program::{len_body, read_body};
+use super::*;
+use wasm_encoder::{
+    CodeSection, ConstExpr, CustomSection, DataSection, EntityType, ExportKind, ExportSection,
+    FunctionSection, ImportSection, MemorySection, Module, TypeSection,
+};
+use wasmtime::{Engine, Instance, Linker, Memory, Store, TypedFunc};
+
+/// A module like the base, with what the tests change.
+struct Parts {
+    len_export: &'static str,
+    len_type: u32,
+    memory: Option<bool>,
+    data: bool,
+    custom: &'static [u8],
+}
+
+const BASE: Parts = Parts {
+    len_export: PAYLOAD_LEN,
+    len_type: 0,
+    memory: Some(false),
+    data: true,
+    custom: b"anything",
+};
+
+impl Parts {
+    fn module(&self) -> Vec<u8> {
+        let mut types = TypeSection::new();
+        types.ty().function([], [wasm_encoder::ValType::I32]);
+        types.ty().function([wasm_encoder::ValType::I32; 3], []);
+        types.ty().function([wasm_encoder::ValType::I32], []);
+        let mut imports = ImportSection::new();
+        let exit = EntityType::Function(2);
+        imports.import("wasi_snapshot_preview1", "proc_exit", exit);
+        let mut functions = FunctionSection::new();
+        functions.function(0).function(1).function(self.len_type);
+        let mut exports = ExportSection::new();
+        // The imported function is number 0, another one number 1.
+        exports.export(PAYLOAD_READ, ExportKind::Func, 2);
+        exports.export(self.len_export, ExportKind::Func, 3);
+        let mut code = CodeSection::new();
+        code.raw(&len_body(7)).raw(&read_body(None));
+        code.raw(&if self.len_type == 0 {
+            len_body(0)
+        } else {
+            read_body(None)
+        });
+
+        let custom = CustomSection {
+            name: "name".into(),
+            data: self.custom.into(),
+        };
+        let mut module = Module::new();
+        module.section(&custom);
+        module.section(&types).section(&imports).section(&functions);
+        if let Some(memory64) = self.memory {
+            let mut memories = MemorySection::new();
+            memories.memory(wasm_encoder::MemoryType {
+                minimum: 1,
+                maximum: None,
+                memory64,
+                shared: false,
+                page_size_log2: None,
+            });
+            exports.export("memory", ExportKind::Memory, 0);
+            module.section(&memories);
+        }
+        module.section(&exports).section(&code);
+        if self.data {
+            let mut data = DataSection::new();
+            data.active(0, &ConstExpr::i32_const(16), *b"hello");
+            data.passive(*b"unused");
+            module.section(&data).section(&custom);
+        }
+        module.finish()
+    }
+}
+
+fn injected(base: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    inject(base, payload, &mut out).unwrap();
+    out
+}
+
+fn payload(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i % 251).to_le_bytes()[0]).collect()
+}
+
+#[test]
+fn every_payload_gives_the_same_base_back() {
+    for data in [true, false] {
+        let base = Parts { data, ..BASE }.module();
+        let stripped = base_of(base.as_slice()).unwrap();
+        Validator::new().validate_all(&stripped).unwrap();
+        assert_eq!(base_of(&stripped).unwrap(), stripped);
+        for length in [0, 1, 127, 128, 70_000, 3 << 20] {
+            let payload = payload(length);
+            let module = injected(&base, &payload);
+            assert_eq!(base_of(&module).unwrap(), stripped, "{length}");
+            assert_eq!(injected(&stripped, &payload), module, "{length}");
+            // The payload that is there is replaced.
+            assert_eq!(injected(&injected(&base, b"other"), &payload), module);
+        }
+    }
+}
+
+#[test]
+fn custom_sections_change_nothing() {
+    let other = Parts {
+        custom: b"else",
+        ..BASE
+    }
+    .module();
+    let [one, two] = [BASE.module(), other].map(|base| injected(&base, b"payload"));
+    assert_eq!(one, two);
+}
+
+#[test]
+fn the_module_validates_and_ends_in_the_payload() {
+    let payload = payload(70_000);
+    let module = injected(&BASE.module(), &payload);
+    Validator::new().validate_all(&module).unwrap();
+    assert!(module.ends_with(&payload));
+}
+
+struct Guest {
+    store: Store<()>,
+    instance: Instance,
+    memory: Memory,
+}
+
+impl Guest {
+    fn start(module: &[u8]) -> Self {
+        let engine = Engine::default();
+        let module = wasmtime::Module::new(&engine, module).unwrap();
+        let mut store = Store::new(&engine, ());
+        let mut linker = Linker::new(&engine);
+        linker.define_unknown_imports_as_traps(&module).unwrap();
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        Self {
+            store,
+            instance,
+            memory,
+        }
+    }
+
+    fn len(&mut self) -> u32 {
+        let len = self.instance.get_typed_func(&mut self.store, PAYLOAD_LEN);
+        let len: TypedFunc<(), u32> = len.unwrap();
+        len.call(&mut self.store, ()).unwrap()
+    }
+
+    fn read(&mut self, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
+        let read = self.instance.get_typed_func(&mut self.store, PAYLOAD_READ);
+        let read: TypedFunc<(u32, u32, u32), ()> = read.unwrap();
+        read.call(&mut self.store, (1024, offset, length))?;
+        let mut bytes = vec![0; usize::try_from(length)?];
+        self.memory.read(&self.store, 1024, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+#[test]
+fn the_exports_read_the_payload() {
+    for data in [true, false] {
+        let payload = payload(50_000);
+        let base = Parts { data, ..BASE }.module();
+        let mut guest = Guest::start(&injected(&base, &payload));
+        assert_eq!(guest.len(), 50_000);
+        assert_eq!(guest.read(0, 50_000).unwrap(), payload);
+        assert_eq!(guest.read(333, 4_000).unwrap(), payload[333..4_333]);
+        assert!(guest.read(49_999, 2).is_err());
+        let hello = &guest.memory.data(&guest.store)[16..21];
+        assert_eq!(hello, if data { b"hello" } else { &[0; 5] });
+    }
+}
+
+#[test]
+fn the_base_has_no_payload() {
+    let module = injected(&BASE.module(), &payload(50_000));
+    let mut guest = Guest::start(&base_of(&module).unwrap());
+    assert_eq!(guest.len(), 0);
+    assert_eq!(guest.read(0, 100).unwrap(), [0; 100]);
+}
+
+/// A module of which only the first bytes can be read.
+struct Unreadable {
+    start: Vec<u8>,
+    length: u64,
+}
+
+impl Source for Unreadable {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        self.start.read_at(offset, buffer)
+    }
+}
+
+#[test]
+fn the_payload_is_not_read_to_find_the_base() {
+    let base = BASE.module();
+    let skeleton = Skeleton::read(base.as_slice()).unwrap();
+    let program = Program::parse(base.as_slice(), &skeleton).unwrap();
+    // The last two are negative as i32.
+    for length in [1 << 20, u32::MAX / 2 + 1, 4_227_858_432] {
+        let start = program.encode(Some(length)).unwrap();
+        let length = start.len() as u64 + u64::from(length);
+        let module = Unreadable { start, length };
+        assert_eq!(base_of(&module).unwrap(), base_of(&base).unwrap());
+    }
+}
+
+#[test]
+fn a_payload_that_wasm_cannot_address_is_refused() {
+    let length = WASM32_PAYLOAD_LEN_MAX + 1;
+    let start = Vec::new();
+    let payload = Unreadable { start, length };
+    let error = inject(BASE.module().as_slice(), &payload, &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, WasmError::PayloadTooLarge { .. }));
+    let message = error.to_string();
+    assert!(message.contains(&length.to_string()), "{message}");
+    assert!(
+        message.contains(&WASM32_PAYLOAD_LEN_MAX.to_string()),
+        "{message}"
+    );
+}
+
+fn error(module: &[u8]) -> WasmError {
+    let error = inject(module, &[][..], &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), base_of(module).unwrap_err().to_string());
+    error
+}
+
+#[test]
+fn a_module_that_is_no_base_is_refused() {
+    use WasmError as E;
+    assert!(matches!(error(b""), E::NotAModule));
+    assert!(matches!(error(b"\x7fELF\x02\x01\x01\0"), E::NotAModule));
+    assert!(matches!(error(b"\0asm\x0d\0\x01\0"), E::Component));
+    assert!(matches!(error(b"\0asm\x01\0\0\0"), E::NoMemory));
+    for memory in [None, Some(true)] {
+        let data = false;
+        let module = Parts {
+            memory,
+            data,
+            ..BASE
+        }
+        .module();
+        assert!(matches!(error(&module), E::NoMemory));
+    }
+    let len_export = "other";
+    let module = Parts { len_export, ..BASE }.module();
+    assert!(matches!(error(&module), E::MissingExport { name } if name == PAYLOAD_LEN));
+    let module = Parts {
+        len_type: 1,
+        ..BASE
+    }
+    .module();
+    assert!(matches!(error(&module), E::ExportSignature { name, .. } if name == PAYLOAD_LEN));
+}
+
+#[test]
+fn an_invalid_base_is_refused() {
+    let mut module = BASE.module();
+    let call_missing = [0, 0x10, 0x63, 0x0b];
+    let body = [0, 0x41, 7, 0x0b];
+    let at = module.windows(4).position(|bytes| bytes == body).unwrap();
+    module[at..at + 4].copy_from_slice(&call_missing);
+    let error = inject(module.as_slice(), &[][..], &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, WasmError::Invalid(_)), "{error}");
+}
+
+#[test]
+fn a_cut_module_is_refused() {
+    let module = injected(&BASE.module(), b"payload");
+    for length in 0..module.len() {
+        base_of(&module[..length]).expect_err("it is cut");
+    }
+}
+
+#[test]
+fn a_damaged_module_never_panics() {
+    let module = injected(&BASE.module(), b"payload");
+    for index in 0..module.len() {
+        for bit in 0..8 {
+            let mut damaged = module.clone();
+            damaged[index] ^= 1 << bit;
+            let _ = base_of(&damaged);
+            let _ = inject(&damaged, b"another".as_slice(), &mut Vec::new());
+        }
+    }
+}
+
+#[test]
+fn another_length_than_that_of_the_segment_is_refused() {
+    let mut module = injected(&BASE.module(), b"payload");
+    let body = len_body(7);
+    let mut at = module.windows(body.len()).enumerate();
+    // The first is that of the other function.
+    let at = at.rfind(|(_, bytes)| *bytes == body).unwrap().0;
+    module[at + 2] = 6;
+    assert!(matches!(base_of(&module), Err(WasmError::PayloadSegment)));
+}
