@@ -210,6 +210,9 @@ impl Matrix {
                 self.rows
             )));
         }
+        if out.is_empty() {
+            return Ok(());
+        }
         match self.encoding {
             Encoding::Plain => self.read(first * self.columns * 4, as_bytes_mut(out)),
             Encoding::Panels => self.gather_rows(first, out),
@@ -377,3 +380,26 @@ trait PlainNumber {}
 impl PlainNumber for f32 {}
 impl PlainNumber for f16 {}
 impl PlainNumber for i8 {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file may say so.
+    #[test]
+    fn a_matrix_without_columns_has_empty_rows() {
+        let int8 = Encoding::Int8 {
+            group_axis: GroupAxis::Columns,
+        };
+        for encoding in [Encoding::Plain, Encoding::Panels, Encoding::F16, int8] {
+            let source: Arc<dyn Source> = Arc::new(Vec::new());
+            let place = External {
+                offset: 0,
+                length: 0,
+                encoding,
+            };
+            let matrix = Matrix::new("test", (3, 0), &place, &source).unwrap();
+            assert!(matrix.read_rows(0, &mut []).is_ok(), "{encoding:?}");
+        }
+    }
+}
