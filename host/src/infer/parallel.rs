@@ -109,7 +109,8 @@ struct Waiting {
 impl Queue {
     /// Adds every item, at most `ahead` before they are taken, and says how many
     /// there were.
-    fn fill(&self, items: Items, ahead: usize) -> usize {
+    fn fill(&self, items: impl Iterator<Item = anyhow::Result<Item>>, ahead: usize) -> usize {
+        let _end = End(self);
         let mut count = 0;
         for item in items {
             let is_full = |waiting: &mut Waiting| !waiting.ended && waiting.items.len() >= ahead;
@@ -121,8 +122,6 @@ impl Queue {
             count += 1;
             self.changed.notify_all();
         }
-        self.lock().ended = true;
-        self.changed.notify_all();
         count
     }
 
@@ -136,10 +135,8 @@ impl Queue {
 
     /// After an error, nobody wants what is still to come.
     fn drop_rest(&self) {
-        let mut waiting = self.lock();
-        waiting.items.clear();
-        waiting.ended = true;
-        self.changed.notify_all();
+        let _end = End(self);
+        self.lock().items.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -149,5 +146,36 @@ impl Queue {
     fn wait_while(&self, condition: impl FnMut(&mut Waiting) -> bool) -> MutexGuard<'_, Waiting> {
         let waiting = self.changed.wait_while(self.lock(), condition);
         waiting.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a queue when it is dropped: nobody waits for a thread that panicked.
+struct End<'a>(&'a Queue);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.lock().ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Queue;
+
+    #[test]
+    fn a_queue_ends_with_the_thread_that_fills_it() {
+        let queue = Queue::default();
+        std::thread::scope(|scope| {
+            let filling = scope.spawn(|| {
+                let items = (0..3).map(|_| match 0 {
+                    0 => panic!("what reads the texts does"),
+                    _ => Err(anyhow::anyhow!("no text")),
+                });
+                queue.fill(items, 1)
+            });
+            assert!(queue.take().is_none());
+            assert!(filling.join().is_err());
+        });
     }
 }

@@ -2,13 +2,19 @@
 
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
+use encoderfile_runtime::Payload;
+use encoderfile_runtime::container::ArtifactKind;
+use encoderfile_runtime::onnx::ModelProto;
+use encoderfile_runtime::weights::{External, TENSOR_ALIGNMENT};
 use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
+use prost::Message;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What `infer` prints for a text.
 fn infer(workshop: &Workshop, program: &Path) -> anyhow::Result<Vec<u8>> {
@@ -254,6 +260,45 @@ fn inspect_tells_what_is_in_a_file() -> anyhow::Result<()> {
         ] {
             ensure!(text.text()?.contains(word), "no {word} in {}", text.text()?);
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn tensors_are_where_they_can_be_mapped() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    for options in [vec![], vec!["--target", "bundle"]] {
+        let file = workshop.build("bert-embedding", &options, "built")?;
+        let payload = Payload::open(Arc::new(fs::read(file)?))?;
+        let (mut graph, mut weights) = (None, None);
+        for (kind, offset, length) in payload.artifacts() {
+            match kind {
+                ArtifactKind::Graph => graph = Some(payload.read(kind, length)?),
+                ArtifactKind::Weights => weights = Some(offset),
+                _ => {}
+            }
+        }
+        let graph = ModelProto::decode(&*graph.context("no graph")?)?.graph;
+        let start = weights.context("no weights")?;
+        let mut stored = 0;
+        for tensor in &graph.context("an empty model")?.initializer {
+            let Some(place) = External::of(tensor)? else {
+                continue;
+            };
+            let offset = start + place.offset;
+            let name = &tensor.name;
+            ensure!(
+                offset.is_multiple_of(TENSOR_ALIGNMENT),
+                "{options:?}: {name} is at {offset}"
+            );
+            stored += 1;
+        }
+        ensure!(
+            stored > 10,
+            "{options:?}: {stored} tensors out of the graph"
+        );
     }
     Ok(())
 }
