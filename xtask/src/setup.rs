@@ -1,9 +1,12 @@
 //! What building and testing need beyond the compiler: rustup targets and
-//! components, the wasmtime CLI, Node, and what drives servers ([`clients`]).
+//! components, the wasmtime CLI, Node, what drives servers ([`clients`]), and what
+//! stands in for another machine ([`arm64`]).
 //! What is missing is installed where that can be done without asking anybody,
 //! and otherwise named.
 
+pub(crate) mod arm64;
 pub(crate) mod clients;
+mod debian;
 
 use crate::process;
 use crate::steps::{Steps, minutes};
@@ -16,7 +19,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Targets the runtime compiles to, beside that of this machine.
-pub(crate) const CROSS_TARGETS: [&str; 3] = [WASM, BROWSER, "aarch64-unknown-linux-gnu"];
+pub(crate) const CROSS_TARGETS: [&str; 3] = [WASM, BROWSER, arm64::TARGET];
 
 /// The target of the wasm base.
 pub(crate) const WASM: &str = "wasm32-wasip1";

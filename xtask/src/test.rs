@@ -5,11 +5,12 @@ use crate::dist::{self, Dist, Native};
 use crate::npm::{self, Package};
 use crate::process;
 use crate::rules;
+use crate::setup::arm64::{self, Emulator};
 use crate::setup::{self, CROSS_TARGETS, clients};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 /// `cargo xtask test [FILTER]`
 #[derive(clap::Args, Default)]
@@ -68,8 +69,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     );
     setup::targets(workspace, &mut steps, &CROSS_TARGETS)?;
     let programs = Programs::install(workspace, &mut steps)?;
+    let mut totals = Totals::default();
     match &arguments.filter {
-        None => checks(workspace, &mut steps)?,
+        None => checks(workspace, &mut steps, &mut totals)?,
         Some(filter) => steps.skip(
             "checks",
             &format!("only tests named *{filter}* were asked for"),
@@ -86,22 +88,28 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     );
     let mut tests = cargo_test(workspace, &built, &programs);
     tests.args(&arguments.filter);
-    let mut totals = Totals::default();
-    let status = process::for_each_line(&mut tests, |line| {
-        println!("{line}");
-        totals.add(line);
-    })?;
+    let status = totals.add_all(&mut tests)?;
     println!("\n{}", steps.summary());
     println!("{}", totals.line());
     process::succeeded(&tests, status)
 }
 
-fn checks(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<()> {
+fn checks(workspace: &Workspace, steps: &mut Steps, totals: &mut Totals) -> anyhow::Result<()> {
+    let emulator = match workspace.host.starts_with("aarch64") {
+        true => None,
+        false => Emulator::find(steps)?,
+    };
+    if let Some(emulator) = &emulator {
+        steps.begin("arm64", "the runtime's own tests, on an emulated processor");
+        test_emulated(workspace, emulator, totals)?;
+    }
     steps.begin(
         "check",
         "the runtime compiles for every target, also those that cannot run here",
     );
-    check_targets(workspace)?;
+    let mut targets = CROSS_TARGETS.to_vec();
+    targets.retain(|target| emulator.is_none() || *target != arm64::TARGET);
+    check_targets(workspace, &targets)?;
     steps.begin(
         "dependencies",
         "who may depend on whom, as ARCHITECTURE.md says",
@@ -109,15 +117,27 @@ fn checks(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<()> {
     rules::check(workspace)
 }
 
+/// In the profile of nothing else: build scripts that a check ran for this target
+/// without a compiler would be taken for run.
+fn test_emulated(
+    workspace: &Workspace,
+    emulator: &Emulator,
+    totals: &mut Totals,
+) -> anyhow::Result<()> {
+    let mut tests = workspace.cargo(&["test", "--package", "encoderfile-runtime", "--lib"]);
+    emulator.configure(tests.args(["--target", arm64::TARGET]));
+    let status = totals.add_all(&mut tests)?;
+    process::succeeded(&tests, status)
+}
+
 /// One command for all targets keeps every core busy. In the release profile,
 /// since the procedural macros and build scripts are then those of `dist`.
-fn check_targets(workspace: &Workspace) -> anyhow::Result<()> {
+fn check_targets(workspace: &Workspace, others: &[&str]) -> anyhow::Result<()> {
     let mut check = workspace.cargo(&["check", "--release", "--package", "encoderfile-runtime"]);
-    check.args(["--target", &workspace.host]);
-    for target in CROSS_TARGETS {
+    for target in [workspace.host.as_str()].iter().chain(others) {
         check.args(["--target", target]);
     }
-    process::run(without_c_compiler(&mut check, "aarch64_unknown_linux_gnu"))
+    process::run(without_c_compiler(&mut check, arm64::TARGET))
 }
 
 /// tract assembles kernels for aarch64 in its build script. A check emits no
@@ -125,6 +145,7 @@ fn check_targets(workspace: &Workspace) -> anyhow::Result<()> {
 /// cross compiler for it.
 fn without_c_compiler<'a>(command: &'a mut Command, target: &str) -> &'a mut Command {
     let nothing = "true";
+    let target = target.replace('-', "_");
     command
         .env(format!("CC_{target}"), nothing)
         .env(format!("AR_{target}"), nothing)
@@ -148,6 +169,14 @@ struct Totals {
 }
 
 impl Totals {
+    /// Runs tests, shows what they print, and says how they ended.
+    fn add_all(&mut self, tests: &mut Command) -> anyhow::Result<ExitStatus> {
+        process::for_each_line(tests, |line| {
+            println!("{line}");
+            self.add(line);
+        })
+    }
+
     /// Takes in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else {

@@ -65,6 +65,12 @@ pub(super) fn fuse(model: &mut TypedModel, computing: &Computing) -> TractResult
             found.replace(model)?;
         }
     }
+    // Last, since attention is found by how heads are cut.
+    for id in 0..model.nodes.len() {
+        if let Some(reshaped) = linear::Reshaped::of(model, id) {
+            reshaped.replace(model)?;
+        }
+    }
     model.compact()
 }
 
@@ -267,7 +273,7 @@ mod tests {
         }
         let fused_count = ["Linear", "Attention", "LayerNorm"].map(|name| count.get(name).copied());
         assert_eq!(fused_count, [Some(6), Some(1), Some(2)], "{count:?}");
-        for left in ["EinSum", "Softmax", "RmsNorm", "GeluExact"] {
+        for left in ["EinSum", "Softmax", "RmsNorm", "GeluExact", "Reshape"] {
             assert_eq!(count.get(left), None, "{count:?}");
         }
 
@@ -425,6 +431,8 @@ mod tests {
             if other == Other::Nothing {
                 let left = counts(&fused, ["Slice", "MoveAxis", "Concat", "GeluExact", "Mul"]);
                 assert_eq!(left, [0; 5]);
+                // That of the input, which is no product.
+                assert_eq!(counts(&fused, ["Reshape"]), [1]);
             }
             same_results(plain, fused, other);
         }

@@ -2,7 +2,7 @@
 //! browser. Installed once, and again when what is asked for has changed: a copy
 //! of the file that asks is among what was installed.
 
-use super::{on_path, tools_folder};
+use super::{debian, on_path, tools_folder};
 use crate::process;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -91,25 +91,12 @@ pub(crate) fn chromium(steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
     if let Some(path) = find() {
         return Ok(Some(path));
     }
-    if let Some(apt) = on_path("apt-get").filter(|_| is_root()) {
-        println!("    installing Debian's Chromium");
-        // Of one source that does not answer, the installation will tell if it matters.
-        process::succeeds(Command::new(&apt).args(["--quiet", "update"]))?;
-        let mut install = Command::new(&apt);
-        install.env("DEBIAN_FRONTEND", "noninteractive");
-        install.args(["--quiet", "install", "--yes", "--no-install-recommends"]);
-        process::run(install.arg(CHROMIUM[0]))?;
-    }
+    debian::install(&CHROMIUM[..1])?;
     if let Some(path) = find() {
         return Ok(Some(path));
     }
     let why = format!("no {} on PATH, and this cannot install it", CHROMIUM[0]);
     steps.skip("browser", &why).map(|()| None)
-}
-
-fn is_root() -> bool {
-    let id = process::capture(Command::new("id").arg("-u"));
-    id.is_ok_and(|id| id.trim() == "0")
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {

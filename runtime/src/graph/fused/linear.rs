@@ -284,6 +284,76 @@ impl Tail {
     }
 }
 
+/// A product with whatever only cuts its rows, or its results, into other axes.
+pub(super) struct Reshaped {
+    product: usize,
+    input: OutletId,
+    /// Whose output is replaced.
+    last: usize,
+    output: TVec<Axis>,
+}
+
+impl Reshaped {
+    /// What is before and after the node `id`, if that is a product.
+    #[cold]
+    pub(super) fn of(model: &TypedModel, id: usize) -> Option<Self> {
+        let node = model.node(id);
+        let op = node.op_as::<Linear>()?;
+        let before = op.before_join(model.node(node.inputs[0].node));
+        let after = only_successor(model, id);
+        let after = after.and_then(|after| Some((after.id, op.reshaped(after)?)));
+        if before.is_none() && after.is_none() {
+            return None;
+        }
+        let (last, output) = after.unwrap_or_else(|| (id, op.output.clone()));
+        Some(Self {
+            product: id,
+            input: before.unwrap_or(node.inputs[0]),
+            last,
+            output,
+        })
+    }
+
+    #[cold]
+    pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
+        let op = model.node(self.product).op_as::<Linear>();
+        let op = Linear {
+            output: self.output,
+            ..op.context("checked above")?.clone()
+        };
+        let last = model.node(self.last);
+        TypedModelPatch::replace_single_op(model, last, &[self.input], op)?.apply(model)
+    }
+}
+
+impl Linear {
+    /// The input of a node before that joins axes to those that are multiplied.
+    #[cold]
+    fn before_join(&self, node: &TypedNode) -> Option<OutletId> {
+        let AxisOp::Reshape(at, _, to) = node.op_as::<AxisOp>()? else {
+            return None;
+        };
+        let is_before = |axis: &Axis| !matches!(axis, Axis::Input(axis) if axis >= at);
+        let is_depth = **to == [self.weights.depth().to_dim()];
+        (is_depth && self.output.iter().all(is_before)).then(|| node.inputs[0])
+    }
+
+    /// The output's axes after a node that cuts some of fixed lengths otherwise.
+    #[cold]
+    fn reshaped(&self, node: &TypedNode) -> Option<TVec<Axis>> {
+        let AxisOp::Reshape(at, from, to) = node.op_as::<AxisOp>()? else {
+            return None;
+        };
+        let (before, rest) = self.output.split_at_checked(*at)?;
+        let (cut, after) = rest.split_at_checked(from.len())?;
+        let is_fixed = |axis: &Axis| matches!(axis, Axis::Fixed(_));
+        let fixed = |length: &TDim| Some(Axis::Fixed(length.to_usize().ok()?));
+        let to = to.iter().map(fixed).collect::<Option<TVec<Axis>>>()?;
+        let axes = before.iter().chain(&to).chain(after).copied();
+        cut.iter().all(is_fixed).then(|| axes.collect())
+    }
+}
+
 /// Constants that were packed, which several products may have: ALBERT's layers
 /// do.
 pub(super) struct Shared<'a> {
