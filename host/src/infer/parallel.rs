@@ -161,17 +161,15 @@ impl Drop for End<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Queue;
+    use super::{Item, Queue};
 
     #[test]
     fn a_queue_ends_with_the_thread_that_fills_it() {
         let queue = Queue::default();
         std::thread::scope(|scope| {
             let filling = scope.spawn(|| {
-                let items = (0..3).map(|_| match 0 {
-                    0 => panic!("what reads the texts does"),
-                    _ => Err(anyhow::anyhow!("no text")),
-                });
+                let read = || -> Option<anyhow::Result<Item>> { panic!("a reader's") };
+                let items = std::iter::from_fn(read);
                 queue.fill(items, 1)
             });
             assert!(queue.take().is_none());
