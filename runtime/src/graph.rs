@@ -30,8 +30,7 @@ use fused::Computing;
 
 pub use detached::is_factor;
 pub use error::GraphError;
-#[cfg(not(target_arch = "aarch64"))]
-pub use fused::{TileKernel, use_tile_kernel};
+pub use fused::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
 pub use reader::opset;
 
 /// A loaded graph, shared by all runs.
