@@ -90,28 +90,39 @@ fn ask(questions: &[Question<'_>]) -> anyhow::Result<Option<Vec<Answer>>> {
     Ok(Some(answers))
 }
 
-/// What the runtime's crate makes of `text`.
-fn pieces(pattern: &str, text: &str) -> anyhow::Result<Pieces> {
-    let split = |behavior, invert| -> anyhow::Result<Offsets> {
-        let pattern = SplitPattern::Regex(pattern.into());
-        let split = Split::new(pattern, behavior, invert).map_err(anyhow::Error::msg)?;
-        let mut text = PreTokenizedString::from(text);
-        split.pre_tokenize(&mut text).map_err(anyhow::Error::msg)?;
-        let splits = text.get_splits(OffsetReferential::Original, OffsetType::Char);
-        Ok(splits.into_iter().map(|(_, offsets, _)| offsets).collect())
-    };
-    Ok((split(Isolated, false)?, split(Removed, true)?))
+/// A pattern in the crate that the runtime has: its pieces, and the matches alone.
+struct Crate(Split, Split);
+
+impl Crate {
+    fn compile(pattern: &str) -> anyhow::Result<Self> {
+        let split = |behavior, invert| {
+            let pattern = SplitPattern::Regex(pattern.into());
+            Split::new(pattern, behavior, invert).map_err(anyhow::Error::msg)
+        };
+        Ok(Self(split(Isolated, false)?, split(Removed, true)?))
+    }
+
+    fn pieces(&self, text: &str) -> anyhow::Result<Pieces> {
+        let offsets = |split: &Split| -> anyhow::Result<Offsets> {
+            let mut text = PreTokenizedString::from(text);
+            split.pre_tokenize(&mut text).map_err(anyhow::Error::msg)?;
+            let splits = text.get_splits(OffsetReferential::Original, OffsetType::Char);
+            Ok(splits.into_iter().map(|(_, offsets, _)| offsets).collect())
+        };
+        Ok((offsets(&self.0)?, offsets(&self.1)?))
+    }
 }
 
 /// How many pairs of a pattern and a text were the same.
 fn compare(pattern: &str, texts: &[String], expected: &[Option<Pieces>]) -> anyhow::Result<usize> {
     let translated = translate_pattern(pattern)?;
+    let compiled = Crate::compile(&translated)?;
     let mut pairs = 0;
     for (text, expected) in texts.iter().zip(expected) {
         let Some(expected) = expected else {
             continue;
         };
-        let got = pieces(&translated, text)?;
+        let got = compiled.pieces(text)?;
         ensure!(
             got == *expected,
             "{pattern:?}, translated {translated:?}, of {text:?}: {got:?} instead of {expected:?}"
@@ -124,7 +135,7 @@ fn compare(pattern: &str, texts: &[String], expected: &[Option<Pieces>]) -> anyh
 fn seed() -> u64 {
     let seed = std::env::var("ENCODERFILE_SEED").ok();
     let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
-    println!("ENCODERFILE_SEED={seed}");
+    eprintln!("ENCODERFILE_SEED={seed}");
     seed
 }
 
@@ -186,7 +197,7 @@ fn random_patterns_split_as_they_do_in_python_or_are_refused() -> anyhow::Result
             Err(_) => refused += 1,
         }
     }
-    println!(
+    eprintln!(
         "{pairs} pairs; of {PATTERNS} patterns {changed} were translated, {refused} refused, {unread} are none to Oniguruma"
     );
     // Neither side of the property is empty.
