@@ -5,7 +5,7 @@
 pub(crate) struct Random(u64);
 
 /// Single characters and sets.
-const ATOMS: [&str; 66] = [
+const ATOMS: [&str; 68] = [
     "a",
     "b",
     "s",
@@ -72,6 +72,8 @@ const ATOMS: [&str; 66] = [
     "(?i:'s|'ll)",
     "(?i:ss)",
     "(?i:ﬁ)",
+    r"(?i:\X)",
+    r"(?i:\b)",
 ];
 
 /// Conditions, which are not repeated.
@@ -149,7 +151,7 @@ const QUANTIFIERS: [&str; 20] = [
     "{2}?", "{2}+", "{3,1}", "{1}", "+", "?",
 ];
 
-const TEXT: [&str; 66] = [
+const TEXT: [&str; 70] = [
     "a",
     "b",
     "s",
@@ -215,6 +217,10 @@ const TEXT: [&str; 66] = [
     "\0",
     "\t",
     "[x]",
+    "ι",
+    "\u{345}",
+    "Ⓜ",
+    "ⓜ\u{FE0F}\u{200D}",
     "#~&",
 ];
 

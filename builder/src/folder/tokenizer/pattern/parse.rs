@@ -232,11 +232,11 @@ impl<'p> Parser<'p> {
             Some('A') => Node::Zero(Zero::TextStart),
             Some('z') => Node::Zero(Zero::TextEnd),
             Some('Z') => Node::Zero(Zero::LastLineEnd),
-            Some('b') => boundary(word_boundary("!", "=")),
-            Some('B') => boundary(word_boundary("=", "!")),
-            Some('y') => boundary(segment::boundary()),
-            Some('Y') => boundary(segment::inside()),
-            Some('X') => Node::Unit(Unit::Cluster(segment::cluster())),
+            Some('b') => self.boundary(word_boundary("!", "=")),
+            Some('B') => self.boundary(word_boundary("=", "!")),
+            Some('y') => self.boundary(segment::boundary()),
+            Some('Y') => self.boundary(segment::inside()),
+            Some('X') => Node::Unit(Unit::Cluster(self.of_any_case(segment::cluster()))),
             // There Oniguruma takes `\R` for `\r\n` only.
             Some(letter @ ('G' | 'R')) if self.lookbehinds > 0 => {
                 let problem = "no translation in a look-behind; write something else";
@@ -255,6 +255,18 @@ impl<'p> Parser<'p> {
         };
         self.cursor = after;
         Ok(node)
+    }
+
+    fn boundary(&self, text: String) -> Node {
+        Node::Zero(Zero::Boundary(self.of_any_case(text)))
+    }
+
+    /// Sets of characters that keep their case: U+0345 is no ι where a cluster ends.
+    fn of_any_case(&self, text: String) -> String {
+        match self.options.case {
+            Case::Sensitive => text,
+            Case::Ignored => format!("(?-i:{text})"),
+        }
     }
 
     fn reference_or_character(&mut self, start: usize) -> Result<Node, Unsupported> {
@@ -309,10 +321,6 @@ impl<'p> Parser<'p> {
 
 fn any(text: &'static str, newline: Newline) -> Node {
     Node::Any { text, newline }
-}
-
-fn boundary(text: String) -> Node {
-    Node::Zero(Zero::Boundary(text))
 }
 
 /// Between two characters of which one is a word's, or both or none are.

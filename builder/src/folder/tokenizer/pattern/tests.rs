@@ -217,6 +217,13 @@ fn words_are_oniguruma_s_words() {
 }
 
 #[test]
+fn clusters_keep_their_case() {
+    let cluster = translate(r"\X").expect("a translation");
+    let ignored = translate(r"(?i:\X)").expect("a translation");
+    assert_eq!(ignored, format!("(?i:(?-i:{cluster}))"));
+}
+
+#[test]
 fn what_cannot_be_said_is_refused_by_name() {
     for (pattern, expected) in REFUSED {
         let problem = translate(pattern).expect_err(pattern).to_string();
