@@ -28,9 +28,10 @@ TEXTS = [
     "one\r\ntwo\rthree\x0bfour\u2028five\x85six",
     "12 m² and x³, ½ of it; na\u200cme na\u200dme _x",
     "e\u0301tude 👨\u200d👩\u200d👧 🇩🇪🇫🇷 각 dead BEEF 0x1F",
-    "GRÜSSE, Straße, strasse, ſet",
+    "GRÜSSE, Straße, strasse, ſet, flow ʼn",
     "aaaa 11111 -- ~~ [a&&b]",
     " # a\n#b\n  # c",
+    "dead² beef BEEF½ 1f F\u200c",
 ]
 
 
@@ -52,11 +53,11 @@ FOLDERS = {
     "regex-caret": ([split(r"^\s*#?")], []),
     "regex-newline": ([split(r"\R", "MergedWithPrevious")], []),
     "regex-clusters": ([split(r"\X")], []),
-    "regex-hex-digits": ([split(r"\b\h{4}\b"), split(r"\H+", "Contiguous")], []),
-    "regex-words": ([split(r"\w+|[^\w\s]+", "Removed", True)], []),
+    "regex-hex-digits": ([split(r"\b\h+\b", "Removed"), split(r"\H+", "Contiguous")], []),
+    "regex-words": ([split(r"\w+|[.,]", "Removed", True)], []),
     "regex-options": ([split(r"(?m:^.+?\n)|e(?i)S|t+"), split(r"(?x) \d {2} + # pairs")], []),
     "regex-sets": ([split(r"[[:alpha:]&&[^aeiou~~]]+|[~~\p{^L}-]")], []),
-    "regex-case": ([split(r"(?i:ss|[ß]|stra)")], []),
+    "regex-case": ([split(r"(?i:ss|st|[ŉﬂ])", "Removed")], []),
     "regex-last-line": ([split(r".*\n?\Z"), split(r"a{2}+|1{3,1}")], []),
     "regex-replace": (
         [split(r"\G\S|\s+(?!\S)")],
