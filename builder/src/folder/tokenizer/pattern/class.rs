@@ -37,9 +37,20 @@ enum State {
     Complete,
 }
 
+/// Classes in classes, more than which nobody writes by hand.
+const DEPTH_MAX: usize = 60;
+
 /// Reads a class up to its bracket; `cursor` is behind the opening one.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Class, Unsupported> {
+    read_at(cursor, 0)
+}
+
+fn read_at(cursor: &mut Cursor<'_>, depth: usize) -> Result<Class, Unsupported> {
     let start = cursor.at() - 1;
+    if depth > DEPTH_MAX {
+        let instead = "write fewer classes in classes";
+        return Err(Unsupported::untranslated(start, "[", instead));
+    }
     let negative = cursor.eat("^");
     let mut reader = Reader {
         start,
@@ -64,7 +75,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Class, Unsupported> {
             Token::Dash => reader.dash(cursor, at)?,
             Token::And => reader.and(),
             Token::Open => {
-                let inner = read(cursor)?;
+                let inner = read_at(cursor, depth + 1)?;
                 reader.class(&inner);
             }
         }

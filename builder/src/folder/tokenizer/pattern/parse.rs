@@ -13,7 +13,8 @@ use super::node::{Newline, Node, Unit, Zero};
 use super::property::Place;
 use super::segment;
 
-/// Groups in groups, more than which fancy-regex does not take.
+/// Groups in groups, more than which fancy-regex does not take, and repetitions of
+/// repetitions, more than which nobody writes.
 const DEPTH_MAX: usize = 60;
 
 /// What `(?imx)` sets.
@@ -293,29 +294,27 @@ impl<'p> Parser<'p> {
     /// `part` with the repetitions that follow it.
     fn repeated(&mut self, part: Node) -> Result<Node, Unsupported> {
         let mut part = part;
-        loop {
+        let mut last = "";
+        for _ in 0..DEPTH_MAX {
             self.skip_blanks()?;
             let start = self.cursor.at();
             let Some(quantifier) = self.quantifier()? else {
                 return Ok(part);
             };
             if !part.is_repeatable() {
-                let text = quantifier.source;
-                return Err(Unsupported::unread(
-                    start,
-                    text,
-                    "what is before it has no length",
-                ));
+                let problem = "what is before it has no length";
+                return Err(Unsupported::unread(start, quantifier.source, problem));
             }
+            last = quantifier.source;
             // Oniguruma forgets `{1}`, and joins the characters around it.
-            if quantifier.min == 1
-                && quantifier.max == Some(1)
-                && self.options.case == Case::Ignored
-            {
-                continue;
+            let is_once = quantifier.min == 1 && quantifier.max == Some(1);
+            if !is_once || self.options.case == Case::Sensitive {
+                part = quantifier.of(self.written_out(vec![part]));
             }
-            part = quantifier.of(self.written_out(vec![part]));
         }
+        let at = self.cursor.at();
+        let instead = "write fewer repetitions of repetitions";
+        Err(Unsupported::untranslated(at, last, instead))
     }
 }
 

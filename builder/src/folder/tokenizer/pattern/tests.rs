@@ -236,6 +236,14 @@ fn what_cannot_be_said_is_refused_by_name() {
     let deep = "(".repeat(100) + &")".repeat(100);
     let problem = translate(&deep).expect_err("too deep").to_string();
     assert!(problem.contains("fewer groups"), "{problem}");
+    for (hostile, expected) in [
+        ("[".repeat(100_000) + "a", "fewer classes"),
+        ("a".to_owned() + &"*".repeat(100_000), "fewer repetitions"),
+        ("(?i)".repeat(100_000), "fewer groups"),
+    ] {
+        let problem = translate(&hostile).expect_err("hostile").to_string();
+        assert!(problem.contains(expected), "{problem}");
+    }
 }
 
 #[test]
