@@ -6,12 +6,13 @@ use super::{Translation, translate, translate_all};
 use serde_json::json;
 
 /// Patterns that both read alike.
-const UNCHANGED: [&str; 36] = [
+const UNCHANGED: [&str; 37] = [
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"[\p{Lu}\p{M}&&[^\p{Han}]]*",
     r"[^\r\n]++\.",
     " {2,}",
+    r"\s{2,}|[\n\r\t]",
     "a{,2}b{1}c{2,}?",
     r"\A\s\S\d\D\h\H\O\z",
     r"\n\t\r\f\v\a\e\x41\x{1F600}\u2019",
