@@ -120,6 +120,16 @@ pub enum BuildError {
         /// Its spelling.
         token: String,
     },
+    /// A regular expression of a tokenizer that has no translation.
+    #[error("{}: `{place}`: {problem}", .path.display())]
+    Pattern {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// Where in it.
+        place: String,
+        /// What of it has none, and what to write instead.
+        problem: String,
+    },
     /// Weights that only Python can read safely.
     #[error(
         "{}: pickled weights are not read; save the model again with sentence-transformers, which writes model.safetensors",

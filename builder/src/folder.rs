@@ -26,6 +26,7 @@ use tokenizer::Resolved;
 
 pub use limit::Limit;
 pub use sentence::ModuleWeights;
+pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as translate_pattern};
 
 /// Where each file of a model is; `None` where a folder need not have it.
 #[derive(Clone, Debug)]

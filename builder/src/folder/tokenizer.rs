@@ -10,6 +10,7 @@ mod added;
 mod class;
 mod components;
 mod differences;
+pub(super) mod pattern;
 mod settings;
 
 use super::config::Config;
@@ -68,7 +69,7 @@ struct Files<'a> {
     tokenizer_config: Value,
     special_tokens_map: Value,
     added_tokens: Value,
-    /// Bytes of tokenizer.json.
+    /// Bytes of tokenizer.json, with its regular expressions as the runtime reads them.
     bytes: Vec<u8>,
 }
 
@@ -78,7 +79,7 @@ pub(super) fn resolve(
     config: &Config,
     findings: &mut Findings,
 ) -> Result<Resolved, BuildError> {
-    let files = Files::read(paths, config)?;
+    let files = Files::read(paths, config, findings)?;
     let choice = files.class()?;
     let settings = Settings::read(
         &paths.tokenizer_config,
@@ -120,17 +121,25 @@ pub(super) fn resolve(
 }
 
 impl<'a> Files<'a> {
-    fn read(paths: &'a Paths, config: &'a Config) -> Result<Self, BuildError> {
+    fn read(
+        paths: &'a Paths,
+        config: &'a Config,
+        findings: &mut Findings,
+    ) -> Result<Self, BuildError> {
         if !paths.tokenizer.exists() {
             return Err(BuildError::NoTokenizer(paths.tokenizer.clone()));
         }
-        let bytes = read_file(&paths.tokenizer)?;
+        let mut bytes = read_file(&paths.tokenizer)?;
+        let mut tokenizer = parse_json(&paths.tokenizer, &bytes)?;
+        if translate(&paths.tokenizer, &mut tokenizer, findings)? {
+            bytes = tokenizer.to_string().into_bytes();
+        }
         let beside = |name: &str| {
             let path = paths.tokenizer_config.with_file_name(name);
             Ok::<_, BuildError>(read_json_if_there(&path)?.unwrap_or_default())
         };
         Ok(Self {
-            tokenizer: parse_json(&paths.tokenizer, &bytes)?,
+            tokenizer,
             tokenizer_config: read_json_if_there(&paths.tokenizer_config)?.unwrap_or_default(),
             special_tokens_map: beside("special_tokens_map.json")?,
             added_tokens: beside("added_tokens.json")?,
@@ -271,6 +280,27 @@ fn set_special_extra(
         _ => {}
     }
     Ok(())
+}
+
+/// Translates the regular expressions of tokenizer.json at `path`. Returns whether there
+/// was something to translate.
+fn translate(
+    path: &Path,
+    tokenizer: &mut Value,
+    findings: &mut Findings,
+) -> Result<bool, BuildError> {
+    let translations =
+        pattern::translate_all(tokenizer).map_err(|refused| BuildError::Pattern {
+            path: path.to_owned(),
+            place: refused.place,
+            problem: refused.source.to_string(),
+        })?;
+    for translation in &translations {
+        let source = format!("tokenizer.json {}", translation.place);
+        let meaning = format!("`{}`, as Oniguruma reads it", translation.from);
+        findings.note("regular expression", meaning, source);
+    }
+    Ok(!translations.is_empty())
 }
 
 fn load(path: &Path, json: &Value) -> Result<Tokenizer, BuildError> {
