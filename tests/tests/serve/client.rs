@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-use ureq::Agent;
 use ureq::http::{Request, Response};
+use ureq::{Agent, AsSendBody};
 
 /// No answer takes as long, and no test waits longer for one.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -62,7 +62,7 @@ pub(crate) fn get(url: &str) -> anyhow::Result<Answer> {
 }
 
 /// Sends anything.
-pub(crate) fn send(request: Request<String>) -> anyhow::Result<Answer> {
+pub(crate) fn send(request: Request<impl AsSendBody>) -> anyhow::Result<Answer> {
     let shown = format!("{} {}", request.method(), request.uri());
     let config = Agent::config_builder()
         .http_status_as_error(false)
