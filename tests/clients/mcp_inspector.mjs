@@ -43,8 +43,9 @@ function targets() {
   ];
 }
 
-const call = (target, tool, argument) =>
-  inspect(target, ["--method", "tools/call", "--tool-name", tool, "--tool-arg", argument]);
+function call(target, tool, argument) {
+  return inspect(target, ["--method", "tools/call", "--tool-name", tool, "--tool-arg", argument]);
+}
 
 /** What it prints; it must have nothing to complain of. */
 function inspect(target, args) {

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind, at_path};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use encoderfile_runtime::json;
@@ -96,7 +96,7 @@ pub(super) async fn mend_message(
     request: Request,
     next: Next,
 ) -> Response {
-    if !is_json(request.headers()) {
+    if *request.method() != Method::POST || !is_json(request.headers()) {
         return next.run(request).await;
     }
     match mended(request, &app).await {

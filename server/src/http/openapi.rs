@@ -157,10 +157,12 @@ fn or_null(schema: &mut Value) {
             values.into_iter().for_each(|it| it.push(Value::Null));
         }
         None => {
+            let forms = schema.get("anyOf").and_then(Value::as_array);
+            let has_null = forms.is_some_and(|it| it.iter().any(|it| it["type"] == null));
             let is_anything = ["$ref", "anyOf", "allOf"]
                 .iter()
                 .all(|it| schema.get(it).is_none());
-            if !is_anything {
+            if !has_null && !is_anything {
                 *schema = json!({ "anyOf": [{ "type": "null" }, schema.take()] });
             }
         }

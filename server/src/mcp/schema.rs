@@ -103,10 +103,10 @@ impl Reader {
         }
         if let Some(forms) = schema["oneOf"].as_array() {
             let forms = forms.iter().filter(|it| it["type"] != "null");
-            let mut forms: Vec<JsonObject> = forms.map(|it| self.portable(it)).collect();
-            let wanted = |it: &JsonObject| it["properties"].get(self.form).is_some();
-            let at = forms.iter().position(wanted).unwrap_or(0);
-            return forms.swap_remove(at);
+            let forms: Vec<Value> = forms.map(|it| self.portable(it).into()).collect();
+            let wanted = |it: &&Value| it["properties"].get(self.form).is_some();
+            let form = forms.iter().find(wanted).or(forms.first());
+            return form.and_then(Value::as_object).cloned().unwrap_or_default();
         }
         let mut whole = Map::new();
         for part in schema["allOf"].as_array().into_iter().flatten() {
