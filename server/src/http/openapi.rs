@@ -152,7 +152,7 @@ fn or_null(schema: &mut Value) {
         Some(Value::Array(types)) if types.contains(&null) => {}
         Some(Value::Array(types)) => types.push(null),
         Some(name) => {
-            *name = json!([name, null]);
+            *name = json!([name, "null"]);
             let values = schema.get_mut("enum").and_then(Value::as_array_mut);
             values.into_iter().for_each(|it| it.push(Value::Null));
         }

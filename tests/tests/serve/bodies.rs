@@ -2,7 +2,7 @@
 //! surrogate pairs, bodies that are compressed. Which requests there are is taken
 //! from `/openapi.json`, so that no route or field can be forgotten here.
 
-use crate::client::{Answer, get, post, send};
+use crate::client::{Answer, get, post, send, send_any};
 use crate::stage::Stage;
 use anyhow::{Context, ensure};
 use encoderfile_tests::programs;
@@ -131,7 +131,8 @@ impl Served {
         }
         if kind(schema) == "array" {
             let items = self.nulls(&schema["items"]).into_iter();
-            let in_list = items.map(|(name, null, absent)| (name, json!([null]), json!([absent])));
+            let in_list = items.map(|(name, null, absent)| (name, vec![null], vec![absent]));
+            let in_list = in_list.map(|(name, null, absent)| (name, null.into(), absent.into()));
             return in_list.collect();
         }
         let base = self.sample(schema);
@@ -161,14 +162,12 @@ fn forms(schema: &Value) -> Option<Vec<&Value>> {
 }
 
 fn kind(schema: &Value) -> &str {
-    let of = |value: &'_ Value| value.as_str().filter(|it| *it != "null");
     match &schema["type"] {
         Value::Array(types) => {
             let mut types = types.iter().filter_map(Value::as_str);
             types.find(|it| *it != "null").unwrap_or("")
         }
-        other if of(other).is_some() => other.as_str().unwrap_or(""),
-        _ => "",
+        other => other.as_str().unwrap_or(""),
     }
 }
 
@@ -301,7 +300,7 @@ fn compressed(served: &Served, path: &str, coding: &str, body: &[u8]) -> anyhow:
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream")
         .header("content-encoding", coding);
-    send(request.body(body.to_vec())?)
+    send_any(request.body(body.to_vec())?)
 }
 
 /// A file that a reference implementation compressed.
@@ -394,5 +393,71 @@ fn compressed_bodies_are_refused_as_each_dialect_says_it() -> anyhow::Result<()>
         }
     }
     served.server.stop()?;
+    Ok(())
+}
+
+/// A message to `/mcp`, in a session if there is one.
+fn message_to_mcp(server: &Server, session: Option<&str>, body: &str) -> anyhow::Result<Answer> {
+    let mut request = Request::post(format!("{}/mcp", server.http()))
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream");
+    if let Some(session) = session {
+        request = request.header("mcp-session-id", session);
+    }
+    send(request.body(body.to_owned())?)
+}
+
+#[test]
+fn messages_of_mcp_as_clients_write_them() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let hello = r#"{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion":
+        "2025-06-18", "capabilities": {"roots": null}, "clientInfo": {"name": "\ud800", "version": "1",
+        "title": null}, "_meta": null}}"#;
+    let answer = message_to_mcp(&server, None, hello)?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let session = answer.header("mcp-session-id").map(str::to_owned);
+    let session = session.as_deref();
+    ensure!(session.is_some(), "{answer:?}");
+    for (body, status, words) in [
+        (
+            r#"{"jsonrpc": "2.0", "method": "notifications/initialized", "params": null}"#,
+            202,
+            "",
+        ),
+        (
+            r#"{"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": null}"#,
+            200,
+            "run_encoder",
+        ),
+        (
+            r#"{"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {"cursor": null, "_meta": null}}"#,
+            200,
+            "run_encoder",
+        ),
+        (
+            r#"{"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": "run_encoder",
+            "arguments": {"inputs": ["\udfff"], "metadata": {"a": null}}, "_meta": {"progressToken": null}}}"#,
+            200,
+            r#""metadata":{"a":null}"#,
+        ),
+        (
+            r#"{"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "embed", "arguments": null}}"#,
+            200,
+            "missing field `texts`",
+        ),
+        (r#"{"jsonrpc": "2.0", "id": 6,"#, 400, "-32700"),
+        (
+            r#"{"jsonrpc": "2.0", "id": 7, "params": null,}"#,
+            400,
+            "-32700",
+        ),
+        ("[1]", 422, "-32600"),
+    ] {
+        message_to_mcp(&server, session, body)?.refused(status, &[words])?;
+    }
+    server.stop()?;
     Ok(())
 }
