@@ -91,8 +91,9 @@ fn allow_null(document: &mut Value) {
     let mut reached = Vec::new();
     let paths = document["paths"].as_object_mut();
     for item in paths.into_iter().flat_map(Map::values_mut) {
-        let content = item["post"]["requestBody"]["content"].as_object_mut();
-        for body in content.into_iter().flat_map(Map::values_mut) {
+        let content = item.pointer_mut("/post/requestBody/content");
+        let bodies = content.and_then(Value::as_object_mut);
+        for body in bodies.into_iter().flat_map(Map::values_mut) {
             allow_null_in(&mut body["schema"], &mut reached);
         }
     }
