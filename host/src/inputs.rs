@@ -3,6 +3,7 @@
 use crate::cli::Texts;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::Input;
+use encoderfile_runtime::json::{self, Nulls};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -24,6 +25,11 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// From a JSON object; the rest of it is the caller's.
+    fn read(line: &str) -> serde_json::Result<Self> {
+        serde_json::from_slice(&json::mend(line.as_bytes(), &Nulls::ALL)?)
+    }
+
     /// As the runtime takes it.
     pub(crate) fn input(&self) -> Input<'_> {
         match &self.text_pair {
@@ -178,7 +184,7 @@ impl Lines {
             if let Some(rest) = line.strip_prefix('\u{feff}') {
                 line = rest.to_owned();
             }
-            self.is_json = serde_json::from_str::<Item>(&line).is_ok();
+            self.is_json = Item::read(&line).is_ok();
         }
         Ok(Some(line))
     }
@@ -197,7 +203,7 @@ impl Lines {
             if line.trim().is_empty() {
                 continue;
             }
-            let item = serde_json::from_str(&line);
+            let item = Item::read(&line);
             return item.map(Some).with_context(|| {
                 format!(
                     "line {}: not a JSON object with a `text` and perhaps a `text_pair`",
@@ -244,6 +250,9 @@ mod tests {
         let items = lines(content).unwrap();
         assert_eq!(items[0].text_pair, None);
         assert_eq!(items[1].text_pair.as_deref(), Some("c"));
+        let halves =
+            r#"{"text": "\ud83da\ud83d\ude00\\ud800", "text_pair": null, "note": "\udc00"}"#;
+        assert_eq!(texts(halves), ["\u{fffd}a\u{1f600}\\ud800"]);
     }
 
     #[test]
