@@ -1,6 +1,7 @@
 //! The `build` command: what the options and the config file mean together.
 
 use crate::cli::{Build, ComputeArgument, TaskArgument, WeightsArgument};
+use crate::runtimes::{warn, warn_of_version};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use encoderfile_builder::assemble::{Assembled, Encoding, Identity, assemble};
@@ -92,6 +93,16 @@ impl Plan {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
         };
+        for message in config.without_effect() {
+            warn(&message);
+        }
+        if let Some(version) = &arguments.runtime_version {
+            warn_of_version(version);
+        }
+        if let Some(directory) = &arguments.directory {
+            let there = std::env::set_current_dir(directory);
+            there.with_context(|| format!("--directory {}", directory.display()))?;
+        }
         let weights_file = arguments.weights_file.as_deref();
         let weights_file = weights_file.or(config.weights_file.as_deref());
         let origin = match (&arguments.from, &arguments.model, config.path) {
