@@ -4,6 +4,7 @@ mod access;
 mod body;
 pub(crate) mod dialect;
 mod hugging_face;
+mod invocations;
 mod ollama;
 mod openai;
 mod openapi;
@@ -12,7 +13,7 @@ mod page;
 mod predict;
 mod reply;
 mod rerank;
-mod tei;
+pub(crate) mod tei;
 mod trace;
 
 use crate::engine::Client;
@@ -36,6 +37,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub(crate) use access::check as check_key;
+pub(crate) use reply::add_headers;
 
 /// What handlers share.
 pub(crate) struct App {

@@ -42,7 +42,7 @@ pub(super) struct PredictRequest {
     untagged,
     expecting = "a text, or an object with `text` and perhaps `text_pair`"
 )]
-enum Item {
+pub(super) enum Item {
     Text(String),
     Pair(Pair),
 }
@@ -50,7 +50,7 @@ enum Item {
 /// A text and perhaps the one it is to be compared with.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Pair {
+pub(super) struct Pair {
     text: String,
     text_pair: Option<String>,
 }

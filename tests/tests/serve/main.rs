@@ -11,3 +11,4 @@ mod refusals;
 mod requests;
 mod stage;
 mod stopping;
+mod wire;
