@@ -2,7 +2,7 @@
 // reference results and comparisons. `ok NAME` for each check; the first that
 // fails prints `FAILED NAME: WHY` and ends the script with status 1.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -12,17 +12,26 @@ const TOLERANCE = 1e-4;
 // For a server that never answers: not every client gives up by itself.
 const STILL_RUNNING_MS = 900_000;
 
-const OPTIONS = ["http", "grpc", "model-dir", "program", "api-key", "cosine", "proto"];
+const OPTIONS = ["http", "grpc", "model-dir", "program", "api-key", "cosine"];
 
-/** The server under test and the model it serves. */
+/** The server under test and the model for sentence embeddings that it serves. */
 export function modelAndServer() {
+  const { server, model } = reference();
+  demand(model.task === "sentence_embedding", `${model.name} is not for sentence embeddings but ${model.task}`);
+  return { server, model };
+}
+
+/** The server under test, the model it serves, and its requests with other options. */
+export function reference() {
   const options = Object.fromEntries(OPTIONS.map((name) => [name, { type: "string" }]));
   const server = parseArgs({ options }).values;
   setTimeout(() => demand(false, "still running"), STILL_RUNNING_MS).unref();
   if (!server["model-dir"]) throw new Error("--model-dir is required");
-  const golden = JSON.parse(readFileSync(join(server["model-dir"], "golden.json"), "utf8"));
-  demand(golden.task === "sentence_embedding", `${golden.model} is not for sentence embeddings but ${golden.task}`);
-  return { server, model: { ...golden, name: golden.model, cosineLoss: server.cosine && Number(server.cosine) } };
+  const read = (name) => JSON.parse(readFileSync(join(server["model-dir"], name), "utf8"));
+  const golden = read("golden.json");
+  const model = { ...golden, name: golden.model, cosineLoss: server.cosine && Number(server.cosine) };
+  const others = existsSync(join(server["model-dir"], "requests.json")) ? read("requests.json").requests : [];
+  return { server, model, requests: others };
 }
 
 /** Runs one check and prints how it ended. */
