@@ -4,6 +4,7 @@ use crate::cli::{InputFormat, Texts};
 use anyhow::{Context, ensure};
 use encoderfile_runtime::Input;
 use serde::Deserialize;
+use serde::de::Error;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -25,6 +26,15 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// From a JSON object; the rest of it is the caller's.
+    fn read(line: &str) -> serde_json::Result<Self> {
+        // serde also takes a list for the fields of a struct.
+        if !line.trim_start().starts_with('{') {
+            return Err(serde_json::Error::custom("it is no object"));
+        }
+        serde_json::from_str(line)
+    }
+
     /// As the runtime takes it.
     pub(crate) fn input(&self) -> Input<'_> {
         match &self.text_pair {
@@ -173,7 +183,7 @@ impl Line {
                 text_pair: None,
             });
         }
-        serde_json::from_str(&self.text).map_err(|error| {
+        Item::read(&self.text).map_err(|error| {
             let message = error.to_string();
             // Of the line alone, each is the first.
             let message = message.replace("at line 1 column", "at column");
@@ -349,13 +359,14 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_read_is_named() {
         let jsonl = Some(InputFormat::Jsonl);
-        let bad: [(_, &[u8], _); 7] = [
+        let bad: [(_, &[u8], _); 8] = [
             (None, b"{\"text\": \"a\"}\n{\"txt\": 1}\n", "line 2"),
             (None, b"{\"text\": \"a\"}\nb\n", "line 2"),
             (None, b"\n{\"txt\": 1}\n", "line 2"),
             (None, b"{\"text\": \"a\"\n", "line 1"),
             (None, b"{}\n", "line 1"),
             (jsonl, b"\nb\n", "line 2"),
+            (jsonl, b"[\"a\", \"b\"]\n", "line 1"),
             (jsonl, b"{\"text\": null}\n", "line 1"),
         ];
         for (format, content, line) in bad {
