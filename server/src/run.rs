@@ -97,7 +97,9 @@ pub fn mcp(
 fn start(settings: &Serve, encoder: Encoder, mut info: Info) -> anyhow::Result<Arc<Service>> {
     let defaults = &settings.defaults;
     let encoder = match defaults.pooling {
-        Some(pooling) => encoder.repool(pooling.into(), &mut info)?,
+        Some(pooling) => encoder
+            .repool(pooling.into(), &mut info)
+            .map_err(|error| anyhow::anyhow!("--{error}"))?,
         None => encoder,
     };
     let service = Service::start(Arc::new(encoder), info, settings)?;

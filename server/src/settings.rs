@@ -28,9 +28,9 @@ pub struct Serve {
 /// Everything `mcp` can be told.
 #[derive(Args, Clone, Debug)]
 pub struct Mcp {
-    /// Speak streamable HTTP at /mcp rather than standard input and output, which is what
-    /// programs that start this one themselves use. Each of the next four says so too, as upstream
-    /// has it
+    /// Speak streamable HTTP at /mcp rather than standard input and output, which programs that
+    /// start this one use; --hostname, --port, --cert-file and --key-file each say so too, as
+    /// upstream has it
     #[arg(long)]
     http: bool,
 

@@ -1,11 +1,13 @@
 //! text-embeddings-inference's gRPC services, `tei.v1`: beside upstream's, with
 //! TEI's status codes and the headers that its answers have.
 
+mod rerank;
+
 use super::client;
 use super::schema::tei::embed_server::{Embed, EmbedServer};
 use super::schema::tei::info_server::{Info, InfoServer};
 use super::schema::tei::predict_server::{Predict, PredictServer};
-use super::schema::tei::rerank_server::{Rerank, RerankServer};
+use super::schema::tei::rerank_server::RerankServer;
 use super::schema::tei::tokenize_server::{Tokenize, TokenizeServer};
 use super::schema::tei::*;
 use crate::engine::{Client, Text};
@@ -16,13 +18,12 @@ use crate::http::tei::token_rows;
 use crate::http::tei::tokens::spelt;
 use crate::service::{Capability, Report, Service};
 use axum::http::HeaderMap;
-use encoderfile_runtime::output::rank;
 use encoderfile_runtime::proto::Task;
 use encoderfile_runtime::{Long, Options, Prediction as Predicted, Side, Values};
 use futures_util::{Stream, StreamExt};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::block_in_place;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
@@ -343,27 +344,6 @@ impl Tei {
         let text = texts.pop().ok_or_else(super::unexpected)?;
         Ok((DecodeResponse { text }, report))
     }
-
-    /// A text's score as an answer to its query.
-    async fn score(
-        &self,
-        client: Client,
-        request: RerankStreamRequest,
-        raw_scores: bool,
-    ) -> Result<(f32, Report), Status> {
-        let options = Options {
-            long: long(request.truncate),
-            truncation_side: side(request.truncation_direction)?,
-            query: Some(request.query),
-            raw_scores,
-            ..Options::default()
-        };
-        let text = Text::One(request.text);
-        let (prediction, report) = self.infer(client, text, options).await?;
-        let ranks = rank(std::slice::from_ref(&prediction), None);
-        let rank = ranks.first().ok_or_else(super::unexpected)?;
-        Ok((rank.score, report))
-    }
 }
 
 #[tonic::async_trait]
@@ -510,130 +490,6 @@ impl Predict for Tei {
     ) -> Result<Response<Self::PredictPairStreamStream>, Status> {
         Ok(self.stream(request, Self::classify))
     }
-}
-
-/// The ranks of a stream's texts, and what all of them took.
-#[derive(Default)]
-struct Ranking {
-    ranks: Vec<Rank>,
-    report: Report,
-}
-
-impl Ranking {
-    fn push(&mut self, score: f32, text: Option<String>, report: &Report) {
-        self.ranks.push(Rank {
-            index: number(self.ranks.len()),
-            text,
-            score,
-        });
-        let all = &mut self.report;
-        all.characters += report.characters;
-        all.tokens += report.tokens;
-        all.queued += report.queued;
-        all.tokenization += report.tokenization;
-        all.inference += report.inference;
-        all.truncated.extend(report.truncated.iter().map(|cut| {
-            let index = self.ranks.len() - 1;
-            (index, cut.1, cut.2)
-        }));
-    }
-
-    fn finish(mut self, begin: Instant) -> (RerankResponse, Report) {
-        let count = number(self.ranks.len().max(1));
-        let report = &mut self.report;
-        report.total = begin.elapsed();
-        report.queued /= count;
-        report.tokenization /= count;
-        report.inference /= count;
-        self.ranks.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let response = RerankResponse {
-            ranks: self.ranks,
-            metadata: Some(metadata(&self.report)),
-        };
-        (response, self.report)
-    }
-}
-
-#[tonic::async_trait]
-impl Rerank for Tei {
-    async fn rerank(
-        &self,
-        request: Request<RerankRequest>,
-    ) -> Result<Response<RerankResponse>, Status> {
-        let client = client(&request);
-        let request = request.into_inner();
-        self.require(Capability::Rerank)?;
-        let options = Options {
-            long: long(request.truncate),
-            truncation_side: side(request.truncation_direction)?,
-            query: Some(request.query),
-            raw_scores: request.raw_scores,
-            ..Options::default()
-        };
-        let texts = request.texts.iter().cloned().map(Text::One).collect();
-        let answer = self.service.infer(client, texts, options).await;
-        let answer = answer.map_err(status)?;
-        let ranks = rank(&answer.predictions, None).into_iter().map(|it| Rank {
-            index: number(it.index),
-            text: request.return_text.then(|| request.texts[it.index].clone()),
-            score: it.score,
-        });
-        let message = RerankResponse {
-            ranks: ranks.collect(),
-            metadata: Some(metadata(&answer.report)),
-        };
-        Ok(self.respond(message, &answer.report))
-    }
-
-    async fn rerank_stream(
-        &self,
-        request: Request<Streaming<RerankStreamRequest>>,
-    ) -> Result<Response<RerankResponse>, Status> {
-        let (begin, client) = (Instant::now(), client(&request));
-        self.require(Capability::Rerank)?;
-        let limits = &self.service.limits;
-        let (mut first, mut bytes) = (None, 0);
-        let scored = request.into_inner().enumerate().map(|(index, message)| {
-            let checked = message.and_then(|message: RerankStreamRequest| {
-                bytes += message.query.len() + message.text.len();
-                check_size(index + 1, bytes, limits).map_err(status)?;
-                let flags = (message.raw_scores, message.return_text);
-                Ok((message, *first.get_or_insert(flags)))
-            });
-            async move {
-                let (message, (raw_scores, return_text)) = checked?;
-                let text = return_text.then(|| message.text.clone());
-                let (score, report) = self.score(client, message, raw_scores).await?;
-                Ok::<_, Status>((score, text, report))
-            }
-        });
-        let mut scored = pin!(scored.buffered(self.ahead()));
-        let mut ranking = Ranking::default();
-        while let Some(answer) = scored.next().await {
-            let (score, text, report) = answer?;
-            ranking.push(score, text, &report);
-        }
-        if ranking.ranks.is_empty() {
-            return Err(status(Failure::new(Kind::Empty, "no texts to rank")));
-        }
-        let (message, report) = ranking.finish(begin);
-        Ok(self.respond(message, &report))
-    }
-}
-
-/// A stream of texts that are ranked together is one request.
-fn check_size(texts: usize, bytes: usize, limits: &crate::settings::Limits) -> Result<(), Failure> {
-    if texts > limits.max_client_batch_size {
-        let limit = limits.max_client_batch_size;
-        let message = format!("more than {limit} texts to rank (--max-client-batch-size)");
-        return Err(Failure::new(Kind::Limit, message));
-    }
-    if bytes > limits.payload_limit {
-        let limit = limits.payload_limit;
-        let message = format!("the texts to rank have more than {limit} bytes (--payload-limit)");
-        return Err(Failure::new(Kind::TooLarge, message));
-    }
-    Ok(())
 }
 
 #[tonic::async_trait]

@@ -4,7 +4,7 @@ use super::App;
 use super::body::Json;
 use super::invocations::is_rerank;
 use super::openai::EncodingFormat;
-use super::predict::{Item, from_fields};
+use super::predict::{Item, from_fields, object};
 use super::reply::{Answered, reply};
 use super::tei::classify::{self, Class};
 use super::tei::{self, SimilarityInputs, SimilarityParameters};
@@ -47,7 +47,7 @@ pub(super) struct Request {
 enum Inputs {
     One(Item),
     Many(Vec<Item>),
-    Sentences(SimilarityInputs),
+    Sentences(#[serde(deserialize_with = "object")] SimilarityInputs),
 }
 
 /// By task, in the shapes of Hugging Face's pipelines.

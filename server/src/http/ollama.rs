@@ -147,7 +147,7 @@ fn fewer(app: &App, dimensions: i64) -> Option<usize> {
 /// Clients look for Ollama's words.
 fn in_ollamas_words(mut failure: Failure) -> Failure {
     if failure.kind == Kind::TooLong {
-        let message = &failure.message;
+        let message = failure.message.replace("`max_tokens`", "`num_ctx`");
         failure.message = format!("the input length exceeds the context length: {message}");
     }
     failure
