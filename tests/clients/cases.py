@@ -93,6 +93,10 @@ class Model:
         tokenizer.no_truncation()
         return tokenizer.encode(text).ids
 
+    def pair_fits(self, first, second):
+        """Whether two texts are not cut: of their special tokens, one goes."""
+        return len(self.token_ids(first)) + len(self.token_ids(second)) - 1 <= self._max_length()
+
     def tokens_read(self, case):
         """How many of a text's tokens are left when it has been cut."""
         return min(case["tokens"], self._max_length())
