@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Compute the model's results for texts and print them as JSON
-    Infer(Infer),
+    Infer(Box<Infer>),
     /// Show what this file contains: model, task, limits, labels, licence, ids and sizes
     Info {
         /// Print JSON
