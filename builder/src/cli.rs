@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Build an encoderfile from a model folder, or from another encoderfile
-    Build(Build),
+    Build(Box<Build>),
     /// Show what is in an encoderfile and check its hashes
     Inspect {
         /// An encoderfile: native, wasm, bundle, or upstream's format 1

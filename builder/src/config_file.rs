@@ -176,7 +176,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.name.as_deref(), Some("minilm"));
         assert_eq!(config.version.as_deref(), Some("0.2.0"));
-        assert!(matches!(config.path, Some(ModelPath::Folder(path)) if path.ends_with("minilm")));
+        assert!(matches!(&config.path, Some(ModelPath::Folder(path)) if path.ends_with("minilm")));
         assert_eq!(config.tokenizer.max_length, Some(128));
         let without_effect = config.without_effect().join("\n");
         for key in ["`cache_dir`", "`tokenizer.pad_strategy`"] {
