@@ -232,7 +232,16 @@ fn another_pooling_is_another_model() -> anyhow::Result<()> {
     let same = get(&format!("{}/info", server.http()))?.good()?;
     ensure!(same["embedding_space_id"] == info["embedding_space_id"]);
     server.stop()?;
+    Ok(())
+}
 
+#[test]
+fn pooling_makes_text_embeddings_of_other_heads() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let start =
+        |model: &str, pooling: &str| stage.serve(model, &["--disable-grpc", "--pooling", pooling]);
     let server = start("bert-embedding", "cls")?;
     let cls = ask(
         &server,
@@ -266,7 +275,8 @@ fn another_pooling_is_another_model() -> anyhow::Result<()> {
             "--pooling",
             pooling,
         ];
-        run(&program, &arguments)?.refused(&[pooling, words])?;
+        let flag = format!("--pooling {pooling}");
+        run(&program, &arguments)?.refused(&[&flag, words])?;
     }
     Ok(())
 }
