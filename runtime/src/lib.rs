@@ -24,7 +24,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use container::Payload;
-pub use encoder::{Encoder, Half, Session, Work};
+pub use encoder::{Encoder, Half, PoolingChoice, Session, Work};
 pub use encoderfile_proto as proto;
 pub use encoderfile_proto::onnx;
 pub use error::{Error, one_line};

@@ -5,6 +5,7 @@ mod body;
 mod coding;
 pub(crate) mod dialect;
 mod hugging_face;
+mod invocations;
 mod ollama;
 mod openai;
 mod openapi;
@@ -13,7 +14,7 @@ mod page;
 mod predict;
 mod reply;
 mod rerank;
-mod tei;
+pub(crate) mod tei;
 mod trace;
 
 use crate::engine::Client;
@@ -37,6 +38,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 pub(crate) use access::check as check_key;
+pub(crate) use reply::add_headers;
 
 /// What handlers share.
 pub(crate) struct App {

@@ -4,7 +4,7 @@
 #![cfg(unix)]
 
 use Access::{Open, WithKey};
-use Script::{Node, Page, Python};
+use Script::{Framework, Node, Page, Python};
 use anyhow::{Context, ensure};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
@@ -28,6 +28,8 @@ enum Access {
 #[derive(Clone, Copy)]
 enum Script {
     Python(&'static str),
+    /// Python too, with other packages.
+    Framework(&'static str),
     Node(&'static str),
     /// Node, which drives Chromium.
     Page(&'static str),
@@ -38,6 +40,7 @@ impl Script {
     fn command(self) -> anyhow::Result<Option<Command>> {
         let (program, folder, name) = match self {
             Python(name) => (Program::Python, "clients", name),
+            Framework(name) => (Program::Frameworks, "clients", name),
             Node(name) => (Program::Node, "clients", name),
             Page(name) => (Program::Node, "browser", name),
         };
@@ -159,6 +162,20 @@ clients! {
     ollama_other_task: Python("ollama_client.py"), "bert-token_classification", Open;
     langchain_sentence: Python("langchain_client.py"), "st-mean-normalize", Open;
 
+    chromadb_sentence: Framework("chromadb_client.py"), "st-mean-normalize", Open;
+    chromadb_with_key: Framework("chromadb_client.py"), "st-mean-normalize", WithKey;
+    haystack_sentence: Framework("haystack_client.py"), "st-mean-normalize", Open;
+    haystack_with_key: Framework("haystack_client.py"), "st-mean-normalize", WithKey;
+    haystack_rerank: Framework("haystack_client.py"), "ce-modules", Open;
+    haystack_sparse: Framework("haystack_client.py"), "splade-max", Open;
+    langchain_hugging_face: Framework("langchain_huggingface_client.py"), "st-mean-normalize", Open;
+    litellm_sentence: Framework("litellm_client.py"), "st-mean-normalize", Open;
+    litellm_with_key: Framework("litellm_client.py"), "st-mean-normalize", WithKey;
+    litellm_rerank: Framework("litellm_client.py"), "ce-modules", Open;
+    llama_index_sentence: Framework("llama_index_client.py"), "st-mean-normalize", Open;
+    llama_index_with_key: Framework("llama_index_client.py"), "st-mean-normalize", WithKey;
+    llama_index_rerank: Framework("llama_index_client.py"), "ce-modules", Open;
+
     cohere_modules: Python("cohere_client.py"), "ce-modules", Open;
     cohere_without_modules: Python("cohere_client.py"), "cls-pair-rerank", Open;
 
@@ -170,6 +187,12 @@ clients! {
     hugging_face_tokens: Python("huggingface_client.py"), "bert-token_classification", Open;
     hugging_face_fill_mask: Python("huggingface_client.py"), "bert-fill_mask", Open;
 
+    hugging_face_node_sentence: Node("huggingface_client.mjs"), "st-mean-normalize", Open;
+    hugging_face_node_labels: Node("huggingface_client.mjs"), "cls-multi-label", Open;
+    hugging_face_node_zero_shot: Node("huggingface_client.mjs"), "cls-pair-nli", Open;
+    hugging_face_node_tokens: Node("huggingface_client.mjs"), "bert-token_classification", Open;
+    hugging_face_node_fill_mask: Node("huggingface_client.mjs"), "bert-fill_mask", Open;
+
     grpc_sentence: Python("grpc_client.py"), "st-mean-normalize", Open;
     grpc_with_key: Python("grpc_client.py"), "st-mean-normalize", WithKey;
     grpc_embedding: Python("grpc_client.py"), "bert-embedding", Open;
@@ -177,6 +200,15 @@ clients! {
     grpc_tokens: Python("grpc_client.py"), "bert-token_classification", Open;
 
     grpc_compression: Python("grpc_compression.py"), "st-mean-normalize", Open;
+    tei_grpc_sentence: Python("tei_grpc_client.py"), "st-mean-normalize", Open;
+    tei_grpc_sentence_longer_than_one: Python("tei_grpc_client.py"), "st-weightedmean", Open;
+    tei_grpc_with_key: Python("tei_grpc_client.py"), "st-mean-normalize", WithKey;
+    tei_grpc_embedding: Python("tei_grpc_client.py"), "bert-embedding", Open;
+    tei_grpc_sparse: Python("tei_grpc_client.py"), "splade-max", Open;
+    tei_grpc_labels: Python("tei_grpc_client.py"), "cls-multi-label", Open;
+    tei_grpc_pairs: Python("tei_grpc_client.py"), "cls-pair-nli", Open;
+    tei_grpc_rerank: Python("tei_grpc_client.py"), "ce-modules", Open;
+    tei_grpc_tokens: Python("tei_grpc_client.py"), "bert-token_classification", Open;
 
     mcp_sentence: Python("mcp_client.py"), "st-mean-normalize", Open;
     mcp_with_key: Python("mcp_client.py"), "st-mean-normalize", WithKey;

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Kind};
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -77,10 +77,18 @@ impl Dialect {
             "/v1/rerank" => Self::Jina,
             "/v2/rerank" => Self::Cohere,
             "/mcp" => Self::Mcp,
+            // TEI's name for OpenAI's route.
+            "/embeddings" => Self::OpenAi,
             _ if path.starts_with("/v1/") => Self::OpenAi,
             _ if path.starts_with("/api/") => Self::Ollama,
             _ => Self::Tei,
         }
+    }
+
+    /// The status of a failure, where it is not the table's.
+    fn status(self, kind: Kind) -> Option<StatusCode> {
+        let is_ollamas = self == Self::Ollama && kind == Kind::TooLong;
+        is_ollamas.then_some(StatusCode::BAD_REQUEST)
     }
 
     /// What it calls the texts to compute, where all its routes call them the same.
@@ -151,6 +159,9 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
         return response;
     };
     let (mut parts, _) = response.into_parts();
+    if let Some(status) = dialect.status(failure.kind) {
+        parts.status = status;
+    }
     if let Some(seconds) = failure.retry_after_seconds() {
         parts
             .headers

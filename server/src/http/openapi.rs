@@ -1,7 +1,7 @@
 //! The routes, and the document that describes them.
 
 use super::dialect::{CohereError, Dialect, JinaError, OllamaError, OpenAiError, TeiError};
-use super::{App, hugging_face, ollama, openai, operations, predict, rerank, tei};
+use super::{App, hugging_face, invocations, ollama, openai, operations, predict, rerank, tei};
 use axum::extract::State;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
@@ -36,17 +36,23 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tei::tokens::tokenize))
         .routes(routes!(tei::tokens::decode))
         .routes(routes!(operations::info))
+        .routes(routes!(invocations::invoke))
+        .routes(routes!(invocations::vertex))
         .routes(routes!(hugging_face::infer))
         .routes(routes!(openai::embeddings))
+        .routes(routes!(openai::embeddings_alias))
         .routes(routes!(openai::models))
         .routes(routes!(openai::model))
         .routes(routes!(ollama::embed))
         .routes(routes!(ollama::embeddings))
+        .routes(routes!(ollama::show))
         .routes(routes!(ollama::tags))
+        .routes(routes!(ollama::ps))
         .routes(routes!(ollama::version))
         .routes(routes!(rerank::cohere))
         .routes(routes!(rerank::jina))
         .routes(routes!(operations::health))
+        .routes(routes!(operations::ping))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::prometheus))

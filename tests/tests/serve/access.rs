@@ -306,7 +306,7 @@ fn tls_with_a_certificate_that_the_client_knows() -> anyhow::Result<()> {
     let mut heard = String::new();
     stream.read_to_string(&mut heard)?;
     ensure!(
-        heard.starts_with("HTTP/1.1 200") && heard.ends_with("OK!"),
+        heard.starts_with("HTTP/1.1 200") && heard.ends_with(r#""OK!""#),
         "{heard}"
     );
     ensure!(get(&format!("http://{address}/health")).map_or(true, |it| it.status != 200));

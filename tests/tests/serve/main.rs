@@ -12,3 +12,4 @@ mod refusals;
 mod requests;
 mod stage;
 mod stopping;
+mod wire;
