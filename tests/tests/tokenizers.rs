@@ -154,7 +154,7 @@ fn encode(folder: &Path, texts: &[Item]) -> anyhow::Result<Vec<Encoded>> {
             Some(pair) => Input::Pair(&item.text, pair),
             None => Input::Text(&item.text),
         };
-        let tokens = tokenizer.encode(input, Truncation::default(), None)?;
+        let tokens = tokenizer.encode(input, Truncation::default(), None, None)?;
         Ok(Encoded {
             type_ids: if model.makes_type_ids {
                 tokens.type_ids

@@ -87,7 +87,7 @@ pub(super) fn resolve(
         choice.class,
     )?;
     let mut tokens = files.tokens(&settings)?;
-    tokens.set_defaults(choice.class.default_tokens());
+    tokens.set_defaults(choice.class);
     set_special_extra(choice.class, &settings, &mut tokens)?;
     let original = load(&paths.tokenizer, &files.tokenizer)?;
     let tokenizer = files.build(&settings, &mut tokens, findings)?;

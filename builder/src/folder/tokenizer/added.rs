@@ -1,6 +1,7 @@
 //! Special and added tokens with their flags: what four files and a class say of them
 //! becomes one list, in the order in which transformers adds them.
 
+use super::class::Class;
 use super::settings::{NAMED, Settings};
 use crate::error::BuildError;
 use serde_json::{Map, Value};
@@ -296,11 +297,11 @@ impl Tokens {
     }
 
     /// Gives a class's tokens to keys that no file has. A file's `null` stays.
-    pub(super) fn set_defaults(&mut self, defaults: &[(&str, &str)]) {
-        for (key, content) in defaults {
+    pub(super) fn set_defaults(&mut self, class: Class) {
+        for (key, content) in class.default_tokens() {
             if !self.named.iter().any(|(known, _)| known == key) {
-                let special = Special::Text((*content).into());
-                self.named.push(((*key).into(), Some(special)));
+                let special = Special::Text(content.into());
+                self.named.push((key.into(), Some(special)));
             }
         }
         let place = |key: &str| NAMED.iter().position(|known| *known == key);

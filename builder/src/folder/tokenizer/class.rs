@@ -5,6 +5,7 @@
 //! Most classes take no more of tokenizer.json than its vocabulary and build the rest
 //! themselves (`components.rs`); [`Class::Generic`] takes the file as it is.
 
+use super::settings::NAMED;
 use crate::error::BuildError;
 use serde_json::Value;
 use std::path::Path;
@@ -351,84 +352,39 @@ impl Class {
     }
 
     /// Special tokens that it has where no file names them, by their keys.
-    pub(super) fn default_tokens(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Albert | Self::RemBert => &[
-                ("bos_token", "[CLS]"),
-                ("eos_token", "[SEP]"),
-                ("unk_token", "<unk>"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
+    pub(super) fn default_tokens(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        // bos, eos, unk, sep, pad, cls and mask; empty for none.
+        let tokens = match self {
+            Self::Albert | Self::RemBert => [
+                "[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]",
             ],
-            Self::Bert | Self::DistilBert => &[
-                ("unk_token", "[UNK]"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "[PAD]"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
+            Self::Bert | Self::DistilBert => ["", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"],
+            Self::BigBird => ["<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"],
+            Self::Camembert | Self::Roberta | Self::XlmRoberta => {
+                ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"]
+            }
+            Self::Deberta | Self::DebertaV2 => [
+                "[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]",
             ],
-            Self::BigBird => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
+            Self::Gemma => ["<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"],
+            Self::Generic => [""; 7],
+            Self::Gpt2 => [
+                "<|endoftext|>",
+                "<|endoftext|>",
+                "<|endoftext|>",
+                "",
+                "",
+                "",
+                "",
             ],
-            Self::Camembert | Self::Roberta | Self::XlmRoberta => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-                ("sep_token", "</s>"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "<s>"),
-                ("mask_token", "<mask>"),
-            ],
-            Self::Deberta | Self::DebertaV2 => &[
-                ("bos_token", "[CLS]"),
-                ("eos_token", "[SEP]"),
-                ("unk_token", "[UNK]"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "[PAD]"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
-            ],
-            Self::Gemma => &[
-                ("bos_token", "<bos>"),
-                ("eos_token", "<eos>"),
-                ("unk_token", "<unk>"),
-                ("pad_token", "<pad>"),
-                ("mask_token", "<mask>"),
-            ],
-            Self::Generic => &[],
-            Self::Gpt2 => &[
-                ("bos_token", "<|endoftext|>"),
-                ("eos_token", "<|endoftext|>"),
-                ("unk_token", "<|endoftext|>"),
-            ],
-            Self::Llama => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-            ],
-            Self::Mpnet => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "[UNK]"),
-                ("sep_token", "</s>"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "<s>"),
-                ("mask_token", "<mask>"),
-            ],
-            Self::T5 => &[
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-                ("pad_token", "<pad>"),
-            ],
-        }
+            Self::Llama => ["<s>", "</s>", "<unk>", "", "", "", ""],
+            Self::Mpnet => ["<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"],
+            Self::T5 => ["", "</s>", "<unk>", "", "<pad>", "", ""],
+        };
+        NAMED
+            .into_iter()
+            .zip(tokens)
+            .filter(|(_, token)| !token.is_empty())
     }
 
     /// Whether the class makes segment ids where no file lists `model_input_names`.
