@@ -1,5 +1,5 @@
 """Models as the newest libraries write them: PyTorch's exporter (`dynamo=True`) with
-opset 23, T5 encoders, Gemma 3 with bidirectional attention. References are those of
+opset 23, and T5 encoders. References are those of
 transformers 5.24.0 and sentence-transformers 6.2.0 on PyTorch 2.15.0, in float32, one
 text at a time; the same run gives the same bytes.
 
@@ -24,8 +24,7 @@ import transformers
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
 from transformers import (
-    AutoTokenizer, BertConfig, BertModel, Gemma3TextConfig, Gemma3TextModel, ModernBertConfig,
-    ModernBertModel, T5Config, T5EncoderModel,
+    AutoTokenizer, BertConfig, BertModel, ModernBertConfig, ModernBertModel, T5Config, T5EncoderModel,
 )
 
 HERE = Path(__file__).parent
@@ -198,15 +197,11 @@ def main():
     modernbert = lambda: ModernBertModel(ModernBertConfig(
         **SMALL, global_attn_every_n_layers=2, local_attention=8, pad_token_id=1, bos_token_id=0,
         eos_token_id=2, cls_token_id=0, sep_token_id=2))
-    gemma = lambda: Gemma3TextModel(Gemma3TextConfig(
-        **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=8, use_bidirectional_attention=True,
-        layer_types=["sliding_attention", "full_attention"]))
     fast = "PreTrainedTokenizerFast"
     embedding(out, "t5-embedding", t5(), "xlm-roberta-embedding", "T5Tokenizer", False)
     embedding(out, "t5-gated-embedding", t5(feed_forward_proj="gated-gelu"), "xlm-roberta-embedding", "T5Tokenizer", True)
     embedding(out, "files-opset-23", bert(), "bert-embedding", fast, True)
     embedding(out, "files-opset-23-modernbert", modernbert(), "modernbert-embedding", fast, True)
-    embedding(out, "gemma3_text-embedding", gemma(), "roberta-embedding", fast, True)
     sentence_t5(out)
 
 

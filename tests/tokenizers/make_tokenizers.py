@@ -94,7 +94,7 @@ class Case:
             self.tokenizer["model"].pop("unk_token", None)
         self.config = {"architectures": ["BertModel"], "model_type": model_type,
                        "vocab_size": 800, "max_position_embeddings": 80, "type_vocab_size": 2,
-                       "hidden_size": 32}
+                       "hidden_size": 32, **({"use_bidirectional_attention": True} if name == "gemma" else {})}
         config = read("tokenizer_config.json")
         config["tokenizer_class"] = class_name
         config["model_max_length"] = MAX_LENGTH
