@@ -403,7 +403,7 @@ mod tests {
                 "{message}"
             );
         }
-        let many = vec!["gzip"; CODINGS_MAX + 1].join(",");
+        let many = ["gzip"; CODINGS_MAX + 1].join(",");
         assert!(read(&[&many]).unwrap_err().contains("times"));
     }
 
