@@ -95,7 +95,12 @@ fn texts(texts: &[String]) -> Vec<Text> {
 
 /// The schema of a result that is one list, or one list a text.
 fn output<T: ToSchema>() -> Arc<JsonObject> {
-    schema::of::<results::Reported<T>>()
+    reported_as(&schema::of::<T>())
+}
+
+/// The schema of a result with its report.
+fn reported_as(result: &JsonObject) -> Arc<JsonObject> {
+    schema::with(result, &schema::of::<results::Cut>())
 }
 
 #[tool_router]
@@ -128,8 +133,8 @@ impl Tools {
             tool.annotations = Some(harmless);
             match name.as_ref() {
                 "embed_tokens" | "embed_sparse" | "fill_mask" => {
-                    let schema = schema::of_task::<results::Reported<results::Predictions>>(task);
-                    tool.output_schema = Some(schema);
+                    let result = schema::of_task::<results::Predictions>(task);
+                    tool.output_schema = Some(reported_as(&result));
                 }
                 "run_encoder" => {
                     tool.output_schema = Some(schema::of_task::<results::Encoded>(task));

@@ -362,7 +362,9 @@ mod tests {
             });
             assert!(!has_checksum || changed.count() == 0, "{coding:?}");
         }
-        let noise: Vec<u8> = (0..2000_u32).map(|it| (it * it % 251) as u8).collect();
+        let noise: Vec<u8> = (0..2000_u32)
+            .map(|it| (it * it % 251).to_le_bytes()[0])
+            .collect();
         for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
             assert_eq!(undone(coding, &noise, LIMIT), Err(Problem::Corrupt(coding)));
             assert_eq!(undone(coding, b"", LIMIT).unwrap(), b"");
@@ -401,7 +403,7 @@ mod tests {
                 "{message}"
             );
         }
-        let many = vec!["gzip"; CODINGS_MAX + 1].join(",");
+        let many = ["gzip"; CODINGS_MAX + 1].join(",");
         assert!(read(&[&many]).unwrap_err().contains("times"));
     }
 

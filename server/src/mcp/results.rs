@@ -82,10 +82,17 @@ pub(super) struct Encoded {
 }
 
 /// A result, and what became of texts that were too long.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Reported<T: ToSchema> {
+#[derive(Serialize)]
+struct Reported<T> {
     #[serde(flatten)]
     result: T,
+    #[serde(flatten)]
+    cut: Cut,
+}
+
+/// What every result may say beside itself.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Cut {
     /// The texts that were cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<Vec<Truncated>>,
@@ -101,7 +108,7 @@ struct Truncated {
 }
 
 /// A result with its report.
-pub(super) fn reported<T: Serialize + ToSchema>(result: T, report: &Report) -> CallToolResult {
+pub(super) fn reported(result: impl Serialize, report: &Report) -> CallToolResult {
     let cut = report.truncated.iter();
     let cut = cut.map(|(index, tokens_total, tokens_used)| Truncated {
         index: *index,
@@ -109,10 +116,9 @@ pub(super) fn reported<T: Serialize + ToSchema>(result: T, report: &Report) -> C
         tokens_used: *tokens_used,
     });
     let truncated: Vec<Truncated> = cut.collect();
-    plain(&Reported {
-        result,
-        truncated: (!truncated.is_empty()).then_some(truncated),
-    })
+    let truncated = (!truncated.is_empty()).then_some(truncated);
+    let cut = Cut { truncated };
+    plain(&Reported { result, cut })
 }
 
 /// A result as it is.

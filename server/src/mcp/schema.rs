@@ -29,6 +29,13 @@ pub(super) fn of<T: ToSchema>() -> Arc<JsonObject> {
     read::<T>("")
 }
 
+/// The schema of what has the properties of both.
+pub(super) fn with(one: &JsonObject, other: &JsonObject) -> Arc<JsonObject> {
+    let mut both = one.clone();
+    join(&mut both, other.clone());
+    Arc::new(both)
+}
+
 /// The schema of a type that holds predictions of a task.
 pub(super) fn of_task<T: ToSchema>(task: Task) -> Arc<JsonObject> {
     read::<T>(match task {
@@ -87,6 +94,7 @@ impl Reader {
                     Value::Object(properties.collect())
                 }
                 ("items", schema) => self.portable(schema).into(),
+                ("description", Value::String(text)) => text.replace('\n', " ").into(),
                 (_, value) => value.clone(),
             };
             portable.insert(keyword.clone(), value);
@@ -110,24 +118,31 @@ impl Reader {
         }
         let mut whole = Map::new();
         for part in schema["allOf"].as_array().into_iter().flatten() {
-            self.join(&mut whole, part);
+            self.flatten(&mut whole, part);
         }
         whole
     }
 
     /// Adds the members of a part that serde flattens.
-    fn join(&self, whole: &mut JsonObject, part: &Value) {
+    fn flatten(&self, whole: &mut JsonObject, part: &Value) {
+        let mut portable = self.portable(part);
         // A part that may be `null` is one that may be absent.
         let forms = part["oneOf"].as_array().into_iter().flatten();
-        let is_optional = forms.into_iter().any(|it| it["type"] == "null");
-        for (keyword, value) in self.portable(part) {
-            match (whole.get_mut(&keyword), value) {
-                (_, Value::Array(_)) if keyword == "required" && is_optional => {}
-                (Some(Value::Object(all)), Value::Object(more)) => all.extend(more),
-                (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
-                (_, value) => {
-                    whole.insert(keyword, value);
-                }
+        if forms.into_iter().any(|it| it["type"] == "null") {
+            portable.remove("required");
+        }
+        join(whole, portable);
+    }
+}
+
+/// Adds what properties there are and which of them are required.
+fn join(whole: &mut JsonObject, part: JsonObject) {
+    for (keyword, value) in part {
+        match (whole.get_mut(&keyword), value) {
+            (Some(Value::Object(all)), Value::Object(more)) => all.extend(more),
+            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
+            (_, value) => {
+                whole.insert(keyword, value);
             }
         }
     }
@@ -135,7 +150,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEYWORDS, of, of_task};
+    use super::{KEYWORDS, of, of_task, with};
     use crate::mcp::{arguments, results};
     use encoderfile_runtime::proto::Task;
     use serde_json::{Value, json};
@@ -171,6 +186,20 @@ mod tests {
         assert_eq!(properties["texts"]["items"], json!({"type": "string"}));
         assert_eq!(properties["role"]["enum"], json!(["query", "document"]));
         assert_eq!(properties["dimensions"]["type"], "integer");
+        is_portable(&schema);
+    }
+
+    #[test]
+    fn reports_are_beside_results() {
+        let (result, cut) = (of::<results::Embedded>(), of::<results::Cut>());
+        let schema = Value::Object(with(&result, &cut).as_ref().clone());
+        assert_eq!(
+            schema["required"],
+            json!(["embeddings", "embedding_space_id"])
+        );
+        let properties = &schema["properties"];
+        assert_eq!(properties["embeddings"]["items"]["type"], "array");
+        assert_eq!(properties["truncated"]["items"]["type"], "object");
         is_portable(&schema);
     }
 

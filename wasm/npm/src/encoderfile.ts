@@ -379,6 +379,7 @@ function snakeCase(options: object): Record<string, unknown> {
 }
 
 /** What is `null` is as if it were not there, as everywhere. */
-function withoutAbsent(options: object): object {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
+function withoutAbsent<T extends object>(options: T): T {
+  const present = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(present) as T;
 }
