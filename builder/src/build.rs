@@ -115,6 +115,7 @@ impl Plan {
                 weights: files.model_weights_path,
                 config: files.model_config_path,
                 tokenizer: files.tokenizer_path,
+                tokenizer_stands_alone: false,
             }),
             (None, None, None) => Origin::Default,
         };
@@ -222,6 +223,7 @@ impl Plan {
             config: folder.path().join("config.json"),
             tokenizer: folder.path().join("tokenizer.json"),
             tokenizer_config: folder.path().join("tokenizer_config.json"),
+            tokenizer_stands_alone: true,
         };
         std::fs::write(&paths.weights, &upstream.weights)?;
         std::fs::write(&paths.config, &upstream.config_json)?;

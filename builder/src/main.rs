@@ -10,6 +10,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
 use encoderfile_builder::{extract, inspect, run};
+use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
 use encoderfile_runtime::one_line;
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
 }
 
 fn execute(command: &Command) -> anyhow::Result<ExitCode> {
+    if let Ok(name) = std::env::var(ISA_VARIABLE) {
+        Isa::choose(&name).context(ISA_VARIABLE)?;
+    }
     match command {
         Command::Build(arguments) => build::build(arguments)?,
         Command::Inspect { file, json } => {
@@ -65,7 +69,10 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Version => {
             let targets = build::targets(&Carried::open()?);
             let version = env!("CARGO_PKG_VERSION");
-            print(&format!("encoderfile {version}\ntargets: {targets}\n"))?;
+            let sets = Isa::names();
+            print(&format!(
+                "encoderfile {version}\ntargets: {targets}\ninstruction sets: {sets}\n"
+            ))?;
         }
         Command::Runtime(command) => print(&runtimes::runtime(command)?)?,
         Command::NewTransform { model_type } => {

@@ -10,6 +10,7 @@ use crate::{infer, options, source};
 use anyhow::Context;
 #[cfg(not(target_family = "wasm"))]
 use encoderfile_runtime::Info;
+use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
 use encoderfile_runtime::output::Tokenized;
 use encoderfile_runtime::{Encoder, Payload, Prediction, TokenUsage, golden, output};
 use results::Results;
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 
 /// Runs the command and says how the process should end.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if let Ok(name) = std::env::var(ISA_VARIABLE) {
+        Isa::choose(&name).context(ISA_VARIABLE)?;
+    }
     let payload = source::open(cli.payload.as_deref())?;
     match &cli.command {
         Command::Infer(arguments) => infer(&payload, arguments)?,
@@ -100,8 +104,12 @@ fn self_test(payload: &Payload) -> anyhow::Result<ExitCode> {
     let report = golden::self_test(payload, &encoder)?;
     let verdict = if report.passed() { "passed" } else { "FAILED" };
     println(&format!(
-        "self-test {verdict}: {} cases, {} with other token ids, largest difference {:.1e} (limit {:.0e})",
-        report.cases, report.token_mismatches, report.largest_difference, report.limit
+        "self-test {verdict}: {} cases, {} with other token ids, largest difference {:.1e} (limit {:.0e}), computed with {}",
+        report.cases,
+        report.token_mismatches,
+        report.largest_difference,
+        report.limit,
+        Isa::in_use().name()
     ))?;
     Ok(if report.passed() {
         ExitCode::SUCCESS

@@ -3,6 +3,7 @@
 use crate::cli::{InputFormat, Texts};
 use anyhow::{Context, ensure};
 use encoderfile_runtime::Input;
+use encoderfile_runtime::json::{self, Nulls};
 use serde::Deserialize;
 use serde::de::Error;
 use serde_json::{Map, Value};
@@ -32,7 +33,7 @@ impl Item {
         if !line.trim_start().starts_with('{') {
             return Err(serde_json::Error::custom("it is no object"));
         }
-        serde_json::from_str(line)
+        serde_json::from_slice(&json::mend(line.as_bytes(), &Nulls::ALL)?)
     }
 
     /// As the runtime takes it.
@@ -354,6 +355,9 @@ mod tests {
         let items = lines(content).unwrap();
         assert_eq!(items[0].text_pair, None);
         assert_eq!(items[1].text_pair.as_deref(), Some("c"));
+        let halves =
+            r#"{"text": "\ud83da\ud83d\ude00\\ud800", "text_pair": null, "note": "\udc00"}"#;
+        assert_eq!(texts(halves), ["\u{fffd}a\u{1f600}\\ud800"]);
     }
 
     #[test]

@@ -30,8 +30,7 @@ use fused::Computing;
 
 pub use detached::is_factor;
 pub use error::GraphError;
-#[cfg(not(target_arch = "aarch64"))]
-pub use fused::{TileKernel, use_tile_kernel};
+pub use fused::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
 pub use reader::opset;
 
 /// A loaded graph, shared by all runs.
@@ -114,6 +113,7 @@ impl Graph {
 
     fn input(&self, input: &Input, input_ids: &[u32], type_ids: &[u32]) -> TValue {
         let values: Vec<i64> = match input.role() {
+            InputRole::TokenTypeIds if input.zeros => vec![0; type_ids.len()],
             InputRole::TokenTypeIds => type_ids.iter().copied().map(i64::from).collect(),
             InputRole::AttentionMask => vec![1; input_ids.len()],
             InputRole::PositionIds => {

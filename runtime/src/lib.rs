@@ -13,6 +13,7 @@ mod error;
 pub mod golden;
 pub mod graph;
 mod info;
+pub mod json;
 pub mod limits;
 mod modules;
 pub mod output;

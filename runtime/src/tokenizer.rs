@@ -105,6 +105,7 @@ impl Tokenizer {
         }
         inner.with_padding(None);
         inner.with_truncation(None).map_err(load_error)?;
+        inner.set_encode_special_tokens(pipeline.split_special_tokens);
         if pipeline.lower_case {
             lower_case(&mut inner)?;
         }
@@ -462,27 +463,6 @@ fn lower_case(tokenizer: &mut tokenizers::Tokenizer) -> Result<(), TokenizerErro
     let set = tokenizer.with_normalizer(Some(Sequence::new(steps)));
     set.map_err(load_error)?;
     Ok(())
-}
-
-/// What the builder asks of a `tokenizer.json`.
-pub struct Vocabulary(tokenizers::Tokenizer);
-
-impl Vocabulary {
-    /// Reads a `tokenizer.json`.
-    pub fn load(json: &[u8]) -> Result<Self, TokenizerError> {
-        parse(json).map(Self)
-    }
-
-    /// The largest token id that it can produce.
-    pub fn largest_id(&self) -> u32 {
-        let ids = self.0.get_vocab(true).into_values();
-        ids.max().unwrap_or(0)
-    }
-
-    /// The id of an entry.
-    pub fn id(&self, token: &str) -> Option<u32> {
-        self.0.token_to_id(token)
-    }
 }
 
 fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {

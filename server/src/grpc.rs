@@ -18,6 +18,7 @@ use encoderfile_runtime::{Options, Prediction};
 use metadata::{GetModelMetadataRequest, GetModelMetadataResponse, ModelType};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::ServingStatus;
@@ -113,21 +114,25 @@ pub(crate) fn router(
     let routes = Routes::new(health)
         .add_service(
             embedding
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             sentences
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             sequences
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             tokens
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         );

@@ -1,9 +1,9 @@
 // The @huggingface/inference package of npm against POST /: the task of the model served.
 
 import { InferenceClient } from "@huggingface/inference";
-import { check, cosine, demand, equal, near, reference, refused, sameEmbeddings, unit } from "./cases.mjs";
+import { check, cosine, demand, equal, near, modelAndServer, refused, sameEmbeddings, unit } from "./cases.mjs";
 
-const { server, model, requests } = reference();
+const { server, model, requests } = modelAndServer({ tasks: null });
 const client = new InferenceClient(server["api-key"] ?? "none is set", { endpointUrl: server.http });
 const texts = model.cases.map((it) => it.text);
 

@@ -4,7 +4,9 @@
 
 use crate::process;
 use anyhow::{Context, ensure};
+use encoderfile_runtime::graph::ISA_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process};
+use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -32,7 +34,8 @@ impl Server {
     /// waits until it says that it listens.
     ///
     /// The ports are chosen with `--http-port 0 --grpc-port 0`; `arguments` may
-    /// disable either. It gets no environment variables, which are settings too.
+    /// disable either. It gets no environment variables, which are settings too,
+    /// but the one that chooses the instruction set.
     pub fn start(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(["serve", "--http-port", "0", "--grpc-port", "0"]);
@@ -51,6 +54,9 @@ impl Server {
     fn launch(command: &mut Command, without_grpc: bool) -> anyhow::Result<Self> {
         let without_http = command.get_args().any(|it| it == "--disable-http");
         command.env_clear();
+        if let Some(name) = env::var_os(ISA_VARIABLE) {
+            command.env(ISA_VARIABLE, name);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let shown = format!("{command:?}");
         let child = process::spawn(command.stderr(Stdio::piped()));

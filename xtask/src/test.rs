@@ -9,6 +9,7 @@ use crate::setup::arm64::{self, Emulator};
 use crate::setup::{self, CROSS_TARGETS, clients};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
+use anyhow::Context;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
@@ -91,10 +92,45 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     );
     let mut tests = cargo_test(workspace, &built, &programs);
     tests.args(&arguments.filter);
-    let status = totals.add_all(&mut tests)?;
+    let mut status = totals.add_all(&mut tests)?;
+    if arguments.filter.is_none() {
+        for isa in other_instruction_sets(&built)? {
+            steps.begin(
+                &isa,
+                "the numbers that depend on the instruction set, with this one",
+            );
+            for of_isa in tests_of_numbers(workspace, &built, &programs) {
+                tests = of_isa;
+                let of_isa = totals.add_all(tests.env("ENCODERFILE_ISA", &isa))?;
+                status = if status.success() { of_isa } else { status };
+            }
+        }
+    }
     println!("\n{}", steps.summary());
     println!("{}", totals.line());
     process::succeeded(&tests, status)
+}
+
+/// Those of this machine but the widest, which programs take by themselves.
+fn other_instruction_sets(built: &Built) -> anyhow::Result<Vec<String>> {
+    let said = process::capture(Command::new(&built.dist.tool).arg("version"))?;
+    let line = said
+        .lines()
+        .find_map(|line| line.strip_prefix("instruction sets: "));
+    let sets = line.context("`encoderfile version` names no instruction sets")?;
+    let mut sets: Vec<String> = sets.split(", ").map(str::to_owned).collect();
+    sets.pop();
+    Ok(sets)
+}
+
+/// The crates' own tests, the conformance suite, and one embedding in every dialect.
+/// All of the workspace is named, so that its dependencies are those of the others.
+fn tests_of_numbers(workspace: &Workspace, built: &Built, programs: &Programs) -> [Command; 2] {
+    let mut suites = cargo_test(workspace, built, programs);
+    suites.args(["--lib", "--test", "conformance"]);
+    let mut dialects = cargo_test(workspace, built, programs);
+    dialects.args(["--test", "serve", "dialects::"]);
+    [suites, dialects]
 }
 
 fn checks(workspace: &Workspace, steps: &mut Steps, totals: &mut Totals) -> anyhow::Result<()> {
@@ -127,10 +163,13 @@ fn test_emulated(
     emulator: &Emulator,
     totals: &mut Totals,
 ) -> anyhow::Result<()> {
-    let mut tests = workspace.cargo(&["test", "--package", "encoderfile-runtime", "--lib"]);
-    emulator.configure(tests.args(["--target", arm64::TARGET]));
-    let status = totals.add_all(&mut tests)?;
-    process::succeeded(&tests, status)
+    for isa in arm64::INSTRUCTION_SETS {
+        let mut tests = workspace.cargo(&["test", "--package", "encoderfile-runtime", "--lib"]);
+        emulator.configure(tests.args(["--target", arm64::TARGET]));
+        let status = totals.add_all(tests.env("ENCODERFILE_ISA", isa))?;
+        process::succeeded(&tests, status)?;
+    }
+    Ok(())
 }
 
 /// One command for all targets keeps every core busy. In the release profile,

@@ -109,6 +109,7 @@ fn bind_input(input: &ValueInfoProto, model: &Model) -> Result<Input, String> {
             InputRole::PositionIds => model.first_position,
             _ => 0,
         },
+        zeros: role == InputRole::TokenTypeIds && !model.makes_type_ids,
     })
 }
 

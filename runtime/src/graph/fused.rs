@@ -26,8 +26,7 @@ mod weights;
 
 use crate::cores::Cores;
 use encoderfile_proto::Compute;
-#[cfg(not(target_arch = "aarch64"))]
-pub use lanes::{TileKernel, use_tile_kernel};
+pub use lanes::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
 pub(super) use linear::Factor;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};

@@ -18,6 +18,7 @@ pub(crate) enum Dialect {
     Ollama,
     Cohere,
     Jina,
+    Mcp,
 }
 
 /// TEI's error.
@@ -75,6 +76,7 @@ impl Dialect {
         match path {
             "/v1/rerank" => Self::Jina,
             "/v2/rerank" => Self::Cohere,
+            "/mcp" => Self::Mcp,
             // TEI's name for OpenAI's route.
             "/embeddings" => Self::OpenAi,
             _ if path.starts_with("/v1/") => Self::OpenAi,
@@ -92,7 +94,7 @@ impl Dialect {
     /// What it calls the texts to compute, where all its routes call them the same.
     fn texts(self) -> Option<&'static str> {
         match self {
-            Self::Tei => None,
+            Self::Tei | Self::Mcp => None,
             Self::OpenAi | Self::Ollama => Some("input"),
             Self::Cohere | Self::Jina => Some("documents"),
         }
@@ -115,7 +117,22 @@ impl Dialect {
             Self::Ollama => json!(OllamaError { error: message }),
             Self::Cohere => json!(CohereError { message }),
             Self::Jina => json!(JinaError { detail: message }),
+            Self::Mcp => json!({
+                "jsonrpc": "2.0",
+                "id": null,
+                "error": { "code": json_rpc(failure.kind), "message": message },
+            }),
         }
+    }
+}
+
+/// Of errors before a message is read.
+fn json_rpc(kind: Kind) -> i32 {
+    match kind {
+        Kind::Malformed => -32700,
+        Kind::Validation => -32600,
+        Kind::Internal => -32603,
+        _ => -32000,
     }
 }
 

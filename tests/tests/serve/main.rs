@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod access;
+mod bodies;
 mod client;
 mod dialects;
 mod leaving;

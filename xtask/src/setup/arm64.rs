@@ -8,6 +8,9 @@ use std::process::Command;
 /// The target that is emulated.
 pub(crate) const TARGET: &str = "aarch64-unknown-linux-gnu";
 
+/// Those that its kernels are compiled for.
+pub(crate) const INSTRUCTION_SETS: [&str; 2] = ["portable", "neon"];
+
 const COMPILER: &str = "aarch64-linux-gnu-gcc";
 const EMULATOR: &str = "qemu-aarch64";
 const PACKAGES: [&str; 3] = [

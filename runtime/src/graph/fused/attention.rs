@@ -304,7 +304,7 @@ impl Found {
             scale: query_scale * key_scale * after.scale,
             values: value_place,
             output,
-            isa: Isa::best(),
+            isa: Isa::in_use(),
             cores: Arc::clone(&computing.cores),
         };
         let mut inputs = tvec!(queries, keys, values);

@@ -109,7 +109,7 @@ impl Found {
             op: Gated {
                 activated,
                 factor,
-                isa: Isa::best(),
+                isa: Isa::in_use(),
             },
             input,
             last: product.id,

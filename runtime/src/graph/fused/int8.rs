@@ -279,7 +279,7 @@ mod tests {
         let mut biases = values(columns, 5);
         biases.resize(panels.width(), 0.0);
         let mut output = vec![f32::NAN; input.len() / depth * columns];
-        Isa::best().run(Product {
+        Isa::in_use().run(Product {
             panels: &panels,
             input,
             biases: &biases,
@@ -324,7 +324,7 @@ mod tests {
             (26, 130, 70),
             (64, 33, 65),
         ];
-        for kernel in Kernel::all() {
+        for kernel in Kernel::up_to(Isa::in_use()) {
             for (rows, depth, columns) in shapes {
                 let (input, weights) = (values(rows * depth, 0), values(depth * columns, 3));
                 let output = multiply(kernel, &input, &weights, (depth, columns));

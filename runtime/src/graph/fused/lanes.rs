@@ -5,13 +5,14 @@
 //! with AVX-512, where the processor has them. What computes is written once over
 //! the trait, as a [`Task`], and compiled for each of them.
 //!
-//! `portable.rs`, which is made of scalars, says what the instructions compute.
+//! `portable.rs`, which is made of scalars, says what the instructions compute, and
+//! `isa.rs` which of them a process uses.
 
-#[cfg(not(target_arch = "aarch64"))]
 mod four;
+mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-#[cfg(not(any(target_arch = "aarch64", target_feature = "simd128")))]
+#[cfg(not(target_feature = "simd128"))]
 mod portable;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod rows;
@@ -21,11 +22,9 @@ mod simd128;
 mod x86;
 
 use super::product::{Pairs, Strip};
-#[cfg(not(target_arch = "aarch64"))]
 pub use four::{TileKernel, use_tile_kernel};
-#[cfg(target_arch = "aarch64")]
-pub(super) use neon::F32x4;
-#[cfg(not(any(target_arch = "aarch64", target_feature = "simd128")))]
+pub use isa::{ISA_VARIABLE, Isa, NoSuchIsa};
+#[cfg(not(target_feature = "simd128"))]
 pub(super) use portable::F32x4;
 #[cfg(target_feature = "simd128")]
 pub(super) use simd128::F32x4;
@@ -113,16 +112,6 @@ pub(super) trait Lanes: Copy {
     }
 }
 
-/// The vectors that a machine has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isa {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
 /// Something to compute with any vectors.
 pub(super) trait Task {
     type Output;
@@ -131,64 +120,6 @@ pub(super) trait Task {
     /// no closure is: a function is compiled for the instructions of the one that it
     /// is inlined in, and an instruction that its own has not is a call.
     fn run<V: Lanes>(self) -> Self::Output;
-}
-
-impl Isa {
-    /// The widest ones.
-    pub(super) fn best() -> Self {
-        let mut all = Self::all();
-        all.pop().unwrap_or(Self::Portable)
-    }
-
-    /// All that this machine has.
-    pub(super) fn all() -> Vec<Self> {
-        #[allow(unused_mut, reason = "there is more on some machines")]
-        let mut all = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                all.push(Self::Avx2);
-            }
-            if is_x86_feature_detected!("avx512f") {
-                all.push(Self::Avx512);
-            }
-        }
-        all
-    }
-
-    /// Values of a panel at one place of the common dimension: two vectors.
-    pub(super) fn panel_width(self) -> usize {
-        2 * match self {
-            Self::Portable => F32x4::COUNT,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => x86::F32x8::COUNT,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => x86::F32x16::COUNT,
-        }
-    }
-
-    /// Whether tiles read a part of a wider panel as well.
-    pub(super) fn reads_wide_panels(self) -> bool {
-        !match self {
-            Self::Portable => F32x4::PACKED,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => x86::F32x8::PACKED,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => x86::F32x16::PACKED,
-        }
-    }
-
-    pub(super) fn run<T: Task>(self, task: T) -> T::Output {
-        match self {
-            Self::Portable => task.run::<F32x4>(),
-            // SAFETY: there is such a value only where the processor has them: see `all`.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::run_avx2(task) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { x86::run_avx512(task) },
-        }
-    }
 }
 
 /// Multiplies each value.

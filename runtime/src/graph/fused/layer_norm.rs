@@ -195,7 +195,7 @@ impl Found {
         let op = LayerNorm {
             parameters: Arc::new(parameters),
             epsilon: rms.eps.cast_to_scalar().ok()?,
-            isa: Isa::best(),
+            isa: Isa::in_use(),
         };
         let inputs = summands(model, input).unwrap_or_else(|| tvec!(input));
         Some(Self { op, inputs, last })

@@ -313,7 +313,7 @@ impl Found {
         let Some(after) = After::of(model, id)? else {
             return Ok(None);
         };
-        let isa = Isa::best();
+        let isa = Isa::in_use();
         let op = Relative {
             rows: place,
             positions: Arc::new(Positions::new(&positions, of_positions, isa)?),

@@ -170,7 +170,7 @@ impl Found {
         let op = Rotary {
             input: place,
             output: place,
-            isa: Isa::best(),
+            isa: Isa::in_use(),
         };
         (place_of_heads(model, input, sin)? == place).then_some(Self {
             op,

@@ -48,7 +48,7 @@ impl Weights {
     /// Reads a matrix of `[depth, columns]` from where it is stored, unless it can be
     /// multiplied by there.
     pub(super) fn read(matrix: &Arc<Matrix>, computing: &Computing) -> Result<Self, WeightsError> {
-        let isa = Isa::best();
+        let isa = Isa::in_use();
         let (depth, columns) = (matrix.rows(), matrix.columns());
         let panels = if in_int8(depth, columns, computing.compute) {
             let read = |first: usize, rows: &mut [f32]| matrix.read_rows(first, rows);
@@ -77,7 +77,7 @@ impl Weights {
         transposed: bool,
         computing: &Computing,
     ) -> Self {
-        let isa = Isa::best();
+        let isa = Isa::in_use();
         let columns = matrix.len() / depth;
         let width = isa.panel_width();
         let mut panels = Buffer::default();
@@ -374,7 +374,7 @@ mod tests {
             for mapped in [read, mapped] {
                 let (output, is_mapped) = product(&stored(&panels, Encoding::Panels, mapped));
                 assert!(output == expected, "{compute:?}, mapped: {mapped}");
-                let wide = Isa::best().reads_wide_panels() && compute == Compute::F32;
+                let wide = Isa::in_use().reads_wide_panels() && compute == Compute::F32;
                 assert_eq!(is_mapped, mapped && wide);
             }
         }

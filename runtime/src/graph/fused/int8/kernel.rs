@@ -1,8 +1,10 @@
 //! Words of four bytes, and the tile of products made of them.
 //!
 //! A word holds as many whole numbers as an instruction multiplies and adds up at
-//! once: four of 8 bits, or two of 16. One kernel is chosen for a machine; its
-//! weights are packed for it.
+//! once: four of 8 bits, or two of 16. One kernel is chosen for an
+//! instruction set; its weights are packed for it.
+
+use crate::graph::fused::lanes::Isa;
 
 /// The most rows and columns that a tile has.
 const ROWS_MAX: usize = 12;
@@ -129,22 +131,23 @@ impl Kernel {
         }
     }
 
-    /// The fastest one.
+    /// The fastest one of the instruction set in use.
     pub(super) fn best() -> Self {
-        let mut all = Self::all();
-        all.pop().unwrap_or(PORTABLE)
+        Self::up_to(Isa::in_use()).pop().unwrap_or(PORTABLE)
     }
 
-    /// All that this machine has.
-    pub(super) fn all() -> Vec<Self> {
+    /// Those that an instruction set and the narrower ones have on this machine.
+    pub(super) fn up_to(isa: Isa) -> Vec<Self> {
         #[allow(unused_mut, reason = "there is more on most machines")]
         let mut all = vec![PORTABLE];
         #[cfg(target_arch = "x86_64")]
-        all.extend(super::x86::kernels());
+        all.extend(super::x86::kernels(isa));
         #[cfg(target_arch = "aarch64")]
-        all.extend(super::neon::kernel());
+        all.extend(super::neon::kernel().filter(|_| isa >= Isa::Neon));
         #[cfg(target_feature = "simd128")]
-        all.push(super::simd128::KERNEL);
+        if isa == Isa::Portable {
+            all.push(super::simd128::KERNEL);
+        }
         all
     }
 

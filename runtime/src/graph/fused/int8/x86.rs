@@ -6,16 +6,18 @@
 )]
 
 use super::kernel::{Format, Kernel, Sums, tile_of};
+use crate::graph::fused::lanes::Isa;
 use std::arch::x86_64::*;
 
-/// Those of this processor, the fastest last.
-pub(super) fn kernels() -> Vec<Kernel> {
+/// Those of this processor that an instruction set has, the fastest last.
+pub(super) fn kernels(isa: Isa) -> Vec<Kernel> {
     let mut kernels = Vec::new();
-    if is_x86_feature_detected!("avx2") {
+    if isa >= Isa::Avx2 && is_x86_feature_detected!("avx2") {
         // With the two vectors of a panel, a factor and a product, 16 of 16 registers.
         kernels.push(Kernel::new(6, I32x8::COUNT, Format::Halves, tile_avx2));
     }
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+    let has_vnni = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni");
+    if isa >= Isa::Avx512 && has_vnni {
         let format = Format::ShiftedBytes;
         kernels.push(Kernel::new(12, I32x16::COUNT, format, tile_vnni));
     }

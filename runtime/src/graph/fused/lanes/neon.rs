@@ -13,27 +13,6 @@ use std::arch::aarch64::*;
 #[derive(Clone, Copy)]
 pub(crate) struct F32x4(float32x4_t);
 
-impl F32x4 {
-    /// Rows to columns.
-    #[inline(always)]
-    pub(crate) fn transpose([a, b, c, d]: [Self; 4]) -> [Self; 4] {
-        let pairs = |first: Self, second: Self| unsafe {
-            let [low, high] = [vtrn1q_f32(first.0, second.0), vtrn2q_f32(first.0, second.0)];
-            [low, high].map(|it| vreinterpretq_f64_f32(it))
-        };
-        let ([ab_even, ab_odd], [cd_even, cd_odd]) = (pairs(a, b), pairs(c, d));
-        unsafe {
-            [
-                vtrn1q_f64(ab_even, cd_even),
-                vtrn1q_f64(ab_odd, cd_odd),
-                vtrn2q_f64(ab_even, cd_even),
-                vtrn2q_f64(ab_odd, cd_odd),
-            ]
-            .map(|it| Self(vreinterpretq_f32_f64(it)))
-        }
-    }
-}
-
 impl Lanes for F32x4 {
     const COUNT: usize = 4;
     // 24 of 32 registers.
