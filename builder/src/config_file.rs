@@ -2,7 +2,10 @@
 //! refused by name.
 
 use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The whole file.
@@ -50,13 +53,38 @@ pub struct ConfigFile {
 }
 
 /// Where the model is.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub enum ModelPath {
     /// A folder.
     Folder(PathBuf),
     /// Each file.
     Files(ModelFiles),
+}
+
+/// By hand, so that an unknown key of the files is named.
+impl<'de> Deserialize<'de> for ModelPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PathVisitor;
+
+        impl<'de> Visitor<'de> for PathVisitor {
+            type Value = ModelPath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a folder, or `model_config_path` and the other files")
+            }
+
+            fn visit_str<E: Error>(self, path: &str) -> Result<ModelPath, E> {
+                Ok(ModelPath::Folder(path.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, files: A) -> Result<ModelPath, A::Error> {
+                let files = ModelFiles::deserialize(MapAccessDeserializer::new(files))?;
+                Ok(ModelPath::Files(files))
+            }
+        }
+
+        deserializer.deserialize_any(PathVisitor)
+    }
 }
 
 /// Where each file of a model is.
@@ -214,6 +242,7 @@ mod tests {
                 "maxlength",
             ),
             ("encoderfle:\n  name: x\n", "encoderfle"),
+            ("encoderfile:\n  path:\n    weights: x\n", "weights"),
         ];
         for (text, key) in unknown {
             let message = format!("{:#}", ConfigFile::parse(text).unwrap_err());

@@ -25,6 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::block_in_place;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Code, Extensions, Request, Response, Status, Streaming};
@@ -48,26 +49,31 @@ pub(super) fn add_to(routes: Routes, service: Arc<Service>, limit: usize) -> Rou
     routes
         .add_service(
             InfoServer::new(tei.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             EmbedServer::new(tei.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             PredictServer::new(tei.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             RerankServer::new(tei.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             TokenizeServer::new(tei)
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
