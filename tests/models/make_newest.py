@@ -140,7 +140,7 @@ def golden(place, model):
             hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
         cases.append({
             "text": text, "input_ids": out["input_ids"],
-            "tokens": tokenizer.convert_ids_to_tokens(out["input_ids"]),
+            "tokens": out.tokens(),
             "offsets": [list(pair) for pair in out["offset_mapping"]],
             "mean": rounded(hidden.mean(0)), "cls": rounded(hidden[0]), "last_token": rounded(hidden[-1]),
         })
