@@ -5,6 +5,7 @@
 
 mod classification;
 mod fill_mask;
+mod finite;
 mod sentence;
 mod spans;
 mod tokens;

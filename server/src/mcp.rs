@@ -8,7 +8,6 @@ use anyhow::Context;
 use axum::Router;
 use axum::http::request::Parts;
 use encoderfile_runtime::output::{Entity, rank};
-use encoderfile_runtime::pooling::similarity;
 use encoderfile_runtime::{Aggregation, Options, Role, Values};
 use rmcp::handler::server::common::{FromContextPart, schema_for_type};
 use rmcp::handler::server::router::tool::ToolRouter;
@@ -300,10 +299,11 @@ impl Tools {
             Ok(embedded) => embedded,
             Err(failure) => return failed(&failure),
         };
-        let function = self.service.pipeline().similarity();
-        let (source, others) = vectors.split_at(1);
-        let scores = others.iter().map(|it| similarity(&source[0], it, function));
-        let scored = scores.zip(arguments.texts).enumerate();
+        let scores = match self.service.similarities(&vectors) {
+            Ok(scores) => scores,
+            Err(failure) => return failed(&failure),
+        };
+        let scored = scores.into_iter().zip(arguments.texts).enumerate();
         let mut scored: Vec<Scored> = scored
             .map(|(index, (score, text))| Scored { index, score, text })
             .collect();
