@@ -11,6 +11,10 @@ use std::path::PathBuf;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+
+    /// After an error, also print what the inference engine says of it
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Subcommand)]

@@ -7,6 +7,7 @@ mod client;
 mod dialects;
 mod leaving;
 mod limits;
+mod not_finite;
 mod refusals;
 mod requests;
 mod stage;
