@@ -2,9 +2,11 @@
 //! down, the result run before it is stored.
 
 use crate::error::BuildError;
-use crate::folder::{Model, ModuleWeights, Paths};
+use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Weights};
+use crate::panics;
 use encoderfile_runtime::container::{self, ArtifactKind};
+use encoderfile_runtime::graph::Stage;
 use encoderfile_runtime::pooling::cosine;
 use encoderfile_runtime::proto::module::Step;
 use encoderfile_runtime::proto::{
@@ -13,11 +15,11 @@ use encoderfile_runtime::proto::{
 };
 use encoderfile_runtime::source::{Source, Spliced};
 use encoderfile_runtime::weights::TENSOR_ALIGNMENT;
-use encoderfile_runtime::{Encoder, golden};
+use encoderfile_runtime::{Encoder, Error, GraphError, detail, golden, one_line};
 use prost::Message;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The texts whose results are stored: short ones, an empty one, other
 /// scripts, punctuation, and one of some length. They must not change lightly:
@@ -68,6 +70,7 @@ pub struct Assembled {
     graph: Vec<u8>,
     golden: Vec<u8>,
     weights: Arc<Weights>,
+    full_length: Duration,
 }
 
 impl Assembled {
@@ -79,6 +82,11 @@ impl Assembled {
     /// How many bytes the large tensors take.
     pub fn weights_len(&self) -> u64 {
         self.weights.len()
+    }
+
+    /// How long a text of full length took to compute on all cores of this machine.
+    pub fn full_length(&self) -> Duration {
+        self.full_length
     }
 
     /// The payload, which is read from the model's files and computed while it
@@ -106,6 +114,7 @@ pub fn assemble(
     if model.task == Task::SentenceEmbedding && !graph.binding.output.per_token {
         leave_pooling_to_graph(paths, &mut model)?;
     }
+    note_limit(&mut model, &graph.limit);
     let pipeline = pipeline(paths, &model, &graph.binding)?;
     let encoding = Encoding {
         weights: match encoding.weights {
@@ -118,17 +127,29 @@ pub fn assemble(
         weights: graph.source_encoding(),
         ..Encoding::EXACT
     };
+    if encoding.weights != as_in_source.weights
+        && let Some((name, value)) = graph.unfit(encoding)
+    {
+        return Err(BuildError::Tensor {
+            path: paths.weights.clone(),
+            name,
+            problem: format!(
+                "holds {value}, which {} cannot; build with --weights f32",
+                encoding.weights.name()
+            ),
+        });
+    }
     let stored = Stored::new(graph, &model, &pipeline, encoding);
-    let (golden, worst_cosine) = run(paths, || {
-        let golden = stored.golden_cases(&model)?;
-        let worst_cosine = if encoding == as_in_source {
-            1.0
-        } else {
-            let exact = Stored::new(graph, &model, &pipeline, Encoding::EXACT);
-            worst_cosine(&golden, &exact.golden_cases(&model)?)
-        };
-        Ok((golden, worst_cosine))
-    })?;
+    let (golden, full_length) = run(paths, || stored.try_out(paths, &model))?;
+    let worst_cosine = if encoding == as_in_source {
+        1.0
+    } else {
+        let exact = Stored::new(graph, &model, &pipeline, Encoding::EXACT);
+        let exact = run(paths, || {
+            exact.try_texts(paths, &exact.encoder(paths, &model)?)
+        })?;
+        worst_cosine(&golden, &exact)
+    };
     let provenance = Provenance {
         builder: concat!("encoderfile ", env!("CARGO_PKG_VERSION")).into(),
         license: model.license.clone(),
@@ -156,6 +177,7 @@ pub fn assemble(
         graph: stored.onnx,
         weights: stored.weights,
         model,
+        full_length,
     })
 }
 
@@ -167,14 +189,11 @@ fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline,
     );
     let mut pipeline = model.pipeline.clone();
     let width = binding.output.width as usize;
-    if classifies && pipeline.labels.is_empty() {
-        // What transformers calls labels that nobody named.
-        pipeline.labels = (0..width).map(|id| format!("LABEL_{id}")).collect();
-    }
     if classifies && pipeline.labels.len() != width {
         return Err(BuildError::Labels {
             path: paths.config.clone(),
             labels: pipeline.labels.len(),
+            said_by: model.labels_source,
             logits: width,
         });
     }
@@ -183,6 +202,19 @@ fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline,
     pipeline.vocabulary_size = vocabulary_size(paths, model, binding)?;
     check_widths(paths, model, &pipeline)?;
     Ok(pipeline)
+}
+
+/// Writes down how many tokens a sequence may have, now that the graph is known.
+fn note_limit(model: &mut Model, limit: &Limit) {
+    model.pipeline.max_tokens = limit.max_tokens;
+    model.pipeline.max_tokens_source.clone_from(&limit.source);
+    let finding = Finding {
+        subject: "limit".into(),
+        meaning: format!("{} tokens", limit.max_tokens),
+        source: limit.source.clone(),
+    };
+    // Beside the task, which is always the first.
+    model.findings.insert(model.findings.len().min(1), finding);
 }
 
 /// Takes out of a model what its graph does: pooling and all that follows. A
@@ -319,7 +351,7 @@ impl Stored {
         }
     }
 
-    fn golden_cases(&self, model: &Model) -> Result<Golden, encoderfile_runtime::Error> {
+    fn encoder(&self, paths: &Paths, model: &Model) -> Result<Encoder, BuildError> {
         let source: Arc<dyn Source> = Arc::<Weights>::clone(&self.weights);
         let encoder = Encoder::from_parts(
             model.task,
@@ -327,41 +359,95 @@ impl Stored {
             &model.tokenizer_json,
             &self.onnx,
             &source,
-        )?;
-        let mut session = encoder.session()?;
-        let cases = GOLDEN_TEXTS.iter();
-        let cases = cases.map(|text| golden::case(&mut session, text));
+        );
+        encoder.map_err(|source| does_not_run(paths, source))
+    }
+
+    /// The results of the golden texts, and how long a text of full length took.
+    fn try_out(&self, paths: &Paths, model: &Model) -> Result<(Golden, Duration), BuildError> {
+        let encoder = self.encoder(paths, model)?;
+        let golden = self.try_texts(paths, &encoder)?;
+        let took = self.try_full_length(paths, &encoder, &golden)?;
+        Ok((golden, took))
+    }
+
+    fn try_texts(&self, paths: &Paths, encoder: &Encoder) -> Result<Golden, BuildError> {
+        let session = encoder.session();
+        let mut session = session.map_err(|source| does_not_run(paths, source))?;
+        let cases = GOLDEN_TEXTS.iter().map(|text| {
+            let case = golden::case(&mut session, text);
+            case.map_err(|source| match source {
+                Error::NotFinite { .. } => BuildError::NotFinite {
+                    path: paths.weights.clone(),
+                    text: (*text).into(),
+                    source,
+                },
+                source => does_not_run(paths, source),
+            })
+        });
         Ok(Golden {
             cases: cases.collect::<Result<_, _>>()?,
         })
     }
-}
 
-/// Runs the model; an inference engine that panics is an error, not a crash.
-fn run<T>(
-    paths: &Paths,
-    model: impl FnOnce() -> Result<T, encoderfile_runtime::Error>,
-) -> Result<T, BuildError> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(model));
-    std::panic::set_hook(hook);
-    match result {
-        Ok(result) => result.map_err(|source| BuildError::Runtime {
-            path: paths.folder.clone(),
-            source,
-        }),
-        Err(panic) => Err(BuildError::Panic {
+    /// Computes as many tokens as a text may have: whatever runs out before the
+    /// limit does so here, and not when somebody has such a text.
+    fn try_full_length(
+        &self,
+        paths: &Paths,
+        encoder: &Encoder,
+        golden: &Golden,
+    ) -> Result<Duration, BuildError> {
+        let tokens = golden.cases.iter().flat_map(|case| &case.input_ids);
+        let max_tokens = self.pipeline.max_tokens;
+        let ids = tokens.copied().cycle().take(max_tokens as usize);
+        let ids: Vec<u32> = ids.collect();
+        encoder.use_cores(std::thread::available_parallelism().map_or(1, usize::from));
+        let start = Instant::now();
+        let (problem, detail) = match panics::catch(|| encoder.session()?.compute(&ids)) {
+            Ok(Ok(())) => return Ok(start.elapsed()),
+            Ok(Err(error)) => (one_line(&error), detail(&error).map(Into::into)),
+            Err(panic) => ("the inference engine failed".into(), Some(panic)),
+        };
+        Err(BuildError::FullLength {
             path: paths.weights.clone(),
-            message: panic_message(&*panic),
-        }),
+            max_tokens,
+            stated_by: self.pipeline.max_tokens_source.clone(),
+            problem,
+            detail,
+        })
     }
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").replace('\n', " ")
+fn does_not_run(paths: &Paths, source: Error) -> BuildError {
+    use GraphError::{Engine, OutputShape};
+    if let Error::Graph(
+        OutputShape { .. }
+        | Engine {
+            stage: Stage::Computing,
+            ..
+        },
+    ) = source
+    {
+        return BuildError::OneLength {
+            path: paths.weights.clone(),
+            source,
+        };
+    }
+    BuildError::Runtime {
+        path: paths.folder.clone(),
+        source,
+    }
+}
+
+/// Runs the model; an inference engine that panics is an error, not a crash.
+fn run<T>(paths: &Paths, model: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
+    panics::catch(model).unwrap_or_else(|detail| {
+        Err(BuildError::Panic {
+            path: paths.weights.clone(),
+            detail,
+        })
+    })
 }
 
 fn worst_cosine(stored: &Golden, exact: &Golden) -> f32 {

@@ -16,9 +16,13 @@ use encoderfile_runtime::source::Source;
 use encoderfile_runtime::{Payload, proto::Manifest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// This machine's target: the one the tool itself was built for.
 pub(crate) const HOST_TARGET: &str = env!("ENCODERFILE_HOST_TARGET");
+
+/// A text of full length that takes longer is worth a line.
+const NOTABLE: Duration = Duration::from_secs(1);
 
 /// Where a model comes from.
 enum Origin {
@@ -84,7 +88,15 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
             Some(path) => format!("base program {}", path.display()),
             None => format!("base program for {}", plan.target),
         })?;
-    report(&output, &base, manifest)
+    report(&output, &base, manifest)?;
+    if let Finished::Assembled(assembled) = &model
+        && assembled.full_length() >= NOTABLE
+    {
+        let tokens = manifest.pipeline.as_ref().map_or(0, |it| it.max_tokens);
+        let seconds = assembled.full_length().as_secs_f64();
+        eprintln!("a text of {tokens} tokens took {seconds:.1} s on this machine");
+    }
+    Ok(())
 }
 
 impl Plan {

@@ -15,6 +15,10 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+
+    /// After an error, also print what the inference engine says of it
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Subcommand)]

@@ -1,5 +1,6 @@
 //! Why a model cannot be built, in one line that names file and key.
 
+use crate::folder::LabelsSource;
 use encoderfile_runtime::GraphError;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -206,15 +207,54 @@ pub enum BuildError {
         /// What, and what was expected.
         problem: String,
     },
+    /// A branch that one text takes and another does not.
+    #[error(
+        "{}: the condition `{condition}` of the If node `{node}` depends on the text or its length; this is not supported",
+        .path.display()
+    )]
+    Condition {
+        /// The ONNX file.
+        path: PathBuf,
+        /// The value.
+        condition: String,
+        /// The node.
+        node: String,
+        /// The engine's own words: [`BuildError::detail`].
+        detail: String,
+    },
     /// Labels and logits do not match.
-    #[error("{}: `id2label` has {labels} labels, the model has {logits} logits", .path.display())]
+    #[error("{}: {}, the model has {logits} logits", .path.display(), labels_said(*.labels, *.said_by))]
     Labels {
         /// The config file.
         path: PathBuf,
         /// How many labels.
         labels: usize,
+        /// Who says so.
+        said_by: LabelsSource,
         /// How many logits.
         logits: usize,
+    },
+    /// The config promises something that no output of the graph is.
+    #[error("{}: {problem}; {remedy}", .path.display())]
+    Output {
+        /// The ONNX file.
+        path: PathBuf,
+        /// Which output, and what was expected.
+        problem: String,
+        /// How to get a graph that has it, or what else to ask for.
+        remedy: String,
+    },
+    /// A graph for sequences of one shape only.
+    #[error(
+        "{}: it was exported for fixed shapes: {fixed}; texts have any length, so export it again with dynamic axes: {}",
+        .path.display(),
+        EXPORT
+    )]
+    FixedShapes {
+        /// The ONNX file.
+        path: PathBuf,
+        /// Which axes of which inputs, and at what.
+        fixed: String,
     },
     /// The tokenizer has ids that the model has no embedding for.
     #[error(
@@ -229,6 +269,45 @@ pub enum BuildError {
         /// Rows of the embedding.
         rows: u32,
     },
+    /// A text of full length cannot be computed.
+    #[error(
+        "{}: a text of {max_tokens} tokens, the limit by {stated_by}, cannot be computed: {problem}; if the model holds fewer tokens, say how many with --max-length",
+        .path.display()
+    )]
+    FullLength {
+        /// The ONNX file.
+        path: PathBuf,
+        /// The limit.
+        max_tokens: u32,
+        /// Who says so.
+        stated_by: String,
+        /// What became of it.
+        problem: String,
+        /// The engine's own words: [`BuildError::detail`].
+        detail: Option<String>,
+    },
+    /// The finished model fails over a text of some length.
+    #[error(
+        "{}: {source}; a graph that was exported for one length computes no other: export it again with dynamic axes: {}",
+        .path.display(),
+        EXPORT
+    )]
+    OneLength {
+        /// The ONNX file.
+        path: PathBuf,
+        /// What failed.
+        source: encoderfile_runtime::Error,
+    },
+    /// A stored result that is no number.
+    #[error("{}: {source}: {text:?}; a weight may be damaged, or too large for the type it is in", .path.display())]
+    NotFinite {
+        /// The ONNX file.
+        path: PathBuf,
+        /// The text that was tried.
+        text: String,
+        /// What was found.
+        source: encoderfile_runtime::Error,
+    },
     /// The finished model does not run.
     #[error("{}: the finished model does not run: {source}", .path.display())]
     Runtime {
@@ -237,23 +316,49 @@ pub enum BuildError {
         /// Why.
         source: encoderfile_runtime::Error,
     },
-    /// tract met something it did not expect.
-    #[error("{}: the inference engine cannot load this graph: {message}", .path.display())]
+    /// The inference engine met something it did not expect.
+    #[error("{}: the inference engine cannot compute this graph", .path.display())]
     Panic {
         /// The ONNX file.
         path: PathBuf,
-        /// What it said.
-        message: String,
+        /// What it said: [`BuildError::detail`].
+        detail: String,
     },
 }
 
 impl BuildError {
+    /// The inference engine's own words, which the message leaves out.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Condition { detail, .. } | Self::Panic { detail, .. } => Some(detail),
+            Self::FullLength { detail, .. } => detail.as_deref(),
+            other => encoderfile_runtime::detail(other),
+        }
+    }
+
     /// A key whose value this program does not serve.
     pub fn key(path: &Path, key: &str, value: &Value) -> Self {
         Self::Key {
             path: path.to_owned(),
             key: key.into(),
             value: value.to_string(),
+        }
+    }
+}
+
+/// How to get a graph that takes texts of any length.
+const EXPORT: &str = "`optimum-cli export onnx --model DIR OUT`, or torch.onnx.export(…, dynamic_axes={\"input_ids\": {0: \"batch\", 1: \"tokens\"}, …}) with the same for every input";
+
+/// What the config says of the number of labels.
+fn labels_said(labels: usize, said_by: LabelsSource) -> String {
+    match said_by {
+        LabelsSource::Names => format!("`id2label` has {labels} labels"),
+        LabelsSource::Count => format!("`num_labels` is {labels}"),
+        LabelsSource::CountAgainstNames => {
+            format!("`num_labels` is {labels} whatever `id2label` says")
+        }
+        LabelsSource::Default => {
+            format!("without `id2label` and `num_labels` there are {labels} labels")
         }
     }
 }

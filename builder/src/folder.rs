@@ -24,7 +24,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tokenizer::Resolved;
 
-pub use limit::Limit;
+pub use config::LabelsSource;
+pub use limit::{Limit, Limits, Tables};
 pub use sentence::ModuleWeights;
 pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as translate_pattern};
 
@@ -100,8 +101,10 @@ pub struct Model {
     pub modules: Vec<ModuleWeights>,
     /// Whether the folder leaves unsaid how token vectors become one.
     pub pooling_is_assumed: bool,
-    /// The id of the first token's position.
-    pub first_position: u32,
+    /// How many tokens a sequence may have, as far as the folder says.
+    pub limits: Limits,
+    /// Who says how many labels there are.
+    pub labels_source: LabelsSource,
     /// What was understood, and where it was said.
     pub findings: Vec<Finding>,
     /// The first of `architectures`.
@@ -110,6 +113,8 @@ pub struct Model {
     pub license: String,
     /// Rows of the token embedding, as far as config.json says.
     pub vocabulary_size: Option<u32>,
+    /// Values of a token's hidden state, as far as config.json says.
+    pub hidden_size: Option<u32>,
     /// The largest id that the tokenizer gives.
     pub largest_id: u32,
     /// Whether the texts of a pair are told apart by segment ids.
@@ -137,12 +142,19 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         overrides,
         config,
         tokenizer,
+        labels_source: LabelsSource::Default,
         findings: Findings::default(),
     };
     folder.findings.note("task", task.name(), task_source);
     let mut pipeline = folder.pipeline(task, &sentence)?;
     folder.read_classes(task, &sentence, &mut pipeline)?;
     folder.read_special_tokens(task, &mut pipeline)?;
+    let limits = Limits::read(
+        &folder.config,
+        &folder.tokenizer.config,
+        &sentence,
+        overrides,
+    );
     let mut findings = folder.findings.into_vec();
     findings.extend(sentence.findings.into_vec());
     findings.extend(tokenizer_findings.into_vec());
@@ -151,7 +163,8 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         pipeline,
         modules: sentence.modules,
         pooling_is_assumed,
-        first_position: limit::first_position(&folder.config),
+        limits,
+        labels_source: folder.labels_source,
         findings,
         architecture: folder.config.architecture().unwrap_or_default().to_owned(),
         license: match &overrides.license {
@@ -159,6 +172,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
             None => license(&paths.folder),
         },
         vocabulary_size: folder.config.vocabulary_size(),
+        hidden_size: folder.config.hidden_size(),
         largest_id: folder.tokenizer.largest_id(),
         makes_type_ids: folder.tokenizer.makes_type_ids,
         config_json,
@@ -229,16 +243,14 @@ struct Folder<'a> {
     overrides: &'a Overrides,
     config: Config,
     tokenizer: Resolved,
+    labels_source: LabelsSource,
     findings: Findings,
 }
 
 impl Folder<'_> {
-    /// Limit, casing, pooling and prompts.
+    /// Casing, pooling and prompts.
     fn pipeline(&mut self, task: Task, sentence: &Sentence) -> Result<Pipeline, BuildError> {
         let overrides = self.overrides;
-        let limit = limit::read(&self.config, &self.tokenizer.config, sentence, overrides)?;
-        let meaning = format!("{} tokens", limit.max_tokens);
-        self.findings.note("limit", meaning, limit.source.clone());
         let settings = &sentence.settings;
         let (pooling, splade) = match &sentence.head {
             Head::Pooling(modes) => (modes.iter().map(|mode| (*mode).into()).collect(), None),
@@ -246,8 +258,6 @@ impl Folder<'_> {
             Head::None => (Vec::new(), None),
         };
         Ok(Pipeline {
-            max_tokens: limit.max_tokens,
-            max_tokens_source: limit.source,
             truncation_side: self.truncation_side().into(),
             truncation_strategy: overrides.truncation_strategy.unwrap_or_default().into(),
             lower_case: sentence.lower_case,
@@ -289,14 +299,18 @@ impl Folder<'_> {
         ) {
             return Ok(());
         }
-        pipeline.labels = self.config.labels()?;
+        let labels = self.config.labels()?;
+        labels.note(&mut self.findings);
+        self.labels_source = labels.source;
+        pipeline.labels = labels.names;
         if task == Task::TokenClassification {
             pipeline.activation = Activation::Softmax.into();
             return Ok(());
         }
-        let activations = self
-            .config
-            .activations(sentence.settings.activation.as_deref())?;
+        let activations = self.config.activations(
+            pipeline.labels.len(),
+            sentence.settings.activation.as_deref(),
+        )?;
         pipeline.activation = activations.classify.into();
         let name = |activation: Activation| {
             let name = activation.as_str_name().trim_start_matches("ACTIVATION_");
@@ -310,14 +324,13 @@ impl Folder<'_> {
             let meaning = format!("{} of the logit of (query, text)", name(activations.rerank));
             self.findings.note("reranking", meaning, source);
         }
-        let entails = |label: &String| label.to_lowercase().starts_with("entail");
-        if let Some(index) = pipeline.labels.iter().position(entails)
+        if let Some((index, key)) = self.config.entailment(&pipeline.labels)?
             && pipeline.labels.len() > 1
         {
             pipeline.entailment = u32::try_from(index).ok();
             let meaning = format!("label {:?} decides", pipeline.labels[index]);
-            self.findings
-                .note("zero-shot", meaning, "config.json id2label");
+            let source = format!("config.json {key}");
+            self.findings.note("zero-shot", meaning, source);
         }
         Ok(())
     }

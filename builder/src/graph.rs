@@ -5,15 +5,18 @@ mod conditionals;
 mod constants;
 mod float32;
 mod fused;
+mod order;
+mod outputs;
 mod panels;
 mod quantize;
+mod reach;
 mod source;
 mod tensors;
 mod values;
 
 use crate::assemble::Encoding;
 use crate::error::BuildError;
-use crate::folder::Model;
+use crate::folder::{Limit, Model, Tables};
 use encoderfile_runtime::graph::{opset, unsupported};
 use encoderfile_runtime::onnx::{
     GraphProto, ModelProto, OperatorSetIdProto, tensor_proto::DataType,
@@ -24,6 +27,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 pub use binding::Binding;
+use outputs::Choice;
 pub use tensors::Weights;
 
 /// A checked ONNX model: operators of the standard only, conditionals resolved,
@@ -34,6 +38,8 @@ pub struct Graph {
     pub binding: Binding,
     /// SHA-256 of the ONNX file and then of those it names.
     pub source_sha256: [u8; 32],
+    /// What the folder says of the limit, within what the graph's tables hold.
+    pub limit: Limit,
 }
 
 impl Graph {
@@ -47,6 +53,7 @@ impl Graph {
         let opset = opset(&proto).map_err(graph_error)?;
         let mut graph = proto.graph.take().unwrap_or_default();
         graph.value_info.clear();
+        order::sort(path, &mut graph)?;
         rewrite(path, &mut graph, opset)?;
         proto.opset_import = vec![OperatorSetIdProto {
             domain: String::new(),
@@ -57,18 +64,24 @@ impl Graph {
             return Err(graph_error(error));
         }
         let mut graph = proto.graph.take().unwrap_or_default();
-        let output = binding::Choice::of(path, &graph, model)?;
+        let output = Choice::of(path, &graph, model)?;
         graph.output.retain(|it| it.name == output.name);
-        conditionals::resolve(path, &proto, &mut graph, model.pipeline.max_tokens)?;
-        // What was in the branches.
-        rewrite(path, &mut graph, opset)?;
         remove_unused(&mut graph);
-        let binding = Binding::of(path, &proto, &graph, model, output)?;
+        binding::refuse_fixed_shapes(path, &graph)?;
+        let mut limit = limit(&proto, &graph, model)?;
+        if conditionals::resolve(path, &proto, &mut graph, limit.max_tokens)? {
+            // What was in the branches.
+            rewrite(path, &mut graph, opset)?;
+            remove_unused(&mut graph);
+            limit = self::limit(&proto, &graph, model)?;
+        }
+        let binding = Binding::of(path, &proto, &graph, model, output, limit.max_tokens)?;
         proto.graph = Some(graph);
         Ok(Self {
             model: proto,
             binding,
             source_sha256,
+            limit,
         })
     }
 
@@ -90,6 +103,12 @@ impl Graph {
         (model.encode_to_vec(), weights)
     }
 
+    /// The first tensor with a value that `encoding` cannot hold, and the value.
+    pub fn unfit(&self, encoding: Encoding) -> Option<(String, f32)> {
+        let mut graphs = self.model.graph.iter();
+        graphs.find_map(|graph| tensors::unfit(graph, encoding))
+    }
+
     /// What "as they are" means for the weights: float16 where the file has that.
     pub fn source_encoding(&self) -> WeightsEncoding {
         let tensors = self.model.graph.iter().flat_map(|it| &it.initializer);
@@ -108,9 +127,16 @@ impl Graph {
     }
 }
 
+/// What the folder says of the limit, within what the tables of `graph` hold.
+fn limit(proto: &ModelProto, graph: &GraphProto, model: &Model) -> Result<Limit, BuildError> {
+    let limits = &model.limits;
+    let tables: Tables = reach::tables(proto, graph, limits.at_most(), limits.first_position);
+    limits.within(&tables)
+}
+
 /// Whether the graph of an ONNX file makes one vector of a text by itself.
 pub fn pools(path: &Path) -> Result<bool, BuildError> {
-    Ok(binding::pools(&source::outputs(path)?))
+    Ok(outputs::pools(&source::outputs(path)?))
 }
 
 /// One form of everything that has several.

@@ -15,6 +15,7 @@ pub mod folder;
 pub mod graph;
 pub mod inspect;
 pub mod output;
+mod panics;
 pub mod run;
 pub mod upstream;
 pub mod wasm_payload;

@@ -9,9 +9,9 @@ use anyhow::Context;
 use clap::Parser;
 use cli::{Cli, Command};
 use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
-use encoderfile_builder::{extract, inspect, run};
+use encoderfile_builder::{BuildError, extract, inspect, run};
 use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
-use encoderfile_runtime::one_line;
+use encoderfile_runtime::{detail, one_line};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -33,9 +33,23 @@ fn main() -> ExitCode {
     match execute(&cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", one_line(&*error));
+            report(&error, cli.verbose);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// One line for people, and the engine's own words for those who ask.
+fn report(error: &anyhow::Error, verbose: bool) {
+    let detail = error.chain().find_map(|it| match it.downcast_ref() {
+        Some(error) => BuildError::detail(error),
+        None => detail(it),
+    });
+    let message = one_line(&**error);
+    match detail {
+        Some(detail) if verbose => eprintln!("error: {message}\nthe engine says: {detail}"),
+        Some(_) => eprintln!("error: {message} (--verbose says more)"),
+        None => eprintln!("error: {message}"),
     }
 }
 

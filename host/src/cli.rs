@@ -14,6 +14,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) payload: Option<PathBuf>,
 
+    /// After an error, also print what the inference engine says of it
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use encoderfile_runtime::one_line;
+use encoderfile_runtime::{detail, one_line};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -45,9 +45,19 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&*error));
+            report(&error, cli.verbose);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// One line for people, and the engine's own words for those who ask.
+fn report(error: &anyhow::Error, verbose: bool) {
+    let message = one_line(&**error);
+    match detail(&**error) {
+        Some(detail) if verbose => eprintln!("error: {message}\nthe engine says: {detail}"),
+        Some(_) => eprintln!("error: {message} (--verbose says more)"),
+        None => eprintln!("error: {message}"),
     }
 }
 

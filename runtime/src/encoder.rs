@@ -5,6 +5,7 @@
 
 mod classification;
 mod fill_mask;
+mod finite;
 mod repool;
 mod sentence;
 mod spans;

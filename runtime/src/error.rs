@@ -54,6 +54,14 @@ pub enum Error {
         /// Rows of the model's token embedding.
         vocabulary_size: u32,
     },
+    /// A result that is no number.
+    #[error("the model computes numbers that are not finite for this text ({found} in {place})")]
+    NotFinite {
+        /// "NaN" or "infinity".
+        found: &'static str,
+        /// The graph's output, or what was made of it.
+        place: String,
+    },
     /// Nothing to fill in.
     #[error(
         "no mask token {mask} in the text{}",
@@ -92,6 +100,23 @@ pub fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     line.replace('\n', " ")
+}
+
+/// The inference engine's own words about an error or one of its causes, which
+/// messages leave out.
+pub fn detail<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let graph = match error.downcast_ref::<Error>() {
+            Some(Error::Graph(graph)) => Some(graph),
+            _ => error.downcast_ref::<GraphError>(),
+        };
+        if let Some(detail) = graph.and_then(GraphError::detail) {
+            return Some(detail);
+        }
+        next = error.source();
+    }
+    None
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use tract_hir::tract_core::plan;
 use fused::Computing;
 
 pub use detached::is_factor;
-pub use error::GraphError;
+pub use error::{GraphError, Stage};
 pub use fused::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
 pub use reader::opset;
 
@@ -107,7 +107,10 @@ impl Graph {
 
     /// A run over this graph, with its own scratch memory.
     pub(crate) fn run(&self) -> Result<Run<'_>, GraphError> {
-        let state = self.plan.spawn().map_err(GraphError::tract("plan"))?;
+        let state = self
+            .plan
+            .spawn()
+            .map_err(GraphError::engine(Stage::Planning))?;
         Ok(Run { graph: self, state })
     }
 
@@ -182,7 +185,7 @@ impl Run<'_> {
                 after(&node.op.name());
                 outputs
             })
-            .map_err(GraphError::tract("evaluation"))?;
+            .map_err(GraphError::engine(Stage::Computing))?;
 
         let expected = if graph.per_token {
             vec![1, input_ids.len(), graph.width]
@@ -197,11 +200,13 @@ impl Run<'_> {
         }
         let output = outputs[0]
             .cast_to::<f32>()
-            .map_err(GraphError::tract("output"))?;
+            .map_err(GraphError::engine(Stage::Computing))?;
         let plain = output.try_as_plain_ram();
-        let plain = plain.map_err(GraphError::tract("output"))?;
+        let plain = plain.map_err(GraphError::engine(Stage::Computing))?;
         let values = plain.as_slice::<f32>();
-        Ok(values.map_err(GraphError::tract("output"))?.to_vec())
+        Ok(values
+            .map_err(GraphError::engine(Stage::Computing))?
+            .to_vec())
     }
 }
 
@@ -261,25 +266,28 @@ fn simplify(
         IntegerType::Int32 => i32::datum_type(),
     };
     set_input_shapes(&mut model, pipeline.max_tokens, integer_type)
-        .map_err(GraphError::tract("input shapes"))?;
+        .map_err(GraphError::engine(Stage::Typing))?;
     let model = model.into_typed();
-    let mut model = model.map_err(GraphError::tract("typing"))?;
+    let mut model = model.map_err(GraphError::engine(Stage::Typing))?;
     if mask_is_known {
-        ones::replace_known(&mut model, &pipeline.inputs).map_err(GraphError::tract("mask"))?;
+        ones::replace_known(&mut model, &pipeline.inputs)
+            .map_err(GraphError::engine(Stage::Planning))?;
     }
-    indices::compute_as_numbers(&mut model).map_err(GraphError::tract("index arithmetic"))?;
+    indices::compute_as_numbers(&mut model).map_err(GraphError::engine(Stage::Planning))?;
     let model = model.into_decluttered();
-    model.map_err(GraphError::tract("simplification"))
+    model.map_err(GraphError::engine(Stage::Planning))
 }
 
 fn compile(
     mut model: TypedModel,
     computing: &Computing,
 ) -> Result<Arc<TypedSimplePlan>, GraphError> {
-    fused::fuse(&mut model, computing).map_err(GraphError::tract("fusion"))?;
+    fused::fuse(&mut model, computing).map_err(GraphError::engine(Stage::Planning))?;
     let model = model.into_optimized();
-    let model = model.map_err(GraphError::tract("optimisation"))?;
-    model.into_runnable().map_err(GraphError::tract("plan"))
+    let model = model.map_err(GraphError::engine(Stage::Planning))?;
+    model
+        .into_runnable()
+        .map_err(GraphError::engine(Stage::Planning))
 }
 
 /// Puts the graph's inputs in the order of the pipeline's.

@@ -27,7 +27,7 @@ pub use container::Payload;
 pub use encoder::{Encoder, Half, PoolingChoice, Session, Work};
 pub use encoderfile_proto as proto;
 pub use encoderfile_proto::onnx;
-pub use error::{Error, one_line};
+pub use error::{Error, detail, one_line};
 pub use graph::GraphError;
 pub use info::Info;
 pub use output::{Prediction, TokenUsage, Values};

@@ -91,6 +91,34 @@ pub enum Values {
     },
 }
 
+impl Values {
+    /// Every number that was computed, in no order that means anything.
+    pub(crate) fn numbers(&self) -> Box<dyn Iterator<Item = f32> + '_> {
+        match self {
+            Self::Embedding { embeddings } => {
+                Box::new(embeddings.iter().flat_map(|it| &it.embedding).copied())
+            }
+            Self::SentenceEmbedding { embedding } => Box::new(embedding.iter().copied()),
+            Self::SparseEmbedding { sparse_embedding } => {
+                Box::new(sparse_embedding.iter().map(|it| it.value))
+            }
+            Self::SequenceClassification { logits, scores, .. } => {
+                Box::new(logits.iter().chain(scores).copied())
+            }
+            Self::ZeroShot { scores, .. } => Box::new(scores.iter().copied()),
+            Self::Score { score } => Box::new(std::iter::once(*score)),
+            Self::TokenClassification { tokens } => {
+                let rows = tokens
+                    .iter()
+                    .flat_map(|it| it.logits.iter().chain(&it.scores));
+                Box::new(rows.copied())
+            }
+            Self::Entities { entities } => Box::new(entities.iter().map(|it| it.score)),
+            Self::FillMask { masks } => Box::new(masks.iter().flatten().map(|it| it.score)),
+        }
+    }
+}
+
 /// The weight of a vocabulary entry.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

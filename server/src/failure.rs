@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Tokenizer,
     /// The model failed.
     Backend,
+    /// The model computes numbers that are not finite.
+    NotFinite,
     /// Too much to do.
     Overloaded,
     /// A bug.
@@ -58,7 +60,7 @@ impl Kind {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Limit | Self::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Validation | Self::Tokenizer => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Backend => StatusCode::FAILED_DEPENDENCY,
+            Self::Backend | Self::NotFinite => StatusCode::FAILED_DEPENDENCY,
             Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -75,6 +77,8 @@ impl Kind {
             Self::Timeout => tonic::Code::DeadlineExceeded,
             Self::TooLarge | Self::Limit | Self::Overloaded => tonic::Code::ResourceExhausted,
             Self::Backend | Self::Internal => tonic::Code::Internal,
+            // As HTTP's 424: the same text will not do better.
+            Self::NotFinite => tonic::Code::FailedPrecondition,
             Self::Unavailable => tonic::Code::Unavailable,
         }
     }
@@ -88,7 +92,7 @@ impl Kind {
             Self::Empty => "Empty",
             Self::Unauthorized => "Unauthorized",
             Self::Tokenizer => "Tokenizer",
-            Self::Backend | Self::Internal => "Backend",
+            Self::Backend | Self::NotFinite | Self::Internal => "Backend",
             Self::Overloaded => "Overloaded",
             Self::Unavailable => "Unhealthy",
         }
@@ -190,6 +194,7 @@ impl From<Error> for Failure {
             Error::Tokenizer(_) | Error::TokenId { .. } => Kind::Validation,
             Error::Request(_) | Error::Option { .. } | Error::NoMask { .. } => Kind::Validation,
             Error::TextLength { .. } => Kind::Limit,
+            Error::NotFinite { .. } => Kind::NotFinite,
             _ => Kind::Backend,
         };
         Self::new(kind, one_line(&error))

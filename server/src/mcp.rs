@@ -13,7 +13,6 @@ use arguments::Arguments;
 use axum::Router;
 use axum::http::request::Parts;
 use encoderfile_runtime::output::rank;
-use encoderfile_runtime::pooling::similarity;
 use encoderfile_runtime::{Aggregation, Options, Role, Values};
 pub(crate) use messages::NULLS;
 use results::{failed, plain, reported};
@@ -194,10 +193,11 @@ impl Tools {
             Ok(embedded) => embedded,
             Err(failure) => return failed(&failure),
         };
-        let function = self.service.pipeline().similarity();
-        let (source, others) = vectors.split_at(1);
-        let scores = others.iter().map(|it| similarity(&source[0], it, function));
-        let scored = scores.zip(arguments.texts).enumerate();
+        let scores = match self.service.similarities(&vectors) {
+            Ok(scores) => scores,
+            Err(failure) => return failed(&failure),
+        };
+        let scored = scores.into_iter().zip(arguments.texts).enumerate();
         let mut scored: Vec<results::Scored> = scored
             .map(|(index, (score, text))| results::Scored { index, score, text })
             .collect();

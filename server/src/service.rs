@@ -10,6 +10,7 @@ use crate::failure::{Failure, Kind};
 use crate::metrics;
 use crate::settings::{Defaults, Limits, Serve};
 use anyhow::Context;
+use encoderfile_runtime::pooling::similarity;
 use encoderfile_runtime::proto::{Pipeline, Task};
 use encoderfile_runtime::{Encoder, Info, Options, Prediction, Tokens, Values};
 use std::sync::Arc;
@@ -236,6 +237,23 @@ impl Service {
             _ => Vec::new(),
         });
         Ok((vectors.collect(), answer.report))
+    }
+
+    /// How alike the first of `vectors` is to each of the others.
+    pub(crate) fn similarities(&self, vectors: &[Vec<f32>]) -> Result<Vec<f32>, Failure> {
+        let function = self.pipeline().similarity();
+        let Some((source, others)) = vectors.split_first() else {
+            return Ok(Vec::new());
+        };
+        let scores = others.iter().map(|it| similarity(source, it, function));
+        let scores: Vec<f32> = scores.collect();
+        match scores.iter().position(|score| !score.is_finite()) {
+            Some(index) => {
+                let problem = "its similarity to the source is beyond the numbers that there are";
+                Err(Failure::new(Kind::NotFinite, problem).of_text(index + 1))
+            }
+            None => Ok(scores),
+        }
     }
 
     /// All tokens of each text.

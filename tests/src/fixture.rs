@@ -133,6 +133,12 @@ pub fn folder(name: &str) -> PathBuf {
     tests.join("models").join(name)
 }
 
+/// The folder with that name of those whose files contradict one another.
+pub fn fault(name: &str) -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.join("faults").join(name)
+}
+
 /// Every model folder that can be built, in the order of the names.
 pub fn all() -> anyhow::Result<Vec<Fixture>> {
     let models = folder("");

@@ -34,6 +34,7 @@ pub(crate) fn opening(error: impl Into<Error>) -> JsValue {
 pub(crate) fn computing(error: &Error) -> JsValue {
     let code = match error {
         Error::Request(_) | Error::Option { .. } => "invalid_option",
+        Error::NotFinite { .. } => "not_finite",
         Error::Container(_) | Error::Graph(_) => "internal",
         _ => "invalid_input",
     };

@@ -1,10 +1,14 @@
-//! config.json: task, labels, activation, sizes.
+//! config.json: task, activation, sizes.
+
+mod labels;
 
 use super::parse_json;
 use crate::error::BuildError;
 use encoderfile_runtime::proto::{Activation, Task};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+
+pub use labels::LabelsSource;
 
 /// Model types whose plain `…Model` is a decoder without saying so in its config.
 const DECODER_MODEL_TYPES: [&str; 14] = [
@@ -44,6 +48,11 @@ impl Config {
 
     pub(super) fn vocabulary_size(&self) -> Option<u32> {
         self.unsigned("vocab_size")
+    }
+
+    pub(super) fn hidden_size(&self) -> Option<u32> {
+        let names = ["hidden_size", "d_model", "dim"];
+        names.into_iter().find_map(|name| self.unsigned(name))
     }
 
     pub(super) fn refuse_decoders(&self) -> Result<(), BuildError> {
@@ -101,26 +110,14 @@ impl Config {
         })
     }
 
-    /// `id2label` in the order of the ids; empty if there is none.
-    pub(super) fn labels(&self) -> Result<Vec<String>, BuildError> {
-        let Some(map) = self.json["id2label"].as_object() else {
-            return Ok(Vec::new());
-        };
-        let mut labels = Vec::new();
-        for id in 0..map.len() {
-            let Some(label) = map.get(&id.to_string()).and_then(Value::as_str) else {
-                let found = &self.json["id2label"];
-                return Err(BuildError::key(&self.path, "id2label", found));
-            };
-            labels.push(label.to_owned());
-        }
-        Ok(labels)
-    }
-
     /// How logits become scores, and who says so. `activation` is what
     /// config_sentence_transformers.json says.
-    pub(super) fn activations(&self, activation: Option<&str>) -> Result<Activations, BuildError> {
-        let one_label = self.labels()?.len() == 1;
+    pub(super) fn activations(
+        &self,
+        labels: usize,
+        activation: Option<&str>,
+    ) -> Result<Activations, BuildError> {
+        let one_label = labels == 1;
         if let Some((function, key)) = self.cross_encoder_activation(activation) {
             let activation = match function.rsplit('.').next() {
                 _ if !function.starts_with("torch.nn.") => None,
@@ -142,11 +139,9 @@ impl Config {
             Some("regression") => (Activation::Identity, "problem_type"),
             Some("multi_label_classification") => (Activation::Sigmoid, "problem_type"),
             Some("single_label_classification") | None if one_label => {
-                (Activation::Sigmoid, "id2label: one label")
+                (Activation::Sigmoid, "one label")
             }
-            Some("single_label_classification") | None => {
-                (Activation::Softmax, "id2label: several labels")
-            }
+            Some("single_label_classification") | None => (Activation::Softmax, "several labels"),
             Some(other) => return Err(BuildError::key(&self.path, "problem_type", &other.into())),
         };
         Ok(Activations {

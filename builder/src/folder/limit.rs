@@ -1,4 +1,8 @@
 //! How many tokens a sequence may have, and who says so.
+//!
+//! What the files state is a wish; what the graph's tables hold is the bound.
+//! Only where nobody states anything does `max_position_embeddings` count, since
+//! models without a table of positions (rotary, `ALiBi`, relative) have it too.
 
 use super::Overrides;
 use super::config::Config;
@@ -6,55 +10,136 @@ use super::sentence::Sentence;
 use crate::error::BuildError;
 use encoderfile_runtime::limits::TOKENS_MAX;
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// A limit with its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Special tokens included.
     pub max_tokens: u32,
-    /// A file and key, or an option.
+    /// A file and key, an option, or a table of the graph.
     pub source: String,
+}
+
+/// What the tables of a graph hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// Nothing in the graph runs out, as far as can be told.
+    Unbounded,
+    /// Something may, and nobody can say when.
+    Unknown,
+    /// One of them holds so many tokens and no more.
+    Bounded(Limit),
+}
+
+/// What a folder says of its limit, before its graph is known.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The first that is set of: the caller's, sentence-transformers', the
+    /// tokenizer's.
+    stated: Option<Limit>,
+    /// config.json's `max_position_embeddings`.
+    positions: Option<Limit>,
+    /// The id of the first token's position, where the model type is known to
+    /// count after its padding.
+    pub first_position: u32,
+    config: PathBuf,
 }
 
 /// `model_max_length` at or above this is Hugging Face's way of saying "unset".
 const UNSET: f64 = 1e9;
 
-/// Model types whose positions begin after the padding id.
-const POSITIONS_AFTER_PADDING: [&str; 9] = [
+/// Model types whose positions begin after the padding id. Asked only of graphs
+/// that take `position_ids`, or whose tables cannot be made out.
+const POSITIONS_AFTER_PADDING: [&str; 15] = [
     "camembert",
     "data2vec-text",
+    "esm",
     "ibert",
+    "layoutlmv3",
+    "lilt",
     "longformer",
+    "luke",
+    "markuplm",
     "mpnet",
     "roberta",
     "roberta-prelayernorm",
     "xlm-roberta",
     "xlm-roberta-xl",
+    "xmod",
 ];
 
-/// The first that is set of: the caller's, sentence-transformers', the
-/// tokenizer's; in any case within what the model has positions for.
-pub(super) fn read(
-    config: &Config,
-    tokenizer_config: &Value,
-    sentence: &Sentence,
-    overrides: &Overrides,
-) -> Result<Limit, BuildError> {
-    let stated = stated(tokenizer_config, sentence, overrides);
-    let bound = position_bound(config);
-    let limit = match (stated, bound) {
-        (Some(stated), Some(bound)) if stated.max_tokens > bound.max_tokens => bound,
-        (Some(stated), _) => stated,
-        (None, Some(bound)) => bound,
-        (None, None) => return Err(BuildError::NoLimit(config.path.clone())),
-    };
-    if limit.max_tokens > TOKENS_MAX {
-        return Err(BuildError::Limit {
-            max_tokens: limit.max_tokens,
-            stated_by: limit.source,
+impl Limits {
+    pub(super) fn read(
+        config: &Config,
+        tokenizer_config: &Value,
+        sentence: &Sentence,
+        overrides: &Overrides,
+    ) -> Self {
+        let positions = config.unsigned("max_position_embeddings");
+        let positions = positions.filter(|it| *it > 0).map(|max_tokens| Limit {
+            max_tokens,
+            source: "config.json max_position_embeddings".into(),
         });
+        Self {
+            stated: stated(tokenizer_config, sentence, overrides),
+            positions,
+            first_position: first_position(config),
+            config: config.path.clone(),
+        }
     }
-    Ok(limit)
+
+    /// No sequence will be longer, whatever the graph's tables hold.
+    pub fn at_most(&self) -> u32 {
+        let limit = self.wanted();
+        limit.map_or(TOKENS_MAX, |limit| limit.max_tokens.min(TOKENS_MAX))
+    }
+
+    /// The limit within what the tables hold.
+    pub fn within(&self, tables: &Tables) -> Result<Limit, BuildError> {
+        let bound = match tables {
+            Tables::Unbounded => None,
+            Tables::Unknown => self.positions_after_padding(),
+            Tables::Bounded(limit) => Some(limit.clone()),
+        };
+        let limit = match (self.wanted().cloned(), bound) {
+            (Some(wanted), Some(bound)) if wanted.max_tokens > bound.max_tokens => bound,
+            (Some(wanted), _) => wanted,
+            (None, Some(bound)) => bound,
+            (None, None) => return Err(BuildError::NoLimit(self.config.clone())),
+        };
+        if limit.max_tokens > TOKENS_MAX {
+            return Err(BuildError::Limit {
+                max_tokens: limit.max_tokens,
+                stated_by: limit.source,
+            });
+        }
+        Ok(limit)
+    }
+
+    /// What is stated; `max_position_embeddings` where nothing is, or where a
+    /// file's number is so large that it says no more than "any".
+    fn wanted(&self) -> Option<&Limit> {
+        match (&self.stated, &self.positions) {
+            (Some(stated), Some(positions)) if stated.max_tokens > TOKENS_MAX => Some(positions),
+            (Some(stated), _) => Some(stated),
+            (None, positions) => positions.as_ref(),
+        }
+    }
+
+    fn positions_after_padding(&self) -> Option<Limit> {
+        let Limit { max_tokens, source } = self.positions.as_ref()?;
+        let usable = max_tokens.checked_sub(self.first_position);
+        let usable = usable.filter(|usable| *usable > 0)?;
+        let less = match self.first_position {
+            0 => String::new(),
+            padding => format!(" less {padding}"),
+        };
+        Some(Limit {
+            max_tokens: usable,
+            source: format!("{source}{less}"),
+        })
+    }
 }
 
 fn stated(tokenizer_config: &Value, sentence: &Sentence, overrides: &Overrides) -> Option<Limit> {
@@ -82,24 +167,68 @@ fn stated(tokenizer_config: &Value, sentence: &Sentence, overrides: &Overrides) 
     Some(limit(length, "tokenizer_config.json model_max_length"))
 }
 
-/// The id of the first token's position.
-pub(super) fn first_position(config: &Config) -> u32 {
+fn first_position(config: &Config) -> u32 {
     let after_padding = POSITIONS_AFTER_PADDING.contains(&config.model_type());
     let padding = config.unsigned("pad_token_id").unwrap_or(1);
     if after_padding { padding + 1 } else { 0 }
 }
 
-fn position_bound(config: &Config) -> Option<Limit> {
-    let positions = config.unsigned("max_position_embeddings")?;
-    let offset = first_position(config);
-    let usable = positions.checked_sub(offset).filter(|usable| *usable > 0)?;
-    let less = if offset > 0 {
-        format!(" less {offset}")
-    } else {
-        String::new()
-    };
-    Some(Limit {
-        max_tokens: usable,
-        source: format!("config.json max_position_embeddings{less}"),
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn limits(config: &str, tokenizer_config: &str, max_length: Option<u32>) -> Limits {
+        let config = Config::parse(Path::new("config.json"), config.as_bytes()).unwrap();
+        let tokenizer_config = serde_json::from_str(tokenizer_config).unwrap();
+        let overrides = Overrides {
+            max_length,
+            ..Overrides::default()
+        };
+        Limits::read(&config, &tokenizer_config, &Sentence::default(), &overrides)
+    }
+
+    fn table(max_tokens: u32) -> Tables {
+        Tables::Bounded(Limit {
+            max_tokens,
+            source: "a table".into(),
+        })
+    }
+
+    fn tokens(limits: &Limits, tables: &Tables) -> u32 {
+        limits.within(tables).unwrap().max_tokens
+    }
+
+    #[test]
+    fn without_a_table_max_position_embeddings_cuts_nothing() {
+        let config = r#"{"max_position_embeddings": 32}"#;
+        let stated = limits(config, r#"{"model_max_length": 128}"#, None);
+        assert_eq!(tokens(&stated, &Tables::Unbounded), 128);
+        assert_eq!(
+            tokens(&limits(config, "{}", Some(99)), &Tables::Unbounded),
+            99
+        );
+        assert_eq!(tokens(&limits(config, "{}", None), &Tables::Unbounded), 32);
+        assert_eq!(tokens(&stated, &table(64)), 64);
+        assert_eq!(tokens(&stated, &table(512)), 128);
+    }
+
+    #[test]
+    fn what_cannot_be_made_out_is_bounded_as_the_config_says() {
+        let config = r#"{"max_position_embeddings": 82, "model_type": "roberta"}"#;
+        let unset = limits(config, r#"{"model_max_length": 1e30}"#, None);
+        assert_eq!(tokens(&unset, &Tables::Unknown), 80);
+        assert_eq!(tokens(&limits("{}", "{}", Some(7)), &Tables::Unknown), 7);
+    }
+
+    #[test]
+    fn a_number_beyond_every_limit_gives_way() {
+        let config = r#"{"max_position_embeddings": 8192}"#;
+        let huge = limits(config, r#"{"model_max_length": 1000000}"#, None);
+        assert_eq!(tokens(&huge, &Tables::Unbounded), 8192);
+        let nothing = limits("{}", r#"{"model_max_length": 1000000}"#, None);
+        assert_eq!(tokens(&nothing, &table(77)), 77);
+        assert!(nothing.within(&Tables::Unbounded).is_err());
+        assert!(limits("{}", "{}", None).within(&Tables::Unbounded).is_err());
+    }
 }

@@ -1,14 +1,16 @@
-//! Inputs and output, bound by name, with their types and ranks checked.
+//! Inputs and output, bound by name, with their types, ranks and widths checked.
 
 use super::float32;
+use super::outputs::{self, Choice};
 use crate::error::BuildError;
 use crate::folder::Model;
-use encoderfile_runtime::graph::{read, set_input_shapes};
+use encoderfile_runtime::GraphError;
+use encoderfile_runtime::graph::{Stage, read, set_input_shapes};
 use encoderfile_runtime::onnx::{
     GraphProto, ModelProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
     type_proto,
 };
-use encoderfile_runtime::proto::{Input, InputRole, IntegerType, Output, Task};
+use encoderfile_runtime::proto::{Input, InputRole, IntegerType, Output};
 use std::path::Path;
 use tract_hir::internal::*;
 
@@ -23,21 +25,6 @@ pub struct Binding {
     pub vocabulary_size: Option<u32>,
 }
 
-/// The output that is read, by what the graph declares of it.
-pub(super) struct Choice {
-    pub(super) name: String,
-    per_token: bool,
-}
-
-impl Choice {
-    pub(super) fn of(path: &Path, graph: &GraphProto, model: &Model) -> Result<Self, BuildError> {
-        choose_output(graph, model).map_err(|problem| BuildError::Onnx {
-            path: path.to_owned(),
-            problem,
-        })
-    }
-}
-
 impl Binding {
     /// Binds the inputs and the chosen output of `graph`, the graph of `proto`
     /// when it is finished.
@@ -47,6 +34,7 @@ impl Binding {
         graph: &GraphProto,
         model: &Model,
         output: Choice,
+        max_tokens: u32,
     ) -> Result<Self, BuildError> {
         let fail = |problem: String| BuildError::Onnx {
             path: path.to_owned(),
@@ -62,11 +50,19 @@ impl Binding {
         let declared = declared.and_then(|output| tensor_type(output).1);
         let shape = match declared {
             Some(shape) if shape.last().is_some_and(Option::is_some) => shape,
-            _ => computed_shape(proto, graph, &inputs, model.pipeline.max_tokens).map_err(fail)?,
+            _ => computed_shape(proto, graph, &inputs, max_tokens).map_err(|source| {
+                BuildError::Graph {
+                    path: path.to_owned(),
+                    source,
+                }
+            })?,
         };
+        let rows = table_rows(graph, &ids.name);
+        let output = bind_output(output, &shape, model).map_err(fail)?;
+        outputs::check_width(path, &output, model, rows)?;
         Ok(Self {
-            vocabulary_size: table_rows(graph, &ids.name).or(model.vocabulary_size),
-            output: bind_output(output, &shape, model).map_err(fail)?,
+            vocabulary_size: rows.or(model.vocabulary_size),
+            output,
             inputs,
         })
     }
@@ -106,77 +102,11 @@ fn bind_input(input: &ValueInfoProto, model: &Model) -> Result<Input, String> {
         role: role.into(),
         integer_type: integer_type.into(),
         first_position: match role {
-            InputRole::PositionIds => model.first_position,
+            InputRole::PositionIds => model.limits.first_position,
             _ => 0,
         },
         zeros: role == InputRole::TokenTypeIds && !model.makes_type_ids,
     })
-}
-
-/// Names of token vectors, best first.
-const TOKEN_VECTORS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
-
-/// What sentence-transformers calls the vector of a text.
-const SENTENCE_VECTOR: &str = "sentence_embedding";
-
-fn choose_output(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
-    let choice = |name: &str, per_token| Choice {
-        name: name.into(),
-        per_token,
-    };
-    let token_vectors = || find_output(graph, &TOKEN_VECTORS, 3).map(|name| choice(name, true));
-    let sentence_vector = || find_output(graph, &[SENTENCE_VECTOR], 2).map(|it| choice(it, false));
-    let found = match model.task {
-        Task::SequenceClassification => {
-            find_output(graph, &["logits"], 2).map(|name| choice(name, false))
-        }
-        Task::TokenClassification | Task::SparseEmbedding | Task::FillMask => {
-            find_output(graph, &["logits"], 3).map(|name| choice(name, true))
-        }
-        // What the graph does is known; what the folder leaves unsaid is a guess.
-        Task::SentenceEmbedding if model.pooling_is_assumed && pools(&graph.output) => {
-            sentence_vector()
-        }
-        Task::SentenceEmbedding => token_vectors().or_else(|why| sentence_vector().or(Err(why))),
-        Task::Embedding | Task::Unspecified => token_vectors().map_err(|why| {
-            if pools(&graph.output) {
-                let hint = "say --task sentence_embedding for its output";
-                format!("{why}; {hint} `{SENTENCE_VECTOR}`")
-            } else {
-                why
-            }
-        }),
-    };
-    found.map_err(|why| format!("{why} for {}", model.task.name()))
-}
-
-/// Whether one of the outputs is a vector of the text.
-pub(super) fn pools(outputs: &[ValueInfoProto]) -> bool {
-    outputs.iter().any(|output| output.name == SENTENCE_VECTOR)
-}
-
-/// The first of `names`, or else the only output of that rank.
-fn find_output<'a>(graph: &'a GraphProto, names: &[&str], rank: usize) -> Result<&'a str, String> {
-    let rank_of = |output: &ValueInfoProto| tensor_type(output).1.map(|shape| shape.len());
-    let fits = |output: &&ValueInfoProto| rank_of(output).is_none_or(|it| it == rank);
-    let fitting: Vec<&ValueInfoProto> = graph.output.iter().filter(fits).collect();
-    let named = |name: &&str| fitting.iter().find(|output| output.name == **name);
-    match (names.iter().find_map(named), &*fitting) {
-        (Some(output), _) | (None, [output]) => Ok(&output.name),
-        (None, fitting) => {
-            let outputs = graph.output.iter().map(|output| match rank_of(output) {
-                Some(rank) => format!("`{}` has rank {rank}", output.name),
-                None => format!("`{}` has no shape", output.name),
-            });
-            let outputs: Vec<String> = outputs.collect();
-            let which = if fitting.is_empty() { "no" } else { "which" };
-            let expected = names.join(" or ");
-            Err(format!(
-                "output {}, expected {rank}: {which} output is {expected}",
-                outputs.join(", ")
-            ))
-        }
-    }
 }
 
 fn bind_output(
@@ -207,15 +137,18 @@ fn computed_shape(
     graph: &GraphProto,
     inputs: &[Input],
     max_tokens: u32,
-) -> Result<Vec<Option<u32>>, String> {
+) -> Result<Vec<Option<u32>>, GraphError> {
     let mut graph = graph.clone();
     graph.initializer.iter_mut().for_each(float32::widen);
     let proto = ModelProto {
         graph: Some(graph),
         ..proto.clone()
     };
-    let fail = |error: TractError| format!("{error:#}").replace('\n', " ");
-    let mut model = read(&proto).map_err(|error| error.to_string())?;
+    let fail = |error: TractError| GraphError::Engine {
+        stage: Stage::Typing,
+        detail: format!("{error:#}").replace('\n', " "),
+    };
+    let mut model = read(&proto)?;
     let integer_type = |index: usize| match inputs[index].integer_type() {
         IntegerType::Int64 => i64::datum_type(),
         IntegerType::Int32 => i32::datum_type(),
@@ -228,8 +161,35 @@ fn computed_shape(
     Ok(dims.map(known).collect())
 }
 
+/// Refuses inputs whose axes are fixed at what one text does not have: a batch
+/// of one is all that is ever computed, but texts have any length.
+pub(super) fn refuse_fixed_shapes(path: &Path, graph: &GraphProto) -> Result<(), BuildError> {
+    let mut fixed = Vec::new();
+    for input in &graph.input {
+        let Some(shape) = tensor_type(input).1.filter(|shape| shape.len() == 2) else {
+            continue;
+        };
+        let axes = ["batch", "tokens"].into_iter().zip(&shape);
+        let axes = axes.filter_map(|(axis, length)| Some((axis, (*length)?)));
+        let axes = axes.filter(|axis| *axis != ("batch", 1));
+        let axes: Vec<String> = axes
+            .map(|(axis, length)| format!("{axis} at {length}"))
+            .collect();
+        if !axes.is_empty() {
+            fixed.push(format!("`{}` has {}", input.name, axes.join(" and ")));
+        }
+    }
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    Err(BuildError::FixedShapes {
+        path: path.to_owned(),
+        fixed: fixed.join(", "),
+    })
+}
+
 /// The element type, and the shape with `None` for symbolic dimensions.
-fn tensor_type(value: &ValueInfoProto) -> (Option<DataType>, Option<Vec<Option<u32>>>) {
+pub(super) fn tensor_type(value: &ValueInfoProto) -> (Option<DataType>, Option<Vec<Option<u32>>>) {
     let Some(type_proto::Value::TensorType(tensor)) =
         value.r#type.as_ref().and_then(|it| it.value.as_ref())
     else {

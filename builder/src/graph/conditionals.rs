@@ -18,29 +18,30 @@ use std::collections::HashMap;
 use std::path::Path;
 use tract_hir::internal::*;
 
-/// Replaces every `If` by the branch it takes.
+/// Replaces every `If` by the branch it takes; whether there was one.
 pub(super) fn resolve(
     path: &Path,
     model: &ModelProto,
     graph: &mut GraphProto,
     max_tokens: u32,
-) -> Result<(), BuildError> {
+) -> Result<bool, BuildError> {
+    let mut resolved = false;
     while let Some(index) = graph.node.iter().position(|node| node.op_type == "If") {
         let node = &graph.node[index];
         let name = node.input.first().cloned().unwrap_or_default();
-        let unproven = |why: String| BuildError::Onnx {
+        let unproven = |detail: String| BuildError::Condition {
             path: path.to_owned(),
-            problem: format!(
-                "the condition `{}` of the If node `{}` depends on the text or its length ({why}); this is not supported",
-                name, node.name
-            ),
+            condition: name.clone(),
+            node: node.name.clone(),
+            detail,
         };
         let taken = prove(model, graph, index, name.clone(), max_tokens)
             .map_err(|error| unproven(format!("{error:#}").replace('\n', " ")))?
-            .ok_or_else(|| unproven("no constant".into()))?;
+            .ok_or_else(|| unproven("it is no constant".into()))?;
         inline(graph, index, taken);
+        resolved = true;
     }
-    Ok(())
+    Ok(resolved)
 }
 
 /// The value of the condition of the `If` at `index`, for any length, if it has one.
@@ -80,9 +81,9 @@ fn prove(
     Ok(Some(constant.cast_to_scalar::<bool>()?))
 }
 
-/// Makes inputs of the large float tensors and returns their shapes: whether a
-/// condition holds for any text cannot depend on weights, which are large.
-fn without_values(graph: &mut GraphProto) -> Vec<Vec<i64>> {
+/// Makes inputs of the large float tensors and returns their shapes: what holds
+/// for any text, or counts its tokens, cannot depend on weights, which are large.
+pub(super) fn without_values(graph: &mut GraphProto) -> Vec<Vec<i64>> {
     let is_weight = |tensor: &mut TensorProto| {
         let data_type = DataType::try_from(tensor.data_type);
         let is_float = matches!(data_type, Ok(DataType::Float | DataType::Float16));

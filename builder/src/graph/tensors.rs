@@ -15,6 +15,7 @@ use encoderfile_runtime::onnx::{
 use encoderfile_runtime::proto::{Compute, WeightsEncoding};
 use encoderfile_runtime::source::{ReadError, Source, Spliced, checked_range};
 use encoderfile_runtime::weights::{Encoding, External, GroupAxis, TENSOR_ALIGNMENT};
+use half::f16;
 
 /// Tensors of fewer values stay in the graph.
 const LARGE: usize = 1024;
@@ -95,6 +96,26 @@ fn push(weights: &mut Weights, values: Floats, tensor: &TensorProto, encoding: E
             weights.push(Int8::new(values, columns, group_axis), TENSOR_ALIGNMENT)
         }
     }
+}
+
+/// The first tensor with a value that the wanted encoding cannot hold, and the
+/// value: float16 ends at 65,504, and whole numbers know no NaN.
+pub(super) fn unfit(graph: &GraphProto, wanted: Wanted) -> Option<(String, f32)> {
+    let tensors = graph.initializer.iter().filter(|it| is_large(it));
+    let floats = [DataType::Float as i32, DataType::Float16 as i32];
+    let mut tensors = tensors.filter(|it| floats.contains(&it.data_type));
+    tensors.find_map(|tensor| {
+        let largest = match encoding_for(graph, tensor, wanted) {
+            Encoding::F16 => f16::MAX.to_f32(),
+            // A scale is a float16, for values of up to 127.
+            Encoding::Int8 { .. } => f16::MAX.to_f32() * 127.0,
+            Encoding::Plain | Encoding::Panels => return None,
+        };
+        let values = Floats::take(&mut tensor.clone());
+        let mut values = (0..values.len()).map(|index| values.value(index));
+        let value = values.find(|value| value.abs() > largest || !value.is_finite());
+        Some((tensor.name.clone(), value?))
+    })
 }
 
 /// The matrices of `graph` that were quantised before.

@@ -1,6 +1,6 @@
 //! A text on its way to its result, one sequence after another.
 
-use super::Encoder;
+use super::{Encoder, finite};
 use crate::error::Error;
 use crate::graph::Run;
 use crate::output::{Entity, Prediction, TokenUsage, Values};
@@ -213,8 +213,10 @@ impl Session<'_> {
         if !work.sequences.is_empty() {
             return Ok(None);
         }
+        let values = self.encoder.finish(work)?;
+        finite::check_values(&values)?;
         Ok(Some(Prediction {
-            values: self.encoder.finish(work)?,
+            values,
             usage: work.usage,
             tokens: work.tokens,
         }))
@@ -262,7 +264,16 @@ impl Session<'_> {
             let len = if per_token { 0 } else { self.encoder.width() };
             return Ok(vec![0.0; len]);
         }
-        Ok(self.run.evaluate(&tokens.ids, &tokens.type_ids)?)
+        let output = self.run.evaluate(&tokens.ids, &tokens.type_ids)?;
+        finite::check_output(&output, self.encoder)?;
+        Ok(output)
+    }
+
+    /// Computes the graph for a sequence of these tokens as they are, and makes
+    /// nothing of it: whether the model holds that many.
+    pub fn compute(&mut self, ids: &[u32]) -> Result<(), Error> {
+        let output = self.run.evaluate(ids, &vec![0; ids.len()])?;
+        finite::check_output(&output, self.encoder)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tensors that are not in the graph but in the weights artifact.
 
 use super::GraphError;
+use super::error::Stage;
 use super::fused::{Computing, Factor};
 use super::node::attribute;
 use super::reader::is_standard;
@@ -123,13 +124,13 @@ fn read_external(
     let matrix = Matrix::new(&tensor.name, matrix_shape(tensor)?, place, weights)?;
     // SAFETY: every value is written by `read_rows` below, or the tensor is dropped.
     let values = unsafe { Tensor::uninitialized::<f32>(&dims(tensor)?) };
-    let mut values = values.map_err(GraphError::tract("tensor"))?;
+    let mut values = values.map_err(GraphError::engine(Stage::Reading))?;
     {
         let mut plain = values
             .try_as_plain_ram_mut()
-            .map_err(GraphError::tract("tensor"))?;
+            .map_err(GraphError::engine(Stage::Reading))?;
         let slice = plain.as_slice_mut::<f32>();
-        matrix.read_rows(0, slice.map_err(GraphError::tract("tensor"))?)?;
+        matrix.read_rows(0, slice.map_err(GraphError::engine(Stage::Reading))?)?;
     }
     Ok(values.into_arc_tensor())
 }

@@ -8,8 +8,11 @@ use tract_hir::internal::TractError;
 #[non_exhaustive]
 pub enum GraphError {
     /// Not an ONNX model.
-    #[error("graph: {0}")]
-    Decode(#[from] prost::DecodeError),
+    #[error("graph: not an ONNX model, or one that was cut short")]
+    Decode {
+        /// What protobuf says: [`GraphError::detail`].
+        detail: String,
+    },
     /// A model that takes far more memory than its bytes in the file.
     #[error("graph: more than {limit} entries")]
     Entries {
@@ -71,12 +74,12 @@ pub enum GraphError {
     #[error("graph: {0}")]
     Weights(#[from] WeightsError),
     /// The graph does not type-check, or an operator failed.
-    #[error("graph: {stage}: {message}")]
-    Tract {
+    #[error("graph: {}", .stage.problem())]
+    Engine {
         /// What was being done.
-        stage: &'static str,
-        /// tract's chain of causes, on one line.
-        message: String,
+        stage: Stage,
+        /// The engine's own words, on one line: [`GraphError::detail`].
+        detail: String,
     },
     /// A result of another shape than the pipeline says.
     #[error("graph: output has shape {got:?}, expected {expected:?}")]
@@ -88,11 +91,56 @@ pub enum GraphError {
     },
 }
 
+/// What the engine was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Reading nodes, tensors, inputs and outputs.
+    Reading,
+    /// Finding the shape and type of every value, for any length.
+    Typing,
+    /// Simplifying and planning a graph whose shapes are known.
+    Planning,
+    /// Computing a text.
+    Computing,
+}
+
+impl Stage {
+    /// What that means to whoever has the model.
+    pub fn problem(self) -> &'static str {
+        match self {
+            Self::Reading => "a tensor or node in it is not valid ONNX",
+            Self::Typing => {
+                "its operators do not fit together for one text of any length; it may have been exported for one shape only: export it again with dynamic axes"
+            }
+            Self::Planning => "no plan can be made of its operators",
+            Self::Computing => "an operator failed while a text was computed",
+        }
+    }
+}
+
+impl From<prost::DecodeError> for GraphError {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::Decode {
+            detail: error.to_string(),
+        }
+    }
+}
+
 impl GraphError {
-    pub(super) fn tract(stage: &'static str) -> impl Fn(TractError) -> Self {
-        move |error| Self::Tract {
+    pub(super) fn engine(stage: Stage) -> impl Fn(TractError) -> Self {
+        move |error| Self::Engine {
             stage,
-            message: one_line(&error),
+            detail: one_line(&error),
+        }
+    }
+
+    /// The inference engine's own words, for whoever wants to know more than
+    /// the message says.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Engine { detail, .. } | Self::Decode { detail } => Some(detail),
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::GraphError;
 use super::detached::Detached;
-use super::error::one_line;
+use super::error::{Stage, one_line};
 use super::lookup::Lookup;
 use super::node::Node;
 use super::operators;
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     fn add_constant(&mut self, name: &'a str, tensor: Arc<Tensor>) -> Result<(), GraphError> {
         let outlet = self.model.add_const(name, tensor);
         self.outlets
-            .insert(name, outlet.map_err(GraphError::tract("constant"))?);
+            .insert(name, outlet.map_err(GraphError::engine(Stage::Reading))?);
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let source = input_fact(input).and_then(|fact| self.model.add_source(&input.name, fact));
-        let source = source.map_err(GraphError::tract("input"))?;
+        let source = source.map_err(GraphError::engine(Stage::Reading))?;
         self.outlets.insert(&input.name, source);
         Ok(())
     }
@@ -93,18 +93,14 @@ impl<'a> Reader<'a> {
         let Some(name) = outputs.first() else {
             return Ok(());
         };
-        let fail = |error: TractError| GraphError::Node {
-            op_type: proto.op_type.clone(),
-            node: node_name(proto).into(),
-            problem: one_line(&error),
-        };
+        let fail = GraphError::engine(Stage::Reading);
         let (op, inputs) = self.operator(proto)?;
         let facts = outputs.iter().map(|_| InferenceFact::default()).collect();
-        let id = self.model.add_node(*name, op, facts).map_err(fail)?;
+        let id = self.model.add_node(*name, op, facts).map_err(&fail)?;
         for (slot, input) in inputs.iter().filter(|name| !name.is_empty()).enumerate() {
             let outlet = self.outlet(input, node_name(proto))?;
             let inlet = InletId::new(id, slot);
-            self.model.add_edge(outlet, inlet).map_err(fail)?;
+            self.model.add_edge(outlet, inlet).map_err(&fail)?;
         }
         for (slot, output) in outputs.into_iter().enumerate() {
             self.outlets.insert(output, OutletId::new(id, slot));
@@ -149,7 +145,7 @@ impl<'a> Reader<'a> {
         let outputs = outputs.map(|output| self.outlet(&output.name, "the output"));
         let outputs: Vec<OutletId> = outputs.collect::<Result<_, _>>()?;
         let selected = self.model.select_output_outlets(&outputs);
-        selected.map_err(GraphError::tract("output"))?;
+        selected.map_err(GraphError::engine(Stage::Reading))?;
         Ok(self.model)
     }
 }

@@ -140,6 +140,7 @@ fn openai(kind: Kind, message: String, param: Option<&'static str>) -> OpenAiErr
     let (kind, code) = match kind {
         Kind::Unauthorized => ("authentication_error", Some("invalid_api_key")),
         Kind::Overloaded => ("rate_limit_error", Some("rate_limit_exceeded")),
+        Kind::NotFinite => ("server_error", Some("not_finite")),
         Kind::Backend | Kind::Internal | Kind::Unavailable => ("server_error", None),
         _ => ("invalid_request_error", None),
     };

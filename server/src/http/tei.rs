@@ -11,7 +11,6 @@ use crate::failure::{Failure, Kind};
 use crate::service::Capability;
 use axum::extract::State;
 use encoderfile_runtime::output::SparseValue;
-use encoderfile_runtime::pooling::similarity;
 use encoderfile_runtime::{Long, Options, Prediction, Side, Values};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -270,10 +269,6 @@ pub(super) async fn similarities(
     let texts = std::iter::once(inputs.source_sentence).chain(sentences);
     let texts = texts.map(Text::One).collect();
     let (vectors, report) = app.service.embed(client, texts, options).await?;
-    let function = app.service.pipeline().similarity();
-    let (source, sentences) = vectors.split_at(1);
-    let values = sentences
-        .iter()
-        .map(|it| similarity(&source[0], it, function));
-    reply(app, &report, values.collect::<Vec<f32>>()).await
+    let values = app.service.similarities(&vectors)?;
+    reply(app, &report, values).await
 }

@@ -4,6 +4,7 @@
 use crate::memory;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::container::ArtifactKind;
+use encoderfile_runtime::graph::Stage;
 use encoderfile_runtime::onnx::{ModelProto, StringStringEntryProto, TensorProto};
 use encoderfile_runtime::proto::{Pipeline, Task};
 use encoderfile_runtime::{Encoder, Error, GraphError, Options, Payload, Source};
@@ -193,8 +194,8 @@ fn refuse_all(parts: &Parts) -> anyhow::Result<()> {
                 error,
                 Error::Graph(
                     GraphError::Weights(_)
-                        | GraphError::Tract {
-                            stage: "tensor",
+                        | GraphError::Engine {
+                            stage: Stage::Reading,
                             ..
                         }
                 )
@@ -268,7 +269,7 @@ fn what_is_no_graph_is_refused() -> anyhow::Result<()> {
     );
     let (result, _) = parts.try_run(&[0xff; 100])?;
     ensure!(
-        matches!(result, Err(Error::Graph(GraphError::Decode(_)))),
+        matches!(result, Err(Error::Graph(GraphError::Decode { .. }))),
         "{result:?}"
     );
     for cut in (1..parts.graph.len()).step_by(97) {

@@ -8,6 +8,7 @@ mod client;
 mod dialects;
 mod leaving;
 mod limits;
+mod not_finite;
 mod refusals;
 mod requests;
 mod stage;

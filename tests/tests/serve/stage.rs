@@ -37,9 +37,14 @@ impl Stage {
 
     /// Builds a fixture.
     pub(crate) fn build(&self, model: &str) -> anyhow::Result<PathBuf> {
+        self.build_folder(&fixture::folder(model), model)
+    }
+
+    /// Builds a model folder as `name`.
+    pub(crate) fn build_folder(&self, folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
         let mut build = Command::new(&self.programs.encoderfile);
-        build.args(["build", "--model"]).arg(fixture::folder(model));
-        self.finish_build(build, model)
+        build.args(["build", "--model"]).arg(folder);
+        self.finish_build(build, name)
     }
 
     /// Builds the model that the tool carries: the others are so small that

@@ -23,6 +23,7 @@
  * | `invalid_input` | a text is no string, or one the model cannot take |
  * | `invalid_option` | an option is unknown, wrong, or not for this model |
  * | `wrong_task` | the model computes something else |
+ * | `not_finite` | the model computes NaN or infinity for this text |
  * | `disposed` | the model was disposed |
  * | `internal` | a bug |
  */
@@ -41,6 +42,7 @@ export type ErrorCode =
   | "invalid_input"
   | "invalid_option"
   | "wrong_task"
+  | "not_finite"
   | "disposed"
   | "internal";
 

@@ -162,7 +162,7 @@ impl File {
             tensor.data().as_chunks::<2>().0,
             tensor.data().as_chunks::<4>().0,
         );
-        Ok(match tensor.dtype() {
+        let values: Vec<f32> = match tensor.dtype() {
             Dtype::F32 => quads.iter().map(|it| f32::from_le_bytes(*it)).collect(),
             Dtype::F16 => pairs
                 .iter()
@@ -177,6 +177,11 @@ impl File {
                     "has type {other:?}, expected F32, F16 or BF16"
                 )));
             }
-        })
+        };
+        // Every result would be one too.
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(fail(format!("holds {value}, which is no finite number"))),
+            None => Ok(values),
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! ONNX files.
 
-use super::{graph, refused};
-use anyhow::Context;
-use encoderfile_runtime::onnx::{AttributeProto, ModelProto, NodeProto, type_proto};
+use super::{graph, refused, refused_with};
+use crate::workshop::Workshop;
+use anyhow::{Context, ensure};
+use encoderfile_runtime::onnx::tensor_shape_proto::{Dimension, dimension};
+use encoderfile_runtime::onnx::{
+    AttributeProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto, type_proto,
+};
 use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
+use encoderfile_tests::process;
 use prost::Message;
 use std::collections::BTreeSet;
 
@@ -252,4 +257,89 @@ fn static_quantisation() -> anyhow::Result<()> {
         "--weights int8",
     ];
     refused("files-int8", &spoil, &words)
+}
+
+/// Declares the axes of an input: `None` for one of any length.
+fn declare(input: &mut ValueInfoProto, axes: [Option<i64>; 2]) {
+    let of = input.r#type.as_mut().and_then(|it| it.value.as_mut());
+    let Some(type_proto::Value::TensorType(tensor)) = of else {
+        panic!("an input is a tensor");
+    };
+    let dims = axes.map(|length| Dimension {
+        value: Some(match length {
+            Some(length) => dimension::Value::DimValue(length),
+            None => dimension::Value::DimParam("any".into()),
+        }),
+    });
+    tensor.shape = Some(TensorShapeProto { dim: dims.into() });
+}
+
+#[test]
+fn axes_that_are_fixed() -> anyhow::Result<()> {
+    let fixed = |axes| {
+        graph(move |it| {
+            let input = it.input.iter_mut().find(|it| it.name == "attention_mask");
+            declare(input.expect("the graph has it"), axes);
+        })
+    };
+    let tokens = "`attention_mask` has tokens at 64; ";
+    let words = ["model.onnx", "fixed", tokens, "dynamic axes", "optimum-cli"];
+    refused("bert-embedding", &fixed([Some(1), Some(64)]), &words)?;
+    refused("bert-embedding", &fixed([None, Some(64)]), &words)?;
+    let both = "`attention_mask` has batch at 2 and tokens at 64; ";
+    refused("bert-embedding", &fixed([Some(2), Some(64)]), &[both])?;
+    let batch = "`attention_mask` has batch at 2; ";
+    refused("bert-embedding", &fixed([Some(2), None]), &[batch])
+}
+
+/// The engine's words are for those who ask for them.
+#[test]
+fn what_the_engine_says_is_not_in_the_message() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    let folder = ModelFolder::copy_of("bert-embedding")?;
+    // Attention's product has other axes than it should have.
+    folder.edit_graph(|it| {
+        let mut nodes = it.node.iter_mut();
+        let node = nodes.find(|node| node.op_type == "Transpose");
+        let order = node.and_then(|node| node.attribute.iter_mut().find(|it| it.name == "perm"));
+        order.expect("heads are transposed").ints = vec![3, 1, 0, 2];
+    })?;
+    let build = |options: &[&str]| {
+        let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
+        process::finish(build.arg(folder.path()).args(options))
+    };
+    let silent = build(&[])?;
+    let engine = "the engine says: ";
+    silent.refused(&["model.onnx", "any length", "(--verbose says more)"])?;
+    let verbose = build(&["--verbose"])?;
+    ensure!(verbose.code == Some(1), "{verbose:?}");
+    let (message, words) = verbose.stderr.split_once(engine).context("no words")?;
+    ensure!(message.lines().count() == 1, "{verbose:?}");
+    for word in words.split_whitespace().filter(|it| it.len() > 12) {
+        ensure!(!message.contains(word), "{word} in {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_weight_that_its_encoding_cannot_hold() -> anyhow::Result<()> {
+    let spoil = |value: f32| {
+        graph(move |it| {
+            let mut tensors = it.initializer.iter_mut();
+            let table = tensors.find(|it| it.name.contains("word_embeddings"));
+            let table = table.expect("the graph has it");
+            let mut bytes = table.raw_data.to_vec();
+            // In the row of a word that no stored text has.
+            let end = bytes.len() - 4;
+            bytes[end..].copy_from_slice(&value.to_le_bytes());
+            table.raw_data = bytes.into();
+        })
+    };
+    let words = ["model.onnx", "word_embeddings", "70000", "--weights f32"];
+    let fixture = "st-mean-normalize";
+    refused_with(fixture, &spoil(7e4), &["--weights", "f16"], &words)?;
+    let words = ["model.onnx", "word_embeddings", "NaN", "--weights f32"];
+    refused_with(fixture, &spoil(f32::NAN), &["--weights", "int8"], &words)
 }
