@@ -48,7 +48,7 @@ status() { local path=$1; shift; curl -s -m 30 -o /dev/null -w '%{http_code}' "$
 # What every server here must do: it answers, wants a key, and computes.
 answers() {
     local key=(-H 'authorization: Bearer test-key')
-    [ "$(curl -s -m 30 "$url/health")" = 'OK!' ] || fail "$1: /health"
+    [ "$(curl -s -m 30 "$url/health")" = '"OK!"' ] || fail "$1: /health"
     [ "$(status /livez)$(status /readyz)" = 200200 ] || fail "$1: /livez, /readyz"
     [ "$(status /metrics)" = 401 ] || fail "$1: /metrics without a key"
     [ "$(status /metrics "${key[@]}")" = 200 ] || fail "$1: /metrics with a key"

@@ -5,10 +5,11 @@ use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "embedding.proto",
     "sentence_embedding.proto",
     "sequence_classification.proto",
+    "tei.proto",
     "token_classification.proto",
 ];
 

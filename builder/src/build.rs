@@ -1,6 +1,7 @@
 //! The `build` command: what the options and the config file mean together.
 
 use crate::cli::{Build, ComputeArgument, TaskArgument, WeightsArgument};
+use crate::runtimes::{warn, warn_of_version};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use encoderfile_builder::assemble::{Assembled, Encoding, Identity, assemble};
@@ -100,10 +101,7 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
 
 impl Plan {
     fn new(arguments: &Build) -> anyhow::Result<Self> {
-        let config = match &arguments.config {
-            Some(path) => ConfigFile::read(path)?,
-            None => ConfigFile::default(),
-        };
+        let config = read_config(arguments)?;
         let weights_file = arguments.weights_file.as_deref();
         let weights_file = weights_file.or(config.weights_file.as_deref());
         let origin = match (&arguments.from, &arguments.model, config.path) {
@@ -129,6 +127,7 @@ impl Plan {
                 weights: files.model_weights_path,
                 config: files.model_config_path,
                 tokenizer: files.tokenizer_path,
+                tokenizer_stands_alone: false,
             }),
             (None, None, None) => Origin::Default,
         };
@@ -236,6 +235,7 @@ impl Plan {
             config: folder.path().join("config.json"),
             tokenizer: folder.path().join("tokenizer.json"),
             tokenizer_config: folder.path().join("tokenizer_config.json"),
+            tokenizer_stands_alone: true,
         };
         std::fs::write(&paths.weights, &upstream.weights)?;
         std::fs::write(&paths.config, &upstream.config_json)?;
@@ -264,6 +264,25 @@ impl Plan {
         };
         Ok(assemble(paths, model, graph, identity, encoding)?)
     }
+}
+
+/// The config file; then goes where relative paths begin.
+fn read_config(arguments: &Build) -> anyhow::Result<ConfigFile> {
+    let config = match &arguments.config {
+        Some(path) => ConfigFile::read(path)?,
+        None => ConfigFile::default(),
+    };
+    for message in config.without_effect() {
+        warn(&message);
+    }
+    if let Some(version) = &arguments.runtime_version {
+        warn_of_version(version);
+    }
+    if let Some(directory) = &arguments.directory {
+        let there = std::env::set_current_dir(directory);
+        there.with_context(|| format!("--directory {}", directory.display()))?;
+    }
+    Ok(config)
 }
 
 fn truncation_side(settings: &TokenizerSection) -> anyhow::Result<Option<TruncationSide>> {

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(name = "encoderfile", version, max_term_width = 100)]
 pub(crate) struct Cli {
+    /// Upstream's, for base programs it downloads
+    #[arg(long, value_name = "DIR", global = true, hide = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 
@@ -20,7 +24,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Build an encoderfile from a model folder, or from another encoderfile
-    Build(Build),
+    Build(Box<Build>),
     /// Show what is in an encoderfile and check its hashes
     Inspect {
         /// An encoderfile: native, wasm, bundle, or upstream's format 1
@@ -41,6 +45,15 @@ pub(crate) enum Command {
     Run(Run),
     /// Print the version and the targets this tool can build for
     Version,
+    /// List the base programs in this tool; nothing can be added or removed
+    #[command(subcommand)]
+    Runtime(Runtime),
+    /// Upstream's, for Lua scripts, which are not run here
+    #[command(hide = true)]
+    NewTransform {
+        #[arg(short, long, value_name = "TASK")]
+        model_type: Option<String>,
+    },
     /// Append base programs and a default model to this tool
     #[command(hide = true)]
     AssembleTool {
@@ -51,6 +64,25 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Runtime {
+    /// Print version and target of each
+    List,
+    /// Upstream's: download one. They are in this tool
+    #[command(hide = true)]
+    Add(RuntimeTarget),
+    /// Upstream's: delete one
+    #[command(hide = true)]
+    Remove(RuntimeTarget),
+}
+
+#[derive(Args)]
+pub(crate) struct RuntimeTarget {
+    pub(crate) target: String,
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) runtime_version: Option<String>,
 }
 
 #[derive(Args)]
@@ -68,11 +100,15 @@ pub(crate) struct Build {
     pub(crate) from: Option<PathBuf>,
 
     /// Where to write [default: NAME.encoderfile, NAME.ef.wasm or NAME.ef]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "output-path", value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
+    /// Go there once the config file is read: relative paths, in it too, begin there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+
     /// This machine's target, wasm32-wasip1, or `bundle` for the payload alone
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, alias = "platform", value_name = "TARGET")]
     pub(crate) target: Option<String>,
 
     /// A base program to use instead of the one in this tool
@@ -114,6 +150,10 @@ pub(crate) struct Build {
     /// Accepted for upstream's sake: nothing is ever downloaded
     #[arg(long, hide = true)]
     pub(crate) no_download: bool,
+
+    /// Upstream's, for base programs it downloads
+    #[arg(long, value_name = "VERSION", hide = true)]
+    pub(crate) runtime_version: Option<String>,
 }
 
 #[derive(Args)]

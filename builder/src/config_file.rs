@@ -32,6 +32,8 @@ pub struct ConfigFile {
     pub base_binary_path: Option<PathBuf>,
     /// A Lua script: refused.
     pub transform: Option<serde_json::Value>,
+    /// Libraries for the script.
+    pub lua_libs: Option<serde_json::Value>,
     /// Whether to try the script: nothing to try.
     pub validate_transform: Option<bool>,
     /// What to build for.
@@ -69,6 +71,8 @@ pub struct ModelFiles {
     pub tokenizer_path: PathBuf,
     /// tokenizer_config.json.
     pub tokenizer_config_path: Option<PathBuf>,
+    /// preprocessor_config.json, of models of images: refused.
+    pub preprocessor_config_path: Option<PathBuf>,
 }
 
 /// Tokenizer settings.
@@ -103,12 +107,52 @@ impl ConfigFile {
             config.transform.is_none(),
             "`transform`: Lua scripts are not supported; pooling and normalisation come from the model folder"
         );
+        if let Some(ModelPath::Files(files)) = &config.path {
+            ensure!(
+                files.preprocessor_config_path.is_none(),
+                "`path.preprocessor_config_path`: models of images are not supported, only encoders of texts"
+            );
+        }
         if let Some(stride) = config.tokenizer.stride.filter(|stride| *stride > 0) {
             bail!(
                 "`tokenizer.stride`: {stride} is not supported; say --stride {stride} to `infer`"
             );
         }
         Ok(config)
+    }
+}
+
+impl ConfigFile {
+    /// What is in it and means nothing here, a line each.
+    pub fn without_effect(&self) -> Vec<String> {
+        let keys = [
+            (
+                "cache_dir",
+                self.cache_dir.is_some(),
+                "base programs are in this tool, and nothing is downloaded",
+            ),
+            (
+                "lua_libs",
+                self.lua_libs.as_ref().is_some_and(|it| !it.is_null()),
+                "no script is run",
+            ),
+            (
+                "validate_transform",
+                self.validate_transform == Some(true),
+                "no script is run",
+            ),
+            (
+                "tokenizer.pad_strategy",
+                self.tokenizer
+                    .pad_strategy
+                    .as_ref()
+                    .is_some_and(|it| !it.is_null()),
+                "every text is computed by itself, and none is padded",
+            ),
+        ];
+        let given = keys.into_iter().filter(|(_, is_given, _)| *is_given);
+        let lines = given.map(|(key, _, why)| format!("`{key}` has no effect: {why}"));
+        lines.collect()
     }
 }
 
@@ -132,8 +176,13 @@ mod tests {
         .unwrap();
         assert_eq!(config.name.as_deref(), Some("minilm"));
         assert_eq!(config.version.as_deref(), Some("0.2.0"));
-        assert!(matches!(config.path, Some(ModelPath::Folder(path)) if path.ends_with("minilm")));
+        assert!(matches!(&config.path, Some(ModelPath::Folder(path)) if path.ends_with("minilm")));
         assert_eq!(config.tokenizer.max_length, Some(128));
+        let without_effect = config.without_effect().join("\n");
+        for key in ["`cache_dir`", "`tokenizer.pad_strategy`"] {
+            assert!(without_effect.contains(key), "{without_effect}");
+        }
+        assert!(!without_effect.contains("transform"), "{without_effect}");
     }
 
     #[test]
@@ -145,6 +194,15 @@ mod tests {
         .unwrap();
         assert!(matches!(config.path, Some(ModelPath::Files(files))
             if files.tokenizer_config_path.is_none() && files.model_weights_path == Path::new("w")));
+    }
+
+    #[test]
+    fn a_model_of_images_is_refused_by_name() {
+        let files = "encoderfile:\n  path:\n    model_config_path: c\n    model_weights_path: w\n    \
+             tokenizer_path: t\n    preprocessor_config_path: p\n";
+        let error = ConfigFile::parse(files).unwrap_err().to_string();
+        assert!(error.contains("preprocessor_config_path"), "{error}");
+        assert!(error.contains("images"), "{error}");
     }
 
     #[test]

@@ -75,6 +75,62 @@ pub enum BuildError {
         .0.display()
     )]
     NoTokenizer(PathBuf),
+    /// A tokenizer that the tokenizers library cannot read.
+    #[error("{}: {problem}", .path.display())]
+    Tokenizer {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A tokenizer class that this program does not have.
+    #[error(
+        "{}: `tokenizer_class`: {class} is not supported ({source_key}); if tokenizer.json says all there is, set `tokenizer_class` to \"PreTrainedTokenizerFast\"",
+        .path.display()
+    )]
+    TokenizerClass {
+        /// tokenizer_config.json.
+        path: PathBuf,
+        /// As transformers spells it.
+        class: String,
+        /// Which file and key names it.
+        source_key: String,
+    },
+    /// A tokenizer class beside a tokenizer.json that it cannot read.
+    #[error(
+        "{}: its model has type {found}, but {class} reads {expected}; correct `tokenizer_class` in tokenizer_config.json",
+        .path.display()
+    )]
+    TokenizerModel {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// As transformers spells it.
+        class: String,
+        /// The kind of model that the class reads.
+        expected: &'static str,
+        /// The kind that the file has.
+        found: String,
+    },
+    /// A special token that texts are wrapped in, and that has no id.
+    #[error("{}: the vocabulary lacks {token:?}, the `{key}` that every text gets", .path.display())]
+    TokenWithoutId {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// The key of tokenizer_config.json.
+        key: String,
+        /// Its spelling.
+        token: String,
+    },
+    /// A regular expression of a tokenizer that has no translation.
+    #[error("{}: `{place}`: {problem}", .path.display())]
+    Pattern {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// Where in it.
+        place: String,
+        /// What of it has none, and what to write instead.
+        problem: String,
+    },
     /// Weights that only Python can read safely.
     #[error(
         "{}: pickled weights are not read; save the model again with sentence-transformers, which writes model.safetensors",

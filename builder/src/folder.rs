@@ -8,7 +8,7 @@ mod config;
 mod findings;
 mod limit;
 mod sentence;
-mod special_tokens;
+mod tokenizer;
 mod weights_file;
 
 use crate::error::BuildError;
@@ -17,17 +17,17 @@ use config::Config;
 use encoderfile_runtime::proto::{
     Activation, Finding, Pipeline, Pooling, Splade, Task, TruncationSide, TruncationStrategy,
 };
-use encoderfile_runtime::tokenizer::Vocabulary;
 use findings::Findings;
 use sentence::{Head, Sentence};
 use serde_json::Value;
-use special_tokens::SpecialTokens;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokenizer::Resolved;
 
 pub use config::LabelsSource;
 pub use limit::{Limit, Limits, Tables};
 pub use sentence::ModuleWeights;
+pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as translate_pattern};
 
 /// Where each file of a model is; `None` where a folder need not have it.
 #[derive(Clone, Debug)]
@@ -42,15 +42,12 @@ pub struct Paths {
     pub tokenizer: PathBuf,
     /// tokenizer_config.json.
     pub tokenizer_config: PathBuf,
+    /// tokenizer.json is all there is of the tokenizer: no class of transformers reads
+    /// it, so none has defaults.
+    pub tokenizer_stands_alone: bool,
 }
 
 impl Paths {
-    /// special_tokens_map.json, beside tokenizer_config.json.
-    fn special_tokens_map(&self) -> PathBuf {
-        self.tokenizer_config
-            .with_file_name("special_tokens_map.json")
-    }
-
     /// The usual places in `folder`.
     pub fn in_folder(folder: &Path) -> Result<Self, BuildError> {
         Self::in_folder_with(folder, None)
@@ -73,6 +70,7 @@ impl Paths {
             config: place.join("config.json"),
             tokenizer: place.join("tokenizer.json"),
             tokenizer_config: place.join("tokenizer_config.json"),
+            tokenizer_stands_alone: false,
         })
     }
 }
@@ -119,9 +117,11 @@ pub struct Model {
     pub hidden_size: Option<u32>,
     /// The largest id that the tokenizer gives.
     pub largest_id: u32,
+    /// Whether the texts of a pair are told apart by segment ids.
+    pub makes_type_ids: bool,
     /// config.json as it is.
     pub config_json: Vec<u8>,
-    /// tokenizer.json as it is.
+    /// tokenizer.json, resolved: see `folder/tokenizer.rs`.
     pub tokenizer_json: Vec<u8>,
 }
 
@@ -130,14 +130,8 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     let config_json = read_file(&paths.config)?;
     let config = Config::parse(&paths.config, &config_json)?;
     config.refuse_decoders()?;
-    if !paths.tokenizer.exists() {
-        return Err(BuildError::NoTokenizer(paths.tokenizer.clone()));
-    }
-    let tokenizer_json = read_file(&paths.tokenizer)?;
-    let vocabulary = Vocabulary::load(&tokenizer_json).map_err(|error| BuildError::Runtime {
-        path: paths.tokenizer.clone(),
-        source: error.into(),
-    })?;
+    let mut tokenizer_findings = Findings::default();
+    let tokenizer = tokenizer::resolve(paths, &config, &mut tokenizer_findings)?;
     let sentence = sentence::read(&paths.folder)?;
     let (task, task_source) = task(paths, &config, sentence.as_ref(), overrides)?;
     let pooling_is_assumed = sentence.is_none();
@@ -146,10 +140,8 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     let mut folder = Folder {
         paths,
         overrides,
-        tokenizer_config: read_json_if_there(&paths.tokenizer_config)?.unwrap_or(Value::Null),
-        special_tokens_map: read_json_if_there(&paths.special_tokens_map())?.unwrap_or(Value::Null),
         config,
-        vocabulary,
+        tokenizer,
         labels_source: LabelsSource::Default,
         findings: Findings::default(),
     };
@@ -159,12 +151,13 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     folder.read_special_tokens(task, &mut pipeline)?;
     let limits = Limits::read(
         &folder.config,
-        &folder.tokenizer_config,
+        &folder.tokenizer.config,
         &sentence,
         overrides,
     );
     let mut findings = folder.findings.into_vec();
     findings.extend(sentence.findings.into_vec());
+    findings.extend(tokenizer_findings.into_vec());
     Ok(Model {
         task,
         pipeline,
@@ -180,9 +173,10 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         },
         vocabulary_size: folder.config.vocabulary_size(),
         hidden_size: folder.config.hidden_size(),
-        largest_id: folder.vocabulary.largest_id(),
+        largest_id: folder.tokenizer.largest_id(),
+        makes_type_ids: folder.tokenizer.makes_type_ids,
         config_json,
-        tokenizer_json,
+        tokenizer_json: folder.tokenizer.json,
     })
 }
 
@@ -248,9 +242,7 @@ struct Folder<'a> {
     paths: &'a Paths,
     overrides: &'a Overrides,
     config: Config,
-    tokenizer_config: Value,
-    special_tokens_map: Value,
-    vocabulary: Vocabulary,
+    tokenizer: Resolved,
     labels_source: LabelsSource,
     findings: Findings,
 }
@@ -266,9 +258,10 @@ impl Folder<'_> {
             Head::None => (Vec::new(), None),
         };
         Ok(Pipeline {
-            truncation_side: self.truncation_side()?.into(),
+            truncation_side: self.truncation_side().into(),
             truncation_strategy: overrides.truncation_strategy.unwrap_or_default().into(),
             lower_case: sentence.lower_case,
+            split_special_tokens: self.tokenizer.split_special_tokens,
             pooling,
             normalize: sentence.normalize && task == Task::SentenceEmbedding,
             prompts: settings.prompts.clone(),
@@ -281,24 +274,16 @@ impl Folder<'_> {
         })
     }
 
-    fn truncation_side(&mut self) -> Result<TruncationSide, BuildError> {
+    fn truncation_side(&mut self) -> TruncationSide {
         if let Some(side) = self.overrides.truncation_side {
-            return Ok(side);
+            return side;
         }
-        match &self.tokenizer_config["truncation_side"] {
-            Value::Null => Ok(TruncationSide::Right),
-            Value::String(side) if side == "right" => Ok(TruncationSide::Right),
-            Value::String(side) if side == "left" => {
-                let source = "tokenizer_config.json truncation_side";
-                self.findings
-                    .note("truncation", "the beginning of a long text is cut", source);
-                Ok(TruncationSide::Left)
-            }
-            other => {
-                let path = &self.paths.tokenizer_config;
-                Err(BuildError::key(path, "truncation_side", other))
-            }
+        let (side, source) = self.tokenizer.truncation_side.unwrap_or_default();
+        if side == TruncationSide::Left {
+            self.findings
+                .note("truncation", "the beginning of a long text is cut", source);
         }
+        side
     }
 
     /// Labels and activations of a classifier.
@@ -355,23 +340,16 @@ impl Folder<'_> {
         task: Task,
         pipeline: &mut Pipeline,
     ) -> Result<(), BuildError> {
-        let tokens = SpecialTokens {
-            tokenizer_config: &self.tokenizer_config,
-            map: &self.special_tokens_map,
-            vocabulary: &self.vocabulary,
-        };
+        let id = |key: &str| self.tokenizer.special_id(key);
         match task {
-            Task::TokenClassification => {
-                pipeline.unknown_token_id = tokens.id("unk_token", &["[UNK]", "<unk>"]);
-            }
+            Task::TokenClassification => pipeline.unknown_token_id = id("unk_token"),
             Task::FillMask => {
-                pipeline.mask_token_id = tokens.id("mask_token", &["[MASK]", "<mask>"]);
-                pipeline.padding_token_id = tokens.id("pad_token", &["[PAD]", "<pad>"]);
-                pipeline.clean_up_decoded =
-                    self.tokenizer_config["clean_up_tokenization_spaces"] == true;
+                pipeline.mask_token_id = id("mask_token");
+                pipeline.padding_token_id = id("pad_token");
+                pipeline.clean_up_decoded = self.tokenizer.clean_up_decoded;
                 if pipeline.mask_token_id.is_none() {
                     let path = &self.paths.tokenizer_config;
-                    let found = &self.tokenizer_config["mask_token"];
+                    let found = &self.tokenizer.config["mask_token"];
                     return Err(BuildError::key(path, "mask_token", found));
                 }
             }

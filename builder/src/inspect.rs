@@ -101,6 +101,9 @@ fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {
     let (manifest, start) = upstream::manifest(file)?;
     let checked = upstream::Upstream::read(file);
     let mut fields = describe_manifest(&manifest);
+    if upstream::is_of_images(&manifest) {
+        fields.insert("task".into(), "image_classification".into());
+    }
     let artifact = |name: &str, artifact: &Option<Artifact>| {
         let artifact = artifact.as_ref()?;
         Some(json!({
@@ -115,6 +118,7 @@ fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {
         artifact("transform", &manifest.transform),
         artifact("model_config", &manifest.model_config),
         artifact("tokenizer", &manifest.tokenizer),
+        artifact("image_preprocessor", &manifest.graph),
     ]
     .into_iter()
     .flatten()

@@ -3,6 +3,7 @@
 mod assemble_tool;
 mod build;
 mod cli;
+mod runtimes;
 
 use anyhow::Context;
 use clap::Parser;
@@ -23,6 +24,12 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    if let Some(folder) = &cli.cache_dir {
+        let folder = folder.display();
+        runtimes::warn(&format!(
+            "--cache-dir {folder} has no effect: base programs are in this tool, and nothing is downloaded"
+        ));
+    }
     match execute(&cli.command) {
         Ok(code) => code,
         Err(error) => {
@@ -80,6 +87,10 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
             print(&format!(
                 "encoderfile {version}\ntargets: {targets}\ninstruction sets: {sets}\n"
             ))?;
+        }
+        Command::Runtime(command) => print(&runtimes::runtime(command)?)?,
+        Command::NewTransform { model_type } => {
+            print(&runtimes::new_transform(model_type.as_deref())?)?;
         }
         Command::AssembleTool {
             bases,

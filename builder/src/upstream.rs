@@ -50,6 +50,15 @@ struct Truncation {
     direction: Option<String>,
 }
 
+/// Upstream's `model_type` of image classification.
+const IMAGE_CLASSIFICATION: i32 = 21;
+
+/// Whether a format 1 file is a model of images: by its type, or by the artifact
+/// that has the number of format 2's graph.
+pub fn is_of_images(manifest: &Manifest) -> bool {
+    manifest.task == IMAGE_CLASSIFICATION || manifest.graph.is_some()
+}
+
 /// The footer of a file, if it has one of any version.
 pub fn footer(file: &[u8]) -> Option<Footer> {
     Footer::parse(file.last_chunk::<FOOTER_LEN>()?)
@@ -75,6 +84,11 @@ impl Upstream {
     /// Reads a format 1 file and checks its hashes.
     pub fn read(file: &[u8]) -> anyhow::Result<Self> {
         let (manifest, start) = manifest(file)?;
+        if is_of_images(&manifest) {
+            bail!(
+                "an image classification model (model_type {IMAGE_CLASSIFICATION}, artifact 140: its image preprocessor); only encoders of texts are supported"
+            );
+        }
         if manifest.transform.is_some() {
             bail!(
                 "transform: the file post-processes its results with a Lua script, which is not supported"

@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Compute the model's results for texts and print them as JSON
-    Infer(Infer),
+    Infer(Box<Infer>),
     /// Show what this file contains: model, task, limits, labels, licence, ids and sizes
     Info {
         /// Print JSON
@@ -38,10 +38,75 @@ pub(crate) enum Command {
     Tokenize(Texts),
     /// Answer requests over HTTP and gRPC
     #[cfg(not(target_family = "wasm"))]
-    Serve(Box<encoderfile_server::Serve>),
-    /// Be a tool for language models, over the Model Context Protocol
+    Serve {
+        #[command(flatten)]
+        settings: Box<encoderfile_server::Serve>,
+        #[command(flatten)]
+        onnx_runtime: OnnxRuntime,
+    },
+    /// Be a tool for language models, over the Model Context Protocol: on standard input and
+    /// output, or over HTTP where an address, a port or a certificate is given
     #[cfg(not(target_family = "wasm"))]
-    Mcp(Box<encoderfile_server::Mcp>),
+    Mcp {
+        #[command(flatten)]
+        settings: Box<encoderfile_server::Mcp>,
+        #[command(flatten)]
+        onnx_runtime: OnnxRuntime,
+    },
+}
+
+/// Upstream's flags for ONNX Runtime, which is not what computes here.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct OnnxRuntime {
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) execution_provider: Vec<String>,
+    #[arg(long, value_name = "LEVEL", hide = true)]
+    pub(crate) graph_optimization_level: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) disable_cpu_fallback: bool,
+    #[arg(long, hide = true)]
+    pub(crate) with_arena_allocator: bool,
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) device_id: Option<String>,
+    #[arg(long, value_name = "UNITS", hide = true)]
+    pub(crate) compute_units: Option<String>,
+}
+
+impl OnnxRuntime {
+    /// Warns of those that were given; refuses to compute where somebody wanted
+    /// anything but the CPU and nothing else.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let providers = self.execution_provider.iter();
+        let mut elsewhere = providers.filter(|name| !name.to_ascii_lowercase().starts_with("cpu"));
+        if let Some(name) = elsewhere.next().filter(|_| self.disable_cpu_fallback) {
+            anyhow::bail!(
+                "--execution-provider {name} --disable-cpu-fallback: this program computes on the CPU alone; leave both out"
+            );
+        }
+        let flags = [
+            ("--execution-provider", !self.execution_provider.is_empty()),
+            (
+                "--graph-optimization-level",
+                self.graph_optimization_level.is_some(),
+            ),
+            ("--disable-cpu-fallback", self.disable_cpu_fallback),
+            ("--with-arena-allocator", self.with_arena_allocator),
+            ("--device-id", self.device_id.is_some()),
+            ("--compute-units", self.compute_units.is_some()),
+        ];
+        let given = flags.into_iter().filter(|(_, is_given)| *is_given);
+        let names: Vec<&str> = given.map(|(name, _)| name).collect();
+        if !names.is_empty() {
+            let (names, verb) = (
+                names.join(", "),
+                if names.len() == 1 { "has" } else { "have" },
+            );
+            eprintln!(
+                "warning: {names} {verb} no effect: this program computes on the CPU, without ONNX Runtime"
+            );
+        }
+        Ok(())
+    }
 }
 
 #[derive(Args)]
@@ -50,9 +115,15 @@ pub(crate) struct Texts {
     #[arg(value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
 
-    /// Read texts from FILE, or from standard input with `-`: one a line, or JSON lines with a `text`
+    /// Read texts from FILE, or from standard input with `-`: one a line, or JSON lines with a
+    /// `text` and perhaps a `text_pair`
     #[arg(long, value_name = "FILE", conflicts_with = "texts")]
     pub(crate) input: Option<PathBuf>,
+
+    /// How FILE is read [default: as JSON lines if its name ends in .jsonl, .ndjson or .json, or its
+    /// first line that is not blank is a JSON object]
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "input")]
+    pub(crate) input_format: Option<InputFormat>,
 
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
@@ -74,6 +145,10 @@ pub(crate) struct Texts {
     #[arg(long, value_enum, value_name = "STRATEGY")]
     pub(crate) truncation: Option<Truncation>,
 
+    /// The most tokens of a text, special tokens included [default: what the model takes]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+
     /// Put this in front of every text; '' for no prompt [default: what the model says]
     #[arg(long, value_name = "TEXT", help_heading = "Embeddings")]
     pub(crate) prompt: Option<String>,
@@ -85,6 +160,14 @@ pub(crate) struct Texts {
     /// Put the model's prompt for queries or documents in front of every text, if it has one
     #[arg(long, value_enum, help_heading = "Embeddings")]
     pub(crate) role: Option<Role>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    /// A text a line; an empty line is an empty text
+    Text,
+    /// A JSON object a line, with a `text` and perhaps a `text_pair`
+    Jsonl,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -205,6 +288,9 @@ pub(crate) struct Infer {
     /// Give logits instead of scores
     #[arg(long, help_heading = "Classification and reranking")]
     pub(crate) raw_scores: bool,
+
+    #[command(flatten)]
+    pub(crate) onnx_runtime: OnnxRuntime,
 
     /// How many of the best: words for a mask [default: 5], answers to a query, or sparse weights
     #[arg(long, value_name = "N", help_heading = "Words and weights")]

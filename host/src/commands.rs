@@ -28,14 +28,27 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::SelfTest => return self_test(&payload),
         Command::Tokenize(texts) => tokenize(&payload, texts)?,
         #[cfg(not(target_family = "wasm"))]
-        Command::Serve(settings) => encoderfile_server::serve(settings, || model(&payload))?,
+        Command::Serve {
+            settings,
+            onnx_runtime,
+        } => {
+            onnx_runtime.check()?;
+            encoderfile_server::serve(settings, || model(&payload))?;
+        }
         #[cfg(not(target_family = "wasm"))]
-        Command::Mcp(settings) => encoderfile_server::mcp(settings, || model(&payload))?,
+        Command::Mcp {
+            settings,
+            onnx_runtime,
+        } => {
+            onnx_runtime.check()?;
+            encoderfile_server::mcp(settings, || model(&payload))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
+    arguments.onnx_runtime.check()?;
     let items = Items::open(&arguments.texts, arguments.format == Format::Jsonl)?;
     let encoder = load(payload)?;
     let options = options::of_infer(arguments);

@@ -1,9 +1,12 @@
 //! Texts and pairs from arguments, a file or standard input, read as they are needed.
 
-use crate::cli::Texts;
+use crate::cli::{InputFormat, Texts};
 use anyhow::{Context, ensure};
 use encoderfile_runtime::Input;
+use encoderfile_runtime::json::{self, Nulls};
 use serde::Deserialize;
+use serde::de::Error;
+use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -24,6 +27,15 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// From a JSON object; the rest of it is the caller's.
+    fn read(line: &str) -> serde_json::Result<Self> {
+        // serde also takes a list for the fields of a struct.
+        if !line.trim_start().starts_with('{') {
+            return Err(serde_json::Error::custom("it is no object"));
+        }
+        serde_json::from_slice(&json::mend(line.as_bytes(), &Nulls::ALL)?)
+    }
+
     /// As the runtime takes it.
     pub(crate) fn input(&self) -> Input<'_> {
         match &self.text_pair {
@@ -46,13 +58,12 @@ impl Items {
     /// Finds the texts, and reads the first of them: of standard input only one,
     /// where each result is written `as_they_come`.
     pub(crate) fn open(texts: &Texts, as_they_come: bool) -> anyhow::Result<Self> {
-        match &texts.input {
-            None => Ok(Self::known(pair_up(&texts.texts, &texts.pair)?)),
-            Some(path) if as_they_come && is_stdin(path) => {
-                Self::read_ahead(Lines::open(path)?, ONE_BY_ONE)
-            }
-            Some(path) => Self::read_ahead(Lines::open(path)?, AHEAD),
-        }
+        let Some(path) = &texts.input else {
+            return Ok(Self::known(pair_up(&texts.texts, &texts.pair)?));
+        };
+        let lines = Lines::open(path, texts.input_format)?;
+        let one_by_one = as_they_come && is_stdin(path);
+        Self::read_ahead(lines, if one_by_one { ONE_BY_ONE } else { AHEAD })
     }
 
     fn known(items: Vec<Item>) -> Self {
@@ -121,89 +132,158 @@ fn pair_up(texts: &[String], pairs: &[String]) -> anyhow::Result<Vec<Item>> {
 
 /// The lines of a file or of standard input.
 ///
-/// JSON lines if the first line is a JSON object with a `text`, else a text a
-/// line. An empty line is an empty text, which is a valid one; only JSON lines
-/// may have blank ones between them.
+/// They are JSON lines where that was said, where the file is called so, or where
+/// the first line that is not blank is a JSON object; else each is a text. Of
+/// JSON lines, one that is no text is an error and never a text. An empty line is
+/// an empty text, which is a valid one; only JSON lines may have blank ones
+/// between them.
 struct Lines {
     /// For messages.
     name: String,
     reader: Box<dyn BufRead + Send>,
-    is_json: bool,
+    /// Unknown until a line has been read that is not blank.
+    format: Option<InputFormat>,
+    /// Lines that were read to find out the format.
+    held: VecDeque<Line>,
+    /// Lines read.
     line: usize,
     /// Bytes read before the next line.
     offset: usize,
 }
 
+struct Line {
+    /// From 1.
+    number: usize,
+    /// Without its end.
+    text: String,
+}
+
+impl Line {
+    fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// What the lines are if this is the first of them that is not blank.
+    fn format(&self) -> InputFormat {
+        let is_object = serde_json::from_str::<Map<String, Value>>(&self.text).is_ok();
+        // A text may begin with a brace, but what begins with a key and is no
+        // object is more likely a broken one.
+        let mut start = self.text.chars().filter(|it| !it.is_whitespace());
+        let has_key = (start.next(), start.next()) == (Some('{'), Some('"'));
+        if is_object || has_key {
+            InputFormat::Jsonl
+        } else {
+            InputFormat::Text
+        }
+    }
+
+    fn item(self, format: InputFormat) -> anyhow::Result<Item> {
+        if format == InputFormat::Text {
+            return Ok(Item {
+                text: self.text,
+                text_pair: None,
+            });
+        }
+        Item::read(&self.text).map_err(|error| {
+            let message = error.to_string();
+            // Of the line alone, each is the first.
+            let message = message.replace("at line 1 column", "at column");
+            anyhow::anyhow!(
+                "line {}: not a JSON object with a `text` and perhaps a `text_pair`: {message} (--input-format text if it is text)",
+                self.number
+            )
+        })
+    }
+}
+
+/// What a file's name says of its lines.
+fn format_of_name(path: &Path) -> Option<InputFormat> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    matches!(&*extension, "jsonl" | "ndjson" | "json").then_some(InputFormat::Jsonl)
+}
+
 impl Lines {
-    fn open(path: &Path) -> anyhow::Result<Self> {
+    fn open(path: &Path, format: Option<InputFormat>) -> anyhow::Result<Self> {
         if is_stdin(path) {
             let stdin = BufReader::new(std::io::stdin());
-            return Ok(Self::new("standard input", stdin));
+            return Ok(Self::new("standard input", format, stdin));
         }
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| name.clone())?;
-        Ok(Self::new(&name, BufReader::new(file)))
+        let format = format.or_else(|| format_of_name(path));
+        Ok(Self::new(&name, format, BufReader::new(file)))
     }
 
-    fn new(name: &str, reader: impl BufRead + Send + 'static) -> Self {
+    fn new(name: &str, format: Option<InputFormat>, reader: impl BufRead + Send + 'static) -> Self {
         Self {
             name: name.into(),
             reader: Box::new(reader),
-            is_json: false,
+            format,
+            held: VecDeque::new(),
             line: 0,
             offset: 0,
         }
     }
 
-    /// The next line without its end; `None` after the last.
-    fn read_line(&mut self) -> anyhow::Result<Option<String>> {
+    /// The next line of the file; `None` after the last.
+    fn read_line(&mut self) -> anyhow::Result<Option<Line>> {
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().read_until(b'\n', &mut bytes)?;
         if read == 0 {
             return Ok(None);
         }
-        let mut line = String::from_utf8(bytes).map_err(|error| {
+        let mut text = String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
-            anyhow::anyhow!("invalid UTF-8 at byte {}", self.offset + valid)
+            let (line, byte) = (self.line + 1, self.offset + valid);
+            anyhow::anyhow!("line {line}: invalid UTF-8 at byte {byte}")
         })?;
         self.offset += read;
         self.line += 1;
-        if line.ends_with('\n') {
-            line.pop();
-            if line.ends_with('\r') {
-                line.pop();
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
             }
         }
-        if self.line == 1 {
-            if let Some(rest) = line.strip_prefix('\u{feff}') {
-                line = rest.to_owned();
-            }
-            self.is_json = serde_json::from_str::<Item>(&line).is_ok();
+        if self.line == 1
+            && let Some(rest) = text.strip_prefix('\u{feff}')
+        {
+            text = rest.to_owned();
         }
-        Ok(Some(line))
+        let number = self.line;
+        Ok(Some(Line { number, text }))
+    }
+
+    /// What the lines are; reads those that it takes to find out.
+    fn find_format(&mut self) -> anyhow::Result<InputFormat> {
+        loop {
+            if let Some(format) = self.format {
+                return Ok(format);
+            }
+            match self.read_line()? {
+                // Nothing but empty texts.
+                None => self.format = Some(InputFormat::Text),
+                Some(line) => {
+                    self.format = (!line.is_blank()).then(|| line.format());
+                    self.held.push_back(line);
+                }
+            }
+        }
     }
 
     fn read_item(&mut self) -> anyhow::Result<Option<Item>> {
+        let format = self.find_format()?;
         loop {
-            let Some(line) = self.read_line()? else {
-                return Ok(None);
+            let line = match self.held.pop_front() {
+                Some(line) => line,
+                None => match self.read_line()? {
+                    Some(line) => line,
+                    None => return Ok(None),
+                },
             };
-            if !self.is_json {
-                return Ok(Some(Item {
-                    text: line,
-                    text_pair: None,
-                }));
+            if format == InputFormat::Text || !line.is_blank() {
+                return line.item(format).map(Some);
             }
-            if line.trim().is_empty() {
-                continue;
-            }
-            let item = serde_json::from_str(&line);
-            return item.map(Some).with_context(|| {
-                format!(
-                    "line {}: not a JSON object with a `text` and perhaps a `text_pair`",
-                    self.line
-                )
-            });
         }
     }
 }
@@ -219,10 +299,10 @@ impl Iterator for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::{AHEAD, Item, Items, Lines, pair_up};
+    use super::{AHEAD, InputFormat, Item, Items, Lines, format_of_name, pair_up};
 
     fn lines(content: &'static str) -> anyhow::Result<Vec<Item>> {
-        Lines::new("f", content.as_bytes()).collect()
+        Lines::new("f", None, content.as_bytes()).collect()
     }
 
     fn texts(content: &'static str) -> Vec<String> {
@@ -230,41 +310,90 @@ mod tests {
         items.map(|item| item.text).collect()
     }
 
+    fn error(format: Option<InputFormat>, content: &'static [u8]) -> String {
+        let mut lines = Lines::new("f", format, content);
+        let error = lines.find_map(Result::err).unwrap();
+        format!("{error:#}")
+    }
+
     #[test]
     fn plain_lines_are_texts_even_when_empty() {
         assert_eq!(texts("a\n\nb\r\n"), ["a", "", "b"]);
         assert_eq!(texts("\u{feff}[1]\nb"), ["[1]", "b"]);
+        assert_eq!(texts("\n  \n"), ["", "  "]);
+    }
+
+    #[test]
+    fn what_comes_first_decides() {
+        let json = "{\"text\": \"a\"}";
+        assert_eq!(texts("a\n{\"text\": \"a\"}\n"), ["a", json]);
+        assert_eq!(texts("\n\nb\n{\"text\": \"a\"}\n"), ["", "", "b", json]);
+        assert_eq!(texts("\u{feff}\r\n \n{\"text\": \"a\"}\r\n"), ["a"]);
+        assert_eq!(texts("{x} is a set\n{}\n"), ["{x} is a set", "{}"]);
+        assert_eq!(texts("{} is empty\n"), ["{} is empty"]);
+        let text = Some(InputFormat::Text);
+        let lines = Lines::new("f", text, "{\"text\": \"a\"}".as_bytes());
+        let lines: Vec<Item> = lines.map(Result::unwrap).collect();
+        assert_eq!(lines[0].text, json);
+    }
+
+    #[test]
+    fn names_say_what_is_json() {
+        let of = |name: &str| format_of_name(name.as_ref());
+        for name in ["a.jsonl", "b/a.NDJSON", "a.txt.json"] {
+            assert_eq!(of(name), Some(InputFormat::Jsonl), "{name}");
+        }
+        for name in ["a.txt", "jsonl", "a.jsonl.txt", "-"] {
+            assert_eq!(of(name), None, "{name}");
+        }
     }
 
     #[test]
     fn json_lines_give_their_texts() {
-        let content =
-            "{\"id\": 1, \"text\": \"a\\nb\"}\n\n{\"text\": \"\", \"text_pair\": \"c\"}\n";
+        let content = "{\"id\": 1, \"text\": \"a\\nb\", \"text_pair\": null}\n\n{\"text\": \"\", \"text_pair\": \"c\"}\n";
         assert_eq!(texts(content), ["a\nb", ""]);
         let items = lines(content).unwrap();
         assert_eq!(items[0].text_pair, None);
         assert_eq!(items[1].text_pair.as_deref(), Some("c"));
+        let halves =
+            r#"{"text": "\ud83da\ud83d\ude00\\ud800", "text_pair": null, "note": "\udc00"}"#;
+        assert_eq!(texts(halves), ["\u{fffd}a\u{1f600}\\ud800"]);
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_named() {
-        let error = lines("{\"text\": \"a\"}\n{\"txt\": 1}\n").unwrap_err();
-        assert!(format!("{error:#}").starts_with("f: line 2:"), "{error:#}");
-        let bytes: &[u8] = b"ab\nc\xff\n";
-        let error = Lines::new("f", bytes).nth(1).unwrap().unwrap_err();
-        assert_eq!(format!("{error:#}"), "f: invalid UTF-8 at byte 4");
+        let jsonl = Some(InputFormat::Jsonl);
+        let bad: [(_, &[u8], _); 8] = [
+            (None, b"{\"text\": \"a\"}\n{\"txt\": 1}\n", "line 2"),
+            (None, b"{\"text\": \"a\"}\nb\n", "line 2"),
+            (None, b"\n{\"txt\": 1}\n", "line 2"),
+            (None, b"{\"text\": \"a\"\n", "line 1"),
+            (None, b"{}\n", "line 1"),
+            (jsonl, b"\nb\n", "line 2"),
+            (jsonl, b"[\"a\", \"b\"]\n", "line 1"),
+            (jsonl, b"{\"text\": null}\n", "line 1"),
+        ];
+        for (format, content, line) in bad {
+            let message = error(format, content);
+            assert!(message.starts_with(&format!("f: {line}: ")), "{message}");
+            assert!(!message.contains("at line"), "{message}");
+        }
+        assert_eq!(
+            error(None, b"ab\nc\xff\n"),
+            "f: line 2: invalid UTF-8 at byte 4"
+        );
     }
 
     #[test]
     fn many_texts_are_not_read_at_once() {
         let content = "a\n".repeat(AHEAD + 7);
         let reader = std::io::Cursor::new(content);
-        let items = Items::read_ahead(Lines::new("f", reader), AHEAD).unwrap();
+        let items = Items::read_ahead(Lines::new("f", None, reader), AHEAD).unwrap();
         assert_eq!((items.total(), items.ahead.len()), (None, AHEAD));
         assert_eq!(items.count(), AHEAD + 7);
-        let few = Items::read_ahead(Lines::new("f", "a\nb".as_bytes()), AHEAD).unwrap();
+        let few = Items::read_ahead(Lines::new("f", None, "a\nb".as_bytes()), AHEAD).unwrap();
         assert_eq!(few.total(), Some(2));
-        assert!(Items::read_ahead(Lines::new("f", "".as_bytes()), AHEAD).is_err());
+        assert!(Items::read_ahead(Lines::new("f", None, "".as_bytes()), AHEAD).is_err());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) fn of_texts(texts: &cli::Texts) -> Options {
             cli::Truncation::OnlyFirst => Truncation::OnlyFirst,
             cli::Truncation::OnlySecond => Truncation::OnlySecond,
         }),
+        max_tokens: texts.max_tokens,
         prompt: texts.prompt.clone(),
         prompt_name: texts.prompt_name.clone(),
         role: texts.role.map(|role| match role {

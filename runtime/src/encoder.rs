@@ -6,11 +6,13 @@
 mod classification;
 mod fill_mask;
 mod finite;
+mod repool;
 mod sentence;
 mod spans;
 mod tokens;
 mod work;
 
+pub use repool::PoolingChoice;
 pub use work::{Session, Work};
 
 use crate::container::{ArtifactKind, ContainerError, Payload};
@@ -166,13 +168,23 @@ impl Encoder {
             Input::Pair(..) => options.truncation(&self.pipeline),
             _ => Truncation::LongestFirst,
         };
-        let tokens = self
-            .tokenizer
-            .encode(input, truncation, options.truncation_side)?;
+        let tokens = self.tokenizer.encode(
+            input,
+            truncation,
+            options.truncation_side,
+            options.max_tokens,
+        )?;
         if options.long == Long::Error && tokens.total > tokens.ids.len() {
+            let max_tokens = self.tokenizer.limit(options.max_tokens);
+            let is_requests = options.max_tokens == Some(max_tokens);
             return Err(Error::TooManyTokens {
                 tokens_total: tokens.total,
-                max_tokens: self.pipeline.max_tokens as usize,
+                max_tokens,
+                limited_by: if is_requests {
+                    "`max_tokens` is"
+                } else {
+                    "the model takes"
+                },
             });
         }
         self.check_ids(&tokens)?;

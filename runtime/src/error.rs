@@ -37,12 +37,14 @@ pub enum Error {
         limit: usize,
     },
     /// A text that does not fit, where the request says not to cut it.
-    #[error("the text has {tokens_total} tokens, the model takes {max_tokens}")]
+    #[error("the text has {tokens_total} tokens, {limited_by} {max_tokens}")]
     TooManyTokens {
         /// Special tokens included.
         tokens_total: usize,
         /// Special tokens included.
         max_tokens: usize,
+        /// "the model takes" or "`max_tokens` is".
+        limited_by: &'static str,
     },
     /// A token that the model has no embedding for.
     #[error("token id {id} is not within the model's vocabulary of {vocabulary_size}")]

@@ -116,6 +116,7 @@ impl Graph {
 
     fn input(&self, input: &Input, input_ids: &[u32], type_ids: &[u32]) -> TValue {
         let values: Vec<i64> = match input.role() {
+            InputRole::TokenTypeIds if input.zeros => vec![0; type_ids.len()],
             InputRole::TokenTypeIds => type_ids.iter().copied().map(i64::from).collect(),
             InputRole::AttentionMask => vec![1; input_ids.len()],
             InputRole::PositionIds => {

@@ -2,7 +2,7 @@
 
 use crate::container::Payload;
 use encoderfile_proto::module::Step;
-use encoderfile_proto::{Manifest, Pipeline, Task};
+use encoderfile_proto::{Pipeline, Task};
 use serde::{Serialize, Serializer};
 
 /// A file's model: what it is, where it comes from, and what it may be compared with.
@@ -78,7 +78,7 @@ impl Info {
             version: manifest.version.clone(),
             task: manifest.task().name(),
             architecture: provenance.architecture,
-            output: output(manifest, pipeline),
+            output: output(manifest.task(), pipeline),
             labels: (!embeds).then(|| pipeline.labels.clone()),
             prompts: embeds.then(|| prompts.collect()),
             default_prompt: embeds.then(|| {
@@ -104,6 +104,20 @@ impl Info {
             sizes_bytes: artifacts
                 .map(|(kind, _, length)| (kind.to_string(), length))
                 .collect(),
+        }
+    }
+}
+
+impl Info {
+    /// For a model that is served otherwise than its file says.
+    pub(crate) fn describe(&mut self, task: Task, pipeline: &Pipeline) {
+        self.task = task.name();
+        self.output = output(task, pipeline);
+        if is_embedding(task) {
+            self.labels = None;
+            self.similarity = Some(pipeline.similarity().name());
+            self.prompts.get_or_insert_default();
+            self.default_prompt.get_or_insert_default();
         }
     }
 }
@@ -141,9 +155,9 @@ fn as_map<S: Serializer>(pairs: &impl Pairs, serializer: S) -> Result<S::Ok, S::
 }
 
 /// What comes out, in words.
-fn output(manifest: &Manifest, pipeline: &Pipeline) -> String {
+fn output(task: Task, pipeline: &Pipeline) -> String {
     let width = pipeline.output.as_ref().map_or(0, |output| output.width);
-    match manifest.task() {
+    match task {
         Task::Embedding | Task::TokenClassification => format!("{width} numbers a token"),
         Task::FillMask => format!("{width} probabilities a mask"),
         Task::SparseEmbedding => format!("up to {width} weights a text"),

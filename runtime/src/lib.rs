@@ -13,6 +13,7 @@ mod error;
 pub mod golden;
 pub mod graph;
 mod info;
+pub mod json;
 pub mod limits;
 mod modules;
 pub mod output;
@@ -23,7 +24,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use container::Payload;
-pub use encoder::{Encoder, Half, Session, Work};
+pub use encoder::{Encoder, Half, PoolingChoice, Session, Work};
 pub use encoderfile_proto as proto;
 pub use encoderfile_proto::onnx;
 pub use error::{Error, detail, one_line};

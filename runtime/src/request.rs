@@ -33,6 +33,9 @@ pub struct Options {
     pub truncation_side: Option<Side>,
     /// Which text of a long pair is cut.
     pub truncation: Option<Truncation>,
+    /// The most tokens of a sequence, special tokens included, where that is
+    /// less than the model takes.
+    pub max_tokens: Option<usize>,
 
     /// Embeddings: divide by the L2 norm, or not.
     pub normalize: Option<bool>,
@@ -232,6 +235,9 @@ impl Options {
         let per_token = pipeline.output.as_ref().is_some_and(|it| it.per_token);
         if self.unpooled && !per_token {
             return Some("`unpooled`: this model pools in its graph".into());
+        }
+        if self.max_tokens == Some(0) {
+            return Some("`max_tokens` is 0".into());
         }
         if self.top_k == Some(0) {
             return Some("`top_k` is 0".into());

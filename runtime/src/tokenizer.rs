@@ -105,6 +105,7 @@ impl Tokenizer {
         }
         inner.with_padding(None);
         inner.with_truncation(None).map_err(load_error)?;
+        inner.set_encode_special_tokens(pipeline.split_special_tokens);
         if pipeline.lower_case {
             lower_case(&mut inner)?;
         }
@@ -118,29 +119,48 @@ impl Tokenizer {
         })
     }
 
-    /// Tokenises a text or pair, special tokens included, cut to the pipeline's limit.
+    /// The most tokens of a sequence, special tokens included: the pipeline's
+    /// limit, or the smaller one of a request.
+    pub fn limit(&self, max_tokens: Option<usize>) -> usize {
+        max_tokens.map_or(self.max_tokens, |limit| limit.min(self.max_tokens))
+    }
+
+    /// How many special tokens there are around one text.
+    pub fn special_tokens(&self) -> usize {
+        let processor = self.inner.get_post_processor();
+        processor.map_or(0, |processor| processor.added_tokens(false))
+    }
+
+    /// Tokenises a text or pair, special tokens included, cut to the [limit](Self::limit).
     pub fn encode(
         &self,
         input: Input<'_>,
         truncation: Truncation,
         side: Option<Side>,
+        max_tokens: Option<usize>,
     ) -> Result<Tokens, TokenizerError> {
         let all = self.encode_all(input)?;
-        let excess = all.len().saturating_sub(self.max_tokens);
+        let max_tokens = self.limit(max_tokens);
+        let excess = all.len().saturating_sub(max_tokens);
         if excess == 0 {
             return Ok(all.whole());
         }
         let side = side.unwrap_or(self.side);
         let [first, second] = [all.sequence(0), all.sequence(1)];
         let special_tokens = all.len() - first.len() - second.len();
-        if special_tokens >= self.max_tokens {
+        if special_tokens >= max_tokens {
             return Err(TokenizerError::NoRoom {
-                max_tokens: self.max_tokens,
+                max_tokens,
                 special_tokens,
             });
         }
-        let [first_excess, second_excess] =
-            self.shares(excess, first.len(), second.len(), truncation)?;
+        let too_long = |truncation| TokenizerError::PairTooLong {
+            tokens_total: all.len(),
+            max_tokens,
+            truncation,
+        };
+        let shares = shares(excess, first.len(), second.len(), truncation);
+        let [first_excess, second_excess] = shares.map_err(too_long)?;
         let first = cut(&first, first_excess, side);
         let second = cut(&second, second_excess, side);
         Ok(all.pick(&[
@@ -155,42 +175,19 @@ impl Tokenizer {
         Ok(self.encode_all(input)?.whole())
     }
 
-    /// How many tokens each text of a pair has to lose, as tokenizers shares them out.
-    fn shares(
-        &self,
-        excess: usize,
-        first: usize,
-        second: usize,
-        truncation: Truncation,
-    ) -> Result<[usize; 2], TokenizerError> {
-        let too_long = |truncation| TokenizerError::PairTooLong {
-            tokens_total: self.max_tokens + excess,
-            max_tokens: self.max_tokens,
-            truncation,
-        };
-        match truncation {
-            Truncation::LongestFirst => {
-                let kept = longest_first(first, second, first + second - excess);
-                Ok([first - kept.0, second - kept.1])
-            }
-            Truncation::OnlyFirst if excess < first => Ok([excess, 0]),
-            Truncation::OnlyFirst => Err(too_long("only_first")),
-            Truncation::OnlySecond if excess < second => Ok([0, excess]),
-            Truncation::OnlySecond => Err(too_long("only_second")),
-        }
-    }
-
-    /// Tokenises a text in windows of the pipeline's limit, of which
+    /// Tokenises a text in windows of the [limit](Self::limit), of which
     /// neighbours share `stride` tokens.
     pub fn windows(
         &self,
         input: Input<'_>,
         stride: usize,
         side: Option<Side>,
+        max_tokens: Option<usize>,
     ) -> Result<Vec<Tokens>, TokenizerError> {
         let all = self.encode_all(input)?;
         let content = all.sequence(0);
-        let room = self.max_tokens.saturating_sub(all.len() - content.len());
+        let limit = self.limit(max_tokens);
+        let room = limit.saturating_sub(all.len() - content.len());
         if stride >= room {
             return Err(TokenizerError::Stride { stride, room });
         }
@@ -204,15 +201,17 @@ impl Tokenizer {
         &self,
         input: Input<'_>,
         prompt_len: usize,
+        max_tokens: Option<usize>,
     ) -> Result<Vec<Tokens>, TokenizerError> {
         let all = self.encode_all(input)?;
         let mut content = all.sequence(0);
         content.start = prompt_len.clamp(content.start, content.end);
         let fixed = all.len() - content.len();
-        let room = self.max_tokens.saturating_sub(fixed);
+        let max_tokens = self.limit(max_tokens);
+        let room = max_tokens.saturating_sub(fixed);
         if room == 0 && !content.is_empty() {
             return Err(TokenizerError::LongPrompt {
-                max_tokens: self.max_tokens,
+                max_tokens,
                 prompt_tokens: fixed,
             });
         }
@@ -225,11 +224,15 @@ impl Tokenizer {
 
     /// How many tokens at the beginning of a sequence belong to a prompt, the
     /// special tokens before it included: sentence-transformers' `prompt_length`.
-    pub fn prompt_len(&self, prompt: &str) -> Result<usize, TokenizerError> {
+    pub fn prompt_len(
+        &self,
+        prompt: &str,
+        max_tokens: Option<usize>,
+    ) -> Result<usize, TokenizerError> {
         if prompt.is_empty() {
             return Ok(0);
         }
-        let tokens = self.encode(prompt.into(), Truncation::default(), None)?;
+        let tokens = self.encode(prompt.into(), Truncation::default(), None, max_tokens)?;
         let vocabulary = self.inner.get_added_vocabulary();
         let last = tokens.tokens.last();
         let ends_special = last.is_some_and(|token| vocabulary.is_special_token(token));
@@ -388,6 +391,26 @@ fn cut(range: &Range<usize>, excess: usize, side: Side) -> Range<usize> {
     }
 }
 
+/// How many tokens each text of a pair has to lose, as tokenizers shares them
+/// out; the strategy's name where it leaves nothing to cut.
+fn shares(
+    excess: usize,
+    first: usize,
+    second: usize,
+    truncation: Truncation,
+) -> Result<[usize; 2], &'static str> {
+    match truncation {
+        Truncation::LongestFirst => {
+            let kept = longest_first(first, second, first + second - excess);
+            Ok([first - kept.0, second - kept.1])
+        }
+        Truncation::OnlyFirst if excess < first => Ok([excess, 0]),
+        Truncation::OnlyFirst => Err("only_first"),
+        Truncation::OnlySecond if excess < second => Ok([0, excess]),
+        Truncation::OnlySecond => Err("only_second"),
+    }
+}
+
 /// How many tokens of each text stay where `room` of them do.
 fn longest_first(first: usize, second: usize, room: usize) -> (usize, usize) {
     let shorter = first.min(second);
@@ -440,27 +463,6 @@ fn lower_case(tokenizer: &mut tokenizers::Tokenizer) -> Result<(), TokenizerErro
     let set = tokenizer.with_normalizer(Some(Sequence::new(steps)));
     set.map_err(load_error)?;
     Ok(())
-}
-
-/// What the builder asks of a `tokenizer.json`.
-pub struct Vocabulary(tokenizers::Tokenizer);
-
-impl Vocabulary {
-    /// Reads a `tokenizer.json`.
-    pub fn load(json: &[u8]) -> Result<Self, TokenizerError> {
-        parse(json).map(Self)
-    }
-
-    /// The largest token id that it can produce.
-    pub fn largest_id(&self) -> u32 {
-        let ids = self.0.get_vocab(true).into_values();
-        ids.max().unwrap_or(0)
-    }
-
-    /// The id of an entry.
-    pub fn id(&self, token: &str) -> Option<u32> {
-        self.0.token_to_id(token)
-    }
 }
 
 fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {

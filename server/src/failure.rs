@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     MediaType,
     /// More texts or characters than are taken.
     Limit,
+    /// More tokens than are taken, where the text may not be cut.
+    TooLong,
     /// Something that this model cannot do, or not so.
     Validation,
     /// A text that the tokenizer refuses.
@@ -56,7 +58,8 @@ impl Kind {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Limit | Self::Validation | Self::Tokenizer => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Limit | Self::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Validation | Self::Tokenizer => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Backend | Self::NotFinite => StatusCode::FAILED_DEPENDENCY,
             Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -68,7 +71,7 @@ impl Kind {
     pub(crate) fn code(self) -> tonic::Code {
         match self {
             Self::Malformed | Self::Empty | Self::MediaType => tonic::Code::InvalidArgument,
-            Self::Validation | Self::Tokenizer => tonic::Code::InvalidArgument,
+            Self::TooLong | Self::Validation | Self::Tokenizer => tonic::Code::InvalidArgument,
             Self::Unauthorized => tonic::Code::Unauthenticated,
             Self::NotFound | Self::Method => tonic::Code::Unimplemented,
             Self::Timeout => tonic::Code::DeadlineExceeded,
@@ -84,7 +87,8 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Malformed | Self::MediaType | Self::TooLarge | Self::Limit => "Validation",
-            Self::Validation | Self::Method | Self::NotFound | Self::Timeout => "Validation",
+            Self::Validation | Self::TooLong | Self::Method => "Validation",
+            Self::NotFound | Self::Timeout => "Validation",
             Self::Empty => "Empty",
             Self::Unauthorized => "Unauthorized",
             Self::Tokenizer => "Tokenizer",
@@ -149,13 +153,21 @@ impl IntoResponse for Failure {
     }
 }
 
-impl From<Failure> for tonic::Status {
-    fn from(failure: Failure) -> Self {
-        let mut status = Self::new(failure.kind.code(), &failure.message);
-        if let Some(seconds) = failure.retry_after_seconds() {
+impl Failure {
+    /// For gRPC, with the code that a service has for it.
+    pub(crate) fn into_status(self, code: tonic::Code) -> tonic::Status {
+        let mut status = tonic::Status::new(code, &self.message);
+        if let Some(seconds) = self.retry_after_seconds() {
             status.metadata_mut().insert("retry-after", seconds.into());
         }
         status
+    }
+}
+
+impl From<Failure> for tonic::Status {
+    fn from(failure: Failure) -> Self {
+        let code = failure.kind.code();
+        failure.into_status(code)
     }
 }
 
@@ -178,9 +190,8 @@ impl From<Error> for Failure {
             Error::Tokenizer(TokenizerError::Encode(_) | TokenizerError::Decode(_)) => {
                 Kind::Tokenizer
             }
-            Error::Tokenizer(_) | Error::TokenId { .. } | Error::TooManyTokens { .. } => {
-                Kind::Validation
-            }
+            Error::TooManyTokens { .. } => Kind::TooLong,
+            Error::Tokenizer(_) | Error::TokenId { .. } => Kind::Validation,
             Error::Request(_) | Error::Option { .. } | Error::NoMask { .. } => Kind::Validation,
             Error::TextLength { .. } => Kind::Limit,
             Error::NotFinite { .. } => Kind::NotFinite,

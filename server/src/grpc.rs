@@ -1,6 +1,7 @@
-//! gRPC: upstream's four services, health and reflection.
+//! gRPC: upstream's four services, TEI's five, health and reflection.
 
 mod convert;
+mod tei;
 
 use crate::engine::{Client, Text};
 use crate::failure::{Failure, Kind};
@@ -17,6 +18,7 @@ use encoderfile_runtime::{Options, Prediction};
 use metadata::{GetModelMetadataRequest, GetModelMetadataResponse, ModelType};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::ServingStatus;
@@ -48,6 +50,9 @@ mod schema {
     pub(crate) mod sequence_classification {
         tonic::include_proto!("encoderfile.sequence_classification");
     }
+    pub(crate) mod tei {
+        tonic::include_proto!("tei.v1");
+    }
     pub(crate) mod token {
         tonic::include_proto!("encoderfile.token");
     }
@@ -55,7 +60,9 @@ mod schema {
         tonic::include_proto!("encoderfile.token_classification");
     }
 }
-use schema::*;
+use schema::{
+    embedding, metadata, options, sentence_embedding, sequence_classification, token_classification,
+};
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.binpb"));
 
@@ -96,8 +103,8 @@ pub(crate) fn router(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let (reporter, health) = tonic_health::server::health_reporter();
-    let served = inference.service.task();
-    tokio::spawn(report_health(reporter, served, draining));
+    let service = inference.service.clone();
+    tokio::spawn(report_health(reporter, service.clone(), draining));
 
     let embedding =
         embedding::embedding_inference_server::EmbeddingInferenceServer::new(inference.clone());
@@ -107,24 +114,29 @@ pub(crate) fn router(
     let routes = Routes::new(health)
         .add_service(
             embedding
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             sentences
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             sequences
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
         )
         .add_service(
             tokens
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(limit)
                 .max_encoding_message_size(usize::MAX),
-        )
+        );
+    let routes = tei::add_to(routes, service, limit)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .into_axum_router()
@@ -138,25 +150,31 @@ pub(crate) fn router(
     Ok(Router::new().fallback_service(routes))
 }
 
-/// Says that the model's service is served, until it no longer is.
+/// Says which services are served, until they no longer are. Of upstream's, those
+/// of other tasks are unknown, and of TEI's not served, as each has it.
 async fn report_health(
     reporter: tonic_health::server::HealthReporter,
-    served: Task,
+    service: Arc<Service>,
     draining: CancellationToken,
 ) {
-    let names = SERVICES.iter().filter(|(task, ..)| *task == served);
+    let task = service.task();
+    let names = SERVICES.iter().filter(|(served, ..)| *served == task);
     let names = names.map(|(_, package, name)| format!("encoderfile.{package}.{name}"));
-    let names: Vec<String> = std::iter::once(String::new()).chain(names).collect();
-    for name in &names {
-        reporter
-            .set_service_status(name, ServingStatus::Serving)
-            .await;
+    let names = std::iter::once(String::new()).chain(names);
+    let upstreams = names.map(|name| (name, true));
+    let teis = tei::served(&service).map(|(name, is_served)| (name.to_owned(), is_served));
+    let services: Vec<(String, bool)> = upstreams.chain(teis).collect();
+    for (name, is_served) in &services {
+        let status = match is_served {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        reporter.set_service_status(name, status).await;
     }
     draining.cancelled().await;
-    for name in &names {
-        reporter
-            .set_service_status(name, ServingStatus::NotServing)
-            .await;
+    for (name, _) in &services {
+        let status = ServingStatus::NotServing;
+        reporter.set_service_status(name, status).await;
     }
 }
 
@@ -231,7 +249,6 @@ impl Inference {
         client: Client,
         inputs: Vec<String>,
         options: Option<options::Options>,
-        normalize: Option<bool>,
     ) -> Result<Vec<Prediction>, Status> {
         let served = self.service.task();
         if served != task {
@@ -241,8 +258,7 @@ impl Inference {
                 task.name()
             )));
         }
-        let mut options = options.map_or_else(|| Ok(Options::default()), convert::options)?;
-        options.normalize = options.normalize.or(normalize);
+        let options = options.map_or_else(|| Ok(Options::default()), convert::options)?;
         let texts = inputs.into_iter().map(Text::One).collect();
         let answer = self.service.infer(client, texts, options).await?;
         Ok(answer.predictions)
@@ -268,7 +284,7 @@ impl embedding::embedding_inference_server::EmbeddingInference for Inference {
         let client = client(&request);
         let it = request.into_inner();
         let predictions = self
-            .predict(Task::Embedding, client, it.inputs, it.options, it.normalize)
+            .predict(Task::Embedding, client, it.inputs, it.options)
             .await?;
         let results = predictions.into_iter().map(convert::token_embeddings);
         Ok(Response::new(embedding::EmbeddingResponse {
@@ -297,13 +313,7 @@ impl sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingI
         let client = client(&request);
         let it = request.into_inner();
         let predictions = self
-            .predict(
-                Task::SentenceEmbedding,
-                client,
-                it.inputs,
-                it.options,
-                it.normalize,
-            )
+            .predict(Task::SentenceEmbedding, client, it.inputs, it.options)
             .await?;
         let results = predictions.into_iter().map(convert::sentence_embedding);
         Ok(Response::new(
@@ -334,7 +344,7 @@ impl sequence_classification::sequence_classification_inference_server::Sequence
         let client = client(&request);
         let it = request.into_inner();
         let predictions = self
-            .predict(Task::SequenceClassification, client, it.inputs, it.options, None)
+            .predict(Task::SequenceClassification, client, it.inputs, it.options)
             .await?;
         let results = predictions.into_iter().map(convert::classes);
         Ok(Response::new(sequence_classification::SequenceClassificationResponse {
@@ -363,13 +373,7 @@ impl token_classification::token_classification_inference_server::TokenClassific
         let client = client(&request);
         let it = request.into_inner();
         let predictions = self
-            .predict(
-                Task::TokenClassification,
-                client,
-                it.inputs,
-                it.options,
-                None,
-            )
+            .predict(Task::TokenClassification, client, it.inputs, it.options)
             .await?;
         let results = predictions.into_iter().map(convert::token_classes);
         Ok(Response::new(

@@ -2,8 +2,10 @@
 
 mod access;
 mod body;
+mod coding;
 pub(crate) mod dialect;
 mod hugging_face;
+mod invocations;
 mod ollama;
 mod openai;
 mod openapi;
@@ -12,7 +14,7 @@ mod page;
 mod predict;
 mod reply;
 mod rerank;
-mod tei;
+pub(crate) mod tei;
 mod trace;
 
 use crate::engine::Client;
@@ -24,7 +26,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::convert::Infallible;
@@ -33,9 +35,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 pub(crate) use access::check as check_key;
+pub(crate) use reply::add_headers;
 
 /// What handlers share.
 pub(crate) struct App {
@@ -80,9 +83,11 @@ pub(crate) fn router(
         .fallback(async || Failure::new(Kind::NotFound, "no such route; see /openapi.json"))
         .with_state(app.clone());
     if let Some(mcp) = mcp {
-        routes = routes.nest("/mcp", mcp);
+        let mended = mcp.layer(from_fn_with_state(app.clone(), body::mend_message));
+        routes = routes.nest("/mcp", mended);
     }
     Ok(routes
+        .layer(from_fn_with_state(app, coding::decode))
         .layer(DefaultBodyLimit::max(settings.limits.payload_limit))
         .layer(from_fn_with_state(keys, access::require))
         .layer(option_layer(cors(&settings.access.cors_allow_origin)?))
@@ -98,16 +103,34 @@ pub(crate) fn router(
         .layer(from_fn(trace::trace)))
 }
 
+/// What pages read of answers, beside the headers of our own.
+const EXPOSED: [&str; 5] = [
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "retry-after",
+    "accept-encoding",
+    "www-authenticate",
+];
+
+/// No browser asks less often.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// The origins whose pages may call.
 fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
     if origins.is_empty() {
         return Ok(None);
     }
-    let exposed = reply::HEADERS.map(HeaderName::from_static);
+    let exposed = reply::HEADERS.iter().chain(&EXPOSED);
+    let exposed = exposed.map(|name| HeaderName::from_static(name));
     let layer = CorsLayer::new()
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers(exposed);
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        // Clients send headers of their own, and new ones with each version, and
+        // nothing here depends on what a header is called. For pages of other
+        // origins there is no answer, whatever it says of headers.
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_private_network(true)
+        .expose_headers(exposed.collect::<Vec<_>>())
+        .max_age(PREFLIGHT_AGE);
     if origins.iter().any(|origin| origin == "*") {
         return Ok(Some(layer.allow_origin(AllowOrigin::any())));
     }

@@ -1,33 +1,37 @@
-//! The Model Context Protocol: a tool for what the model computes.
+//! The Model Context Protocol: a tool for what the model computes, and upstream's.
+
+mod arguments;
+mod messages;
+mod results;
+mod schema;
 
 use crate::engine::{Client, Text};
-use crate::failure::{Failure, at_path};
-use crate::service::{Capability, Report, Service};
+use crate::service::{Capability, Service};
 use crate::settings::Access;
 use anyhow::Context;
+use arguments::Arguments;
 use axum::Router;
 use axum::http::request::Parts;
-use encoderfile_runtime::output::{Entity, rank};
+use encoderfile_runtime::output::rank;
 use encoderfile_runtime::{Aggregation, Options, Role, Values};
-use rmcp::handler::server::common::{FromContextPart, schema_for_type};
+pub(crate) use messages::NULLS;
+use results::{failed, plain, reported};
 use rmcp::handler::server::router::tool::ToolRouter;
-use rmcp::handler::server::tool::ToolCallContext;
-use rmcp::model::{CallToolResult, ContentBlock, Implementation, ServerCapabilities, ServerConfig};
-use rmcp::schemars::JsonSchema;
+use rmcp::model::{
+    CallToolResult, Implementation, JsonObject, ServerCapabilities, ServerConfig, ToolAnnotations,
+};
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use rmcp::{RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
 use std::sync::Arc;
-use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 /// Speaks over standard input and output until the client closes them.
 pub(crate) async fn stdio(service: Arc<Service>) -> anyhow::Result<()> {
-    let running = Tools::new(service).serve(rmcp::transport::stdio()).await;
+    let (input, output) = (messages::standard_input(), tokio::io::stdout());
+    let running = Tools::new(service).serve((input, output)).await;
     let running = running.context("MCP over standard input and output")?;
     running.waiting().await?;
     Ok(())
@@ -39,14 +43,35 @@ pub(crate) fn router(
     access: &Access,
     draining: CancellationToken,
 ) -> Router {
-    let mut config = StreamableHttpServerConfig::default().with_cancellation_token(draining);
+    let mut config = StreamableHttpServerConfig::default()
+        .with_cancellation_token(draining)
+        .with_max_request_body_bytes(service.limits.payload_limit);
     config
         .allowed_hosts
         .extend(access.allowed_host.iter().cloned());
+    let listed = &access.cors_allow_origin;
+    if !listed.iter().any(|origin| origin == "*") {
+        // Pages that this server's own names lead to need no permission.
+        let hosts = config.allowed_hosts.iter();
+        let own = hosts.flat_map(|host| ["http", "https"].map(|it| origin(it, host)));
+        let origins = own.chain(listed.iter().cloned()).collect::<Vec<_>>();
+        config = config.with_allowed_origins(origins);
+    }
     let tools = Tools::new(service);
     let factory = move || Ok(tools.clone());
     let sessions = Arc::new(LocalSessionManager::default());
     Router::new().fallback_service(StreamableHttpService::new(factory, sessions, config))
+}
+
+/// A host's pages, of whatever port unless it says which.
+fn origin(scheme: &str, host: &str) -> String {
+    let is_bare_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
+    let has_port = !is_bare_v6 && host.rsplit_once(':').is_some_and(|it| !it.1.ends_with(']'));
+    match (is_bare_v6, has_port) {
+        (true, _) => format!("{scheme}://[{host}]:*"),
+        (false, true) => format!("{scheme}://{host}"),
+        (false, false) => format!("{scheme}://{host}:*"),
+    }
 }
 
 /// The tools that fit the model.
@@ -56,141 +81,6 @@ struct Tools {
     tool_router: ToolRouter<Self>,
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-#[serde(deny_unknown_fields)]
-struct EmbedArguments {
-    /// The texts to embed, each by itself.
-    texts: Vec<String>,
-    /// What the texts are to a search. Some models embed queries and documents
-    /// differently; leave it out if it is neither.
-    role: Option<TextRole>,
-    /// Keep only so many of the first values of each vector.
-    dimensions: Option<usize>,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-#[serde(rename_all = "snake_case")]
-enum TextRole {
-    /// What somebody looks for.
-    Query,
-    /// What may be found.
-    Document,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-#[serde(deny_unknown_fields)]
-struct SimilarityArguments {
-    /// The text that the others are compared with.
-    source: String,
-    /// The texts to compare with it.
-    texts: Vec<String>,
-    /// At most so many, the most alike.
-    top_n: Option<usize>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-#[serde(deny_unknown_fields)]
-struct ClassifyArguments {
-    /// The texts to classify, each by itself.
-    texts: Vec<String>,
-    /// Choose among these labels instead of the model's own. Only for models
-    /// trained on natural language inference.
-    labels: Option<Vec<String>>,
-    /// With `labels`: judge each label by itself, so that several may apply.
-    #[serde(default)]
-    multi_label: bool,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-#[serde(deny_unknown_fields)]
-struct EntitiesArguments {
-    /// The texts to search, each by itself.
-    texts: Vec<String>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-#[serde(deny_unknown_fields)]
-struct RerankArguments {
-    /// The question or search.
-    query: String,
-    /// The texts that may answer it.
-    texts: Vec<String>,
-    /// At most so many, the best.
-    top_n: Option<usize>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-#[serde(deny_unknown_fields)]
-struct FillMaskArguments {
-    /// The text, with the model's mask token where a word is missing.
-    text: String,
-    /// At most so many words for each mask; 5 if left out.
-    top_k: Option<usize>,
-}
-
-/// A text's place among those of the call and how well it fits.
-#[derive(Serialize)]
-struct Scored {
-    index: usize,
-    score: f32,
-    text: String,
-}
-
-/// One result a text, or one list for all of them.
-#[derive(Serialize)]
-struct Results<T> {
-    results: Vec<T>,
-}
-
-/// One vector a text.
-#[derive(Serialize)]
-struct Embedded<'a> {
-    embeddings: Vec<Vec<f32>>,
-    embedding_space_id: &'a str,
-}
-
-/// A label and its score.
-#[derive(Serialize)]
-struct Class {
-    label: String,
-    score: f32,
-}
-
-/// What was found in a text, spelt as the text spells it.
-#[derive(Serialize)]
-struct Found {
-    text: String,
-    label: String,
-    score: f32,
-    /// In code points.
-    start: usize,
-    end: usize,
-}
-
-/// A tool's arguments; what is wrong with them is said with the argument's name.
-struct Arguments<T>(T);
-
-impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Tools>> for Arguments<T> {
-    fn from_context_part(context: &mut ToolCallContext<'_, Tools>) -> Result<Self, ErrorData> {
-        let arguments = context.arguments.take().unwrap_or_default();
-        let parsed = serde_path_to_error::deserialize(Value::Object(arguments));
-        let parsed = parsed.map_err(|error| {
-            // By this beginning rmcp knows an error that the language model can
-            // mend, and makes it the call's result; any other ends the request.
-            let message = format!("failed to deserialize parameters: {}", at_path(&error));
-            ErrorData::invalid_params(message, None)
-        });
-        parsed.map(Self)
-    }
-}
-
 /// Which client a call is from.
 fn client(context: &RequestContext<RoleServer>) -> Client {
     let parts = context.extensions.get::<Parts>();
@@ -198,29 +88,13 @@ fn client(context: &RequestContext<RoleServer>) -> Client {
     client.copied().unwrap_or(Client::Local)
 }
 
-/// A tool's result: JSON, with what became of texts that were too long.
-fn result(of: &impl Serialize, report: &Report) -> CallToolResult {
-    let mut value = match block_in_place(|| crate::json::value(of)) {
-        Ok(value) => value,
-        Err(error) => return CallToolResult::error(vec![ContentBlock::text(error.to_string())]),
-    };
-    if !report.truncated.is_empty() {
-        let cut = report.truncated.iter();
-        let cut = cut.map(|(index, tokens_total, tokens_used)| {
-            json!({ "index": index, "tokens_total": tokens_total, "tokens_used": tokens_used })
-        });
-        value["truncated"] = cut.collect();
-    }
-    CallToolResult::structured(value)
-}
-
-/// What went wrong, for the model to read and mend.
-fn failed(failure: &Failure) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(failure.to_string())])
-}
-
 fn texts(texts: &[String]) -> Vec<Text> {
     texts.iter().cloned().map(Text::One).collect()
+}
+
+/// The schema of a result that is one list, or one list a text.
+fn output<T: ToSchema>() -> Arc<JsonObject> {
+    schema::of::<results::Reported<T>>()
 }
 
 #[tool_router]
@@ -246,6 +120,22 @@ impl Tools {
         if !tokens_alone {
             tool_router.remove_route("embed_tokens");
         }
+        let task = service.task();
+        for (name, route) in &mut tool_router.map {
+            let tool = &mut route.attr;
+            let harmless = ToolAnnotations::new().read_only(true).open_world(false);
+            tool.annotations = Some(harmless);
+            match name.as_ref() {
+                "embed_tokens" | "embed_sparse" | "fill_mask" => {
+                    let schema = schema::of_task::<results::Reported<results::Predictions>>(task);
+                    tool.output_schema = Some(schema);
+                }
+                "run_encoder" => {
+                    tool.output_schema = Some(schema::of_task::<results::Encoded>(task));
+                }
+                _ => {}
+            }
+        }
         Self {
             service,
             tool_router,
@@ -253,16 +143,16 @@ impl Tools {
     }
 
     /// Turn each text into a vector. Texts that mean similar things have similar vectors. Vectors may only be compared with others of the same embedding_space_id.
-    #[tool(input_schema = schema_for_type::<EmbedArguments>())]
+    #[tool(input_schema = schema::of::<arguments::Embed>(), output_schema = output::<results::Embedded>())]
     async fn embed(
         &self,
-        Arguments(arguments): Arguments<EmbedArguments>,
+        Arguments(arguments): Arguments<arguments::Embed>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
             role: arguments.role.map(|role| match role {
-                TextRole::Query => Role::Query,
-                TextRole::Document => Role::Document,
+                arguments::Role::Query => Role::Query,
+                arguments::Role::Document => Role::Document,
             }),
             dimensions: arguments.dimensions,
             ..Options::default()
@@ -272,22 +162,21 @@ impl Tools {
             .embed(client(&context), texts(&arguments.texts), options);
         match embedded.await {
             Ok((vectors, report)) => {
-                let space = self.service.info.embedding_space_id.as_str();
-                let value = Embedded {
+                let result = results::Embedded {
                     embeddings: vectors,
-                    embedding_space_id: space,
+                    embedding_space_id: self.service.info.embedding_space_id.clone(),
                 };
-                result(&value, &report)
+                reported(result, &report)
             }
             Err(failure) => failed(&failure),
         }
     }
 
     /// Say how alike each text is to a source text in meaning, most alike first. Higher scores are more alike.
-    #[tool(input_schema = schema_for_type::<SimilarityArguments>())]
+    #[tool(input_schema = schema::of::<arguments::Similarity>(), output_schema = output::<results::ScoredTexts>())]
     async fn similarity(
         &self,
-        Arguments(arguments): Arguments<SimilarityArguments>,
+        Arguments(arguments): Arguments<arguments::Similarity>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let mut all = vec![Text::One(arguments.source)];
@@ -304,19 +193,19 @@ impl Tools {
             Err(failure) => return failed(&failure),
         };
         let scored = scores.into_iter().zip(arguments.texts).enumerate();
-        let mut scored: Vec<Scored> = scored
-            .map(|(index, (score, text))| Scored { index, score, text })
+        let mut scored: Vec<results::Scored> = scored
+            .map(|(index, (score, text))| results::Scored { index, score, text })
             .collect();
         scored.sort_by(|a, b| b.score.total_cmp(&a.score));
         scored.truncate(arguments.top_n.unwrap_or(usize::MAX));
-        result(&Results { results: scored }, &report)
+        reported(results::ScoredTexts { results: scored }, &report)
     }
 
     /// Give each text the labels that fit it, best first, each with a score.
-    #[tool(input_schema = schema_for_type::<ClassifyArguments>())]
+    #[tool(input_schema = schema::of::<arguments::Classify>(), output_schema = output::<results::Classified>())]
     async fn classify(
         &self,
-        Arguments(arguments): Arguments<ClassifyArguments>,
+        Arguments(arguments): Arguments<arguments::Classify>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -333,19 +222,19 @@ impl Tools {
         };
         let own = &self.service.pipeline().labels;
         let results = answer.predictions.into_iter().map(|it| match it.values {
-            Values::SequenceClassification { scores, .. } => classes(own, &scores),
-            Values::ZeroShot { labels, scores } => classes(&labels, &scores),
+            Values::SequenceClassification { scores, .. } => results::classes(own, &scores),
+            Values::ZeroShot { labels, scores } => results::classes(&labels, &scores),
             _ => Vec::new(),
         });
-        let results: Vec<Vec<Class>> = results.collect();
-        result(&Results { results }, &answer.report)
+        let results = results.collect();
+        reported(results::Classified { results }, &answer.report)
     }
 
     /// Find names and other marked spans in each text: what they say, their label, their score and where they stand (start and end in characters).
-    #[tool(input_schema = schema_for_type::<EntitiesArguments>())]
+    #[tool(input_schema = schema::of::<arguments::Texts>(), output_schema = output::<results::Entities>())]
     async fn extract_entities(
         &self,
-        Arguments(arguments): Arguments<EntitiesArguments>,
+        Arguments(arguments): Arguments<arguments::Texts>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -361,18 +250,18 @@ impl Tools {
         };
         let results = answer.predictions.into_iter().zip(&arguments.texts);
         let results = results.map(|(prediction, text)| match prediction.values {
-            Values::Entities { entities } => spelt(entities, text),
+            Values::Entities { entities } => results::spelt(entities, text),
             _ => Vec::new(),
         });
-        let results: Vec<Vec<Found>> = results.collect();
-        result(&Results { results }, &answer.report)
+        let results = results.collect();
+        reported(results::Entities { results }, &answer.report)
     }
 
     /// Order texts by how well they answer a query, best first.
-    #[tool(input_schema = schema_for_type::<RerankArguments>())]
+    #[tool(input_schema = schema::of::<arguments::Rerank>(), output_schema = output::<results::ScoredTexts>())]
     async fn rerank(
         &self,
-        Arguments(arguments): Arguments<RerankArguments>,
+        Arguments(arguments): Arguments<arguments::Rerank>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
@@ -388,57 +277,73 @@ impl Tools {
             Err(failure) => return failed(&failure),
         };
         let ranked = rank(&answer.predictions, arguments.top_n).into_iter();
-        let ranked = ranked.map(|it| Scored {
+        let ranked = ranked.map(|it| results::Scored {
             index: it.index,
             score: it.score,
             text: arguments.texts[it.index].clone(),
         });
-        result(
-            &Results {
-                results: ranked.collect::<Vec<_>>(),
-            },
-            &answer.report,
-        )
+        let results = ranked.collect();
+        reported(results::ScoredTexts { results }, &answer.report)
     }
 
     /// Say which words fit where a text has the model's mask token, likeliest first.
-    #[tool(input_schema = schema_for_type::<FillMaskArguments>())]
+    #[tool(input_schema = schema::of::<arguments::FillMask>())]
     async fn fill_mask(
         &self,
-        Arguments(arguments): Arguments<FillMaskArguments>,
+        Arguments(arguments): Arguments<arguments::FillMask>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
             top_k: arguments.top_k,
             ..Options::default()
         };
-        self.plain(&[arguments.text], options, &context).await
+        self.predictions(&[arguments.text], options, &context).await
     }
 
     /// Give each text the weights of the words it is about, as a sparse vector over the vocabulary.
-    #[tool(input_schema = schema_for_type::<EntitiesArguments>())]
+    #[tool(input_schema = schema::of::<arguments::Texts>())]
     async fn embed_sparse(
         &self,
-        Arguments(arguments): Arguments<EntitiesArguments>,
+        Arguments(arguments): Arguments<arguments::Texts>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
-        self.plain(&arguments.texts, Options::default(), &context)
+        self.predictions(&arguments.texts, Options::default(), &context)
             .await
     }
 
     /// Give each token of each text a vector.
-    #[tool(input_schema = schema_for_type::<EntitiesArguments>())]
+    #[tool(input_schema = schema::of::<arguments::Texts>())]
     async fn embed_tokens(
         &self,
-        Arguments(arguments): Arguments<EntitiesArguments>,
+        Arguments(arguments): Arguments<arguments::Texts>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
-        self.plain(&arguments.texts, Options::default(), &context)
+        self.predictions(&arguments.texts, Options::default(), &context)
             .await
     }
 
+    /// Run the model on each text and give what it computes, with every number.
+    #[tool(input_schema = schema::of::<arguments::RunEncoder>())]
+    async fn run_encoder(
+        &self,
+        Arguments(arguments): Arguments<arguments::RunEncoder>,
+        context: RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let texts = texts(&arguments.inputs);
+        let options = Options::default();
+        let answer = self.service.infer(client(&context), texts, options).await;
+        match answer {
+            Ok(answer) => plain(&results::Encoded {
+                results: answer.predictions,
+                model_id: self.service.model_id.clone(),
+                metadata: arguments.metadata,
+            }),
+            Err(failure) => failed(&failure),
+        }
+    }
+
     /// Results as `infer` gives them.
-    async fn plain(
+    async fn predictions(
         &self,
         of: &[String],
         options: Options,
@@ -451,39 +356,11 @@ impl Tools {
         {
             Ok(answer) => {
                 let results = answer.predictions;
-                result(&Results { results }, &answer.report)
+                reported(results::Predictions { results }, &answer.report)
             }
             Err(failure) => failed(&failure),
         }
     }
-}
-
-fn classes(labels: &[String], scores: &[f32]) -> Vec<Class> {
-    let classes = labels.iter().zip(scores);
-    let mut classes: Vec<Class> = classes
-        .map(|(label, score)| Class {
-            label: label.clone(),
-            score: *score,
-        })
-        .collect();
-    classes.sort_by(|a, b| b.score.total_cmp(&a.score));
-    classes
-}
-
-fn spelt(entities: Vec<Entity>, text: &str) -> Vec<Found> {
-    let characters: Vec<char> = text.chars().collect();
-    let found = entities.into_iter().map(|entity| Found {
-        text: characters
-            .get(entity.start..entity.end)
-            .unwrap_or_default()
-            .iter()
-            .collect(),
-        label: entity.label.name().to_owned(),
-        score: entity.score,
-        start: entity.start,
-        end: entity.end,
-    });
-    found.collect()
 }
 
 #[tool_handler(router = self.tool_router)]

@@ -80,7 +80,7 @@ pub fn mcp(
     load: impl FnOnce() -> anyhow::Result<(Encoder, Info)>,
 ) -> anyhow::Result<()> {
     let served = settings.as_serve();
-    if settings.http {
+    if settings.is_http() {
         return serve(&served, load);
     }
     let runtime = runtime()?;
@@ -94,15 +94,16 @@ pub fn mcp(
     ended
 }
 
-fn start(settings: &Serve, encoder: Encoder, info: Info) -> anyhow::Result<Arc<Service>> {
-    let name = settings.access.served_model_name.clone();
-    let limits = settings.limits.clone();
-    Ok(Arc::new(Service::start(
-        Arc::new(encoder),
-        info,
-        limits,
-        name,
-    )?))
+fn start(settings: &Serve, encoder: Encoder, mut info: Info) -> anyhow::Result<Arc<Service>> {
+    let defaults = &settings.defaults;
+    let encoder = match defaults.pooling {
+        Some(pooling) => encoder
+            .repool(pooling.into(), &mut info)
+            .map_err(|error| anyhow::anyhow!("--{error}"))?,
+        None => encoder,
+    };
+    let service = Service::start(Arc::new(encoder), info, settings)?;
+    Ok(Arc::new(service))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

@@ -8,7 +8,8 @@ mod amount;
 use crate::engine::{Client, Engine, Operation, Outcome, Output, Text};
 use crate::failure::{Failure, Kind};
 use crate::metrics;
-use crate::settings::Limits;
+use crate::settings::{Defaults, Limits, Serve};
+use anyhow::Context;
 use encoderfile_runtime::pooling::similarity;
 use encoderfile_runtime::proto::{Pipeline, Task};
 use encoderfile_runtime::{Encoder, Info, Options, Prediction, Tokens, Values};
@@ -22,6 +23,7 @@ pub(crate) struct Service {
     pub(crate) engine: Engine,
     pub(crate) info: Info,
     pub(crate) limits: Limits,
+    defaults: Defaults,
     /// The model's name in answers.
     pub(crate) model_id: String,
     requests: Semaphore,
@@ -84,10 +86,17 @@ impl Service {
     /// Starts the workers for a model.
     pub(crate) fn start(
         encoder: Arc<Encoder>,
-        info: Info,
-        limits: Limits,
-        served_name: Option<String>,
+        mut info: Info,
+        settings: &Serve,
     ) -> anyhow::Result<Self> {
+        let (limits, defaults) = (settings.limits.clone(), settings.defaults.clone());
+        let served_name = settings.access.served_model_name.clone();
+        encoder
+            .check(&defaults.apply(Options::default()))
+            .context("--default-prompt and --default-prompt-name")?;
+        if let Some(name) = &defaults.default_prompt_name {
+            info.default_prompt = Some(Some(name.clone()));
+        }
         let engine = Engine::start(encoder.clone(), limits.workers(), limits.max_queued_tokens)?;
         Ok(Self {
             encoder,
@@ -96,7 +105,13 @@ impl Service {
             info,
             requests: Semaphore::new(limits.max_concurrent_requests),
             limits,
+            defaults,
         })
+    }
+
+    /// The options of a request, with the prompt that it gets if it names none.
+    pub(crate) fn with_defaults(&self, options: Options) -> Options {
+        self.defaults.apply(options)
     }
 
     /// How texts become results.
@@ -186,7 +201,7 @@ impl Service {
         texts: Vec<Text>,
         options: Options,
     ) -> Result<(Vec<Result<Prediction, Failure>>, Report), Failure> {
-        let operation = Operation::Infer(Arc::new(options));
+        let operation = Operation::Infer(Arc::new(self.with_defaults(options)));
         let (outcomes, mut report) = self.run(client, texts, operation).await?;
         let mut results = Vec::with_capacity(outcomes.len());
         for (index, outcome) in outcomes.into_iter().enumerate() {
@@ -248,7 +263,7 @@ impl Service {
         texts: Vec<Text>,
         options: Options,
     ) -> Result<(Vec<Tokens>, Report), Failure> {
-        let operation = Operation::Tokenize(Arc::new(options));
+        let operation = Operation::Tokenize(Arc::new(self.with_defaults(options)));
         let (outcomes, mut report) = self.run(client, texts, operation).await?;
         let mut all = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {

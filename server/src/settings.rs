@@ -2,8 +2,9 @@
 //!
 //! Names are upstream's, and TEI's where upstream has none.
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+use encoderfile_runtime::{Options, PoolingChoice};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub struct Serve {
     #[command(flatten)]
     pub(crate) listen: Listen,
     #[command(flatten)]
+    pub(crate) defaults: Defaults,
+    #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) access: Access,
@@ -25,20 +28,30 @@ pub struct Serve {
 /// Everything `mcp` can be told.
 #[derive(Args, Clone, Debug)]
 pub struct Mcp {
-    /// Speak streamable HTTP at /mcp rather than standard input and output
+    /// Speak streamable HTTP at /mcp rather than standard input and output, which programs that
+    /// start this one use; --hostname, --port, --cert-file and --key-file each say so too, as
+    /// upstream has it
     #[arg(long)]
-    pub(crate) http: bool,
+    http: bool,
 
-    /// Address to listen on, with --http
-    #[arg(long, env = "ENCODERFILE_MCP_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS")]
-    hostname: IpAddr,
+    /// Address to listen on: HTTP [default: 127.0.0.1]
+    #[arg(long, env = "ENCODERFILE_MCP_HOSTNAME", value_name = "ADDRESS", value_parser = address)]
+    hostname: Option<IpAddr>,
 
-    /// Port to listen on, with --http; 0 takes a free one
-    #[arg(long, env = "ENCODERFILE_MCP_PORT", default_value_t = 9100)]
-    port: u16,
+    /// Port to listen on: HTTP; 0 takes a free one [default: 9100]
+    #[arg(long, env = "ENCODERFILE_MCP_PORT")]
+    port: Option<u16>,
+
+    /// Certificate chain in PEM: HTTP with TLS
+    #[arg(long, requires = "key_file", value_name = "FILE")]
+    cert_file: Option<PathBuf>,
+
+    /// Private key of the certificate in PEM: HTTP with TLS
+    #[arg(long, requires = "cert_file", value_name = "FILE")]
+    key_file: Option<PathBuf>,
 
     #[command(flatten)]
-    tls: Tls,
+    defaults: Defaults,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -48,20 +61,30 @@ pub struct Mcp {
 }
 
 impl Mcp {
+    /// Whether it is to be found at an address.
+    pub(crate) fn is_http(&self) -> bool {
+        self.http || self.hostname.is_some() || self.port.is_some() || self.cert_file.is_some()
+    }
+
     /// `serve` with nothing but MCP.
     pub(crate) fn as_serve(&self) -> Serve {
+        let hostname = self.hostname.unwrap_or(LOOPBACK);
         Serve {
             listen: Listen {
-                http_hostname: self.hostname,
-                http_port: self.port,
-                grpc_hostname: self.hostname,
+                http_hostname: hostname,
+                http_port: self.port.unwrap_or(9100),
+                grpc_hostname: hostname,
                 grpc_port: 0,
                 disable_http: false,
                 disable_grpc: true,
                 mcp: true,
-                tls: self.tls.clone(),
+                tls: Tls {
+                    cert_file: self.cert_file.clone(),
+                    key_file: self.key_file.clone(),
+                },
                 grace: 5,
             },
+            defaults: self.defaults.clone(),
             limits: self.limits.clone(),
             access: self.access.clone(),
             telemetry: self.telemetry.clone(),
@@ -151,6 +174,75 @@ pub(crate) struct Tls {
         help_heading = "Listening"
     )]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+/// What requests that say nothing get.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Defaults {
+    /// Put this in front of every text whose request names no prompt and no role
+    #[arg(
+        long,
+        env = "DEFAULT_PROMPT",
+        value_name = "TEXT",
+        conflicts_with = "default_prompt_name",
+        help_heading = "Embeddings"
+    )]
+    pub(crate) default_prompt: Option<String>,
+
+    /// Put the model's prompt of this name there
+    #[arg(
+        long,
+        env = "DEFAULT_PROMPT_NAME",
+        value_name = "NAME",
+        help_heading = "Embeddings"
+    )]
+    pub(crate) default_prompt_name: Option<String>,
+
+    /// Another pooling than the model's [default: what the file says]
+    #[arg(
+        long,
+        env = "POOLING",
+        value_enum,
+        value_name = "MODE",
+        help_heading = "Embeddings"
+    )]
+    pub(crate) pooling: Option<Pooling>,
+}
+
+impl Defaults {
+    /// Fills in what a request leaves out.
+    pub(crate) fn apply(&self, mut options: Options) -> Options {
+        let says = options.prompt.is_some() || options.prompt_name.is_some();
+        if !says && options.role.is_none() {
+            options.prompt.clone_from(&self.default_prompt);
+            options.prompt_name.clone_from(&self.default_prompt_name);
+        }
+        options
+    }
+}
+
+/// TEI's names of poolings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Pooling {
+    /// The vector of the first token
+    Cls,
+    /// The mean over all tokens
+    Mean,
+    /// The vector of the last token
+    LastToken,
+    /// Of a masked language model: sparse weights
+    Splade,
+}
+
+impl From<Pooling> for PoolingChoice {
+    fn from(pooling: Pooling) -> Self {
+        match pooling {
+            Pooling::Cls => Self::Cls,
+            Pooling::Mean => Self::Mean,
+            Pooling::LastToken => Self::LastToken,
+            Pooling::Splade => Self::Splade,
+        }
+    }
 }
 
 /// How much is taken on.

@@ -2,9 +2,11 @@
 // reference results and comparisons. `ok NAME` for each check; the first that
 // fails prints `FAILED NAME: WHY` and ends the script with status 1.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 
 // As in tests/src/compare.rs: the references round differently by up to 4e-5.
 const TOLERANCE = 1e-4;
@@ -12,17 +14,37 @@ const TOLERANCE = 1e-4;
 // For a server that never answers: not every client gives up by itself.
 const STILL_RUNNING_MS = 900_000;
 
-const OPTIONS = ["http", "grpc", "model-dir", "program", "api-key", "cosine", "proto"];
+const OPTIONS = ["http", "grpc", "model-dir", "program", "api-key", "cosine"];
 
-/** The server under test and the model it serves. */
-export function modelAndServer() {
+/**
+ * The server under test, the model it serves, and its requests with other options; a
+ * model for sentence embeddings, unless `tasks` says others (`null`: any).
+ */
+export function modelAndServer({ tasks = ["sentence_embedding"] } = {}) {
   const options = Object.fromEntries(OPTIONS.map((name) => [name, { type: "string" }]));
   const server = parseArgs({ options }).values;
   setTimeout(() => demand(false, "still running"), STILL_RUNNING_MS).unref();
   if (!server["model-dir"]) throw new Error("--model-dir is required");
-  const golden = JSON.parse(readFileSync(join(server["model-dir"], "golden.json"), "utf8"));
-  demand(golden.task === "sentence_embedding", `${golden.model} is not for sentence embeddings but ${golden.task}`);
-  return { server, model: { ...golden, name: golden.model, cosineLoss: server.cosine && Number(server.cosine) } };
+  const read = (name) => JSON.parse(readFileSync(join(server["model-dir"], name), "utf8"));
+  const golden = read("golden.json");
+  demand(!tasks || tasks.includes(golden.task), `${golden.model} is not for ${tasks} but ${golden.task}`);
+  const model = { ...golden, name: golden.model, cosineLoss: server.cosine && Number(server.cosine) };
+  const others = existsSync(join(server["model-dir"], "requests.json")) ? read("requests.json").requests : [];
+  return { server, model, requests: others };
+}
+
+/** [name, transport] of MCP: standard input and output, and streamable HTTP. */
+export function transports(server) {
+  const found = [];
+  if (server.program) {
+    found.push(["stdio", new StdioClientTransport({ command: server.program, args: ["mcp"] })]);
+  }
+  if (server.http) {
+    const headers = server["api-key"] ? { Authorization: `Bearer ${server["api-key"]}` } : {};
+    found.push(["http", new StreamableHTTPClientTransport(new URL(`${server.http}/mcp`), { requestInit: { headers } })]);
+  }
+  demand(found.length > 0, "neither --program nor --http");
+  return found;
 }
 
 /** Runs one check and prints how it ended. */

@@ -32,10 +32,6 @@ def arguments(description):
         "--cosine", type=float, metavar="LIMIT",
         help="compare embeddings by cosine, which may be lower than 1 by LIMIT: for rounded weights",
     )
-    parser.add_argument(
-        "--proto", type=Path, metavar="DIR", default=Path(__file__).parents[2] / "proto" / "services",
-        help="the folder of the gRPC services' definitions",
-    )
     given = parser.parse_args()
     faulthandler.dump_traceback_later(STILL_RUNNING_SECONDS, exit=True)
     return given, Model(given.model_dir, given.cosine)
@@ -96,6 +92,10 @@ class Model:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return tokenizer.encode(text).ids
+
+    def pair_fits(self, first, second):
+        """Whether two texts are not cut: of their special tokens, one goes."""
+        return len(self.token_ids(first)) + len(self.token_ids(second)) - 1 <= self._max_length()
 
     def tokens_read(self, case):
         """How many of a text's tokens are left when it has been cut."""

@@ -1,12 +1,15 @@
-"""A generated gRPC client: prediction and metadata of the model's service, health, reflection.
+"""A gRPC client of upstream's: prediction and metadata of the model's service, health, reflection.
 
-The client is generated from proto/services at the start of each run, so that it
-cannot be older than the definitions.
+The client is generated at the start of each run from upstream's own definitions, in
+`upstream`, as its users' are; what upstream lacks is asked for with the messages that
+the server's reflection describes.
 """
 
 import importlib
+import math
 import sys
 import tempfile
+from pathlib import Path
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -23,6 +26,7 @@ SERVICES = {
     "sequence_classification": "SequenceClassificationInference",
     "token_classification": "TokenClassificationInference",
 }
+UPSTREAM = Path(__file__).parent / "upstream"
 TIMEOUT_SECONDS = 60
 
 
@@ -35,16 +39,18 @@ def main():
     service = f"encoderfile.{model.task}.{SERVICES[model.task]}"
     with grpc.insecure_channel(server.grpc) as channel:
         with check("a client is generated"):
-            generated = Generated(server.proto, model.task)
+            generated = Generated(UPSTREAM, model.task)
         stub = generated.stub(channel)
         predict(stub, generated, model, call)
-        options(stub, generated, model, call)
         metadata(stub, generated, model, call)
         mistakes(channel, generated, call)
         health(channel, service, call)
         # Its client takes no metadata, so it cannot present a key.
         if not server.api_key:
-            reflection(channel, service, generated, model, call)
+            described = Described(channel, service)
+            reflection(described, service, model, call)
+            same_numbers(described, generated)
+            options(described, model, call)
         else:
             wrong_key(stub, generated, model)
 
@@ -62,7 +68,6 @@ class Generated:
         sys.path.insert(0, out)
         self.task = task
         self.metadata = importlib.import_module("metadata_pb2")
-        self.options = importlib.import_module("options_pb2")
 
     def stub(self, channel, task=None):
         task = task or self.task
@@ -89,13 +94,34 @@ def predict(stub, generated, model, call):
             SAME[model.task](model, result, case)
 
 
-def options(stub, generated, model, call):
+class Described:
+    """The model's service as the server describes it."""
+
+    def __init__(self, channel, service):
+        self.database = ProtoReflectionDescriptorDatabase(channel)
+        self.pool = DescriptorPool(self.database)
+        self.service = self.pool.FindServiceByName(service)
+        self._predict = self.service.FindMethodByName("Predict")
+        self._call = channel.unary_unary(
+            f"/{service}/Predict",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=GetMessageClass(self._predict.output_type).FromString,
+        )
+
+    def predict(self, call, **fields):
+        return self._call(GetMessageClass(self._predict.input_type)(**fields), **call)
+
+    def message(self, name, **fields):
+        return GetMessageClass(self.pool.FindMessageTypeByName(name))(**fields)
+
+
+def options(described, model, call):
     """What upstream's requests do not have."""
     case = model.cases[0]
 
     def result(text=case["text"], **options):
-        request = generated.request(inputs=[text], options=generated.options.Options(**options))
-        return stub.Predict(request, **call).results[0]
+        options = described.message("encoderfile.options.Options", **options)
+        return described.predict(call, inputs=[text], options=options).results[0]
 
     if model.task == "sentence_embedding":
         with check("Predict, dimensions"):
@@ -154,15 +180,19 @@ def same_token_classes(model, result, case):
     labels = model.labels()
     logits = [row for row, inside in zip(case["logits"], in_text(case)) if inside]
     for token, expected in zip(result.tokens, logits):
-        near(token.logits, expected)
+        near(token.scores, softmax(expected))
         best = max(range(len(labels)), key=expected.__getitem__)
         equal(token.label, labels[best])
         near(token.score, token.scores[best])
-        near(sum(token.scores), 1.0)
     # Of the reference's scores there are those of the tokens with a label, in most cases.
     if "pipeline" in case:
         found = [it.score for it in result.tokens if it.label != "O"]
         near(found, [it["score"] for it in case["pipeline"]["none"]])
+
+
+def softmax(logits):
+    exponentials = [math.exp(it - max(logits)) for it in logits]
+    return [it / sum(exponentials) for it in exponentials]
 
 
 def same_tokens(infos, case):
@@ -238,23 +268,26 @@ def health(channel, service, call):
         watched.cancel()
 
 
-def reflection(channel, service, generated, model, call):
-    database = ProtoReflectionDescriptorDatabase(channel)
+def reflection(described, service, model, call):
     with check("reflection lists the services"):
-        listed = set(database.get_services())
+        listed = set(described.database.get_services())
         missing = {service, "grpc.health.v1.Health"} - listed
         demand(not missing, f"{sorted(missing)} not in {sorted(listed)}")
     with check("a client made from reflection alone"):
-        described = DescriptorPool(database).FindServiceByName(service)
-        equal(sorted(it.name for it in described.methods), ["GetModelMetadata", "Predict"])
-        method = described.FindMethodByName("Predict")
-        unary = channel.unary_unary(
-            f"/{service}/Predict",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=GetMessageClass(method.output_type).FromString,
-        )
-        response = unary(GetMessageClass(method.input_type)(inputs=[model.cases[0]["text"]]), **call)
+        equal(sorted(it.name for it in described.service.methods), ["GetModelMetadata", "Predict"])
+        response = described.predict(call, inputs=[model.cases[0]["text"]])
         SAME[model.task](model, response.results[0], model.cases[0])
+
+
+def same_numbers(described, generated):
+    """Upstream's messages, and nothing of ours below 10 in them."""
+    with check("numbers below 10 are upstream's"):
+        for name in (generated.task, "metadata"):
+            file = importlib.import_module(f"{name}_pb2").DESCRIPTOR
+            for message in file.message_types_by_name.values():
+                ours = described.pool.FindMessageTypeByName(message.full_name)
+                low = {it.number: it.name for it in ours.fields if it.number < 10}
+                equal(low, {it.number: it.name for it in message.fields})
 
 
 def wrong_key(stub, generated, model):

@@ -2,15 +2,13 @@
 // of a sentence embedding model. mcp_client.py has the other tasks.
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
-import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { check, demand, equal, modelAndServer, sameEmbeddings } from "./cases.mjs";
+import { check, demand, equal, modelAndServer, sameEmbeddings, transports } from "./cases.mjs";
 
 const { server, model } = modelAndServer();
 const texts = model.cases.map((it) => it.text);
 const expected = model.cases.map((it) => it.embedding);
 
-for (const [name, transport] of transports()) {
+for (const [name, transport] of transports(server)) {
   const client = new Client({ name: "encoderfile-clients", version: "1.0.0" });
 
   await check(`${name}: connect`, () => client.connect(transport));
@@ -35,17 +33,4 @@ for (const [name, transport] of transports()) {
   });
 
   await client.close();
-}
-
-function transports() {
-  const found = [];
-  if (server.program) {
-    found.push(["stdio", new StdioClientTransport({ command: server.program, args: ["mcp"] })]);
-  }
-  if (server.http) {
-    const headers = server["api-key"] ? { Authorization: `Bearer ${server["api-key"]}` } : {};
-    found.push(["http", new StreamableHTTPClientTransport(new URL(`${server.http}/mcp`), { requestInit: { headers } })]);
-  }
-  demand(found.length > 0, "neither --program nor --http");
-  return found;
 }

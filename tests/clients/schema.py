@@ -28,10 +28,22 @@ REQUESTS = {
     "/tokenize": {"inputs": "text", "add_special_tokens": False},
     "/decode": {"ids": [[1, 2]], "skip_special_tokens": True},
     "/v1/embeddings": {"input": ["text"], "model": "any", "encoding_format": "base64"},
-    "/api/embed": {"model": "any", "input": ["text"]},
+    "/embeddings": {"input": "text"},
+    "/invocations": {"inputs": "text"},
+    "/vertex": {"instances": [{"inputs": "text"}]},
+    "/api/show": {"model": "any", "verbose": True},
+    "/api/embed": {"model": "any", "input": ["text"], "options": {"num_ctx": 256}},
     "/api/embeddings": {"model": "any", "prompt": "text"},
     "/v1/rerank": {"model": "any", "query": "text", "documents": ["text"], "return_documents": False},
     "/v2/rerank": {"model": "any", "query": "text", "documents": ["text"], "top_n": 1},
+}
+# What must not fit. What would take anything says nothing, but Ollama's requests may be
+# empty, and SageMaker's are those of the task.
+WRONG = {
+    "/api/show": {"model": 5},
+    "/api/embed": {"input": 5},
+    "/api/embeddings": {"prompt": 5},
+    "/invocations": "red",
 }
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 EXAMPLES = 40
@@ -47,8 +59,8 @@ def main():
         with check(f"POST {path} is described"):
             validator = request_validator(document, path)
             validator.validate(request)
-            # What would take anything says nothing.
-            demand(not validator.is_valid({"colour": "red"}), "any object fits")
+            wrong = WRONG.get(path, {"colour": "red"})
+            demand(not validator.is_valid(wrong), f"{wrong!r} fits")
     with check("schemathesis"):
         schemathesis(server.http, headers)
 

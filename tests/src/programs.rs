@@ -15,6 +15,8 @@ pub enum Program {
     Node,
     /// A Python with the packages of `clients/requirements.txt`.
     Python,
+    /// A Python with the packages of `clients/frameworks.txt`.
+    Frameworks,
     /// A Chromium, for pages.
     Chromium,
     /// The npm package, as npm publishes it.
@@ -30,6 +32,7 @@ impl Program {
             Self::Wasmtime => "ENCODERFILE_WASMTIME",
             Self::Node => "ENCODERFILE_NODE",
             Self::Python => "ENCODERFILE_PYTHON",
+            Self::Frameworks => "ENCODERFILE_FRAMEWORKS",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
             Self::NpmPackage => "ENCODERFILE_NPM",
             Self::Demo => "ENCODERFILE_DEMO",
@@ -52,7 +55,7 @@ impl Program {
             Self::Wasmtime => on_path("wasmtime"),
             Self::Node => on_path("node"),
             // A Python on PATH has none of the packages.
-            Self::Python => None,
+            Self::Python | Self::Frameworks => None,
             Self::Chromium => on_path("chromium"),
             Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
             Self::Demo => Some(demo()).filter(|path| path.is_dir()),

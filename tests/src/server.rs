@@ -39,13 +39,28 @@ impl Server {
     pub fn start(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(["serve", "--http-port", "0", "--grpc-port", "0"]);
-        command.args(arguments).env_clear();
+        Self::launch(
+            command.args(arguments),
+            arguments.contains(&"--disable-grpc"),
+        )
+    }
+
+    /// Starts `PROGRAM mcp ARGUMENTS`, which have to make it listen, in the same way.
+    pub fn start_mcp(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        Self::launch(command.arg("mcp").args(arguments), true)
+    }
+
+    fn launch(command: &mut Command, without_grpc: bool) -> anyhow::Result<Self> {
+        let without_http = command.get_args().any(|it| it == "--disable-http");
+        command.env_clear();
         if let Some(name) = env::var_os(ISA_VARIABLE) {
             command.env(ISA_VARIABLE, name);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let shown = format!("{command:?}");
-        let mut child = process::spawn(command.stderr(Stdio::piped())).context(shown.clone())?;
+        let child = process::spawn(command.stderr(Stdio::piped()));
+        let mut child = child.context(shown.clone())?;
         let said = Arc::new(Said::default());
         if let Some(stderr) = child.stderr.take() {
             let said = said.clone();
@@ -58,10 +73,10 @@ impl Server {
             http: String::new(),
             grpc: String::new(),
         };
-        if !arguments.contains(&"--disable-http") {
+        if !without_http {
             server.http = server.address("http").context(shown.clone())?;
         }
-        if !arguments.contains(&"--disable-grpc") {
+        if !without_grpc {
             let url = server.address("grpc").context(shown)?;
             let (_, address) = url.split_once("://").unwrap_or_default();
             server.grpc = address.into();

@@ -4,7 +4,7 @@
 #![cfg(unix)]
 
 use Access::{Open, WithKey};
-use Script::{Node, Page, Python};
+use Script::{Framework, Node, Page, Python};
 use anyhow::{Context, ensure};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
@@ -28,9 +28,11 @@ enum Access {
 #[derive(Clone, Copy)]
 enum Script {
     Python(&'static str),
+    /// Python too, with other packages.
+    Framework(&'static str),
     Node(&'static str),
     /// Node, which drives Chromium.
-    Page,
+    Page(&'static str),
 }
 
 impl Script {
@@ -38,19 +40,23 @@ impl Script {
     fn command(self) -> anyhow::Result<Option<Command>> {
         let (program, folder, name) = match self {
             Python(name) => (Program::Python, "clients", name),
+            Framework(name) => (Program::Frameworks, "clients", name),
             Node(name) => (Program::Node, "clients", name),
-            Page => (Program::Node, "browser", "server-page.mjs"),
+            Page(name) => (Program::Node, "browser", name),
         };
         let Some(path) = program.find()? else {
             return Ok(None);
         };
-        if program == Program::Node && !programs::has_node_modules(folder)? {
-            return Ok(None);
+        // A page's script may bundle clients.
+        for folder in [folder, "clients"] {
+            if program == Program::Node && !programs::has_node_modules(folder)? {
+                return Ok(None);
+            }
         }
         let script = programs::root().join("tests").join(folder).join(name);
         let mut command = Command::new(path);
         command.arg(script).env("PYTHONDONTWRITEBYTECODE", "1");
-        if matches!(self, Page) {
+        if matches!(self, Page(_)) {
             let Some(chromium) = Program::Chromium.find()? else {
                 return Ok(None);
             };
@@ -97,7 +103,7 @@ fn drive(script: Script, model: &str, access: Access) -> anyhow::Result<()> {
     }
     let server = Server::start(&built.program, &arguments)?;
     command.args(["--http", server.http()]);
-    if !matches!(script, Page) {
+    if !matches!(script, Page(_)) {
         command.args(["--grpc", server.grpc()]);
         command.arg("--model-dir").arg(&built.folder);
         command.arg("--program").arg(&built.program);
@@ -156,6 +162,20 @@ clients! {
     ollama_other_task: Python("ollama_client.py"), "bert-token_classification", Open;
     langchain_sentence: Python("langchain_client.py"), "st-mean-normalize", Open;
 
+    chromadb_sentence: Framework("chromadb_client.py"), "st-mean-normalize", Open;
+    chromadb_with_key: Framework("chromadb_client.py"), "st-mean-normalize", WithKey;
+    haystack_sentence: Framework("haystack_client.py"), "st-mean-normalize", Open;
+    haystack_with_key: Framework("haystack_client.py"), "st-mean-normalize", WithKey;
+    haystack_rerank: Framework("haystack_client.py"), "ce-modules", Open;
+    haystack_sparse: Framework("haystack_client.py"), "splade-max", Open;
+    langchain_hugging_face: Framework("langchain_huggingface_client.py"), "st-mean-normalize", Open;
+    litellm_sentence: Framework("litellm_client.py"), "st-mean-normalize", Open;
+    litellm_with_key: Framework("litellm_client.py"), "st-mean-normalize", WithKey;
+    litellm_rerank: Framework("litellm_client.py"), "ce-modules", Open;
+    llama_index_sentence: Framework("llama_index_client.py"), "st-mean-normalize", Open;
+    llama_index_with_key: Framework("llama_index_client.py"), "st-mean-normalize", WithKey;
+    llama_index_rerank: Framework("llama_index_client.py"), "ce-modules", Open;
+
     cohere_modules: Python("cohere_client.py"), "ce-modules", Open;
     cohere_without_modules: Python("cohere_client.py"), "cls-pair-rerank", Open;
 
@@ -167,11 +187,28 @@ clients! {
     hugging_face_tokens: Python("huggingface_client.py"), "bert-token_classification", Open;
     hugging_face_fill_mask: Python("huggingface_client.py"), "bert-fill_mask", Open;
 
+    hugging_face_node_sentence: Node("huggingface_client.mjs"), "st-mean-normalize", Open;
+    hugging_face_node_labels: Node("huggingface_client.mjs"), "cls-multi-label", Open;
+    hugging_face_node_zero_shot: Node("huggingface_client.mjs"), "cls-pair-nli", Open;
+    hugging_face_node_tokens: Node("huggingface_client.mjs"), "bert-token_classification", Open;
+    hugging_face_node_fill_mask: Node("huggingface_client.mjs"), "bert-fill_mask", Open;
+
     grpc_sentence: Python("grpc_client.py"), "st-mean-normalize", Open;
     grpc_with_key: Python("grpc_client.py"), "st-mean-normalize", WithKey;
     grpc_embedding: Python("grpc_client.py"), "bert-embedding", Open;
     grpc_labels: Python("grpc_client.py"), "bert-sequence_classification", Open;
     grpc_tokens: Python("grpc_client.py"), "bert-token_classification", Open;
+
+    grpc_compression: Python("grpc_compression.py"), "st-mean-normalize", Open;
+    tei_grpc_sentence: Python("tei_grpc_client.py"), "st-mean-normalize", Open;
+    tei_grpc_sentence_longer_than_one: Python("tei_grpc_client.py"), "st-weightedmean", Open;
+    tei_grpc_with_key: Python("tei_grpc_client.py"), "st-mean-normalize", WithKey;
+    tei_grpc_embedding: Python("tei_grpc_client.py"), "bert-embedding", Open;
+    tei_grpc_sparse: Python("tei_grpc_client.py"), "splade-max", Open;
+    tei_grpc_labels: Python("tei_grpc_client.py"), "cls-multi-label", Open;
+    tei_grpc_pairs: Python("tei_grpc_client.py"), "cls-pair-nli", Open;
+    tei_grpc_rerank: Python("tei_grpc_client.py"), "ce-modules", Open;
+    tei_grpc_tokens: Python("tei_grpc_client.py"), "bert-token_classification", Open;
 
     mcp_sentence: Python("mcp_client.py"), "st-mean-normalize", Open;
     mcp_with_key: Python("mcp_client.py"), "st-mean-normalize", WithKey;
@@ -182,6 +219,19 @@ clients! {
     mcp_fill_mask: Python("mcp_client.py"), "bert-fill_mask", Open;
     mcp_node: Node("mcp_client.mjs"), "st-mean-normalize", Open;
 
+    mcp_conformance: Node("mcp_conformance.mjs"), "st-mean-normalize", Open;
+    mcp_inspector: Node("mcp_inspector.mjs"), "st-mean-normalize", Open;
+    mcp_inspector_with_key: Node("mcp_inspector.mjs"), "st-mean-normalize", WithKey;
+    mcp_schemas_sentence: Node("mcp_schemas.mjs"), "st-mean-normalize", Open;
+    mcp_schemas_with_key: Node("mcp_schemas.mjs"), "st-mean-normalize", WithKey;
+    mcp_schemas_embedding: Node("mcp_schemas.mjs"), "bert-embedding", Open;
+    mcp_schemas_rerank: Node("mcp_schemas.mjs"), "ce-modules", Open;
+    mcp_schemas_labels: Node("mcp_schemas.mjs"), "cls-multi-label", Open;
+    mcp_schemas_zero_shot: Node("mcp_schemas.mjs"), "cls-pair-nli", Open;
+    mcp_schemas_tokens: Node("mcp_schemas.mjs"), "bert-token_classification", Open;
+    mcp_schemas_sparse: Node("mcp_schemas.mjs"), "splade-max", Open;
+    mcp_schemas_fill_mask: Node("mcp_schemas.mjs"), "bert-fill_mask", Open;
+
     schema_sentence: Python("schema.py"), "st-mean-normalize", Open;
     schema_embedding: Python("schema.py"), "bert-embedding", Open;
     schema_rerank: Python("schema.py"), "ce-modules", Open;
@@ -190,25 +240,39 @@ clients! {
     schema_sparse: Python("schema.py"), "splade-max", Open;
     schema_fill_mask: Python("schema.py"), "bert-fill_mask", Open;
 
-    page_sentence: Page, "st-mean-normalize", Open;
-    page_with_key: Page, "st-mean-normalize", WithKey;
-    page_embedding: Page, "bert-embedding", Open;
-    page_rerank: Page, "ce-modules", Open;
-    page_zero_shot: Page, "cls-pair-nli", Open;
-    page_tokens: Page, "bert-token_classification", Open;
-    page_sparse: Page, "splade-max", Open;
-    page_fill_mask: Page, "bert-fill_mask", Open;
+    page_sentence: Page("server-page.mjs"), "st-mean-normalize", Open;
+    page_with_key: Page("server-page.mjs"), "st-mean-normalize", WithKey;
+    page_embedding: Page("server-page.mjs"), "bert-embedding", Open;
+    page_rerank: Page("server-page.mjs"), "ce-modules", Open;
+    page_zero_shot: Page("server-page.mjs"), "cls-pair-nli", Open;
+    page_tokens: Page("server-page.mjs"), "bert-token_classification", Open;
+    page_sparse: Page("server-page.mjs"), "splade-max", Open;
+    page_fill_mask: Page("server-page.mjs"), "bert-fill_mask", Open;
 }
 
-/// The script has to know the collector's address before the server starts, so
-/// it starts both.
-#[test]
-fn traces() -> anyhow::Result<()> {
-    let script = Python("traces.py").command()?;
-    let (Some(tool), Some(mut command)) = (Program::Encoderfile.find()?, script) else {
+/// For scripts that start the server themselves.
+fn let_drive(script: Script, model: &str) -> anyhow::Result<()> {
+    let (Some(tool), Some(mut command)) = (Program::Encoderfile.find()?, script.command()?) else {
         return Ok(());
     };
-    let built = Built::new(&tool, "st-mean-normalize")?;
+    let built = Built::new(&tool, model)?;
     command.arg("--model-dir").arg(&built.folder);
     pass(command.arg("--program").arg(&built.program))
+}
+
+/// The server has to be told where the collector is.
+#[test]
+fn traces() -> anyhow::Result<()> {
+    let_drive(Python("traces.py"), "st-mean-normalize")
+}
+
+/// The server has to be told the page's origin.
+#[test]
+fn in_a_page_embeddings() -> anyhow::Result<()> {
+    let_drive(Page("other-clients.mjs"), "st-mean-normalize")
+}
+
+#[test]
+fn in_a_page_reranking() -> anyhow::Result<()> {
+    let_drive(Page("other-clients.mjs"), "cls-pair-rerank")
 }

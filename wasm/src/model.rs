@@ -3,6 +3,7 @@
 use crate::bytes::{Bytes, Payload as Held};
 use crate::failure::{computing, opening, thrown};
 use encoderfile_runtime::container::ArtifactKind;
+use encoderfile_runtime::json::{self, Nulls};
 use encoderfile_runtime::output::{Tokenized, Values};
 use encoderfile_runtime::{Encoder, Error, Info, Input, Options, Payload, Session, golden};
 use serde::de::DeserializeOwned;
@@ -148,8 +149,10 @@ fn with_session<T>(
     result.map_err(|error| computing(&error))
 }
 
-fn from_json<T: DeserializeOwned>(json: &str, code: &str) -> Result<T, JsValue> {
-    serde_json::from_str(json).map_err(|error| thrown(code, &error.to_string()))
+fn from_json<T: DeserializeOwned>(text: &str, code: &str) -> Result<T, JsValue> {
+    let mended = json::mend(text.as_bytes(), &Nulls::ALL);
+    let value = mended.and_then(|json| serde_json::from_slice(&json));
+    value.map_err(|error| thrown(code, &error.to_string()))
 }
 
 fn to_json(value: &impl Serialize) -> Result<String, JsValue> {

@@ -24,8 +24,9 @@ pub(crate) struct Arguments {
 struct Programs {
     wasmtime: PathBuf,
     node: PathBuf,
-    /// Absent where it cannot be had, as is the next.
+    /// Absent where it cannot be had, as are the next two.
     python: Option<PathBuf>,
+    frameworks: Option<PathBuf>,
     chromium: Option<PathBuf>,
 }
 
@@ -34,7 +35,8 @@ impl Programs {
         let programs = Self {
             wasmtime: setup::wasmtime(workspace)?,
             node: setup::node()?,
-            python: clients::python(workspace, steps)?,
+            python: clients::python(workspace, steps, &clients::CLIENTS)?,
+            frameworks: clients::python(workspace, steps, &clients::FRAMEWORKS)?,
             chromium: clients::chromium(steps)?,
         };
         clients::node_modules(workspace)?;
@@ -47,6 +49,7 @@ impl Programs {
             ("ENCODERFILE_WASMTIME", Some(&self.wasmtime)),
             ("ENCODERFILE_NODE", Some(&self.node)),
             ("ENCODERFILE_PYTHON", self.python.as_ref()),
+            ("ENCODERFILE_FRAMEWORKS", self.frameworks.as_ref()),
             ("ENCODERFILE_CHROMIUM", self.chromium.as_ref()),
         ]
         .into_iter()

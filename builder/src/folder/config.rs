@@ -16,6 +16,9 @@ const DECODER_MODEL_TYPES: [&str; 14] = [
     "mistral", "opt", "phi", "qwen2", "qwen3",
 ];
 
+/// Model types that are decoders unless their config says that every token sees all.
+const MAYBE_BIDIRECTIONAL: [&str; 2] = ["gemma3", "gemma3_text"];
+
 /// A parsed config.json and where it is.
 pub(super) struct Config {
     pub(super) path: PathBuf,
@@ -59,13 +62,14 @@ impl Config {
                 why,
             })
         };
-        if self.json["is_encoder_decoder"] == true {
+        let architecture = self.architecture().unwrap_or_default();
+        // T5EncoderModel is the encoder alone, with the config of both.
+        if self.json["is_encoder_decoder"] == true && !architecture.ends_with("EncoderModel") {
             return refuse("`is_encoder_decoder` is true".into());
         }
         if self.json["is_decoder"] == true {
             return refuse("`is_decoder` is true".into());
         }
-        let architecture = self.architecture().unwrap_or_default();
         if ["ForCausalLM", "LMHeadModel", "ForConditionalGeneration"]
             .iter()
             .any(|head| architecture.ends_with(head))
@@ -74,6 +78,13 @@ impl Config {
         }
         if DECODER_MODEL_TYPES.contains(&self.model_type()) {
             return refuse(format!("`model_type` is {}", self.model_type()));
+        }
+        let looks_back = self.json["use_bidirectional_attention"] != true;
+        if MAYBE_BIDIRECTIONAL.contains(&self.model_type()) && looks_back {
+            return refuse(format!(
+                "`model_type` is {}, and `use_bidirectional_attention` is not true",
+                self.model_type()
+            ));
         }
         Ok(())
     }

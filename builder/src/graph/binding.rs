@@ -105,6 +105,7 @@ fn bind_input(input: &ValueInfoProto, model: &Model) -> Result<Input, String> {
             InputRole::PositionIds => model.limits.first_position,
             _ => 0,
         },
+        zeros: role == InputRole::TokenTypeIds && !model.makes_type_ids,
     })
 }
 

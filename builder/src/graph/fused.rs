@@ -1,6 +1,6 @@
-//! Operators that ONNX Runtime's optimiser and quantiser leave, rewritten as
-//! those of the ONNX standard: the runtime need not know them, and `extract`
-//! writes what any ONNX runtime reads.
+//! Operators that ONNX Runtime's optimiser and quantiser leave, and those of opset 23
+//! that stand for several, rewritten as simpler ones of the ONNX standard: the runtime
+//! need not know them, and `extract` writes what any ONNX runtime reads.
 //!
 //! Everything here holds for a batch of one without padding, which is all that
 //! is ever computed.
@@ -9,6 +9,7 @@ mod activations;
 mod attention;
 mod emit;
 mod layers;
+mod opset_23;
 mod quantised;
 
 use crate::error::BuildError;
@@ -26,7 +27,10 @@ type Rewritten = Result<(), String>;
 type Rewrite = fn(&Fused<'_>, &mut Emitter<'_>) -> Rewritten;
 
 /// By domain and operator.
-const REWRITES: [(&str, &str, Rewrite); 23] = [
+const REWRITES: [(&str, &str, Rewrite); 26] = [
+    ("", "Attention", opset_23::attention),
+    ("", "RMSNormalization", opset_23::rms_normalization),
+    ("", "RotaryEmbedding", opset_23::rotary_embedding),
     ("", "ConvInteger", quantised::conv_integer),
     ("", "DequantizeLinear", quantised::dequantize_linear),
     (

@@ -117,16 +117,17 @@ impl Encoder {
         if options.long == Long::Mean {
             self.check_length(input)?;
             let prompt = options.prompt(&self.pipeline);
-            let prompt_len = self.tokenizer.prompt_len(prompt)?;
-            return Ok(match self.prompted(input, prompt)? {
-                Some(text) => self.tokenizer.even_windows((&*text).into(), prompt_len)?,
-                None => self.tokenizer.even_windows(input, prompt_len)?,
-            });
+            let limit = options.max_tokens;
+            let prompt_len = self.tokenizer.prompt_len(prompt, limit)?;
+            let prompted = self.prompted(input, prompt)?;
+            let input = prompted.as_deref().map_or(input, Input::Text);
+            return Ok(self.tokenizer.even_windows(input, prompt_len, limit)?);
         }
         if let Some(stride) = options.stride {
             self.check_length(input)?;
             let side = options.truncation_side;
-            return Ok(self.tokenizer.windows(input, stride, side)?);
+            let limit = options.max_tokens;
+            return Ok(self.tokenizer.windows(input, stride, side, limit)?);
         }
         Ok(vec![self.tokenize(input, options)?])
     }
@@ -158,7 +159,7 @@ impl Encoder {
             return Ok(0);
         }
         let prompt = options.prompt(&self.pipeline);
-        Ok(self.tokenizer.prompt_len(prompt)?)
+        Ok(self.tokenizer.prompt_len(prompt, options.max_tokens)?)
     }
 }
 

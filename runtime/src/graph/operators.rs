@@ -1,4 +1,4 @@
-//! The ONNX operators that encoders are made of, opsets 11 to 21.
+//! The ONNX operators that encoders are made of, opsets 11 to 23.
 //!
 //! What tract-onnx registers is linked, and so is what tract-nnef below it
 //! does: Fourier transforms, recurrent nets, tree ensembles. They were a third of

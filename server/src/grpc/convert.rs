@@ -30,6 +30,7 @@ pub(super) fn options(message: schema::Options) -> Result<Options, Status> {
             Ok(schema::Truncation::OnlySecond) => Some(Truncation::OnlySecond),
             Err(_) => return Err(unknown("truncation")),
         },
+        max_tokens: message.max_tokens.map(|it| it as usize),
         normalize: message.normalize,
         dimensions: message.dimensions.map(|it| it as usize),
         prompt: message.prompt,

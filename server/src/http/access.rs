@@ -11,13 +11,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Routes without a secret: probes, and the page that asks for the key.
-const OPEN: [&str; 7] = [
+const OPEN: [&str; 8] = [
     "/",
     "/favicon.ico",
     "/page.css",
     "/page.js",
     "/health",
     "/livez",
+    "/ping",
     "/readyz",
 ];
 

@@ -2,10 +2,14 @@
 
 use super::App;
 use crate::failure::{Failure, Kind, at_path};
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use encoderfile_runtime::json;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use std::sync::Arc;
 
@@ -38,21 +42,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for AnyJson<T> 
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let read = Bytes::from_request(request, app);
-        let bytes = tokio::time::timeout(app.read_timeout, read).await;
-        let bytes = bytes.map_err(|_| {
-            Failure::new(Kind::Timeout, "the request's body took too long to arrive")
-        })?;
-        let bytes = bytes.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
-                Kind::TooLarge,
-                format!(
-                    "the request has more than {} bytes (--payload-limit)",
-                    app.service.limits.payload_limit
-                ),
-            ),
-            _ => Failure::new(Kind::Malformed, rejection.body_text()),
-        })?;
+        let (_, bytes) = collect(request, app).await?;
         if bytes.len() < LARGE {
             return parse(&bytes).map(Self);
         }
@@ -63,8 +53,31 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for AnyJson<T> 
     }
 }
 
+/// The whole body, as far as it is taken, and the request around it.
+pub(super) async fn collect(request: Request, app: &Arc<App>) -> Result<(Parts, Bytes), Failure> {
+    let (parts, body) = request.into_parts();
+    let read = Bytes::from_request(Request::from_parts(parts.clone(), body), app);
+    let bytes = tokio::time::timeout(app.read_timeout, read).await;
+    let bytes = bytes
+        .map_err(|_| Failure::new(Kind::Timeout, "the request's body took too long to arrive"))?;
+    let bytes = bytes.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(app),
+        _ => Failure::new(Kind::Malformed, rejection.body_text()),
+    })?;
+    Ok((parts, bytes))
+}
+
+pub(super) fn too_large(app: &App) -> Failure {
+    let limit = app.service.limits.payload_limit;
+    let message = format!("the request has more than {limit} bytes (--payload-limit)");
+    Failure::new(Kind::TooLarge, message)
+}
+
+/// A member that is `null` is as if absent: no field has to say so.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let malformed = |error: serde_json::Error| Failure::new(Kind::Malformed, error.to_string());
+    let bytes = json::mend(bytes, &json::Nulls::ALL).map_err(malformed)?;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let kind = match error.inner().classify() {
             Category::Data => Kind::Validation,
@@ -72,9 +85,44 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
         };
         Failure::new(kind, at_path(&error))
     })?;
-    let rest = json.end();
-    rest.map_err(|error| Failure::new(Kind::Malformed, error.to_string()))?;
+    json.end().map_err(malformed)?;
     Ok(parsed)
+}
+
+/// Mends the JSON of handlers that read their requests themselves: those of MCP,
+/// which say of what they cannot read only how their parser got there.
+pub(super) async fn mend_message(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if *request.method() != Method::POST || !is_json(request.headers()) {
+        return next.run(request).await;
+    }
+    match mended(request, &app).await {
+        Ok(request) => {
+            let response = next.run(request).await;
+            match response.status() {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                    Failure::new(Kind::Validation, "not a message of JSON-RPC 2.0").into_response()
+                }
+                _ => response,
+            }
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn mended(request: Request, app: &Arc<App>) -> Result<Request, Failure> {
+    let (mut parts, bytes) = collect(request, app).await?;
+    let malformed = |error: serde_json::Error| Failure::new(Kind::Malformed, error.to_string());
+    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(malformed)?;
+    let mended = json::mend(&bytes, &crate::mcp::NULLS).map_err(malformed)?;
+    parts
+        .headers
+        .insert(header::CONTENT_LENGTH, mended.len().into());
+    let body = Body::from(mended.into_owned());
+    Ok(Request::from_parts(parts, body))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Kind};
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -18,6 +18,7 @@ pub(crate) enum Dialect {
     Ollama,
     Cohere,
     Jina,
+    Mcp,
 }
 
 /// TEI's error.
@@ -75,16 +76,25 @@ impl Dialect {
         match path {
             "/v1/rerank" => Self::Jina,
             "/v2/rerank" => Self::Cohere,
+            "/mcp" => Self::Mcp,
+            // TEI's name for OpenAI's route.
+            "/embeddings" => Self::OpenAi,
             _ if path.starts_with("/v1/") => Self::OpenAi,
             _ if path.starts_with("/api/") => Self::Ollama,
             _ => Self::Tei,
         }
     }
 
+    /// The status of a failure, where it is not the table's.
+    fn status(self, kind: Kind) -> Option<StatusCode> {
+        let is_ollamas = self == Self::Ollama && kind == Kind::TooLong;
+        is_ollamas.then_some(StatusCode::BAD_REQUEST)
+    }
+
     /// What it calls the texts to compute, where all its routes call them the same.
     fn texts(self) -> Option<&'static str> {
         match self {
-            Self::Tei => None,
+            Self::Tei | Self::Mcp => None,
             Self::OpenAi | Self::Ollama => Some("input"),
             Self::Cohere | Self::Jina => Some("documents"),
         }
@@ -107,7 +117,22 @@ impl Dialect {
             Self::Ollama => json!(OllamaError { error: message }),
             Self::Cohere => json!(CohereError { message }),
             Self::Jina => json!(JinaError { detail: message }),
+            Self::Mcp => json!({
+                "jsonrpc": "2.0",
+                "id": null,
+                "error": { "code": json_rpc(failure.kind), "message": message },
+            }),
         }
+    }
+}
+
+/// Of errors before a message is read.
+fn json_rpc(kind: Kind) -> i32 {
+    match kind {
+        Kind::Malformed => -32700,
+        Kind::Validation => -32600,
+        Kind::Internal => -32603,
+        _ => -32000,
     }
 }
 
@@ -135,6 +160,9 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
         return response;
     };
     let (mut parts, _) = response.into_parts();
+    if let Some(status) = dialect.status(failure.kind) {
+        parts.status = status;
+    }
     if let Some(seconds) = failure.retry_after_seconds() {
         parts
             .headers

@@ -2,8 +2,9 @@
 
 use super::App;
 use super::body::Json;
+use super::invocations::is_rerank;
 use super::openai::EncodingFormat;
-use super::predict::from_fields;
+use super::predict::{Item, from_fields, object};
 use super::reply::{Answered, reply};
 use super::tei::classify::{self, Class};
 use super::tei::{self, SimilarityInputs, SimilarityParameters};
@@ -15,7 +16,7 @@ use axum::extract::State;
 use encoderfile_runtime::output::{Entity, Filling};
 use encoderfile_runtime::pooling::activate;
 use encoderfile_runtime::proto::{Activation, Task};
-use encoderfile_runtime::{Aggregation, Options, Prediction, Side, Values};
+use encoderfile_runtime::{Aggregation, Long, Options, Prediction, Side, Truncation, Values};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -36,17 +37,17 @@ pub(super) struct Request {
     beside: Map<String, Value>,
 }
 
-/// One text or several, or sentences to compare.
+/// One text or pair or several, or sentences to compare.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = hugging_face::Inputs)]
 #[serde(
     untagged,
-    expecting = "a text, a list of texts, or `source_sentence` and `sentences`"
+    expecting = "a text, an object with `text` and perhaps `text_pair`, a list of those, or `source_sentence` and `sentences`"
 )]
 enum Inputs {
-    One(String),
-    Many(Vec<String>),
-    Sentences(SimilarityInputs),
+    One(Item),
+    Many(Vec<Item>),
+    Sentences(#[serde(deserialize_with = "object")] SimilarityInputs),
 }
 
 /// By task, in the shapes of Hugging Face's pipelines.
@@ -55,12 +56,21 @@ enum Inputs {
 pub(super) async fn infer(
     State(app): State<Arc<App>>,
     client: Client,
-    Json(request): Json<Request>,
+    Json(fields): Json<Map<String, Value>>,
 ) -> Answered {
+    if is_rerank(&fields) {
+        // TEI serves a reranker here.
+        let request = Json(from_fields(fields)?);
+        return classify::rerank(State(app), client, request).await;
+    }
+    let request: Request = from_fields(fields)?;
     let mut fields = request.parameters.unwrap_or_default();
     fields.extend(request.beside);
     fields.remove("options");
     fields.retain(|_, value| !value.is_null());
+    // Nothing is ever padded.
+    fields.remove("padding");
+    let length = Length::take(&mut fields)?;
     let (texts, several) = match request.inputs {
         Inputs::One(text) => (vec![text], false),
         Inputs::Many(texts) => (texts, true),
@@ -72,8 +82,9 @@ pub(super) async fn infer(
     let call = Call {
         app: &app,
         client,
-        texts: texts.into_iter().map(Text::One).collect(),
+        texts: texts.into_iter().map(Text::from).collect(),
         several,
+        length,
     };
     match app.service.task() {
         Task::SequenceClassification if fields.contains_key("candidate_labels") => {
@@ -83,6 +94,90 @@ pub(super) async fn infer(
         Task::TokenClassification => call.entities(from_fields(fields)?).await,
         Task::FillMask => call.fill_masks(from_fields(fields)?).await,
         _ => call.features(from_fields(fields)?).await,
+    }
+}
+
+/// What becomes of a long text, as transformers' tokenizers are told.
+#[derive(Default, Deserialize)]
+struct Length {
+    truncation: Option<Truncate>,
+    /// Special tokens included.
+    max_length: Option<usize>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "true, false, longest_first, only_first, only_second or do_not_truncate"
+)]
+enum Truncate {
+    Switch(bool),
+    Strategy(Strategy),
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Strategy {
+    LongestFirst,
+    OnlyFirst,
+    OnlySecond,
+    DoNotTruncate,
+}
+
+impl Length {
+    /// Takes its fields out of those of a request.
+    fn take(fields: &mut Map<String, Value>) -> Result<Self, Failure> {
+        let names = ["truncation", "max_length"];
+        let own = names.map(|name| (name, fields.remove(name)));
+        let own = own
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        from_fields(own.collect())
+    }
+
+    fn apply(&self, mut options: Options, task: Task) -> Options {
+        options.max_tokens = self.max_length;
+        let strategy = match self.truncation {
+            None => return options,
+            Some(Truncate::Switch(true)) => None,
+            Some(Truncate::Switch(false) | Truncate::Strategy(Strategy::DoNotTruncate)) => {
+                options.long = Long::Error;
+                return options;
+            }
+            Some(Truncate::Strategy(Strategy::LongestFirst)) => Some(Truncation::LongestFirst),
+            Some(Truncate::Strategy(Strategy::OnlyFirst)) => Some(Truncation::OnlyFirst),
+            Some(Truncate::Strategy(Strategy::OnlySecond)) => Some(Truncation::OnlySecond),
+        };
+        options.long = Long::Truncate;
+        // Other tasks have no pairs, and a text alone is its own first.
+        if task == Task::SequenceClassification {
+            options.truncation = strategy;
+        }
+        options
+    }
+}
+
+/// A list, or its entries with commas between them.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a list of labels, or labels with commas between them"
+)]
+enum Labels {
+    List(Vec<String>),
+    Commas(String),
+}
+
+impl Labels {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::List(list) => list,
+            Self::Commas(text) => {
+                let labels = text.split(',').map(str::trim);
+                let labels = labels.filter(|label| !label.is_empty());
+                labels.map(str::to_owned).collect()
+            }
+        }
     }
 }
 
@@ -116,7 +211,7 @@ enum Function {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ZeroShot {
-    candidate_labels: Vec<String>,
+    candidate_labels: Labels,
     hypothesis_template: Option<String>,
     #[serde(default)]
     multi_label: bool,
@@ -143,6 +238,7 @@ struct Call<'a> {
     client: Client,
     texts: Vec<Text>,
     several: bool,
+    length: Length,
 }
 
 impl Call<'_> {
@@ -155,6 +251,7 @@ impl Call<'_> {
         form: impl Fn(Prediction) -> Result<Value, Failure>,
     ) -> Answered {
         let service = &self.app.service;
+        let options = self.length.apply(options, service.task());
         let answer = service.infer(self.client, self.texts, options).await?;
         let results = answer.predictions.into_iter().map(form);
         let mut results = block_in_place(|| results.collect::<Result<Vec<_>, _>>())?;
@@ -171,8 +268,8 @@ impl Call<'_> {
         let limits = &self.app.service.limits;
         let options = Options {
             long: match parameters.truncate.unwrap_or(limits.auto_truncate) {
-                true => encoderfile_runtime::Long::Truncate,
-                false => encoderfile_runtime::Long::Error,
+                true => Long::Truncate,
+                false => Long::Error,
             },
             truncation_side: parameters.truncation_direction.map(Side::from),
             normalize: if sentences {
@@ -216,7 +313,7 @@ impl Call<'_> {
     async fn zero_shot(self, parameters: ZeroShot) -> Answered {
         self.app.service.require(Capability::ZeroShot)?;
         let options = Options {
-            labels: Some(parameters.candidate_labels),
+            labels: Some(parameters.candidate_labels.into_list()),
             template: parameters.hypothesis_template,
             multi_label: parameters.multi_label,
             ..Options::default()

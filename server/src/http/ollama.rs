@@ -4,13 +4,18 @@ use super::App;
 use super::body::AnyJson;
 use super::reply::{Answered, reply};
 use crate::engine::{Client, Text};
+use crate::failure::{Failure, Kind};
+use crate::service::{Capability, Report};
 use axum::Json;
 use axum::extract::State;
 use encoderfile_runtime::{Long, Options};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// Files carry no timestamps.
+const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
 
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
@@ -19,17 +24,16 @@ pub(super) struct EmbedRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
     model: Option<String>,
-    input: Input,
+    /// Nothing, an empty text or no texts load the model, which is loaded.
+    input: Option<Input>,
     /// Cut what is too long, rather than refuse it.
     truncate: Option<bool>,
-    /// Keep so many of the first values.
-    dimensions: Option<usize>,
+    /// Keep so many of the first values, if there are more.
+    dimensions: Option<i64>,
     /// The model is always loaded.
     #[allow(dead_code, reason = "clients send it")]
     keep_alive: Option<Value>,
-    /// None of Ollama's applies to encoders.
-    #[allow(dead_code, reason = "clients send it")]
-    options: Option<Value>,
+    options: Option<ModelOptions>,
 }
 
 /// One text or several.
@@ -39,6 +43,37 @@ pub(super) struct EmbedRequest {
 enum Input {
     One(String),
     Many(Vec<String>),
+}
+
+/// Of Ollama's options, the one that applies to encoders.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = ollama::ModelOptions)]
+struct ModelOptions {
+    /// The most tokens of a text, special tokens included.
+    num_ctx: Option<f64>,
+}
+
+impl ModelOptions {
+    /// The most tokens of a text. Ollama says it thus where no text would be left.
+    fn max_tokens(&self, app: &App) -> Result<Option<usize>, Failure> {
+        let Some(num_ctx) = self.num_ctx else {
+            return Ok(None);
+        };
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, and what is not a positive number is 0"
+        )]
+        let max_tokens = num_ctx as usize;
+        let special_tokens = app.service.encoder.tokenizer().special_tokens();
+        if max_tokens > special_tokens {
+            return Ok(Some(max_tokens));
+        }
+        let message = format!(
+            "input after truncation exceeds maximum context length: `num_ctx` is {num_ctx}, and each text has {special_tokens} special tokens"
+        );
+        Err(Failure::new(Kind::TooLong, message))
+    }
 }
 
 /// Vectors in the order of the texts, of length 1.
@@ -51,7 +86,7 @@ pub(super) struct EmbedResponse {
     total_duration: u64,
     /// Nanoseconds: the model was loaded before the server listened.
     load_duration: u64,
-    /// Tokens that were computed.
+    /// Tokens of the texts, without special tokens.
     prompt_eval_count: usize,
 }
 
@@ -63,28 +98,59 @@ pub(super) async fn embed(
     client: Client,
     AnyJson(request): AnyJson<EmbedRequest>,
 ) -> Answered {
+    app.service.require(Capability::Embed)?;
+    let model_options = request.options.unwrap_or_default();
     let options = Options {
         long: match request.truncate {
             Some(false) => Long::Error,
             _ => Long::Truncate,
         },
         normalize: Some(true),
-        dimensions: request.dimensions,
+        dimensions: request.dimensions.and_then(|it| fewer(&app, it)),
+        max_tokens: model_options.max_tokens(&app)?,
         ..Options::default()
     };
     let texts = match request.input {
-        Input::One(text) => vec![Text::One(text)],
-        Input::Many(texts) => texts.into_iter().map(Text::One).collect(),
+        Some(Input::One(text)) if !text.is_empty() => vec![Text::One(text)],
+        Some(Input::Many(texts)) => texts.into_iter().map(Text::One).collect(),
+        _ => Vec::new(),
     };
-    let (embeddings, report) = app.service.embed(client, texts, options).await?;
+    let count = texts.len();
+    let (embeddings, report) = if texts.is_empty() {
+        (Vec::new(), Report::default())
+    } else {
+        let embedded = app.service.embed(client, texts, options).await;
+        embedded.map_err(in_ollamas_words)?
+    };
+    let special_tokens = app.service.encoder.tokenizer().special_tokens();
     let response = EmbedResponse {
         model: app.service.model_id.clone(),
         embeddings,
         total_duration: u64::try_from(report.total.as_nanos()).unwrap_or(u64::MAX),
         load_duration: 0,
-        prompt_eval_count: report.tokens,
+        prompt_eval_count: report.tokens.saturating_sub(count * special_tokens),
     };
     reply(&app, &report, response).await
+}
+
+/// Dimensions, if the vector has more.
+fn fewer(app: &App, dimensions: i64) -> Option<usize> {
+    let pipeline = app.service.pipeline();
+    let width = match pipeline.dimensions {
+        0 => pipeline.embedding_width(),
+        dimensions => dimensions as usize,
+    };
+    let dimensions = usize::try_from(dimensions).ok()?;
+    (0 < dimensions && dimensions < width).then_some(dimensions)
+}
+
+/// Clients look for Ollama's words.
+fn in_ollamas_words(mut failure: Failure) -> Failure {
+    if failure.kind == Kind::TooLong {
+        let message = failure.message.replace("`max_tokens`", "`num_ctx`");
+        failure.message = format!("the input length exceeds the context length: {message}");
+    }
+    failure
 }
 
 /// A text to embed.
@@ -94,13 +160,12 @@ pub(super) struct EmbeddingsRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
     model: Option<String>,
-    prompt: String,
+    /// Nothing or an empty text loads the model, which is loaded.
+    prompt: Option<String>,
     /// The model is always loaded.
     #[allow(dead_code, reason = "clients send it")]
     keep_alive: Option<Value>,
-    /// None of Ollama's applies to encoders.
-    #[allow(dead_code, reason = "clients send it")]
-    options: Option<Value>,
+    options: Option<ModelOptions>,
 }
 
 /// A vector, not divided by its norm.
@@ -118,13 +183,21 @@ pub(super) async fn embeddings(
     client: Client,
     AnyJson(request): AnyJson<EmbeddingsRequest>,
 ) -> Answered {
+    app.service.require(Capability::Embed)?;
     let options = Options {
         normalize: Some(false),
+        max_tokens: request.options.unwrap_or_default().max_tokens(&app)?,
         ..Options::default()
     };
-    let texts = vec![Text::One(request.prompt)];
-    let (mut vectors, report) = app.service.embed(client, texts, options).await?;
-    let embedding = vectors.pop().unwrap_or_default();
+    let prompt = request.prompt.filter(|prompt| !prompt.is_empty());
+    let (embedding, report) = match prompt {
+        None => (Vec::new(), Report::default()),
+        Some(prompt) => {
+            let texts = vec![Text::One(prompt)];
+            let (mut vectors, report) = app.service.embed(client, texts, options).await?;
+            (vectors.pop().unwrap_or_default(), report)
+        }
+    };
     reply(&app, &report, EmbeddingsResponse { embedding }).await
 }
 
@@ -140,7 +213,6 @@ struct Tags {
 struct Model {
     name: String,
     model: String,
-    /// Unknown: files carry no timestamps.
     modified_at: &'static str,
     /// Bytes of the file's parts.
     size: u64,
@@ -151,6 +223,7 @@ struct Model {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ollama::Details)]
 struct Details {
+    parent_model: &'static str,
     format: &'static str,
     family: String,
     families: Vec<String>,
@@ -162,23 +235,134 @@ struct Details {
 #[utoipa::path(get, path = "/api/tags", tag = "ollama",
     responses((status = 200, description = "a list of one", body = Tags)))]
 pub(super) async fn tags(State(app): State<Arc<App>>) -> Json<impl Serialize> {
-    let service = &app.service;
-    let info = &service.info;
     Json(Tags {
-        models: vec![Model {
+        models: vec![Model::of(&app)],
+    })
+}
+
+impl Model {
+    fn of(app: &App) -> Self {
+        let service = &app.service;
+        let info = &service.info;
+        Self {
             name: service.model_id.clone(),
             model: service.model_id.clone(),
-            modified_at: "1970-01-01T00:00:00Z",
+            modified_at: UNKNOWN_TIME,
             size: info.sizes_bytes.iter().map(|(_, bytes)| bytes).sum(),
             digest: info.payload_digest.clone(),
-            details: Details {
-                format: "encoderfile",
-                family: info.architecture.clone(),
-                families: vec![info.architecture.clone()],
-                parameter_size: String::new(),
-                quantization_level: info.weights,
-            },
+            details: Details::of(app),
+        }
+    }
+}
+
+impl Details {
+    fn of(app: &App) -> Self {
+        let info = &app.service.info;
+        Self {
+            parent_model: "",
+            format: "encoderfile",
+            family: info.architecture.clone(),
+            families: vec![info.architecture.clone()],
+            parameter_size: String::new(),
+            quantization_level: info.weights,
+        }
+    }
+}
+
+/// The models in memory.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ollama::Running)]
+struct Running {
+    models: Vec<RunningModel>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ollama::RunningModel)]
+struct RunningModel {
+    #[serde(flatten)]
+    model: Model,
+    /// Never.
+    expires_at: &'static str,
+    /// Bytes on a graphics card.
+    size_vram: u64,
+    /// Tokens of one text.
+    context_length: u32,
+}
+
+/// The one model there is: it is always loaded.
+#[utoipa::path(get, path = "/api/ps", tag = "ollama",
+    responses((status = 200, description = "a list of one", body = Running)))]
+pub(super) async fn ps(State(app): State<Arc<App>>) -> Json<impl Serialize> {
+    Json(Running {
+        models: vec![RunningModel {
+            model: Model::of(&app),
+            expires_at: "9999-12-31T23:59:59Z",
+            size_vram: 0,
+            context_length: app.service.info.max_tokens,
         }],
+    })
+}
+
+/// Which model.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ollama::ShowRequest)]
+#[allow(dead_code, reason = "there is one model here, whatever it is called")]
+pub(super) struct ShowRequest {
+    model: Option<String>,
+    /// The older name of `model`.
+    name: Option<String>,
+    /// Ollama shows tensors too.
+    verbose: Option<bool>,
+}
+
+/// What a model is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ollama::ShowResponse)]
+struct ShowResponse {
+    license: String,
+    modelfile: &'static str,
+    parameters: &'static str,
+    template: &'static str,
+    details: Details,
+    /// Under GGUF's names.
+    model_info: Map<String, Value>,
+    capabilities: Vec<&'static str>,
+    modified_at: &'static str,
+}
+
+/// What the model is, whatever it is called.
+#[utoipa::path(post, path = "/api/show", tag = "ollama", request_body = ShowRequest,
+    responses((status = 200, description = "its limits and licence", body = ShowResponse)))]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    AnyJson(_): AnyJson<ShowRequest>,
+) -> Json<impl Serialize> {
+    let service = &app.service;
+    let (info, pipeline) = (&service.info, service.pipeline());
+    let architecture = &info.architecture;
+    let mut model_info = Map::new();
+    model_info.insert("general.architecture".into(), architecture.clone().into());
+    let mut number = |key: &str, number: usize| {
+        model_info.insert(format!("{architecture}.{key}"), number.into());
+    };
+    number("context_length", info.max_tokens as usize);
+    let embeds = service.capabilities().contains(&Capability::Embed);
+    if embeds {
+        number("embedding_length", pipeline.embedding_width());
+    }
+    Json(ShowResponse {
+        license: info.license.clone(),
+        modelfile: "",
+        parameters: "",
+        template: "{{ .Prompt }}",
+        details: Details::of(&app),
+        model_info,
+        capabilities: if embeds {
+            vec!["embedding"]
+        } else {
+            Vec::new()
+        },
+        modified_at: UNKNOWN_TIME,
     })
 }
 

@@ -126,6 +126,17 @@ pub(super) async fn embeddings(
     reply(&app, &report, response).await
 }
 
+/// `/v1/embeddings` under the name that TEI has for it too.
+#[utoipa::path(post, path = "/embeddings", tag = "tei", request_body = EmbeddingsRequest,
+    responses((status = 200, description = "in the order of the texts", body = EmbeddingsResponse)))]
+pub(super) async fn embeddings_alias(
+    app: State<Arc<App>>,
+    client: Client,
+    request: Body<EmbeddingsRequest>,
+) -> Answered {
+    embeddings(app, client, request).await
+}
+
 impl EncodingFormat {
     pub(super) fn write(self, vector: Vec<f32>) -> Vector {
         match self {

@@ -1,9 +1,10 @@
 //! The routes, and the document that describes them.
 
 use super::dialect::{CohereError, Dialect, JinaError, OllamaError, OpenAiError, TeiError};
-use super::{App, hugging_face, ollama, openai, operations, predict, rerank, tei};
+use super::{App, hugging_face, invocations, ollama, openai, operations, predict, rerank, tei};
 use axum::extract::State;
 use axum::routing::get;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::SchemaType;
@@ -35,17 +36,23 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tei::tokens::tokenize))
         .routes(routes!(tei::tokens::decode))
         .routes(routes!(operations::info))
+        .routes(routes!(invocations::invoke))
+        .routes(routes!(invocations::vertex))
         .routes(routes!(hugging_face::infer))
         .routes(routes!(openai::embeddings))
+        .routes(routes!(openai::embeddings_alias))
         .routes(routes!(openai::models))
         .routes(routes!(openai::model))
         .routes(routes!(ollama::embed))
         .routes(routes!(ollama::embeddings))
+        .routes(routes!(ollama::show))
         .routes(routes!(ollama::tags))
+        .routes(routes!(ollama::ps))
         .routes(routes!(ollama::version))
         .routes(routes!(rerank::cohere))
         .routes(routes!(rerank::jina))
         .routes(routes!(operations::health))
+        .routes(routes!(operations::ping))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::prometheus))
@@ -78,7 +85,95 @@ pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
     }
     // What serde calls untagged takes the first form that fits, and more than
     // one may.
-    Ok(document.to_json()?.replace("\"oneOf\":", "\"anyOf\":"))
+    let written = document.to_json()?.replace("\"oneOf\":", "\"anyOf\":");
+    let mut document: Value = serde_json::from_str(&written)?;
+    allow_null(&mut document);
+    Ok(document.to_string())
+}
+
+/// What a request may leave out may also be `null` in it: see [`super::body`].
+fn allow_null(document: &mut Value) {
+    let mut schemas = document["components"]["schemas"].take();
+    let mut reached = Vec::new();
+    let paths = document["paths"].as_object_mut();
+    for item in paths.into_iter().flat_map(Map::values_mut) {
+        let content = item.pointer_mut("/post/requestBody/content");
+        let bodies = content.and_then(Value::as_object_mut);
+        for body in bodies.into_iter().flat_map(Map::values_mut) {
+            allow_null_in(&mut body["schema"], &mut reached);
+        }
+    }
+    let mut done = 0;
+    while let Some(name) = reached.get(done).cloned() {
+        allow_null_in(&mut schemas[name], &mut reached);
+        done += 1;
+    }
+    document["components"]["schemas"] = schemas;
+}
+
+/// Notes in `reached` the names of the schemas that this one refers to.
+fn allow_null_in(schema: &mut Value, reached: &mut Vec<String>) {
+    let Some(members) = schema.as_object_mut() else {
+        return;
+    };
+    if let Some(name) = members.get("$ref").and_then(Value::as_str) {
+        let name = name.rsplit('/').next().unwrap_or(name).to_owned();
+        if !reached.contains(&name) {
+            reached.push(name);
+        }
+    }
+    for keyword in ["anyOf", "allOf"] {
+        let forms = members.get_mut(keyword).and_then(Value::as_array_mut);
+        for form in forms.into_iter().flatten() {
+            allow_null_in(form, reached);
+        }
+    }
+    if let Some(items) = members.get_mut("items") {
+        allow_null_in(items, reached);
+    }
+    let required = members.get("required").cloned().unwrap_or_default();
+    let is_required = |name: &String| {
+        required
+            .as_array()
+            .is_some_and(|it| it.contains(&json!(name)))
+    };
+    let properties = members.get_mut("properties");
+    for (name, property) in properties
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+    {
+        allow_null_in(property, reached);
+        if !is_required(name) {
+            or_null(property);
+        }
+    }
+    if members.get("additionalProperties") == Some(&Value::Bool(false)) {
+        members["additionalProperties"] = json!({ "type": "null" });
+    }
+}
+
+fn or_null(schema: &mut Value) {
+    let null = json!("null");
+    match schema.get_mut("type") {
+        Some(Value::Array(types)) if types.contains(&null) => {}
+        Some(Value::Array(types)) => types.push(null),
+        Some(name) => {
+            *name = json!([name, "null"]);
+            let values = schema.get_mut("enum").and_then(Value::as_array_mut);
+            values.into_iter().for_each(|it| it.push(Value::Null));
+        }
+        None => {
+            let forms = schema.get("anyOf").and_then(Value::as_array);
+            let has_null = forms.is_some_and(|it| it.iter().any(|it| it["type"] == null));
+            let is_anything = ["$ref", "anyOf", "allOf"]
+                .iter()
+                .all(|it| schema.get(it).is_none());
+            if !has_null && !is_anything {
+                *schema = json!({ "anyOf": [{ "type": "null" }, schema.take()] });
+            }
+        }
+    }
 }
 
 /// Makes the options of `/predict` fields of its request, as they are in the JSON.
@@ -156,7 +251,8 @@ const POST_FAILURES: [(&str, &str); 11] = [
 fn add_failures(operation: &mut Operation, dialect: Dialect, failures: &[(&str, &str)]) {
     for (status, description) in failures {
         let schema = match dialect {
-            Dialect::Tei => TeiError::schema(),
+            // MCP has no route in this document.
+            Dialect::Tei | Dialect::Mcp => TeiError::schema(),
             Dialect::OpenAi => OpenAiError::schema(),
             Dialect::Ollama => OllamaError::schema(),
             Dialect::Cohere => CohereError::schema(),

@@ -73,9 +73,16 @@ struct FileInfo {
 
 /// Whether the process answers.
 #[utoipa::path(get, path = "/health", tag = "operations",
-    responses((status = 200, description = "it does", body = String, content_type = "text/plain")))]
-pub(super) async fn health() -> &'static str {
-    "OK!"
+    responses((status = 200, description = "it does, as upstream says it: a JSON string", body = String, content_type = "application/json")))]
+pub(super) async fn health() -> Json<&'static str> {
+    Json("OK!")
+}
+
+/// Whether the process answers, for SageMaker.
+#[utoipa::path(get, path = "/ping", tag = "operations",
+    responses((status = 200, description = "it does", body = String, content_type = "application/json")))]
+pub(super) async fn ping() -> Json<&'static str> {
+    Json("OK!")
 }
 
 /// Whether the process answers, for probes.

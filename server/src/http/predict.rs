@@ -10,8 +10,8 @@ use crate::failure::{Failure, Kind, at_path};
 use axum::extract::State;
 use encoderfile_runtime::output::{Ranked, rank};
 use encoderfile_runtime::{Options, Prediction};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,15 +42,26 @@ pub(super) struct PredictRequest {
     untagged,
     expecting = "a text, or an object with `text` and perhaps `text_pair`"
 )]
-enum Item {
+pub(super) enum Item {
     Text(String),
-    Pair(Pair),
+    Pair(#[serde(deserialize_with = "object")] Pair),
+}
+
+/// From an object alone: serde also takes a list for the fields of a struct, and a
+/// list is several texts.
+pub(super) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let fields = Map::<String, Value>::deserialize(deserializer)?;
+    T::deserialize(Value::Object(fields)).map_err(Error::custom)
 }
 
 /// A text and perhaps the one it is to be compared with.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Pair {
+pub(super) struct Pair {
     text: String,
     text_pair: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use super::App;
 use crate::failure::{Failure, Kind};
-use crate::service::Report;
+use crate::service::{Report, Service};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use encoderfile_runtime::proto::Task;
@@ -58,11 +58,12 @@ where
     let json = json.map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;
     let kind = HeaderValue::from_static("application/json");
     let mut response = ([(header::CONTENT_TYPE, kind)], json).into_response();
-    add_headers(response.headers_mut(), app, report);
+    add_headers(response.headers_mut(), &app.service, report);
     Ok(response)
 }
 
-fn add_headers(headers: &mut HeaderMap, app: &App, report: &Report) {
+/// What a request took, what was cut, and with what its vectors may be compared.
+pub(crate) fn add_headers(headers: &mut HeaderMap, service: &Service, report: &Report) {
     let mut number = |name: &'static str, number: u128| {
         if let Ok(value) = HeaderValue::from_str(&number.to_string()) {
             headers.insert(HeaderName::from_static(name), value);
@@ -80,10 +81,10 @@ fn add_headers(headers: &mut HeaderMap, app: &App, report: &Report) {
     }
     headers.insert(COMPUTE_TYPE, HeaderValue::from_static("cpu"));
     let compares = matches!(
-        app.service.task(),
+        service.task(),
         Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding
     );
-    let space = &app.service.info.embedding_space_id;
+    let space = &service.info.embedding_space_id;
     if compares && let Ok(space) = HeaderValue::from_str(space) {
         headers.insert(EMBEDDING_SPACE_ID, space);
     }

@@ -1,7 +1,7 @@
 //! TEI's routes: embeddings and similarity here, the others below.
 
-pub(super) mod classify;
-pub(super) mod tokens;
+pub(crate) mod classify;
+pub(crate) mod tokens;
 
 use super::App;
 use super::body::Json;
@@ -181,7 +181,7 @@ pub(super) async fn embed_all(
 }
 
 /// The vectors of a text's tokens.
-pub(super) fn token_rows(prediction: Prediction) -> Vec<Vec<f32>> {
+pub(crate) fn token_rows(prediction: Prediction) -> Vec<Vec<f32>> {
     match prediction.values {
         Values::Embedding { embeddings } => embeddings
             .into_iter()

@@ -32,6 +32,9 @@ export async function node(given, project) {
     await server.close();
   }
   check(JSON.parse(await project.node("common.cjs")), ["import()"], expected);
+  for (const [name, pair] of Object.entries(JSON.parse(await project.node("written.js")))) {
+    assert.deepEqual(pair[0], pair[1], name);
+  }
 }
 
 /** The adapter, by LangChain's types and in one of its vector stores. */

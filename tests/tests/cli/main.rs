@@ -14,5 +14,6 @@ mod model_files;
 mod one_by_one;
 mod results;
 mod retargeting;
+mod spellings;
 mod upstream;
 mod workshop;

@@ -169,6 +169,49 @@ fn a_format_1_file_is_taken_apart() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_model_of_images_is_refused_by_name() -> anyhow::Result<()> {
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    // Upstream's `model_type` of image classification.
+    const IMAGES: i32 = 21;
+    let preprocessor = Some(Artifact::default());
+    for (task, graph) in [
+        (IMAGES, preprocessor.clone()),
+        (IMAGES, None),
+        (Task::SequenceClassification.into(), preprocessor),
+    ] {
+        let manifest = Manifest {
+            task,
+            name: "images".into(),
+            version: "1.2.3".into(),
+            // In format 1, number 140 is the image preprocessor.
+            graph,
+            ..Manifest::default()
+        };
+        let footer = Footer {
+            format_version: 1,
+            metadata_offset: BASE.len() as u64,
+            metadata_length: manifest.encoded_len() as u64,
+            flags: 1,
+        };
+        let file = [BASE, &manifest.encode_to_vec(), &footer.to_bytes()].concat();
+        workshop.write("images", file)?;
+        let words = ["images", "image classification", "encoders of texts"];
+        workshop.refuses(&["build", "--from", "images", "-o", "out"], &words)?;
+        workshop.refuses(&["extract", "images", "-o", "parts"], &words)?;
+        let description = workshop.run(&["inspect", "--json", "images"])?.json()?;
+        assert_eq!(description["task"], "image_classification");
+        let retarget = description["can_be_retargeted"].as_str().unwrap_or("");
+        ensure!(
+            retarget.starts_with("no: an image classification model"),
+            "{retarget}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_changed_format_1_file_is_refused() -> anyhow::Result<()> {
     let Some(workshop) = Workshop::open()? else {
         return Ok(());

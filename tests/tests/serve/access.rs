@@ -69,45 +69,212 @@ fn keys_open_everything_but_the_probes_and_the_page() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An origin, and one of which nobody was told.
+const LISTED: &str = "https://example.org";
+const OTHER: &str = "https://example.com";
+
+/// What official clients ask a browser to send: route, method, headers.
+const PREFLIGHTS: [(&str, &str, &str); 8] = [
+    ("/embed", "POST", "authorization,content-type"),
+    (
+        "/v1/embeddings",
+        "POST",
+        "authorization,content-type,openai-organization,openai-project,x-stainless-arch,\
+         x-stainless-lang,x-stainless-os,x-stainless-package-version,x-stainless-retry-count,\
+         x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout",
+    ),
+    (
+        "/v2/rerank",
+        "POST",
+        "authorization,content-type,x-client-name,x-fern-language",
+    ),
+    ("/api/embed", "POST", "content-type,user-agent"),
+    (
+        "/mcp",
+        "POST",
+        "content-type,mcp-method,mcp-name,mcp-protocol-version,mcp-session-id",
+    ),
+    (
+        "/mcp",
+        "GET",
+        "last-event-id,mcp-protocol-version,mcp-session-id",
+    ),
+    ("/mcp", "DELETE", "mcp-protocol-version,mcp-session-id"),
+    ("/info", "HEAD", "x-request-id"),
+];
+
+fn preflight(server: &Server, origin: &str, asked: (&str, &str, &str)) -> anyhow::Result<Answer> {
+    let (route, method, headers) = asked;
+    let request = Request::options(format!("{}{route}", server.http()))
+        .header("origin", origin)
+        .header("access-control-request-method", method)
+        .header("access-control-request-headers", headers);
+    send(request.body(String::new())?)
+}
+
+/// The names in a header that is a list of them.
+fn names(answer: &Answer, header: &str) -> Vec<String> {
+    let names = answer.header(header).unwrap_or_default().split(',');
+    names.map(|it| it.trim().to_ascii_lowercase()).collect()
+}
+
 #[test]
-fn pages_of_listed_origins_may_call() -> anyhow::Result<()> {
+fn pages_of_listed_origins_may_send_what_clients_send() -> anyhow::Result<()> {
     let Some(stage) = Stage::open()? else {
         return Ok(());
     };
-    let listed = "https://example.org";
-    let server = stage.serve(
-        "st-mean-normalize",
-        &["--disable-grpc", "--cors-allow-origin", listed],
-    )?;
-    let preflight = |origin: &str| -> anyhow::Result<Answer> {
-        let request = Request::options(format!("{}/embed", server.http()))
-            .header("origin", origin)
-            .header("access-control-request-method", "POST")
-            .header(
-                "access-control-request-headers",
-                "authorization,content-type",
-            );
-        send(request.body(String::new())?)
+    let shared = ["--disable-grpc", "--mcp", "--api-key", "sesame"];
+    for (allowed, origin) in [
+        (LISTED, LISTED),
+        ("https://a.example,https://example.org/", LISTED),
+        ("*", OTHER),
+    ] {
+        let arguments = [&shared[..], &["--cors-allow-origin", allowed]].concat();
+        let server = stage.serve("st-mean-normalize", &arguments)?;
+        let answered = if allowed == "*" { "*" } else { origin };
+        for asked in PREFLIGHTS {
+            let answer = preflight(&server, origin, asked)?;
+            let (_, method, headers) = asked;
+            ensure!(answer.status == 200, "{asked:?}: {answer:?}");
+            ensure!(answer.header("access-control-allow-origin") == Some(answered));
+            let methods = names(&answer, "access-control-allow-methods");
+            ensure!(methods.contains(&method.to_ascii_lowercase()), "{answer:?}");
+            let sent = names(&answer, "access-control-allow-headers");
+            for header in headers.split(',') {
+                ensure!(sent.iter().any(|it| it == header), "{header}: {answer:?}");
+            }
+            let seconds = answer.header("access-control-max-age").unwrap_or_default();
+            ensure!(seconds.parse::<u32>().is_ok_and(|it| it > 60), "{answer:?}");
+        }
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// Also of errors: a page that may not read them learns only that something failed.
+#[test]
+fn pages_of_listed_origins_read_every_answer() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
     };
-    let allowed = preflight(listed)?;
-    ensure!(
-        allowed.header("access-control-allow-origin") == Some(listed),
-        "{allowed:?}"
-    );
-    let refused = preflight("https://example.com")?;
-    ensure!(
-        refused.header("access-control-allow-origin").is_none(),
-        "{refused:?}"
-    );
+    let arguments = [
+        "--disable-grpc",
+        "--mcp",
+        "--api-key",
+        "sesame",
+        "--cors-allow-origin",
+        LISTED,
+    ];
+    let server = stage.serve("st-mean-normalize", &arguments)?;
+    for (route, headers, status) in [
+        ("/embed", &[("authorization", "Bearer sesame")][..], 200),
+        ("/embed", &[], 401),
+        ("/nowhere", &[("authorization", "Bearer sesame")], 404),
+        ("/health", &[("authorization", "Bearer sesame")], 405),
+        (
+            "/embed",
+            &[
+                ("authorization", "Bearer sesame"),
+                ("content-encoding", "zip"),
+            ],
+            415,
+        ),
+        ("/mcp", &[("authorization", "Bearer sesame")], 406),
+    ] {
+        let mut request = Request::post(format!("{}{route}", server.http()))
+            .header("content-type", "application/json")
+            .header("origin", LISTED);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = send(request.body(r#"{"inputs": "a"}"#.to_owned())?)?;
+        ensure!(answer.status == status, "{route}: {answer:?}");
+        ensure!(
+            answer.header("access-control-allow-origin") == Some(LISTED),
+            "{answer:?}"
+        );
+        let exposed = names(&answer, "access-control-expose-headers");
+        for name in [
+            "mcp-session-id",
+            "retry-after",
+            "x-compute-tokens",
+            "x-truncated-inputs",
+        ] {
+            ensure!(exposed.iter().any(|it| it == name), "{name}: {answer:?}");
+        }
+    }
     server.stop()?;
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
-    let request = Request::get(format!("{}/health", server.http())).header("origin", listed);
-    let answer = send(request.body(String::new())?)?;
-    ensure!(
-        answer.header("access-control-allow-origin").is_none(),
-        "{answer:?}"
-    );
-    server.stop()?;
+    Ok(())
+}
+
+#[test]
+fn pages_of_other_origins_may_not_call() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let listed = ["--disable-grpc", "--mcp", "--cors-allow-origin", LISTED];
+    for (arguments, origin) in [(&listed[..], OTHER), (&listed[..2], LISTED)] {
+        let server = stage.serve("st-mean-normalize", arguments)?;
+        for asked in PREFLIGHTS {
+            let answer = preflight(&server, origin, asked)?;
+            let allowed = answer.header("access-control-allow-origin");
+            ensure!(allowed.is_none(), "{answer:?}");
+        }
+        let request = Request::get(format!("{}/health", server.http())).header("origin", origin);
+        let answer = send(request.body(String::new())?)?;
+        ensure!(
+            answer.header("access-control-allow-origin").is_none(),
+            "{answer:?}"
+        );
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// A page whose name was made to lead here, and one that sends what needs no
+/// preflight, come with an origin of their own.
+#[test]
+fn mcp_is_for_its_own_pages_and_those_listed() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let message = r#"{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion":
+        "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}}}"#;
+    let listed = [
+        "--disable-grpc",
+        "--mcp",
+        "--allowed-host",
+        "box.example",
+        "--cors-allow-origin",
+        LISTED,
+    ];
+    let any = ["--disable-grpc", "--mcp", "--cors-allow-origin", "*"];
+    for (arguments, origin, status) in [
+        (&listed[..], Some(LISTED), 200),
+        (&listed, None, 200),
+        (&listed, Some("http://localhost:3000"), 200),
+        (&listed, Some("http://[::1]:3000"), 200),
+        (&listed, Some("https://box.example"), 200),
+        (&listed, Some(OTHER), 403),
+        (&listed[..2], Some(LISTED), 403),
+        (&listed[..2], Some("null"), 403),
+        (&any, Some(OTHER), 200),
+    ] {
+        let server = stage.serve("st-mean-normalize", arguments)?;
+        let mut request = Request::post(format!("{}/mcp", server.http()))
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        // An answer that is a stream of events has an end, too.
+        let answer = send(request.body(message.to_owned())?)?;
+        ensure!(
+            answer.status == status,
+            "{arguments:?} {origin:?}: {answer:?}"
+        );
+        server.stop()?;
+    }
     Ok(())
 }
 
@@ -139,7 +306,7 @@ fn tls_with_a_certificate_that_the_client_knows() -> anyhow::Result<()> {
     let mut heard = String::new();
     stream.read_to_string(&mut heard)?;
     ensure!(
-        heard.starts_with("HTTP/1.1 200") && heard.ends_with("OK!"),
+        heard.starts_with("HTTP/1.1 200") && heard.ends_with(r#""OK!""#),
         "{heard}"
     );
     ensure!(get(&format!("http://{address}/health")).map_or(true, |it| it.status != 200));

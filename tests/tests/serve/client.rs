@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-use ureq::Agent;
 use ureq::http::{Request, Response};
+use ureq::{Agent, AsSendBody};
 
 /// No answer takes as long, and no test waits longer for one.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,8 +61,13 @@ pub(crate) fn get(url: &str) -> anyhow::Result<Answer> {
     send(Request::get(url).body(String::new())?)
 }
 
-/// Sends anything.
+/// Sends anything that is text.
 pub(crate) fn send(request: Request<String>) -> anyhow::Result<Answer> {
+    send_any(request)
+}
+
+/// Sends anything.
+pub(crate) fn send_any(request: Request<impl AsSendBody>) -> anyhow::Result<Answer> {
     let shown = format!("{} {}", request.method(), request.uri());
     let config = Agent::config_builder()
         .http_status_as_error(false)

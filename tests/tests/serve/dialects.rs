@@ -267,7 +267,11 @@ fn answers_say_what_they_took_and_what_was_cut() -> anyhow::Result<()> {
     refused.refused(422, &["tokens, the model takes", "Validation"])?;
     let ollama = json!({ "input": long, "truncate": false });
     let refused = post(&format!("{}/api/embed", server.http()), &ollama)?;
-    refused.refused(422, &[r#"{"error":"#])?;
+    let words = [
+        r#"{"error":"#,
+        "the input length exceeds the context length",
+    ];
+    refused.refused(400, &words)?;
     server.stop()?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod access;
+mod bodies;
 mod client;
 mod dialects;
 mod leaving;
@@ -12,3 +13,4 @@ mod refusals;
 mod requests;
 mod stage;
 mod stopping;
+mod wire;

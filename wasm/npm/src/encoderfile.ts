@@ -113,7 +113,7 @@ export class Encoderfile {
   entities(texts: readonly string[], options?: EntityOptions): Promise<Entity[][]>;
   async entities(texts: string | readonly string[], options: EntityOptions = {}): Promise<Entity[] | Entity[][]> {
     this.#require("token_classification", "entities");
-    const json = optionsJson({ aggregation: "simple", ...options });
+    const json = optionsJson({ aggregation: "simple", ...withoutAbsent(options) });
     return this.#each(texts, "texts", options, (text) => inferCall(textOf(text), json), (result, text) => {
       const { entities } = JSON.parse(result as string) as { entities: Entity[] };
       return toUtf16(text as string, entities);
@@ -170,9 +170,9 @@ export class Encoderfile {
    * @throws as {@link Encoderfile.embed}
    */
   async infer(request: InferRequest, { signal }: { signal?: AbortSignal } = {}): Promise<InferResponse> {
-    const { inputs, metadata, partial = false, ...options } = request ?? {};
+    const { inputs, metadata, partial = false, ...options } = withoutAbsent(request ?? {}) as InferRequest;
     if (!Array.isArray(inputs)) throw new EncoderfileError("invalid_input", "`inputs` is not a list of texts or pairs");
-    const json = JSON.stringify(withoutUndefined(options));
+    const json = JSON.stringify(options);
     await this.#run({ method: "check", options: json }, signal);
     const one = (item: string | Pair) => inferCall(itemOf(item), json);
     const read = (result: Result) => JSON.parse(result as string) as Record<string, any>;
@@ -340,7 +340,7 @@ function itemOf(item: unknown): string | Pair {
   if (typeof item === "string") return item;
   const { text, text_pair, ...others } = (item ?? {}) as Pair;
   const isPair = typeof item === "object" && typeof text === "string" && Object.keys(others).length === 0;
-  if (isPair && (text_pair === undefined || typeof text_pair === "string")) return item as Pair;
+  if (isPair && ((text_pair ?? undefined) === undefined || typeof text_pair === "string")) return item as Pair;
   throw new EncoderfileError("invalid_input", `neither a text nor a pair of texts, but ${kindOf(item)}`);
 }
 
@@ -372,12 +372,13 @@ function optionsJson(options: { signal?: AbortSignal }): string {
 
 /** The names that the runtime has for options. */
 function snakeCase(options: object): Record<string, unknown> {
-  const entries = Object.entries(withoutUndefined(options));
+  const entries = Object.entries(withoutAbsent(options));
   return Object.fromEntries(
     entries.map(([name, value]) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]),
   );
 }
 
-function withoutUndefined(options: object): object {
+/** What is `null` is as if it were not there, as everywhere. */
+function withoutAbsent(options: object): object {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
 }

@@ -101,6 +101,8 @@ export interface RequestOptions {
   long?: "truncate" | "error";
   /** Which end of a long text is cut. Default: the tokenizer's. */
   truncationSide?: "left" | "right";
+  /** The most tokens of a text, special tokens included. Default: what the model takes. */
+  maxTokens?: number;
 }
 
 /** How embeddings are made. */

@@ -20,21 +20,54 @@ const NODE_FOLDERS: [&str; 2] = ["tests/clients", "tests/browser"];
 /// What Chromium and its descendants are called.
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// A Python with the packages of tests/clients/requirements.txt, in a virtual
-/// environment in the tools folder. `None` where there is no Python to make it.
-pub(crate) fn python(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
+/// A virtual environment for scripts in tests/clients.
+pub(crate) struct Environment {
+    /// The file in that folder with its packages.
+    requirements: &'static str,
+    /// Its name in the tools folder.
+    folder: &'static str,
+    /// What it holds, for people.
+    holds: &'static str,
+}
+
+/// Official clients.
+pub(crate) const CLIENTS: Environment = Environment {
+    requirements: "requirements.txt",
+    folder: "clients-venv",
+    holds: "Python clients",
+};
+
+/// Frameworks, which need older releases of some of those.
+pub(crate) const FRAMEWORKS: Environment = Environment {
+    requirements: "frameworks.txt",
+    folder: "frameworks-venv",
+    holds: "Python frameworks",
+};
+
+/// A Python with the packages of an environment, in the tools folder. `None` where
+/// there is no Python to make it.
+pub(crate) fn python(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    environment: &Environment,
+) -> anyhow::Result<Option<PathBuf>> {
+    let Environment {
+        requirements,
+        folder,
+        holds,
+    } = environment;
     let Some(python) = on_path("python3").filter(|path| is_new_enough(path)) else {
         let why = format!("no python3 of version 3.{PYTHON_MINOR_MIN} or newer on PATH");
-        return steps.skip("Python clients", &why).map(|()| None);
+        return steps.skip(holds, &why).map(|()| None);
     };
-    let requirements = workspace.root.join("tests/clients/requirements.txt");
-    let venv = tools_folder()?.join("clients-venv");
+    let requirements = workspace.root.join("tests/clients").join(requirements);
+    let venv = tools_folder()?.join(folder);
     let programs = if cfg!(windows) { "Scripts" } else { "bin" };
     let ours = venv.join(programs).join("python");
     // `--clear` empties the folder first, and with it this.
     let installed = venv.join("requirements.txt");
     if !is_same(&requirements, &installed) {
-        println!("    installing the Python clients into {}", venv.display());
+        println!("    installing the {holds} into {}", venv.display());
         let mut create = Command::new(python);
         create.args(["-m", "venv", "--clear"]);
         process::run(create.arg(&venv))

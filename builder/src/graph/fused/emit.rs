@@ -19,6 +19,8 @@ pub(super) struct Emitter<'a> {
     outputs: HashSet<String>,
     /// The shapes of the initializers before the rewriting.
     dims: HashMap<String, Vec<i64>>,
+    /// Their types.
+    data_types: HashMap<String, i32>,
     /// Names of values that the graph calls quantised but that are floats here.
     pub(super) unquantised: HashSet<String>,
     nodes: Vec<NodeProto>,
@@ -47,6 +49,11 @@ impl<'a> Emitter<'a> {
             producers: outputs.collect(),
             dims: initializers
                 .map(|it| (it.name.clone(), it.dims.clone()))
+                .collect(),
+            data_types: graph
+                .initializer
+                .iter()
+                .map(|it| (it.name.clone(), it.data_type))
                 .collect(),
             unquantised: HashSet::new(),
             nodes: Vec::new(),
@@ -96,6 +103,11 @@ impl<'a> Emitter<'a> {
         node.output
             .iter()
             .any(|name| self.absorbed.contains(name.as_str()))
+    }
+
+    /// The type of an initializer.
+    pub(super) fn data_type(&self, value: &str) -> Option<DataType> {
+        DataType::try_from(*self.data_types.get(value)?).ok()
     }
 
     /// The shape of an initializer.
@@ -202,6 +214,20 @@ impl<'a> Emitter<'a> {
         }
         let axes = self.integers(&[-1]);
         self.node("ReduceMean", &[value, &axes])
+    }
+
+    /// The two halves of a value along the last axis.
+    pub(super) fn halves(&mut self, value: &str) -> [String; 2] {
+        let outputs = [self.fresh("half"), self.fresh("half")];
+        self.node_to("Split", &[value], vec![int("axis", -1)], &outputs[0]);
+        if let Some(node) = self.nodes.last_mut() {
+            node.output.push(outputs[1].clone());
+            // Since opset 18 their number has to be said.
+            if self.opset >= 18 {
+                node.attribute.push(int("num_outputs", 2));
+            }
+        }
+        outputs
     }
 
     /// The part of a value from `start` to `end` along an axis.

@@ -84,7 +84,13 @@ pub(super) fn normalise(
 }
 
 /// `x / √(mean(x²) + epsilon) · scale`.
-fn root_mean_square(emitter: &mut Emitter<'_>, x: &str, scale: &str, epsilon: f32, output: &str) {
+pub(super) fn root_mean_square(
+    emitter: &mut Emitter<'_>,
+    x: &str,
+    scale: &str,
+    epsilon: f32,
+    output: &str,
+) {
     let epsilon = emitter.float(epsilon);
     let squares = emitter.node("Mul", &[x, x]);
     let mean = emitter.mean_of_last(&squares);

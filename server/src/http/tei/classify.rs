@@ -48,9 +48,9 @@ pub(in crate::http) struct PredictRequest {
 /// A label and its score.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = tei::Class)]
-pub(in crate::http) struct Class {
-    pub(in crate::http) score: f32,
-    pub(in crate::http) label: String,
+pub(crate) struct Class {
+    pub(crate) score: f32,
+    pub(crate) label: String,
 }
 
 /// TEI's `/predict`.
@@ -98,7 +98,7 @@ fn text_or_pair(texts: Vec<String>) -> Result<Text, Failure> {
 }
 
 /// All labels with their scores, best first.
-pub(in crate::http) fn ranked(prediction: Prediction, labels: &[String]) -> Vec<Class> {
+pub(crate) fn ranked(prediction: Prediction, labels: &[String]) -> Vec<Class> {
     let Values::SequenceClassification { scores, .. } = prediction.values else {
         return Vec::new();
     };

@@ -39,15 +39,15 @@ enum TokenizeInputs {
 /// A token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = tei::Token)]
-struct Token {
-    id: u32,
+pub(crate) struct Token {
+    pub(crate) id: u32,
     /// As the text spells it; of a special token, as the vocabulary does.
-    text: String,
-    special: bool,
+    pub(crate) text: String,
+    pub(crate) special: bool,
     /// First code point of the text, with its prompt; none of a special token.
-    start: Option<usize>,
+    pub(crate) start: Option<usize>,
     /// One past the last.
-    stop: Option<usize>,
+    pub(crate) stop: Option<usize>,
 }
 
 /// All tokens of each text.
@@ -62,10 +62,10 @@ pub(in crate::http) async fn tokenize(
         TokenizeInputs::One(text) => vec![text],
         TokenizeInputs::Many(texts) => texts,
     };
-    let options = Options {
+    let options = app.service.with_defaults(Options {
         prompt_name: request.prompt_name,
         ..Options::default()
-    };
+    });
     let prompt = options.prompt(app.service.pipeline()).to_owned();
     let inputs = texts.iter().cloned().map(Text::One).collect();
     let (tokens, report) = app.service.tokenize(client, inputs, options).await?;
@@ -77,7 +77,8 @@ pub(in crate::http) async fn tokenize(
     reply(&app, &report, tokens).await
 }
 
-fn spelt(tokens: Tokens, text: &[char], special_tokens: bool) -> Vec<Token> {
+/// Tokens as `text`, the prompt included, spells them.
+pub(crate) fn spelt(tokens: Tokens, text: &[char], special_tokens: bool) -> Vec<Token> {
     let columns = tokens.ids.into_iter().zip(tokens.tokens);
     let columns = columns.zip(tokens.offsets).zip(tokens.special);
     let kept = columns.filter(|(_, special)| special_tokens || !special);

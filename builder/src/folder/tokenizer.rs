@@ -1,0 +1,331 @@
+//! One tokenizer out of all of a folder's files.
+//!
+//! What a tokenizer is stands in tokenizer.json, tokenizer_config.json,
+//! special_tokens_map.json, added_tokens.json and in the defaults of the class that
+//! they name. They are resolved here as `AutoTokenizer` of transformers 5 does, into
+//! the one tokenizer.json that is stored. Where the files contradict one another, a
+//! finding says which of them decides; where transformers 4 decides otherwise, too.
+
+mod added;
+mod class;
+mod components;
+mod differences;
+pub(super) mod pattern;
+mod settings;
+
+use super::config::Config;
+use super::findings::Findings;
+use super::{Paths, parse_json, read_file, read_json_if_there};
+use crate::error::BuildError;
+use added::{Sources, Token, Tokens};
+use class::{Choice, Class, Said};
+use components::Components;
+use differences::Contradictions;
+use encoderfile_runtime::proto::TruncationSide;
+use serde::Deserialize;
+use serde_json::Value;
+use settings::Settings;
+use std::path::Path;
+use tokenizers::{ModelWrapper, PostProcessorWrapper, Tokenizer};
+
+/// A folder's tokenizer, and what else its files say about texts.
+pub(super) struct Resolved {
+    /// The tokenizer.json that is stored.
+    pub(super) json: Vec<u8>,
+    tokenizer: Tokenizer,
+    tokens: Tokens,
+    /// tokenizer_config.json, for the limit that it may state.
+    pub(super) config: Value,
+    /// Which end of a long text is cut, and who says so.
+    pub(super) truncation_side: Option<(TruncationSide, &'static str)>,
+    /// Whether the texts of a pair are told apart by segment ids.
+    pub(super) makes_type_ids: bool,
+    /// Special tokens in a text are plain text.
+    pub(super) split_special_tokens: bool,
+    /// Decoded text is tidied up.
+    pub(super) clean_up_decoded: bool,
+}
+
+impl Resolved {
+    /// The id of the special token of a key such as `mask_token`.
+    pub(super) fn special_id(&self, key: &str) -> Option<u32> {
+        let special = self.tokens.get(key)?;
+        self.tokenizer.token_to_id(special.content())
+    }
+
+    /// The largest token id that it can produce.
+    pub(super) fn largest_id(&self) -> u32 {
+        let ids = self.tokenizer.get_vocab(true).into_values();
+        ids.max().unwrap_or(0)
+    }
+}
+
+/// The files, as they are.
+struct Files<'a> {
+    paths: &'a Paths,
+    config: &'a Config,
+    /// tokenizer.json.
+    tokenizer: Value,
+    tokenizer_config: Value,
+    special_tokens_map: Value,
+    added_tokens: Value,
+    /// Bytes of tokenizer.json, with its regular expressions as the runtime reads them.
+    bytes: Vec<u8>,
+}
+
+/// Reads them all and resolves them.
+pub(super) fn resolve(
+    paths: &Paths,
+    config: &Config,
+    findings: &mut Findings,
+) -> Result<Resolved, BuildError> {
+    let files = Files::read(paths, config, findings)?;
+    let choice = files.class()?;
+    let settings = Settings::read(
+        &paths.tokenizer_config,
+        &files.tokenizer_config,
+        choice.class,
+    )?;
+    let mut tokens = files.tokens(&settings)?;
+    tokens.set_defaults(choice.class.default_tokens());
+    set_special_extra(choice.class, &settings, &mut tokens)?;
+    let original = load(&paths.tokenizer, &files.tokenizer)?;
+    let tokenizer = files.build(&settings, &mut tokens, findings)?;
+    let json = files.stored(&original, &tokenizer)?;
+    let truncation_side = settings.truncation_side(&files.tokenizer)?;
+    let (of_class, _) = settings.makes_type_ids()?;
+    let makes_type_ids = of_class || paths.tokenizer_stands_alone;
+    let contradictions = Contradictions {
+        choice: &choice,
+        settings: &settings,
+        special_tokens_map: &files.special_tokens_map,
+        original: &to_value(&paths.tokenizer, &original)?,
+        resolved: &to_value(&paths.tokenizer, &tokenizer)?,
+        tokens: &tokens,
+        type_vocab_size: config.unsigned("type_vocab_size").unwrap_or(0),
+    };
+    contradictions.note(findings)?;
+    let is_bpe = matches!(tokenizer.get_model(), ModelWrapper::BPE(_));
+    let even_bpe = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output";
+    Ok(Resolved {
+        json,
+        truncation_side,
+        makes_type_ids,
+        split_special_tokens: settings.flag("split_special_tokens", false)?,
+        clean_up_decoded: settings.flag("clean_up_tokenization_spaces", false)?
+            && (!is_bpe || settings.flag(even_bpe, false)?),
+        tokenizer,
+        tokens,
+        config: files.tokenizer_config,
+    })
+}
+
+impl<'a> Files<'a> {
+    fn read(
+        paths: &'a Paths,
+        config: &'a Config,
+        findings: &mut Findings,
+    ) -> Result<Self, BuildError> {
+        if !paths.tokenizer.exists() {
+            return Err(BuildError::NoTokenizer(paths.tokenizer.clone()));
+        }
+        let mut bytes = read_file(&paths.tokenizer)?;
+        let mut tokenizer = parse_json(&paths.tokenizer, &bytes)?;
+        if translate(&paths.tokenizer, &mut tokenizer, findings)? {
+            bytes = tokenizer.to_string().into_bytes();
+        }
+        let beside = |name: &str| {
+            let path = paths.tokenizer_config.with_file_name(name);
+            Ok::<_, BuildError>(read_json_if_there(&path)?.unwrap_or_default())
+        };
+        Ok(Self {
+            tokenizer,
+            tokenizer_config: read_json_if_there(&paths.tokenizer_config)?.unwrap_or_default(),
+            special_tokens_map: beside("special_tokens_map.json")?,
+            added_tokens: beside("added_tokens.json")?,
+            paths,
+            config,
+            bytes,
+        })
+    }
+
+    fn class(&self) -> Result<Choice, BuildError> {
+        if self.paths.tokenizer_stands_alone {
+            return Ok(Choice {
+                class: Class::Generic,
+                source: "tokenizer.json alone".into(),
+            });
+        }
+        let said = Said {
+            tokenizer_config: (&self.paths.tokenizer_config, &self.tokenizer_config),
+            config: (&self.config.path, &self.config.json),
+            is_byte_level: mentions(&self.tokenizer["pre_tokenizer"], "ByteLevel")
+                || mentions(&self.tokenizer["decoder"], "ByteLevel"),
+        };
+        said.choose()
+    }
+
+    fn tokens(&self, settings: &Settings<'_>) -> Result<Tokens, BuildError> {
+        let beside = |name: &str| self.paths.tokenizer_config.with_file_name(name);
+        let sources = Sources {
+            settings,
+            map: (&beside("special_tokens_map.json"), &self.special_tokens_map),
+            added: (&beside("added_tokens.json"), &self.added_tokens),
+            tokenizer: (&self.paths.tokenizer, &self.tokenizer["added_tokens"]),
+        };
+        sources.read()
+    }
+
+    /// The tokenizer of the class, with its added tokens.
+    fn build(
+        &self,
+        settings: &Settings<'_>,
+        tokens: &mut Tokens,
+        findings: &mut Findings,
+    ) -> Result<Tokenizer, BuildError> {
+        let path = &self.paths.tokenizer;
+        let spelling = |key: &str| tokens.get(key).map(|it| it.content().to_owned());
+        let components = Components {
+            settings,
+            file: &self.tokenizer,
+            token: &spelling,
+        };
+        let mut tokenizer = match settings.class() {
+            Class::Generic => load(path, &self.tokenizer)?,
+            _ => load(path, &components.tokenizer()?)?,
+        };
+        components.check(&|token| tokenizer.token_to_id(token))?;
+        let there = tokenizer.get_added_tokens_decoder();
+        let there: Vec<String> = there.into_values().map(|it| it.content).collect();
+        let to_add = tokens.to_add(&there);
+        let to_add = self.with_rows(&tokenizer, to_add, findings);
+        let added = tokenizer.add_tokens(to_add.iter().map(Token::to_added));
+        added.map_err(|error| unusable(path, &error))?;
+        let id = |token: &str| tokenizer.token_to_id(token);
+        if let Some(processor) = components.post_processor(&id)? {
+            let processor = PostProcessorWrapper::deserialize(processor)
+                .map_err(|error| unusable(path, &error.into()))?;
+            tokenizer.with_post_processor(Some(processor));
+        }
+        Ok(tokenizer)
+    }
+
+    /// Without tokens that would get an id beyond the model's embedding: a class's
+    /// defaults that the vocabulary lacks. transformers fails at a text that has one.
+    fn with_rows(
+        &self,
+        tokenizer: &Tokenizer,
+        tokens: Vec<Token>,
+        findings: &mut Findings,
+    ) -> Vec<Token> {
+        let rows = self.config.vocabulary_size().unwrap_or(u32::MAX) as usize;
+        let mut next = tokenizer.get_vocab_size(true);
+        let mut kept = Vec::new();
+        for token in tokens {
+            let is_new = tokenizer.token_to_id(&token.content).is_none();
+            if is_new && next >= rows {
+                let meaning = format!(
+                    "added token {:?} is left out: the model's embedding has no row for it",
+                    token.content
+                );
+                findings.note("tokenizer", meaning, "config.json vocab_size");
+                continue;
+            }
+            next += usize::from(is_new);
+            kept.push(token);
+        }
+        kept
+    }
+
+    /// The file as it is, where resolving changed nothing.
+    fn stored(&self, original: &Tokenizer, resolved: &Tokenizer) -> Result<Vec<u8>, BuildError> {
+        let path = &self.paths.tokenizer;
+        if to_value(path, original)? == to_value(path, resolved)? {
+            return Ok(self.bytes.clone());
+        }
+        let json = resolved.to_string(false);
+        Ok(json.map_err(|error| unusable(path, &error))?.into_bytes())
+    }
+}
+
+/// Special tokens that a class has beside the named ones, and the flags that it gives
+/// to named ones.
+fn set_special_extra(
+    class: Class,
+    settings: &Settings<'_>,
+    tokens: &mut Tokens,
+) -> Result<(), BuildError> {
+    match class {
+        Class::Camembert => {
+            tokens.make("mask_token", |mask| Token::new(mask).lstrip().special());
+            if tokens.extra.is_none() {
+                tokens.extend(["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"].map(str::to_owned));
+            }
+        }
+        Class::Mpnet | Class::BigBird => {
+            for key in settings::NAMED.iter().filter(|key| **key != "mask_token") {
+                tokens.make(key, Token::new);
+            }
+            tokens.make("mask_token", |mask| Token::new(mask).lstrip());
+        }
+        Class::T5 => {
+            let extra_ids = settings.number("extra_ids", 100)?;
+            let mut extra = tokens.extra.iter().flatten();
+            let has_sentinels = extra.any(|it| it.content().contains("<extra_id_"));
+            // A list of the class's own argument is completed, others are taken as they are.
+            if tokens.extra.is_none() || tokens.extra_is_of_map && !has_sentinels {
+                tokens.extend((0..extra_ids).map(|id| format!("<extra_id_{id}>")));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Translates the regular expressions of tokenizer.json at `path`. Returns whether there
+/// was something to translate.
+fn translate(
+    path: &Path,
+    tokenizer: &mut Value,
+    findings: &mut Findings,
+) -> Result<bool, BuildError> {
+    let translations =
+        pattern::translate_all(tokenizer).map_err(|refused| BuildError::Pattern {
+            path: path.to_owned(),
+            place: refused.place,
+            problem: refused.source.to_string(),
+        })?;
+    for translation in &translations {
+        let source = format!("tokenizer.json {}", translation.place);
+        let meaning = format!("`{}`, as Oniguruma reads it", translation.from);
+        findings.note("regular expression", meaning, source);
+    }
+    Ok(!translations.is_empty())
+}
+
+fn load(path: &Path, json: &Value) -> Result<Tokenizer, BuildError> {
+    Tokenizer::deserialize(json).map_err(|error| unusable(path, &error.into()))
+}
+
+fn to_value(path: &Path, tokenizer: &Tokenizer) -> Result<Value, BuildError> {
+    serde_json::to_value(tokenizer).map_err(|error| unusable(path, &error.into()))
+}
+
+fn unusable(path: &Path, error: &tokenizers::Error) -> BuildError {
+    BuildError::Tokenizer {
+        path: path.to_owned(),
+        problem: error.to_string().replace('\n', " "),
+    }
+}
+
+/// Whether a component of that type is anywhere in it.
+fn mentions(component: &Value, kind: &str) -> bool {
+    match component {
+        Value::Object(fields) => {
+            fields.get("type").is_some_and(|it| it == kind)
+                || fields.values().any(|value| mentions(value, kind))
+        }
+        Value::Array(list) => list.iter().any(|value| mentions(value, kind)),
+        _ => false,
+    }
+}

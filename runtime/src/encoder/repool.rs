@@ -1,0 +1,88 @@
+//! Another pooling than the file says, for whoever serves a model.
+//!
+//! The vectors are then those of another model, so the id of the space they may
+//! be compared in is another one too.
+
+use super::{Encoder, check};
+use crate::error::Error;
+use crate::info::Info;
+use encoderfile_proto::{Pooling, Splade, Task};
+
+/// How token vectors become the vector of a text, as TEI's `--pooling` spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolingChoice {
+    /// The vector of the first token.
+    Cls,
+    /// The mean over all tokens.
+    Mean,
+    /// The vector of the last token.
+    LastToken,
+    /// Of a masked language model: the largest weight of each vocabulary entry.
+    Splade,
+}
+
+impl PoolingChoice {
+    fn mode(self) -> Option<Pooling> {
+        match self {
+            Self::Cls => Some(Pooling::Cls),
+            Self::Mean => Some(Pooling::Mean),
+            Self::LastToken => Some(Pooling::LastToken),
+            Self::Splade => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+            Self::LastToken => "last-token",
+            Self::Splade => "splade",
+        }
+    }
+}
+
+impl Encoder {
+    /// The model with another pooling; what it says of itself follows in `info`.
+    /// A model of token vectors becomes one of texts, and a masked language model
+    /// a sparse one. Modules after the pooling stay, and have to fit.
+    pub fn repool(mut self, choice: PoolingChoice, info: &mut Info) -> Result<Self, Error> {
+        let refuse = |why: &str| {
+            let name = choice.name();
+            Err(Error::Request(format!("pooling {name}: {why}")))
+        };
+        let per_token = self.pipeline.output.as_ref().is_some_and(|it| it.per_token);
+        let Some(mode) = choice.mode() else {
+            return match self.task {
+                Task::SparseEmbedding => Ok(self),
+                Task::FillMask => {
+                    self.task = Task::SparseEmbedding;
+                    self.pipeline.splade = Some(Splade::default());
+                    self.repooled(choice, info)
+                }
+                _ => refuse("the model has no vocabulary logits"),
+            };
+        };
+        match self.task {
+            Task::SentenceEmbedding if !per_token => refuse("the model pools in its graph"),
+            Task::SentenceEmbedding if self.pooling == [mode] => Ok(self),
+            Task::SentenceEmbedding if !self.modules.is_empty() && self.pooling.len() > 1 => {
+                refuse("the modules after it take a wider vector")
+            }
+            Task::SentenceEmbedding | Task::Embedding => {
+                self.task = Task::SentenceEmbedding;
+                self.pooling = vec![mode];
+                self.pipeline.pooling = vec![mode.into()];
+                self.repooled(choice, info)
+            }
+            task => refuse(&format!("it does not apply to {}", task.name())),
+        }
+    }
+
+    fn repooled(self, choice: PoolingChoice, info: &mut Info) -> Result<Self, Error> {
+        check(self.task, &self.pipeline)?;
+        let id = format!("{} pooling {}", info.embedding_space_id, choice.name());
+        info.embedding_space_id = blake3::hash(id.as_bytes()).to_hex().to_string();
+        info.describe(self.task, &self.pipeline);
+        Ok(self)
+    }
+}

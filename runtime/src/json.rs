@@ -1,0 +1,411 @@
+//! JSON as clients write it, made into JSON that types take.
+//!
+//! [`mend`] owns two rules, for every shell: half of a surrogate pair, which
+//! JavaScript's and Python's strings may hold and Rust's may not, is U+FFFD; and a
+//! member that is `null` is as if it were absent, whatever type it is read into.
+//! Nothing that is not JSON becomes JSON by it.
+
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Where members that are `null` are dropped, by the names that lead there.
+#[derive(Clone, Copy, Debug)]
+pub struct Nulls<'a> {
+    /// Only inside of this object; empty for everywhere.
+    pub within: &'a [&'a str],
+    /// Not inside of this one: it is somebody else's, and given back as it is.
+    pub except: &'a [&'a str],
+}
+
+impl Nulls<'_> {
+    /// Everywhere.
+    pub const ALL: Self = Nulls {
+        within: &[],
+        except: &["metadata"],
+    };
+}
+
+/// The same JSON without lone surrogates, and without the members that are `null`.
+///
+/// What is not JSON is an error, or comes back as it is for the next reader to
+/// refuse. The text keeps its length, so that places in messages stay true.
+///
+/// # Errors
+///
+/// Where it is not JSON.
+pub fn mend<'a>(json: &'a [u8], nulls: &Nulls) -> Result<Cow<'a, [u8]>, serde_json::Error> {
+    if !has_null(json) && !has_surrogate(json) {
+        return Ok(json.into());
+    }
+    // What follows sees its way by brackets and commas, and may rely on them.
+    serde_json::from_slice::<IgnoredAny>(json)?;
+    let mut mending = Mending {
+        json: json.to_vec(),
+        nulls,
+        open: Vec::new(),
+    };
+    mending.run();
+    Ok(mending.json.into())
+}
+
+fn has_null(json: &[u8]) -> bool {
+    json.windows(4).any(|it| it == b"null")
+}
+
+fn has_surrogate(json: &[u8]) -> bool {
+    json.windows(3)
+        .any(|it| it[0] == b'\\' && it[1] == b'u' && it[2] | 0x20 == b'd')
+}
+
+/// One walk over a text that is known to be JSON.
+struct Mending<'a> {
+    json: Vec<u8>,
+    nulls: &'a Nulls<'a>,
+    /// The arrays and objects around the place, outermost first.
+    open: Vec<Open>,
+}
+
+/// An array or object that has begun and not ended.
+struct Open {
+    is_object: bool,
+    /// Whether members that are `null` are dropped.
+    drops: bool,
+    /// The member's name, quoted; in arrays never set.
+    name: Range<usize>,
+    /// Whether a name comes next, not a value.
+    expects_name: bool,
+    /// The comma before the member, unless it went with one that was dropped.
+    comma: Option<usize>,
+    /// Whether the member was dropped and has no comma before it: the one after
+    /// it has to go.
+    owes_comma: bool,
+}
+
+impl Mending<'_> {
+    fn run(&mut self) {
+        let mut at = 0;
+        while let Some(&byte) = self.json.get(at) {
+            at = match byte {
+                b'"' => self.string(at),
+                b'n' => self.null(at),
+                _ => {
+                    self.punctuation(at, byte);
+                    at + 1
+                }
+            };
+        }
+    }
+
+    /// Numbers and the other words need nothing.
+    fn punctuation(&mut self, at: usize, byte: u8) {
+        match byte {
+            b'{' | b'[' => self.open.push(Open {
+                is_object: byte == b'{',
+                drops: byte == b'{' && self.drops(),
+                name: at..at,
+                expects_name: byte == b'{',
+                comma: None,
+                owes_comma: false,
+            }),
+            b'}' | b']' => {
+                self.open.pop();
+            }
+            b':' => {
+                if let Some(object) = self.open.last_mut() {
+                    object.expects_name = false;
+                }
+            }
+            b',' => self.comma(at),
+            _ => {}
+        }
+    }
+
+    fn comma(&mut self, at: usize) {
+        let Some(open) = self.open.last_mut() else {
+            return;
+        };
+        open.expects_name = open.is_object;
+        let owed = std::mem::take(&mut open.owes_comma);
+        open.comma = (!owed).then_some(at);
+        if owed {
+            self.blank(at..at + 1);
+        }
+    }
+
+    /// Gives the place behind the string that begins at `start`.
+    fn string(&mut self, start: usize) -> usize {
+        let mut at = start + 1;
+        loop {
+            at += match (self.json.get(at), self.json.get(at + 1)) {
+                (Some(b'\\'), Some(b'u')) => self.escape(at),
+                (Some(b'\\'), _) => 2,
+                (Some(b'"') | None, _) => break,
+                _ => 1,
+            };
+        }
+        if let Some(object) = self.open.last_mut()
+            && object.expects_name
+        {
+            object.name = start..at + 1;
+        }
+        at + 1
+    }
+
+    /// Gives the length of what begins with `\u`: an escape or a pair of them.
+    fn escape(&mut self, at: usize) -> usize {
+        const ESCAPE: usize = 6;
+
+        let unit = |at: usize| {
+            let escape = self.json.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
+            u16::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
+        };
+        match (unit(at), unit(at + ESCAPE)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 2 * ESCAPE,
+            (Some(0xd800..=0xdfff), _) => {
+                self.json[at + 2..at + ESCAPE].copy_from_slice(b"fffd");
+                ESCAPE
+            }
+            _ => ESCAPE,
+        }
+    }
+
+    /// Drops the member that the `null` at `at` is, if it is one; gives the place
+    /// behind it.
+    fn null(&mut self, at: usize) -> usize {
+        let end = at + b"null".len();
+        if let Some(object) = self.open.last_mut()
+            && object.drops
+        {
+            let member = object.name.start..end;
+            let comma = object.comma.take();
+            object.owes_comma = comma.is_none();
+            self.blank(member);
+            if let Some(comma) = comma {
+                self.blank(comma..comma + 1);
+            }
+        }
+        end
+    }
+
+    /// Whether members that are `null` are dropped from the object that begins.
+    fn drops(&self) -> bool {
+        let Nulls { within, except } = self.nulls;
+        self.is_inside(within) && (except.is_empty() || !self.is_inside(except))
+    }
+
+    /// Whether these names lead to where the walk is, or on the way there.
+    fn is_inside(&self, path: &[&str]) -> bool {
+        let is = |name: &str, open: &Open| {
+            let written = self.json.get(open.name.clone()).unwrap_or_default();
+            let written = serde_json::from_slice::<Cow<str>>(written);
+            written.is_ok_and(|it| it == name)
+        };
+        path.len() <= self.open.len()
+            && path
+                .iter()
+                .zip(&self.open)
+                .all(|(name, open)| is(name, open))
+    }
+
+    fn blank(&mut self, range: Range<usize>) {
+        for byte in &mut self.json[range] {
+            // So that line numbers stay true as well.
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Nulls, mend};
+    use serde_json::{Value, json};
+
+    fn mended(json: &str, nulls: &Nulls) -> serde_json::Result<Value> {
+        let mended = mend(json.as_bytes(), nulls)?;
+        assert_eq!(mended.len(), json.len(), "{json}");
+        serde_json::from_slice(&mended)
+    }
+
+    fn all(json: &str) -> Value {
+        mended(json, &Nulls::ALL).unwrap()
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_the_replacement_character() {
+        for (written, read) in [
+            (r#""\ud83d\ude00""#, "\u{1f600}"),
+            (r#""a\ud800z""#, "a\u{fffd}z"),
+            (r#""\uDFFF""#, "\u{fffd}"),
+            (r#""\udc00\ud800""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud800\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ud83d\ude00\ude00""#, "\u{1f600}\u{fffd}"),
+            (r#""\ud800\u0041""#, "\u{fffd}A"),
+            (r#""\ud800\n\udc00""#, "\u{fffd}\n\u{fffd}"),
+            (r#""\ud800\\udc00""#, "\u{fffd}\\udc00"),
+            // A backslash, and what looks like half a pair.
+            (r#""\\ud800""#, "\\ud800"),
+            (r#""\\\ud800""#, "\\\u{fffd}"),
+            (r#""\\\\ud800\"\ud800""#, "\\\\ud800\"\u{fffd}"),
+            (r#""\ud7ff\ue000\uDBff""#, "\u{d7ff}\u{e000}\u{fffd}"),
+        ] {
+            assert_eq!(all(written), read, "{written}");
+        }
+        let deep = r#"{"\ud800": [["a", {"t": "\udfff", "n": null}]]}"#;
+        assert_eq!(all(deep), json!({"\u{fffd}": [["a", {"t": "\u{fffd}"}]]}));
+    }
+
+    #[test]
+    fn members_that_are_null_are_absent() {
+        for (written, read) in [
+            (r#"{"a": null}"#, json!({})),
+            (r#"{"a": null, "b": 1}"#, json!({"b": 1})),
+            (r#"{"b": 1, "a": null}"#, json!({"b": 1})),
+            (
+                r#"{"b": 1, "a": null, "c": null, "d": 2}"#,
+                json!({"b": 1, "d": 2}),
+            ),
+            (r#"{"a":null,"c":null,"d":{"e":null}}"#, json!({"d": {}})),
+            (
+                "{\"a\"\n:\nnull\n,\n\"b\": [null, {\"c\": null}]}",
+                json!({"b": [null, {}]}),
+            ),
+            // Not of objects, or no null.
+            ("null", json!(null)),
+            ("[null]", json!([null])),
+            (
+                r#"{"null": "null", "a": "\"null"}"#,
+                json!({"null": "null", "a": "\"null"}),
+            ),
+            // Somebody else's.
+            (
+                r#"{"metadata": {"a": null, "b": [{"c": null}]}, "d": {"metadata": {"e": null}}}"#,
+                json!({"metadata": {"a": null, "b": [{"c": null}]}, "d": {"metadata": {}}}),
+            ),
+            (
+                r#"{"met\u0061data": {"a": null}}"#,
+                json!({"metadata": {"a": null}}),
+            ),
+            (r#"{"metadata": null}"#, json!({})),
+        ] {
+            assert_eq!(all(written), read, "{written}");
+        }
+    }
+
+    #[test]
+    fn the_names_say_where() {
+        let nulls = Nulls {
+            within: &["params"],
+            except: &["params", "arguments", "metadata"],
+        };
+        let written = r#"{"id": null, "params": {"cursor": null, "arguments":
+            {"a": null, "metadata": {"b": null}, "c": {"metadata": {"d": null}}}}, "params2": {"e": null}}"#;
+        let read = json!({"id": null, "params": {"arguments":
+            {"metadata": {"b": null}, "c": {"metadata": {}}}}, "params2": {"e": null}});
+        assert_eq!(mended(written, &nulls).unwrap(), read);
+    }
+
+    /// Every text of up to six of these parts, of which most are no JSON.
+    #[test]
+    fn what_is_no_json_stays_none() {
+        const PARTS: [&str; 9] = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "\"a\":",
+            "\"b\":null",
+            "\"c\":1",
+            "null",
+        ];
+        const LENGTH_MAX: u32 = 6;
+
+        let mut compared = 0;
+        for length in 1..=LENGTH_MAX {
+            for number in 0..PARTS.len().pow(length) {
+                let part = |place: u32| PARTS[number / PARTS.len().pow(place) % PARTS.len()];
+                let text: String = (0..length).map(part).collect();
+                let read = serde_json::from_str::<Value>(&text);
+                let got = mended(&text, &Nulls::ALL);
+                assert_eq!(got.is_ok(), read.is_ok(), "{text}");
+                // Of two members with one name the last counts, in this reader.
+                if let Ok(read) = read.map(without_nulls)
+                    && !has_twice(&text)
+                {
+                    assert_eq!(got.unwrap(), read, "{text}");
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 20, "{compared}");
+    }
+
+    /// Made-up documents, and each of them without one of its bytes.
+    #[test]
+    fn what_is_json_says_the_same_without_nulls() {
+        let mut dice = Dice(7);
+        for _ in 0..3000 {
+            let text = dice.document(4);
+            let read = without_nulls(serde_json::from_str(&text).unwrap());
+            assert_eq!(all(&text), read, "{text}");
+            let mut broken = text.clone().into_bytes();
+            broken.remove(dice.throw(text.len()));
+            let broken = String::from_utf8(broken).unwrap();
+            let read = serde_json::from_str::<Value>(&broken);
+            let got = mended(&broken, &Nulls::ALL);
+            assert_eq!(got.is_ok(), read.is_ok(), "{broken}");
+        }
+    }
+
+    /// The same numbers at every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn throw(&mut self, sides: usize) -> usize {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            usize::try_from(self.0 >> 33).unwrap() % sides
+        }
+
+        fn document(&mut self, depth: usize) -> String {
+            let parts = self.throw(5);
+            match if depth == 0 { 0 } else { self.throw(4) } {
+                0 => ["null", "7", "true", r#""nu\"ll{,""#, r#""null""#][parts].to_owned(),
+                1 => {
+                    let parts: Vec<String> = (0..parts).map(|_| self.document(depth - 1)).collect();
+                    format!("[{}]", parts.join(" ,"))
+                }
+                _ => {
+                    let part = |(index, value)| format!("\n\"{index}\" : {value}");
+                    let values: Vec<String> =
+                        (0..parts).map(|_| self.document(depth - 1)).collect();
+                    let parts: Vec<String> = values.iter().enumerate().map(part).collect();
+                    format!("{{{}}}", parts.join(","))
+                }
+            }
+        }
+    }
+
+    fn without_nulls(value: Value) -> Value {
+        match value {
+            Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+            Value::Object(members) => {
+                let kept = members.into_iter().filter(|(_, value)| !value.is_null());
+                let kept = kept.map(|(name, value)| (name, without_nulls(value)));
+                Value::Object(kept.collect())
+            }
+            other => other,
+        }
+    }
+
+    fn has_twice(text: &str) -> bool {
+        ["\"a\":", "\"b\":", "\"c\":"]
+            .iter()
+            .any(|name| text.matches(name).count() > 1)
+    }
+}

@@ -1,0 +1,113 @@
+//! `/invocations` and `/vertex`: what SageMaker and Vertex AI send to a container.
+//!
+//! The request is TEI's for the model's task, or Hugging Face's where TEI has
+//! none; the routes of those answer it.
+
+use super::App;
+use super::body::Json;
+use super::predict::from_fields;
+use super::reply::Answered;
+use super::{hugging_face, tei};
+use crate::engine::Client;
+use crate::failure::{Failure, Kind};
+use axum::body::to_bytes;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use encoderfile_runtime::proto::Task;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// TEI's request for the model's task.
+///
+/// Of a reranker, `query` and `texts` are ranked, and `inputs` classified. A request
+/// with Hugging Face's `parameters` is answered as `POST /` does.
+#[utoipa::path(post, path = "/invocations", tag = "tei", request_body = Object,
+    responses((status = 200, description = "as the route for the task answers", body = Value)))]
+pub(super) async fn invoke(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Json(fields): Json<Map<String, Value>>,
+) -> Answered {
+    by_task(app, client, fields).await
+}
+
+async fn by_task(app: Arc<App>, client: Client, fields: Map<String, Value>) -> Answered {
+    let parameters = fields.get("parameters").and_then(Value::as_object);
+    let has_parameters = parameters.is_some_and(|parameters| !parameters.is_empty());
+    if is_rerank(&fields) {
+        let request = Json(from_fields(fields)?);
+        return tei::classify::rerank(State(app), client, request).await;
+    }
+    if fields.get("inputs").is_some_and(Value::is_object) {
+        let request = Json(from_fields(fields)?);
+        return tei::similarity_route(State(app), client, request).await;
+    }
+    match app.service.task() {
+        Task::SentenceEmbedding if !has_parameters => {
+            tei::embed(State(app), client, Json(from_fields(fields)?)).await
+        }
+        Task::SparseEmbedding if !has_parameters => {
+            tei::embed_sparse(State(app), client, Json(from_fields(fields)?)).await
+        }
+        Task::SequenceClassification if !has_parameters => {
+            tei::classify::predict(&app, client, from_fields(fields)?).await
+        }
+        _ => hugging_face::infer(State(app), client, Json(fields)).await,
+    }
+}
+
+/// Whether a request can only be TEI's for reranking.
+pub(super) fn is_rerank(fields: &Map<String, Value>) -> bool {
+    fields.contains_key("query") && fields.contains_key("texts")
+}
+
+/// Several requests.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = vertex::Request)]
+pub(super) struct VertexRequest {
+    /// Each as `/invocations` takes it.
+    #[schema(value_type = Vec<Object>)]
+    instances: Vec<Map<String, Value>>,
+}
+
+/// The answers in the order of the requests.
+#[derive(Serialize, ToSchema)]
+#[schema(as = vertex::Response)]
+pub(super) struct VertexResponse {
+    predictions: Vec<Value>,
+}
+
+/// Several of TEI's requests for the model's task; the first that fails fails all.
+#[utoipa::path(post, path = "/vertex", tag = "tei", request_body = VertexRequest,
+    responses((status = 200, description = "in the order of the requests", body = VertexResponse)))]
+pub(super) async fn vertex(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Json(request): Json<VertexRequest>,
+) -> Answered {
+    let (count, limit) = (
+        request.instances.len(),
+        app.service.limits.max_client_batch_size,
+    );
+    if count > limit {
+        let message =
+            format!("{count} `instances` in one request, limit {limit} (--max-client-batch-size)");
+        return Err(Failure::new(Kind::Limit, message));
+    }
+    let mut predictions = Vec::with_capacity(count);
+    for (index, instance) in request.instances.into_iter().enumerate() {
+        let answer = by_task(app.clone(), client, instance).await;
+        let answer = answer.map_err(|mut failure| {
+            failure.message = format!("`instances[{index}]`: {}", failure.message);
+            failure
+        })?;
+        let internal = |error: String| Failure::new(Kind::Internal, error);
+        let body = to_bytes(answer.into_body(), usize::MAX).await;
+        let body = body.map_err(|error| internal(error.to_string()))?;
+        let value = serde_json::from_slice(&body);
+        predictions.push(value.map_err(|error| internal(error.to_string()))?);
+    }
+    Ok(axum::Json(VertexResponse { predictions }).into_response())
+}

@@ -1,0 +1,270 @@
+//! Tokenizer files that say different things, against what transformers makes of them:
+//! `tokenizers/*/cases.json`, every class and key, agreeing and contradicting.
+//!
+//! All cases run in this process; some of each class as built files on other targets.
+
+#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
+use anyhow::{Context, bail, ensure};
+use encoderfile_builder::folder::{self, Overrides, Paths};
+use encoderfile_runtime::proto::Task;
+use encoderfile_runtime::{Input, Tokenizer, Truncation};
+use encoderfile_tests::fixture;
+use encoderfile_tests::programs::Programs;
+use encoderfile_tests::request::Item;
+use encoderfile_tests::target::{Built, Runner, Target};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// How many classes there are at least, so that an empty folder is no success.
+const CLASSES_MIN: usize = 18;
+
+/// Whose graph runs the folders that are built; it has rows for 700 ids.
+const GRAPH: &str = "bert-embedding";
+const GRAPH_ROWS: u32 = 700;
+
+/// Cases that run on every target, beside the first.
+const ON_ALL_TARGETS: [&str; 3] = ["mask lstrip", "do_lower_case false", "additional tokens"];
+
+/// A key that no transformers knows, which changes nothing there and is refused here.
+const UNKNOWN_KEY: (&str, &str) = ("unknown key", "some_new_switch");
+
+#[derive(Deserialize)]
+struct Class {
+    texts: Vec<Vec<String>>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    /// What the files have instead; `None` for a file that is taken away.
+    files: BTreeMap<String, Option<Change>>,
+    results: Option<Vec<Encoded>>,
+    same_as: Option<String>,
+    #[serde(default)]
+    refused: bool,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    set: Map<String, Value>,
+    remove: Vec<String>,
+}
+
+/// A text or pair as tokens.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Encoded {
+    input_ids: Vec<u32>,
+    type_ids: Vec<u32>,
+    offsets: Vec<(usize, usize)>,
+}
+
+impl Case {
+    /// The folder of the case.
+    fn write(&self, class: &Path) -> anyhow::Result<TempDir> {
+        let place = tempfile::tempdir()?;
+        for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            fs::copy(class.join(name), place.path().join(name))?;
+        }
+        for (name, change) in &self.files {
+            let path = place.path().join(name);
+            let Some(change) = change else {
+                fs::remove_file(path)?;
+                continue;
+            };
+            let mut json: Map<String, Value> = match fs::read(&path) {
+                Ok(bytes) => serde_json::from_slice(&bytes)?,
+                Err(_) => Map::new(),
+            };
+            json.retain(|key, _| !change.remove.contains(key));
+            json.extend(change.set.clone());
+            fs::write(path, serde_json::to_vec(&json)?)?;
+        }
+        Ok(place)
+    }
+}
+
+impl Class {
+    fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join("cases.json");
+        let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
+        serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
+    }
+
+    /// What transformers gives in a case; `None` if it refuses it.
+    fn expected<'a>(&'a self, case: &'a Case) -> anyhow::Result<Option<&'a [Encoded]>> {
+        if case.refused {
+            return Ok(None);
+        }
+        let of = match &case.same_as {
+            Some(name) => self.cases.iter().find(|case| case.name == *name),
+            None => Some(case),
+        };
+        let results = of.and_then(|case| case.results.as_deref());
+        results.map(Some).context("no results")
+    }
+
+    fn items(&self) -> Vec<Item> {
+        let item = |texts: &Vec<String>| Item {
+            text: texts[0].clone(),
+            text_pair: texts.get(1).cloned(),
+        };
+        self.texts.iter().map(item).collect()
+    }
+}
+
+fn classes() -> anyhow::Result<Vec<PathBuf>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers");
+    let mut classes = Vec::new();
+    for entry in fs::read_dir(&root).with_context(|| root.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            classes.push(path);
+        }
+    }
+    classes.sort();
+    ensure!(classes.len() >= CLASSES_MIN, "{} classes", classes.len());
+    Ok(classes)
+}
+
+/// A folder's texts as its tokenizer has them, in this process.
+fn encode(folder: &Path, texts: &[Item]) -> anyhow::Result<Vec<Encoded>> {
+    let paths = Paths {
+        folder: folder.to_owned(),
+        weights: folder.join("model.onnx"),
+        config: folder.join("config.json"),
+        tokenizer: folder.join("tokenizer.json"),
+        tokenizer_config: folder.join("tokenizer_config.json"),
+        tokenizer_stands_alone: false,
+    };
+    let overrides = Overrides {
+        task: Some(Task::Embedding),
+        max_length: Some(32),
+        ..Overrides::default()
+    };
+    let model = folder::read(&paths, &overrides)?;
+    let tokenizer = Tokenizer::load(&model.tokenizer_json, &model.pipeline)?;
+    let encoded = texts.iter().map(|item| {
+        let input = match &item.text_pair {
+            Some(pair) => Input::Pair(&item.text, pair),
+            None => Input::Text(&item.text),
+        };
+        let tokens = tokenizer.encode(input, Truncation::default(), None)?;
+        Ok(Encoded {
+            type_ids: if model.makes_type_ids {
+                tokens.type_ids
+            } else {
+                vec![0; tokens.ids.len()]
+            },
+            input_ids: tokens.ids,
+            offsets: tokens.offsets,
+        })
+    });
+    encoded.collect()
+}
+
+fn check(class: &Class, folder: &Path, case: &Case) -> anyhow::Result<()> {
+    let place = case.write(folder)?;
+    let got = encode(place.path(), &class.items());
+    if case.name == UNKNOWN_KEY.0 {
+        let error = got.err().context("not refused")?.to_string();
+        ensure!(error.contains(UNKNOWN_KEY.1), "{error}");
+        return Ok(());
+    }
+    let Some(expected) = class.expected(case)? else {
+        ensure!(got.is_err(), "transformers refuses it");
+        return Ok(());
+    };
+    for ((texts, expected), got) in class.texts.iter().zip(expected).zip(got?) {
+        ensure!(
+            got == *expected,
+            "{texts:?}:\n  got      {got:?}\n  expected {expected:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_class_and_key_means_what_transformers_makes_of_it() {
+    let mut failures = Vec::new();
+    let mut cases = 0;
+    for folder in classes().unwrap() {
+        let class = Class::read(&folder).unwrap();
+        for case in &class.cases {
+            cases += 1;
+            if let Err(error) = check(&class, &folder, case) {
+                let name = folder.file_name().unwrap().to_string_lossy();
+                failures.push(format!("{name}, {}: {error:#}", case.name));
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} of {cases} fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn a_resolved_tokenizer_gives_the_same_tokens_on_every_target() {
+    let Some(programs) = Programs::find().unwrap() else {
+        return;
+    };
+    let runner = Runner::new(programs).unwrap();
+    let mut failures = Vec::new();
+    for folder in classes().unwrap() {
+        let class = Class::read(&folder).unwrap();
+        for case in &class.cases {
+            let is_first = case.name == class.cases[0].name;
+            if (is_first || ON_ALL_TARGETS.contains(&case.name.as_str()))
+                && let Err(error) = check_targets(&runner, &class, &folder, case)
+            {
+                let name = folder.file_name().unwrap().to_string_lossy();
+                failures.push(format!("{name}, {}: {error:#}", case.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Builds the case with a graph that runs, and asks it for tokens.
+fn check_targets(runner: &Runner, class: &Class, folder: &Path, case: &Case) -> anyhow::Result<()> {
+    let Some(expected) = class.expected(case)? else {
+        bail!("chosen to run, but refused");
+    };
+    let ids = expected.iter().flat_map(|it| &it.input_ids);
+    if ids.max().is_some_and(|largest| *largest >= GRAPH_ROWS) {
+        return Ok(());
+    }
+    let place = case.write(folder)?;
+    let graph = fixture::folder(GRAPH).join("model.onnx");
+    fs::copy(graph, place.path().join("model.onnx"))?;
+    let config = place.path().join("config.json");
+    let mut json: Value = serde_json::from_slice(&fs::read(&config)?)?;
+    json["vocab_size"] = GRAPH_ROWS.into();
+    fs::write(&config, json.to_string())?;
+    let built = Built::new(runner, Some(place.path()))?;
+    for target in [Target::Native, Target::Wasmtime, Target::Node] {
+        if !runner.has(target) {
+            continue;
+        }
+        let got = runner.tokenize(target, &built, &class.items())?;
+        for (expected, got) in expected.iter().zip(got) {
+            let infos = || got.tokens.iter().map(|token| &token.info);
+            let ids: Vec<u32> = infos().map(|it| it.token_id).collect();
+            let offsets: Vec<_> = infos().map(|it| (it.start, it.end)).collect();
+            ensure!(
+                ids == expected.input_ids && offsets == expected.offsets,
+                "{}: {ids:?} {offsets:?}, expected {expected:?}",
+                target.name()
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+"""What transformers makes of tokenizer files that say different things.
+
+For each tokenizer class: a folder with tokenizer.json and config.json, and cases.json.
+A case says what its files have instead (`files`: keys to `set` and to `remove`; null
+takes a file away) and holds what `AutoTokenizer` gives for each text: ids, segment ids
+and offsets, cut to 32 tokens; or `same_as`, the name of a case with the same results.
+Where transformers refuses a case or its texts, `refused` is true.
+
+    python make_tokenizers.py ../models OUT
+
+Run with the versions in requirements.txt beside this file; the same run gives the same
+bytes. The vocabularies are those of the model folders.
+"""
+
+import copy
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import transformers
+from transformers import AutoTokenizer
+
+MAX_LENGTH = 32
+SPECIAL = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
+
+TEXTS = [
+    ["Hello World, Zoë flew to ÉCOLE PARIS in 東京 for the King"],
+    ["THE QUICK brown Fox"],
+    ["naïve café Müller, nai\u0308ve"],
+    ["the </s> end <s> [SEP] mid [MASK] x <mask> y"],
+    ["  hello  world "],
+    ["one line\n  two lines \n\nthree. ``quoted'' it's"],
+    ["the king rode out and the quick brown fox ran " * 4],
+    ["The king rode out.", "He stayed at home, the queen too."],
+    [""],
+]
+
+# class, folder of the vocabulary, model type, names for special tokens in the vocabulary
+CLASSES = {
+    "bert": ("BertTokenizer", "bert-embedding", "bert", {}),
+    "distilbert": ("DistilBertTokenizer", "distilbert-embedding", "distilbert", {}),
+    "electra": ("ElectraTokenizerFast", "electra-embedding", "electra", {}),
+    "mpnet": ("MPNetTokenizer", "bert-embedding", "mpnet",
+              {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>", "[MASK]": "<mask>"}),
+    "roberta": ("RobertaTokenizer", "roberta-embedding", "roberta", {}),
+    "xlm-roberta": ("XLMRobertaTokenizerFast", "xlm-roberta-embedding", "xlm-roberta", {}),
+    "camembert": ("CamembertTokenizer", "camembert-embedding", "camembert", {}),
+    "albert": ("AlbertTokenizer", "albert-embedding", "albert", {}),
+    "deberta": ("DebertaTokenizer", "deberta-embedding", "deberta", {}),
+    "deberta-v2": ("DebertaV2Tokenizer", "deberta-v2-embedding", "deberta-v2", {}),
+    "rembert": ("RemBertTokenizer", "rembert-embedding", "rembert", {}),
+    "big_bird": ("BigBirdTokenizer", "big_bird-embedding", "big_bird", {}),
+    "modernbert": ("PreTrainedTokenizerFast", "modernbert-embedding", "modernbert", {}),
+    "gemma": ("GemmaTokenizer", "roberta-embedding", "gemma3_text",
+              {"<s>": "<bos>", "</s>": "<eos>"}),
+    "llama": ("LlamaTokenizer", "roberta-embedding", "bert", {}),
+    "gpt2": ("GPT2Tokenizer", "roberta-embedding", "bert", {}),
+    "t5": ("T5Tokenizer", "xlm-roberta-embedding", "t5", {}),
+    "generic": ("PreTrainedTokenizerFast", "bert-embedding", "bert", {}),
+}
+
+FLAGS = [
+    "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space",
+    "trim_offsets", "keep_accents", "legacy", "split_by_punct", "add_bos_token",
+    "add_eos_token", "split_special_tokens", "clean_up_tokenization_spaces",
+]
+
+
+def renamed(value, names):
+    """A tokenizer.json whose special tokens have other names."""
+    if isinstance(value, dict):
+        return {names.get(key, key): renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [renamed(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def token(content, **flags):
+    fields = {"content": content, "lstrip": False, "normalized": False, "rstrip": False,
+              "single_word": False, "special": True}
+    return {**fields, **flags}
+
+
+class Case:
+    """A folder's files before they are changed."""
+
+    def __init__(self, models, name):
+        class_name, folder, model_type, names = CLASSES[name]
+        read = lambda file: renamed(json.loads((models / folder / file).read_text()), names)
+        self.tokenizer = read("tokenizer.json")
+        if not self.tokenizer["model"].get("unk_token") and self.tokenizer["model"]["type"] == "BPE":
+            self.tokenizer["model"].pop("unk_token", None)
+        self.config = {"architectures": ["BertModel"], "model_type": model_type,
+                       "vocab_size": 800, "max_position_embeddings": 80, "type_vocab_size": 2,
+                       "hidden_size": 32}
+        config = read("tokenizer_config.json")
+        config["tokenizer_class"] = class_name
+        config["model_max_length"] = MAX_LENGTH
+        self.tokenizer_config = config
+
+    def changes(self):
+        """Each case by its name: what is said instead."""
+        config, tokenizer = self.tokenizer_config, self.tokenizer
+        with_keys = lambda **keys: {"tokenizer_config.json": {**config, **keys}}
+        without = lambda *keys: {k: v for k, v in config.items() if k not in keys}
+        yield "as it is", {}
+        for flag in FLAGS:
+            for value in [True, False]:
+                yield f"{flag} {value}".lower(), with_keys(**{flag: value})
+        yield "strip_accents null", with_keys(strip_accents=None)
+        yield "truncation_side left", with_keys(truncation_side="left")
+        yield "token type ids", with_keys(model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+        yield "no token type ids", with_keys(model_input_names=["input_ids", "attention_mask"])
+        yield "no model_input_names", {"tokenizer_config.json": without("model_input_names")}
+        yield "additional tokens", with_keys(additional_special_tokens=["qu", "wor"])
+        yield "extra list", with_keys(extra_special_tokens=["qu", "king"])
+        yield "extra map", with_keys(extra_special_tokens={"some_token": "qu"})
+        yield "additional and extra", with_keys(additional_special_tokens=["qu"], extra_special_tokens=["wor"])
+        yield "a token of its own", with_keys(query_token="king")
+        yield "a token with flags", with_keys(
+            extra_special_tokens=[{"__type": "AddedToken", **token("king", lstrip=True, special=False)}])
+        decoder = config["added_tokens_decoder"]
+        mask = next((i for i, t in decoder.items() if "mask" in t["content"].lower()), None)
+        if mask:
+            for flag in ["lstrip", "rstrip", "normalized", "single_word", "special"]:
+                other = copy.deepcopy(decoder)
+                other[mask][flag] = not other[mask][flag]
+                yield f"mask {flag}", with_keys(added_tokens_decoder=other)
+            other = {i: t for i, t in decoder.items() if i != mask}
+            yield "no mask in the decoder", with_keys(added_tokens_decoder=other)
+            named = decoder[mask]["content"]
+            map_ = {"mask_token": {k: v for k, v in token(named, lstrip=True, rstrip=True).items() if k != "special"}}
+            yield "map beside the decoder", {"special_tokens_map.json": map_}
+            yield "map without the decoder", {
+                "tokenizer_config.json": without("added_tokens_decoder"), "special_tokens_map.json": map_}
+            lists = copy.deepcopy(tokenizer)
+            for entry in lists["added_tokens"]:
+                entry["lstrip"] = entry["lstrip"] or entry["content"] == named
+            yield "mask lstrip in tokenizer.json", {"tokenizer.json": lists}
+            yield "the same without the decoder", {
+                "tokenizer_config.json": without("added_tokens_decoder"), "tokenizer.json": lists}
+        for key in SPECIAL:
+            if config.get(key):
+                yield f"no {key}", {"tokenizer_config.json": without(key)}
+                yield f"another {key}", with_keys(**{key: "qu"})
+        yield "map names others", {"special_tokens_map.json": {"unk_token": "qu", "cls_token": "wor"}}
+        yield "map names others, no decoder", {
+            "tokenizer_config.json": without("added_tokens_decoder"),
+            "special_tokens_map.json": {"sep_token": "qu", "additional_special_tokens": ["king"]}}
+        yield "added_tokens.json", {
+            "tokenizer_config.json": without("added_tokens_decoder"), "added_tokens.json": {"king": 33, "wor": 34}}
+        yield "added_tokens.json beside the decoder", {"added_tokens.json": {"king": 33}}
+        yield "no class", {"tokenizer_config.json": without("tokenizer_class")}
+        yield "no tokenizer_config.json", {"tokenizer_config.json": None}
+        yield "class of config.json", {
+            "tokenizer_config.json": without("tokenizer_class"),
+            "config.json": {**self.config, "tokenizer_class": config["tokenizer_class"]}}
+        yield "generic class", with_keys(tokenizer_class="PreTrainedTokenizerFast", do_lower_case=False)
+        yield "nobody's class", with_keys(tokenizer_class="SomebodysTokenizer")
+        for section in ["normalizer", "post_processor", "pre_tokenizer"]:
+            yield f"no {section}", {"tokenizer.json": {**tokenizer, section: None}}
+        cut = {"direction": "Left", "max_length": 20, "strategy": "LongestFirst", "stride": 0}
+        yield "truncation in tokenizer.json", {"tokenizer.json": {**tokenizer, "truncation": cut}}
+        yield "truncation contradicted", {
+            "tokenizer.json": {**tokenizer, "truncation": cut}, **with_keys(truncation_side="right")}
+        yield "unknown key", with_keys(some_new_switch=True)
+
+
+def outcome(folder):
+    """What transformers gives for each text."""
+    try:
+        return {"results": results(AutoTokenizer.from_pretrained(folder))}
+    except Exception:
+        return {"refused": True}
+
+
+def results(tokenizer):
+    results = []
+    for texts in TEXTS:
+        out = tokenizer(*texts, truncation=True, max_length=MAX_LENGTH, return_offsets_mapping=True)
+        types = out.get("token_type_ids", [0] * len(out["input_ids"]))
+        offsets = [list(pair) for pair in out["offset_mapping"]]
+        results.append({"input_ids": out["input_ids"], "type_ids": types, "offsets": offsets})
+    return results
+
+
+def difference(before, after):
+    """A file as what it has instead of another."""
+    if after is None:
+        return None
+    missing = object()
+    changed = {key: value for key, value in after.items() if before.get(key, missing) != value}
+    return {"set": changed, "remove": [key for key in before if key not in after]}
+
+
+def write(path, value):
+    path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def main():
+    models, out = Path(sys.argv[1]), Path(sys.argv[2])
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    for name in CLASSES:
+        case = Case(models, name)
+        base = {"config.json": case.config, "tokenizer.json": case.tokenizer,
+                "tokenizer_config.json": case.tokenizer_config}
+        folder = out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in base.items():
+            write(folder / file, content)
+        cases = []
+        for title, files in case.changes():
+            with tempfile.TemporaryDirectory() as place:
+                for file, content in {**base, **files}.items():
+                    if content is not None:
+                        write(Path(place) / file, content)
+                entry = {"name": title, "files": {
+                    file: difference(base.get(file, {}), content) for file, content in files.items()}}
+                found = outcome(place)
+                same = next((it["name"] for it in cases if it.get("results", 0) == found.get("results")), None)
+                cases.append({**entry, **({"same_as": same} if same else found)})
+        lines = ",\n".join(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) for entry in cases)
+        versions = {"transformers": transformers.__version__}
+        (folder / "cases.json").write_text(
+            f'{{"reference":{json.dumps(versions)},"texts":{json.dumps(TEXTS, ensure_ascii=False)},"cases":[\n{lines}\n]}}\n')
+        refused = sum("refused" in entry for entry in cases)
+        print(f"{name}: {len(cases)} cases, {refused} refused")
+
+
+main()
