@@ -69,10 +69,11 @@ impl Graph {
         remove_unused(&mut graph);
         binding::refuse_fixed_shapes(path, &graph)?;
         let mut limit = limit(&proto, &graph, model)?;
-        if conditionals::resolve(path, &proto, &mut graph, limit.max_tokens)? {
-            // What was in the branches.
-            rewrite(path, &mut graph, opset)?;
-            remove_unused(&mut graph);
+        let resolved = conditionals::resolve(path, &proto, &mut graph, limit.max_tokens)?;
+        // What was in the branches, and what rewriting left to be rewritten.
+        rewrite(path, &mut graph, opset)?;
+        remove_unused(&mut graph);
+        if resolved {
             limit = self::limit(&proto, &graph, model)?;
         }
         let binding = Binding::of(path, &proto, &graph, model, output, limit.max_tokens)?;
