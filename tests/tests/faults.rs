@@ -49,6 +49,8 @@ enum Kind {
         #[serde(default = "tolerance")]
         tolerance: f64,
         cases: Vec<Case>,
+        /// The label of each logit, in order.
+        labels: Option<Vec<String>>,
     },
     /// The embedding of each text.
     Embedding {
@@ -82,6 +84,8 @@ struct Case {
     text_pair: Option<String>,
     input_ids: Option<Vec<u32>>,
     logits: Option<Vec<f64>>,
+    scores: Option<Vec<f64>>,
+    label: Option<String>,
     embedding: Option<Vec<f64>>,
 }
 
@@ -198,7 +202,14 @@ impl Subject<'_> {
     fn check(&self, kind: &Kind) -> anyhow::Result<()> {
         match kind {
             Kind::Ids { max_length, cases } => self.ids(*max_length, cases),
-            Kind::Logits { tolerance, cases } => self.numbers("logits", *tolerance, cases),
+            Kind::Logits {
+                tolerance,
+                cases,
+                labels,
+            } => {
+                self.numbers("logits", *tolerance, cases)?;
+                labels.iter().try_for_each(|labels| self.labels(labels))
+            }
             Kind::Embedding { tolerance, cases } => self.numbers("embedding", *tolerance, cases),
             Kind::Rerank {
                 query,
@@ -235,7 +246,21 @@ impl Subject<'_> {
             let expected = expected.context("no numbers")?;
             near(expected, &numbers(&got[field])?, tolerance)
                 .with_context(|| format!("{:?}", case.text))?;
+            if let Some(scores) = &case.scores {
+                near(scores, &numbers(&got["scores"])?, tolerance)
+                    .with_context(|| format!("{:?}: scores", case.text))?;
+            }
+            if let Some(label) = &case.label {
+                ensure!(got["predicted_label"] == **label, "{got}, expected {label}");
+            }
         }
+        Ok(())
+    }
+
+    fn labels(&self, labels: &[String]) -> anyhow::Result<()> {
+        let mut info = self.runner.command(self.target, self.built)?;
+        let info = process::succeed(info.args(["info", "--json"]))?.json()?;
+        ensure!(info["labels"] == json!(labels), "{info}");
         Ok(())
     }
 

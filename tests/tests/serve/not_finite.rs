@@ -36,7 +36,6 @@ fn every_dialect_says_so() -> anyhow::Result<()> {
         let routes = [
             ("/embed", "inputs"),
             ("/embed_all", "inputs"),
-            ("/predict", "inputs"),
             ("/v1/embeddings", "input"),
             ("/api/embed", "input"),
             ("/api/embeddings", "prompt"),
@@ -53,6 +52,10 @@ fn every_dialect_says_so() -> anyhow::Result<()> {
             // The next text has a result again.
             of(GOOD)?.good().with_context(|| route.to_owned())?;
         }
+        // One text by itself is TEI's request, for classification.
+        let upstream = json!({ "inputs": [GOOD, BROKEN] });
+        let answer = ask(&server, "/predict", &upstream)?;
+        answer.refused(424, &["text 2", "not finite"])?;
         let openai = json!({ "input": [GOOD, BROKEN], "encoding_format": "base64" });
         let answer = ask(&server, "/v1/embeddings", &openai)?;
         answer.refused(424, &["text 2", "not_finite", "server_error"])?;

@@ -92,7 +92,12 @@ fn nothing_says_how_long_a_text_may_be() -> anyhow::Result<()> {
             it["model_max_length"] = json!(1e30);
         })
     };
-    refused("bert-embedding", &spoil, &["config.json", "--max-length"])
+    // Rotary positions have no table that would say it.
+    refused(
+        "modernbert-embedding",
+        &spoil,
+        &["config.json", "--max-length"],
+    )
 }
 
 #[test]
