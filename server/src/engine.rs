@@ -133,6 +133,8 @@ struct Shared {
     tokens: Arc<AtomicUsize>,
     /// Nanoseconds a token takes one worker, on average of late.
     token_time: AtomicU64,
+    /// Texts that nobody waited for any longer.
+    given_up: AtomicUsize,
 }
 
 struct State {
@@ -209,6 +211,7 @@ impl Engine {
             changed: Condvar::new(),
             tokens: Arc::default(),
             token_time: AtomicU64::new(0),
+            given_up: AtomicUsize::new(0),
         });
         for worker in 0..workers {
             let shared = shared.clone();
@@ -227,6 +230,11 @@ impl Engine {
     pub(crate) fn load(&self) -> (usize, usize) {
         let texts = lock(&self.shared.state).queue.len();
         (texts, self.shared.tokens.load(Ordering::Relaxed))
+    }
+
+    /// How many texts were taken out of the queue so far because nobody waited for them.
+    pub(crate) fn given_up(&self) -> usize {
+        self.shared.given_up.load(Ordering::Relaxed)
     }
 
     /// How many worker threads there are.
@@ -356,6 +364,9 @@ struct Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let removed = lock(&self.shared.state).queue.remove(self.id);
+        self.shared
+            .given_up
+            .fetch_add(removed.len(), Ordering::Relaxed);
         // Dropping texts takes its time; the queue is free again.
         drop(removed);
     }

@@ -192,9 +192,12 @@ impl Servers {
         for handle in &self.handles {
             handle.graceful_shutdown(Some(self.grace));
         }
+        let given_up = app.service.engine.given_up();
         self.finish(&mut stop).await?;
-        let (texts, tokens) = app.service.engine.load();
-        if tokens > 0 {
+        let (waiting, tokens) = app.service.engine.load();
+        // What is cut off takes its texts out of the queue, now or in a moment.
+        let texts = waiting + app.service.engine.given_up() - given_up;
+        if tokens > 0 || texts > 0 {
             warn!(texts, "time is up; these were not answered");
         }
         info!("stopped");
