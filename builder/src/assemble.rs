@@ -189,7 +189,8 @@ fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline,
     );
     let mut pipeline = model.pipeline.clone();
     let width = binding.output.width as usize;
-    if classifies && pipeline.labels.len() != width {
+    let of_modules = !pipeline.pooling.is_empty();
+    if classifies && !of_modules && pipeline.labels.len() != width {
         return Err(BuildError::Labels {
             path: paths.config.clone(),
             labels: pipeline.labels.len(),

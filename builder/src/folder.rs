@@ -191,6 +191,10 @@ fn task(
         return Ok((task, "--task or model_type of this build"));
     }
     Ok(match sentence.map(|sentence| &sentence.head) {
+        Some(Head::Pooling(_)) if sentence.is_some_and(|it| it.logits.is_some()) => (
+            Task::SequenceClassification,
+            "modules.json: the last Dense gives scores",
+        ),
         Some(Head::Pooling(_)) => (Task::SentenceEmbedding, "modules.json"),
         Some(Head::Splade(_)) => (Task::SparseEmbedding, "modules.json"),
         Some(Head::None) | None => match config.task()? {
@@ -208,6 +212,7 @@ fn task(
 /// sentence-transformers gives a plain transformers folder.
 fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
     match (task, &sentence.head) {
+        (Task::SequenceClassification, Head::Pooling(_)) if sentence.logits.is_some() => {}
         (Task::SentenceEmbedding, Head::Pooling(_)) | (Task::SparseEmbedding, Head::Splade(_)) => {}
         (Task::SentenceEmbedding, _) => {
             sentence.head = Head::Pooling(vec![Pooling::Mean]);
@@ -286,6 +291,27 @@ impl Folder<'_> {
         side
     }
 
+    /// The activation of a cross-encoder made of modules, whose config knows nothing
+    /// of its scores.
+    fn read_scores(
+        &mut self,
+        logits: u32,
+        sentence: &Sentence,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), BuildError> {
+        pipeline.labels = (0..logits).map(|id| format!("LABEL_{id}")).collect();
+        let stated = sentence.settings.activation.as_deref();
+        let activations = self.config.activations(pipeline.labels.len(), stated)?;
+        pipeline.activation = activations.rerank.into();
+        pipeline.rerank_activation = activations.rerank.into();
+        let name = activations.rerank.as_str_name();
+        let name = name.trim_start_matches("ACTIVATION_").to_lowercase();
+        let meaning = format!("{name} of what the last Dense gives");
+        self.findings
+            .note("activation", meaning, activations.source);
+        Ok(())
+    }
+
     /// Labels and activations of a classifier.
     fn read_classes(
         &mut self,
@@ -298,6 +324,9 @@ impl Folder<'_> {
             Task::SequenceClassification | Task::TokenClassification
         ) {
             return Ok(());
+        }
+        if let Some(logits) = sentence.logits {
+            return self.read_scores(logits, sentence, pipeline);
         }
         let labels = self.config.labels()?;
         labels.note(&mut self.findings);

@@ -261,20 +261,23 @@ fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
     if width > OUTPUT_WIDTH_MAX {
         return Err(Error::Manifest("an output too wide"));
     }
-    if classifies && pipeline.labels.len() != width {
+    let logits = match task {
+        Task::SequenceClassification => pipeline.embedding_width(),
+        _ => width,
+    };
+    if classifies && pipeline.labels.len() != logits {
         return Err(Error::Manifest("not one label for each logit"));
     }
-    // Sentence embeddings may be pooled in the graph.
+    // What is not pooled here is pooled in the graph.
     let one_row = match task {
-        Task::SequenceClassification => true,
-        Task::SentenceEmbedding => pipeline.pooling.is_empty(),
+        Task::SequenceClassification | Task::SentenceEmbedding => pipeline.pooling.is_empty(),
         _ => false,
     };
     if per_token == one_row {
         return Err(Error::Manifest("output rank does not fit the task"));
     }
     let entailment = pipeline.entailment;
-    if entailment.is_some_and(|label| label as usize >= width || width < 2) {
+    if entailment.is_some_and(|label| label as usize >= logits || logits < 2) {
         return Err(Error::Manifest("no such entailment label"));
     }
     if task == Task::FillMask && pipeline.mask_token_id.is_none() {

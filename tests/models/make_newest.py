@@ -21,7 +21,7 @@ import onnx
 import sentence_transformers
 import torch
 import transformers
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
 from transformers import (
     AutoTokenizer, BertConfig, BertModel, ModernBertConfig, ModernBertModel, T5Config, T5EncoderModel,
@@ -191,6 +191,36 @@ def sentence_t5(out):
     print("st-t5")
 
 
+def cross_encoder(out):
+    """A cross-encoder made of modules: the last Dense gives the scores."""
+    model = drawn(BertModel(BertConfig(**SMALL), add_pooling_layer=False))
+    place = folder(out, "ce-dense", config_of(model), "bert-embedding", "PreTrainedTokenizerFast")
+    # The graph has no input for them.
+    settings = json.loads((place / "tokenizer_config.json").read_text())
+    write_json(place / "tokenizer_config.json", {**settings, "model_input_names": ["input_ids", "attention_mask"]})
+    model.save_pretrained(place)
+    transformer = Transformer(str(place), max_seq_length=48)
+    torch.manual_seed(6)
+    hidden = Dense(32, 16, activation_function=torch.nn.Tanh())
+    scores = Dense(16, 1, activation_function=torch.nn.Identity(), module_output_name="scores")
+    whole = CrossEncoder(modules=[transformer, Pooling(32, "cls"), hidden, scores], device="cpu")
+    whole.save_pretrained(str(place))
+    write_json(place / "config.json", config_of(model))
+    export(model, place / "model.onnx", dynamo=False)
+    for name in ["model.safetensors", "README.md"]:
+        (place / name).unlink(missing_ok=True)
+    cases = []
+    for text, pair in zip(TEXTS, TEXTS[1:] + TEXTS[:1]):
+        logits = whole.predict([(text, pair)], activation_fn=torch.nn.Identity())
+        found = whole.predict([(text, pair)])
+        cases.append({"text": text, "text_pair": pair, "logits": rounded(logits), "scores": rounded(found),
+                      "label": "LABEL_0"})
+    reference = f"sentence-transformers {sentence_transformers.__version__} CrossEncoder.predict; logits: with activation Identity"
+    write_json(place / "golden.json", {"model": "ce-dense", "architecture": "bert", "task": "sequence_classification",
+                                       "max_length": 48, "reference": reference, "cases": cases})
+    print("ce-dense")
+
+
 def main():
     out = Path(sys.argv[1])
     bert = lambda: BertModel(BertConfig(**SMALL), add_pooling_layer=False)
@@ -203,6 +233,7 @@ def main():
     embedding(out, "files-opset-23", bert(), "bert-embedding", fast, True)
     embedding(out, "files-opset-23-modernbert", modernbert(), "modernbert-embedding", fast, True)
     sentence_t5(out)
+    cross_encoder(out)
 
 
 main()

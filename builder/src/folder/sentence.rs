@@ -27,6 +27,8 @@ pub(super) struct Sentence {
     pub(super) modules: Vec<ModuleWeights>,
     /// An L2 norm at the end.
     pub(super) normalize: bool,
+    /// A cross-encoder's: the last Dense gives so many logits.
+    pub(super) logits: Option<u32>,
     pub(super) max_seq_length: Option<u32>,
     pub(super) lower_case: bool,
     pub(super) settings: Settings,
@@ -131,7 +133,8 @@ impl Sentence {
         listed: &Listed<'_>,
         place: usize,
     ) -> Result<bool, BuildError> {
-        let is_pooled = matches!(self.head, Head::Pooling(_));
+        // Nothing is served behind the scores.
+        let is_pooled = matches!(self.head, Head::Pooling(_)) && self.logits.is_none();
         match listed.kind {
             "Transformer" | "MLMTransformer" if place == 0 => {
                 self.read_transformer(folder, listed)?;
@@ -139,7 +142,8 @@ impl Sentence {
             "Pooling" if place == 1 => self.read_pooling(folder, listed)?,
             "SpladePooling" if place == 1 => self.read_splade(folder, listed)?,
             "Dense" if is_pooled => {
-                let dense = weights::dense(folder, listed, &mut self.findings)?;
+                let (dense, logits) = weights::dense(folder, listed, &mut self.findings)?;
+                self.logits = logits;
                 self.push(dense);
             }
             "LayerNorm" if is_pooled => {

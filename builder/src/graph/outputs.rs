@@ -88,6 +88,10 @@ fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
         })
     };
     match model.task {
+        // A head of modules is not in the graph.
+        Task::SequenceClassification if !model.pipeline.pooling.is_empty() => {
+            output(Meaning::TokenVectors, true)
+        }
         Task::SequenceClassification => output(Meaning::Logits, false),
         Task::TokenClassification | Task::SparseEmbedding | Task::FillMask => {
             output(Meaning::Logits, true)

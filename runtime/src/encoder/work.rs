@@ -241,6 +241,7 @@ impl Session<'_> {
                 let heads = rows.map(|row| &row[..row.len().min(LOGITS)]);
                 heads.collect::<Vec<_>>().concat()
             }
+            Task::SequenceClassification => self.encoder.pooled(output, 0, &Options::default()),
             _ => output,
         };
         Ok((tokens, values))
@@ -285,7 +286,10 @@ impl Encoder {
             Task::SentenceEmbedding if !options.unpooled => {
                 Part::Vector(self.pooled(output, work.skipped, options))
             }
-            Task::SequenceClassification => Part::Vector(output),
+            // Without pooling that is what the graph gives.
+            Task::SequenceClassification => {
+                Part::Vector(self.pooled(output, work.skipped, options))
+            }
             Task::TokenClassification if options.aggregation.is_some() => {
                 Part::Entities(self.window_entities(tokens, &output, &work.characters, options)?)
             }

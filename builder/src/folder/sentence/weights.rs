@@ -52,11 +52,12 @@ const FUNCTIONS: [(&str, DenseFunction); 6] = [
     ("SiLU", DenseFunction::Silu),
 ];
 
+/// The module, and how many logits it gives where it is a cross-encoder's last.
 pub(super) fn dense(
     folder: &Path,
     listed: &Listed<'_>,
     findings: &mut Findings,
-) -> Result<ModuleWeights, BuildError> {
+) -> Result<(ModuleWeights, Option<u32>), BuildError> {
     let path = folder.join(listed.file("config.json"));
     let known = [
         "in_features",
@@ -65,13 +66,25 @@ pub(super) fn dense(
         "activation_function",
         "module_input_name",
         "module_output_name",
+        "use_residual",
     ];
     let config = read_config(&path, &known)?;
-    for key in ["module_input_name", "module_output_name"] {
+    let gives_scores = config["module_output_name"] == "scores";
+    for (key, is_known) in [
+        ("module_input_name", false),
+        ("module_output_name", gives_scores),
+    ] {
         let value = &config[key];
-        if !value.is_null() && value != "sentence_embedding" {
+        if !(value.is_null() || value == "sentence_embedding" || is_known) {
             return Err(BuildError::key(&path, key, value));
         }
+    }
+    if !matches!(config["use_residual"], Value::Null | Value::Bool(false)) {
+        return Err(BuildError::key(
+            &path,
+            "use_residual",
+            &config["use_residual"],
+        ));
     }
     let in_features = unsigned(&config["in_features"], &path, "in_features")?;
     let out_features = unsigned(&config["out_features"], &path, "out_features")?;
@@ -85,13 +98,14 @@ pub(super) fn dense(
     };
     let meaning = format!("{in_features} to {out_features} values, then {name}");
     findings.note("dense", meaning, listed.file("config.json"));
-    Ok(ModuleWeights::Dense {
+    let module = ModuleWeights::Dense {
         in_features,
         out_features,
         weight,
         bias,
         function,
-    })
+    };
+    Ok((module, gives_scores.then_some(out_features)))
 }
 
 /// sentence-transformers trusts only torch's own functions; Tanh is its default.
