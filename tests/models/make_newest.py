@@ -1,7 +1,7 @@
 """Models as the newest libraries write them: PyTorch's exporter (`dynamo=True`) with
 opset 23, and T5 encoders. References are those of
 transformers 5.24.0 and sentence-transformers 6.2.0 on PyTorch 2.15.0, in float32, one
-text at a time; the same run gives the same bytes.
+text at a time. The same run gives the same numbers; the exporter orders nodes as it likes.
 
     python make_newest.py OUT
 
