@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use anyhow::{Context, bail, ensure};
-use encoderfile_builder::folder::{self, Overrides, Paths};
+use encoderfile_builder::folder::{self, Model, Overrides, Paths};
 use encoderfile_runtime::proto::{Pipeline, Task};
 use encoderfile_runtime::{Input, Tokenizer, Truncation};
 use encoderfile_tests::fixture;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// How many classes there are at least, so that an empty folder is no success.
-const CLASSES_MIN: usize = 18;
+const CLASSES_MIN: usize = 19;
 
 /// What every reference is cut to.
 const MAX_TOKENS: u32 = 32;
@@ -32,6 +32,9 @@ const GRAPH_ROWS: u32 = 700;
 
 /// Cases that run on every target, beside the first.
 const ON_ALL_TARGETS: [&str; 3] = ["mask lstrip", "do_lower_case false", "additional tokens"];
+
+/// The case in which nothing is changed.
+const AGREEING: &str = "as it is";
 
 /// A key that no transformers knows, which changes nothing there and is refused here.
 const UNKNOWN_KEY: (&str, &str) = ("unknown key", "some_new_switch");
@@ -135,8 +138,8 @@ fn classes() -> anyhow::Result<Vec<PathBuf>> {
     Ok(classes)
 }
 
-/// A folder's texts as its tokenizer has them, in this process.
-fn encode(folder: &Path, texts: &[Item]) -> anyhow::Result<Vec<Encoded>> {
+/// A folder that has no graph.
+fn read(folder: &Path) -> anyhow::Result<Model> {
     let paths = Paths {
         folder: folder.to_owned(),
         weights: folder.join("model.onnx"),
@@ -149,7 +152,12 @@ fn encode(folder: &Path, texts: &[Item]) -> anyhow::Result<Vec<Encoded>> {
         task: Some(Task::Embedding),
         ..Overrides::default()
     };
-    let model = folder::read(&paths, &overrides)?;
+    Ok(folder::read(&paths, &overrides)?)
+}
+
+/// A folder's texts as its tokenizer has them, in this process.
+fn encode(folder: &Path, texts: &[Item]) -> anyhow::Result<Vec<Encoded>> {
+    let model = read(folder)?;
     // The limit is the graph's to say, and here is none.
     let pipeline = Pipeline {
         max_tokens: MAX_TOKENS,
@@ -218,6 +226,105 @@ fn every_class_and_key_means_what_transformers_makes_of_it() {
     );
 }
 
+/// Class, case, and what has to be among the findings.
+const CONTRADICTIONS: [(&str, &str, &str); 12] = [
+    (
+        "bert",
+        "do_lower_case false",
+        "normalizer.lowercase: false (tokenizer.json: true)",
+    ),
+    (
+        "bert",
+        "tokenize_chinese_chars false",
+        "normalizer.handle_chinese_chars: false",
+    ),
+    (
+        "bert",
+        "strip_accents false",
+        "normalizer.strip_accents: false",
+    ),
+    (
+        "bert",
+        "mask lstrip",
+        "\"[MASK]\": lstrip: true (tokenizer.json: false)",
+    ),
+    ("bert", "additional tokens", "\"qu\" is one token"),
+    (
+        "bert",
+        "map names others",
+        "unk_token is \"[UNK]\" (special_tokens_map.json: \"qu\")",
+    ),
+    (
+        "bert",
+        "no normalizer",
+        "normalizer: BertNormalizer (tokenizer.json: null); transformers 4",
+    ),
+    ("bert", "no token type ids", "are 0 as well"),
+    (
+        "roberta",
+        "add_prefix_space true",
+        "pre_tokenizer.add_prefix_space: true",
+    ),
+    (
+        "generic",
+        "generic class",
+        "do_lower_case false means nothing",
+    ),
+    (
+        "generic",
+        "no model_input_names",
+        "are 0 as well; transformers 4 makes it 1",
+    ),
+    (
+        "llama",
+        "add_eos_token true",
+        "add_eos_token true means nothing to LlamaTokenizer; transformers 4",
+    ),
+];
+
+/// Folders that are read as their tokenizer.json has it, whatever class they name.
+const GENERIC: [&str; 3] = ["generic", "llama-byte-level", "modernbert"];
+
+#[test]
+fn every_folder_is_of_a_class_of_its_own() {
+    for folder in classes().unwrap() {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        let findings = read(&folder).unwrap().findings;
+        let is_built = findings
+            .iter()
+            .any(|it| it.meaning.starts_with("built as "));
+        assert_eq!(is_built, !GENERIC.contains(&&*name), "{name}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_contradiction_between_files_is_a_finding() {
+    let mut failures = Vec::new();
+    for (name, title, expected) in CONTRADICTIONS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tokenizers")
+            .join(name);
+        let class = Class::read(&folder).unwrap();
+        let of = |title: &str| -> Vec<String> {
+            let case = class.cases.iter().find(|case| case.name == title).unwrap();
+            let place = case.write(&folder).unwrap();
+            let findings = read(place.path()).unwrap().findings.into_iter();
+            findings.map(|finding| finding.meaning).collect()
+        };
+        let has = |findings: &[String]| findings.iter().any(|it| it.contains(expected));
+        if !has(&of(title)) {
+            failures.push(format!(
+                "{name}, {title}: no {expected:?} in {:?}",
+                of(title)
+            ));
+        }
+        if has(&of(AGREEING)) {
+            failures.push(format!("{name}: {expected:?} where the files agree"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 #[test]
 fn a_resolved_tokenizer_gives_the_same_tokens_on_every_target() {
     let Some(programs) = Programs::find().unwrap() else {
@@ -228,7 +335,7 @@ fn a_resolved_tokenizer_gives_the_same_tokens_on_every_target() {
     for folder in classes().unwrap() {
         let class = Class::read(&folder).unwrap();
         for case in &class.cases {
-            let is_first = case.name == class.cases[0].name;
+            let is_first = case.name == AGREEING;
             if (is_first || ON_ALL_TARGETS.contains(&case.name.as_str()))
                 && let Err(error) = check_targets(&runner, &class, &folder, case)
             {

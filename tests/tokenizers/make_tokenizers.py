@@ -56,6 +56,7 @@ CLASSES = {
     "gemma": ("GemmaTokenizer", "roberta-embedding", "gemma3_text",
               {"<s>": "<bos>", "</s>": "<eos>"}),
     "llama": ("LlamaTokenizer", "roberta-embedding", "bert", {}),
+    "llama-byte-level": ("LlamaTokenizer", "roberta-embedding", "bert", {}),
     "gpt2": ("GPT2Tokenizer", "roberta-embedding", "bert", {}),
     "t5": ("T5Tokenizer", "xlm-roberta-embedding", "t5", {}),
     "generic": ("PreTrainedTokenizerFast", "bert-embedding", "bert", {}),
@@ -83,6 +84,26 @@ def token(content, **flags):
     return {**fields, **flags}
 
 
+def sentencepiece(tokenizer):
+    """A byte-level BPE's tokenizer.json as a Llama has it: spaces are U+2581."""
+    model = tokenizer["model"]
+    spaced = lambda text: text.replace("\u0120", "\u2581")
+    model["vocab"] = {spaced(token): id for token, id in model["vocab"].items()}
+    model["merges"] = [spaced(merge) if isinstance(merge, str) else [spaced(part) for part in merge]
+                       for merge in model["merges"]]
+    bos = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    text = lambda name, type_id: {"Sequence": {"id": name, "type_id": type_id}}
+    return {
+        **tokenizer,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False},
+        "decoder": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False},
+        "post_processor": {
+            "type": "TemplateProcessing", "single": [bos, text("A", 0)],
+            "pair": [bos, text("A", 0), text("B", 1)],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
+    }
+
+
 class Case:
     """A folder's files before they are changed."""
 
@@ -90,6 +111,8 @@ class Case:
         class_name, folder, model_type, names = CLASSES[name]
         read = lambda file: renamed(json.loads((models / folder / file).read_text()), names)
         self.tokenizer = read("tokenizer.json")
+        if name == "llama":
+            self.tokenizer = sentencepiece(self.tokenizer)
         if not self.tokenizer["model"].get("unk_token") and self.tokenizer["model"]["type"] == "BPE":
             self.tokenizer["model"].pop("unk_token", None)
         self.config = {"architectures": ["BertModel"], "model_type": model_type,

@@ -159,8 +159,9 @@ impl<'a> Files<'a> {
         let said = Said {
             tokenizer_config: (&self.paths.tokenizer_config, &self.tokenizer_config),
             config: (&self.config.path, &self.config.json),
-            is_byte_level: mentions(&self.tokenizer["pre_tokenizer"], "ByteLevel")
-                || mentions(&self.tokenizer["decoder"], "ByteLevel"),
+            is_byte_level: ["normalizer", "pre_tokenizer", "post_processor", "decoder"]
+                .iter()
+                .any(|part| mentions(&self.tokenizer[*part], "ByteLevel")),
         };
         said.choose()
     }

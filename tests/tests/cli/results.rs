@@ -3,6 +3,7 @@
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::container::{self, ArtifactKind, Content};
+use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
 use encoderfile_runtime::proto::Golden;
 use encoderfile_runtime::{Payload, Source};
 use encoderfile_tests::fixture;
@@ -14,6 +15,7 @@ use prost::Message;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 /// One model of each task.
@@ -420,6 +422,24 @@ fn the_self_test_passes_on_every_target() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn the_instruction_set_that_is_chosen_computes() -> anyhow::Result<()> {
+    let Some(native) = native("bert-embedding")? else {
+        return Ok(());
+    };
+    let with = |name: &str, program: &mut Command| process::finish(program.env(ISA_VARIABLE, name));
+    let model = native.workshop.path("model");
+    let self_test = || native.workshop.program(&model, &["self-test"]);
+    for isa in Isa::all() {
+        let said = with(isa.name(), &mut self_test())?.succeeded()?;
+        let expected = format!("computed with {}\n", isa.name());
+        ensure!(said.text()?.ends_with(&expected), "{said:?}");
+    }
+    let words = [ISA_VARIABLE, "`avx1024`", "portable"];
+    with("avx1024", &mut self_test())?.refused(&words)?;
+    with("avx1024", &mut native.workshop.tool(&["version"]))?.refused(&words)
 }
 
 /// The bundle's payload with other golden cases.

@@ -392,6 +392,18 @@ impl Class {
         matches!(self, Self::Bert | Self::Deberta | Self::DebertaV2)
     }
 
+    /// The same of transformers 4, where 5 no longer does.
+    pub(super) fn made_type_ids_before_5(self) -> bool {
+        matches!(self, Self::Albert | Self::Generic | Self::RemBert)
+    }
+
+    /// Whether transformers 4 reads a key and 5 does not: what is put around a text
+    /// is tokenizer.json's to say.
+    pub(super) fn drops_since_5(self, key: &str) -> bool {
+        matches!(self, Self::Gemma | Self::Llama)
+            && ["add_bos_token", "add_eos_token"].contains(&key)
+    }
+
     /// Keys of tokenizer_config.json that change how this class tokenises.
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {

@@ -44,7 +44,10 @@ impl Contradictions<'_> {
         self.note_added_tokens(findings);
         self.note_special_tokens_map(findings);
         for (key, value) in self.settings.passed_over() {
-            let meaning = format!("{key} {value} means nothing to {}", class.name());
+            let mut meaning = format!("{key} {value} means nothing to {}", class.name());
+            if class.drops_since_5(key) {
+                meaning += "; transformers 4 reads it";
+            }
             findings.note("tokenizer", meaning, format!("tokenizer_config.json {key}"));
         }
         self.note_type_ids(findings)
@@ -196,7 +199,11 @@ impl Contradictions<'_> {
     fn note_type_ids(&self, findings: &mut Findings) -> Result<(), BuildError> {
         let (makes_type_ids, source) = self.settings.makes_type_ids()?;
         if !makes_type_ids && self.type_vocab_size > 1 {
-            let meaning = "the segment ids of a pair's second text are 0 as well";
+            let mut meaning = "the segment ids of a pair's second text are 0 as well".to_owned();
+            let is_unsaid = !self.settings.keys().contains_key("model_input_names");
+            if is_unsaid && self.choice.class.made_type_ids_before_5() {
+                meaning += "; transformers 4 makes it 1";
+            }
             findings.note("tokenizer", meaning, source);
         }
         Ok(())

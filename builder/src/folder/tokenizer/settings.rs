@@ -174,8 +174,7 @@ impl<'a> Settings<'a> {
         &self.keys
     }
 
-    /// A key of the class: absent is the default, and `null` is refused unless it is
-    /// `or_null`.
+    /// A key that is true or false; absent is the default, and `null` is refused.
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool, BuildError> {
         match self.keys.get(key) {
             None => Ok(default),
