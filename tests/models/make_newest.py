@@ -1,5 +1,5 @@
 """Models as the newest libraries write them: PyTorch's exporter (`dynamo=True`) with
-opset 23, and T5 encoders. References are those of
+opset 23, T5 encoders, and Gemma 3 with bidirectional attention. References are those of
 transformers 5.24.0 and sentence-transformers 6.2.0 on PyTorch 2.15.0, in float32, one
 text at a time. The same run gives the same numbers; the exporter orders nodes as it likes.
 
@@ -24,7 +24,8 @@ import transformers
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
 from transformers import (
-    AutoTokenizer, BertConfig, BertModel, ModernBertConfig, ModernBertModel, T5Config, T5EncoderModel,
+    AutoTokenizer, BertConfig, BertModel, Gemma3TextConfig, Gemma3TextForSequenceClassification,
+    Gemma3TextModel, ModernBertConfig, ModernBertModel, RobertaConfig, RobertaModel, T5Config, T5EncoderModel,
 )
 
 HERE = Path(__file__).parent
@@ -43,15 +44,16 @@ SMALL = dict(vocab_size=700, hidden_size=32, intermediate_size=64, num_hidden_la
              num_attention_heads=4, max_position_embeddings=80)
 
 
-class HiddenStates(torch.nn.Module):
-    """A model as a function of ids and mask."""
+class Output(torch.nn.Module):
+    """One output of a model as a function of ids and mask."""
 
-    def __init__(self, model):
+    def __init__(self, model, name):
         super().__init__()
         self.model = model
+        self.name = name
 
     def forward(self, input_ids, attention_mask):
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.model(input_ids=input_ids, attention_mask=attention_mask)[self.name]
 
 
 def drawn(model, spread=0.3):
@@ -64,17 +66,17 @@ def drawn(model, spread=0.3):
     return model.eval()
 
 
-def export(model, path, dynamo):
+def export(model, path, dynamo, output="last_hidden_state"):
     ids = torch.tensor([[5, 6, 7, 8, 9, 30, 31, 2], [9, 8, 7, 6, 5, 31, 30, 2]])
-    names = dict(input_names=["input_ids", "attention_mask"], output_names=["last_hidden_state"])
+    names = dict(input_names=["input_ids", "attention_mask"], output_names=[output])
     axes = {0: "batch", 1: "sequence"}
     if dynamo:
         shapes = {"input_ids": axes, "attention_mask": axes}
-        torch.onnx.export(HiddenStates(model), (ids, torch.ones_like(ids)), path, dynamo=True, opset_version=23,
+        torch.onnx.export(Output(model, output), (ids, torch.ones_like(ids)), path, dynamo=True, opset_version=23,
                           dynamic_shapes=shapes, external_data=False, verbose=False, **names)
     else:
-        every = {name: axes for name in ["input_ids", "attention_mask", "last_hidden_state"]}
-        torch.onnx.export(HiddenStates(model), (ids, torch.ones_like(ids)), path, dynamo=False, opset_version=17,
+        every = {name: axes for name in ["input_ids", "attention_mask", output]}
+        torch.onnx.export(Output(model, output), (ids, torch.ones_like(ids)), path, dynamo=False, opset_version=17,
                           dynamic_axes=every, **names)
     # The exporter writes where in whose Python each node comes from.
     proto = onnx.load(path)
@@ -158,6 +160,30 @@ def embedding(out, name, model, source, tokenizer_class, dynamo):
     print(name)
 
 
+def classification(out, name, model, source):
+    model = drawn(model)
+    place = folder(out, name, config_of(model), source, "PreTrainedTokenizerFast")
+    export(model, place / "model.onnx", True, "logits")
+    tokenizer = AutoTokenizer.from_pretrained(place)
+    cases = []
+    for text in TEXTS:
+        out = tokenizer(text, truncation=True, max_length=MAX_LENGTH, return_offsets_mapping=True)
+        ids = torch.tensor([out["input_ids"]])
+        with torch.no_grad():
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+        cases.append({
+            "text": text, "input_ids": out["input_ids"], "tokens": out.tokens(),
+            "offsets": [list(pair) for pair in out["offset_mapping"]],
+            "logits": rounded(logits), "scores": rounded(logits.softmax(0)),
+            "label": model.config.id2label[int(logits.argmax())],
+        })
+    reference = f"transformers {transformers.__version__} / torch {torch.__version__.split('+')[0]}, batch of one, float32"
+    write_json(place / "golden.json", {
+        "model": name, "architecture": model.config.model_type, "task": "sequence_classification",
+        "max_length": MAX_LENGTH, "reference": reference, "cases": cases})
+    print(name)
+
+
 def t5(**changes):
     settings = dict(vocab_size=700, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4,
                     relative_attention_num_buckets=8, relative_attention_max_distance=20, dropout_rate=0.0)
@@ -221,17 +247,28 @@ def cross_encoder(out):
     print("ce-dense")
 
 
+def gemma3(kind, **changes):
+    return kind(Gemma3TextConfig(
+        **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=8, use_bidirectional_attention=True,
+        layer_types=["sliding_attention", "full_attention"], **changes))
+
+
 def main():
     out = Path(sys.argv[1])
-    bert = lambda: BertModel(BertConfig(**SMALL), add_pooling_layer=False)
-    modernbert = lambda: ModernBertModel(ModernBertConfig(
-        **SMALL, global_attn_every_n_layers=2, local_attention=8, pad_token_id=1, bos_token_id=0,
-        eos_token_id=2, cls_token_id=0, sep_token_id=2))
+    roberta = {**SMALL, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    modernbert = dict(**roberta, global_attn_every_n_layers=2, local_attention=8, cls_token_id=0, sep_token_id=2)
+    bert = BertModel(BertConfig(**SMALL), add_pooling_layer=False)
     fast = "PreTrainedTokenizerFast"
     embedding(out, "t5-embedding", t5(), "xlm-roberta-embedding", "T5Tokenizer", False)
     embedding(out, "t5-gated-embedding", t5(feed_forward_proj="gated-gelu"), "xlm-roberta-embedding", "T5Tokenizer", True)
-    embedding(out, "files-opset-23", bert(), "bert-embedding", fast, True)
-    embedding(out, "files-opset-23-modernbert", modernbert(), "modernbert-embedding", fast, True)
+    embedding(out, "files-opset-23", bert, "bert-embedding", fast, True)
+    embedding(out, "files-opset-23-roberta", RobertaModel(RobertaConfig(**roberta), add_pooling_layer=False),
+              "roberta-embedding", fast, True)
+    embedding(out, "files-opset-23-modernbert", ModernBertModel(ModernBertConfig(**modernbert)),
+              "modernbert-embedding", fast, True)
+    embedding(out, "gemma3_text-embedding", gemma3(Gemma3TextModel), "roberta-embedding", fast, True)
+    classification(out, "gemma3_text-sequence_classification",
+                   gemma3(Gemma3TextForSequenceClassification, num_labels=3, pad_token_id=1), "roberta-embedding")
     sentence_t5(out)
     cross_encoder(out)
 

@@ -35,7 +35,7 @@ const ON_ALL_TARGETS: [&str; 4] = [
 ];
 
 /// How many models there are at least, so that an empty folder is no success.
-const MODELS_MIN: usize = 110;
+const MODELS_MIN: usize = 113;
 
 /// Where the README's table is; `cargo xtask table` knows the same.
 const TABLE_BEGIN: &str = "<!-- conformance table -->";

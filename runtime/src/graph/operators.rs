@@ -73,6 +73,7 @@ const OPERATORS: &[Operator] = &[
     Operator("Abs", 1, |_| Ok(math::abs().into_hir())),
     Operator("Add", 2, |_| Ok(math::Add.into_hir())),
     Operator("And", 2, |_| Ok(logic::And.into_hir())),
+    Operator("ArgMax", 1, layout::arg_max),
     Operator("Cast", 1, arithmetic::cast),
     Operator("Ceil", 1, |_| Ok(math::ceil().into_hir())),
     Operator("Clip", 1, |node| Ok(arithmetic::clip(node))),

@@ -5,41 +5,59 @@ use super::{constant_integers, integers, resolve_axis};
 use crate::graph::node::Node;
 use tract_hir::internal::*;
 use tract_hir::ops::array::{self, PadMode, StridedSlice};
+use tract_hir::ops::nn::{Reduce, Reducer};
 use tract_hir::tract_core::ops::array as core;
 use tract_hir::tract_core::ops::cast::cast;
 
-/// Sums over all elements before, along an axis that is a constant input.
+/// Sums over all elements before, along an axis that is a constant input. The engine
+/// adds no symbolic integers that way.
 pub(super) fn cum_sum(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     let exclusive = node.attribute("exclusive")?.unwrap_or(false);
     let reverse = node.attribute("reverse")?.unwrap_or(false);
     Ok(like_first("CumSum", move |name, model, inputs| {
-        let rank = model.outlet_fact(inputs[0])?.rank();
+        let fact = model.outlet_fact(inputs[0])?.clone();
         let axes = constant_integers(model, inputs[1])?;
         let axis = axes.first().context("CumSum along no axis")?;
         let op = core::CumSum {
-            axis: resolve_axis(*axis, rank)?,
+            axis: resolve_axis(*axis, fact.rank())?,
             exclusive,
             reverse,
         };
-        model.wire_node(name, op, &inputs[..1])
+        if !fact.datum_type.is_tdim() {
+            return model.wire_node(name, op, &inputs[..1]);
+        }
+        let numbers = cast(i64::datum_type());
+        let numbers = model.wire_node(format!("{name}.numbers"), numbers, &inputs[..1])?;
+        let sums = model.wire_node(format!("{name}.sums"), op, &numbers)?;
+        model.wire_node(name, cast(fact.datum_type), &sums)
     }))
+}
+
+/// The place of the greatest element along an axis, as an int64.
+pub(super) fn arg_max(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let axis = node.attribute("axis")?.unwrap_or(0);
+    let keep_dims = node.attribute("keepdims")?.unwrap_or(true);
+    let is_last = node.attribute("select_last_index")?.unwrap_or(false);
+    let op = Reduce::new(Some(vec![axis]), keep_dims, Reducer::ArgMax(is_last));
+    Ok(expand(OfNumbers { op, slot: 0 }))
 }
 
 pub(super) fn gather_elements(axis: i64) -> Box<dyn InferenceOp> {
     let op = array::GatherElements::new(axis);
-    expand(GatherElements { op })
+    expand(OfNumbers { op, slot: 1 })
 }
 
-/// tract's, with indices cast to the only type it can evaluate. DeBERTa's
-/// relative positions are computed from lengths.
+/// An operator whose input `slot` the engine evaluates only as numbers, not as symbolic
+/// integers: DeBERTa's relative positions, for one, are computed from lengths.
 #[derive(Clone, Debug)]
-struct GatherElements {
-    op: array::GatherElements,
+struct OfNumbers<T> {
+    op: T,
+    slot: usize,
 }
 
-impl Expansion for GatherElements {
+impl<T: Expansion + Clone> Expansion for OfNumbers<T> {
     fn name(&self) -> StaticName {
-        Expansion::name(&self.op)
+        self.op.name()
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -57,9 +75,14 @@ impl Expansion for GatherElements {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let indices = format!("{name}.indices");
-        let indices = model.wire_node(indices, cast(i64::datum_type()), &inputs[1..])?;
-        self.op.wire(name, model, &[inputs[0], indices[0]])
+        let mut inputs: TVec<OutletId> = inputs.into();
+        let input = &mut inputs[self.slot];
+        let datum_type = model.outlet_fact(*input)?.datum_type;
+        if datum_type.is_tdim() || datum_type.is_integer() {
+            let numbers = cast(i64::datum_type());
+            *input = model.wire_node(format!("{name}.numbers"), numbers, &[*input])?[0];
+        }
+        self.op.wire(name, model, &inputs)
     }
 }
 
