@@ -89,12 +89,29 @@ fn weighted_sum(
 }
 
 /// Divides by the L2 norm; a zero vector stays zero.
+///
+/// A vector whose norm is one already, by what float32 can say of a sum of some thousand
+/// squares, is left as it is. Another division would change last bits, and the vector of
+/// one text would be two: by the folder's own Normalize module or the graph's last
+/// operators, and by those and a request's `normalize: true`.
 pub(crate) fn normalize(vector: &mut [f32]) {
-    let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    let squares = vector.iter().map(|value| f64::from(*value).powi(2));
+    let squared_norm: f64 = squares.sum();
+    if (squared_norm - 1.0).abs() <= UNIT {
+        return;
+    }
     // The least norm that sentence-transformers divides by.
-    let norm = norm.max(1e-12);
+    let norm = squared_norm.sqrt().max(1e-12);
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "float32 is what is computed in"
+    )]
+    let norm = norm as f32;
     vector.iter_mut().for_each(|value| *value /= norm);
 }
+
+/// How far a squared norm may be from one.
+const UNIT: f64 = 1e-5;
 
 /// Logits to scores.
 pub fn activate(logits: &[f32], activation: Activation) -> Vec<f32> {
@@ -157,6 +174,61 @@ mod tests {
 
     /// Two tokens of width 2.
     const HIDDEN: [f32; 4] = [1.0, 8.0, 3.0, 2.0];
+
+    /// Vectors of many widths, between -1 and 1, as one of 64 seeds makes them.
+    fn vectors() -> impl Iterator<Item = Vec<f32>> {
+        let seeds = [24_usize, 384, 768, 1024, 4096].into_iter();
+        let seeds = seeds.flat_map(|width| (1..=64_u32).map(move |seed| (width, seed)));
+        seeds.map(|(width, seed)| {
+            let mut state = seed;
+            let next = |_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                f32::from((state >> 16) as u16) / 32_768.0 - 1.0
+            };
+            (0..width).map(next).collect()
+        })
+    }
+
+    #[test]
+    fn a_vector_is_normalised_once() {
+        for mut vector in vectors() {
+            normalize(&mut vector);
+            let once = vector.clone();
+            normalize(&mut vector);
+            assert_eq!(vector, once);
+        }
+    }
+
+    #[test]
+    fn a_vector_that_a_graph_normalised_is_left_as_it_is() {
+        let mut changed_by_another = 0;
+        for mut vector in vectors() {
+            // As plainly as float32 can do it.
+            let divide = |vector: &mut [f32]| {
+                let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+                vector.iter_mut().for_each(|value| *value /= norm);
+            };
+            divide(&mut vector);
+            let once = vector.clone();
+            normalize(&mut vector);
+            assert_eq!(vector, once);
+            divide(&mut vector);
+            changed_by_another += usize::from(vector != once);
+        }
+        // Else this test would show nothing.
+        assert!(changed_by_another > 0);
+    }
+
+    #[test]
+    fn a_cut_or_long_vector_is_normalised() {
+        for mut vector in vectors() {
+            normalize(&mut vector);
+            vector.truncate(vector.len() / 2);
+            normalize(&mut vector);
+            let norm: f64 = vector.iter().map(|it| f64::from(*it).powi(2)).sum();
+            assert!((norm - 1.0).abs() < 1e-6, "{norm}");
+        }
+    }
 
     #[test]
     fn each_mode_on_two_tokens() {

@@ -29,7 +29,15 @@ fn one_embedding_in_every_dialect() -> anyhow::Result<()> {
     let Some(stage) = Stage::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    // Normalised by a module of the folder, and by the graph itself.
+    for model in ["st-mean-normalize", "files-pooled-without-modules"] {
+        one_embedding(&stage, model).context(model)?;
+    }
+    Ok(())
+}
+
+fn one_embedding(stage: &Stage, model: &str) -> anyhow::Result<()> {
+    let server = stage.serve(model, &["--disable-grpc"])?;
     let embed = ask(&server, "/embed", json!({ "inputs": TEXTS }))?;
     let expected = rows(&embed);
     ensure!(expected.len() == 2 && !expected[0].is_empty());
@@ -39,7 +47,7 @@ fn one_embedding_in_every_dialect() -> anyhow::Result<()> {
         "/predict",
         json!({ "inputs": TEXTS, "metadata": {"a": 1} }),
     )?;
-    ensure!(predict["model_id"] == "st-mean-normalize" && predict["metadata"]["a"] == 1);
+    ensure!(predict["model_id"] == model && predict["metadata"]["a"] == 1);
     let of = |value: &Value, name: &str| -> Vec<Vec<f64>> {
         let items = value.as_array().into_iter().flatten();
         rows(&items.map(|item| item[name].clone()).collect())
