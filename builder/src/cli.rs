@@ -228,7 +228,7 @@ impl From<WeightsArgument> for WeightsEncoding {
 pub(crate) enum ComputeArgument {
     /// As exactly as the model was trained
     F32,
-    /// In whole numbers: less exact, and more than twice as fast with AVX-512 VNNI
+    /// Large products in int8: less exact, and faster with AVX-512 VNNI
     Int8,
 }
 

@@ -51,6 +51,8 @@ class Output(torch.nn.Module):
         super().__init__()
         self.model = model
         self.name = name
+        # The exporter leaves a model as it found this one.
+        self.eval()
 
     def forward(self, input_ids, attention_mask):
         return self.model(input_ids=input_ids, attention_mask=attention_mask)[self.name]

@@ -32,6 +32,31 @@ impl Machine {
     }
 }
 
+/// Those of the processor's that kernels are written for, ours and the peer's.
+fn instruction_sets() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    let sets = [
+        ("AVX2", is_x86_feature_detected!("avx2")),
+        ("FMA", is_x86_feature_detected!("fma")),
+        ("AVX-VNNI", is_x86_feature_detected!("avxvnni")),
+        ("AVX-512", is_x86_feature_detected!("avx512f")),
+        ("AVX-512 VNNI", is_x86_feature_detected!("avx512vnni")),
+    ];
+    #[cfg(target_arch = "aarch64")]
+    let sets = [
+        ("NEON", true),
+        (
+            "dotprod",
+            std::arch::is_aarch64_feature_detected!("dotprod"),
+        ),
+        ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
+    ];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let sets = [("no vectors that are known", true)];
+    let had = sets.into_iter().filter(|(_, has)| *has);
+    had.map(|(name, _)| name).collect()
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpu = if self.cpu.is_empty() {
@@ -41,8 +66,9 @@ impl fmt::Display for Machine {
         };
         write!(
             f,
-            "Machine: {cpu} ({}), {} cores of {:.0} GFLOP/s each (float32 FMA peak, measured)",
+            "Machine: {cpu} ({} with {}), {} cores of {:.0} GFLOP/s each (float32 FMA peak, measured)",
             std::env::consts::ARCH,
+            instruction_sets().join(", "),
             self.cores,
             self.gigaflops
         )?;
