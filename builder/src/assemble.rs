@@ -216,6 +216,15 @@ fn note_limit(model: &mut Model, limit: &Limit) {
     };
     // Beside the task, which is always the first.
     model.findings.insert(model.findings.len().min(1), finding);
+    if let Some(positions) = model.limits.passed_over(limit) {
+        model.findings.push(Finding {
+            subject: "limit".into(),
+            meaning: format!(
+                "not {positions}: no table of the graph runs out there; sentence-transformers cuts there where max_seq_length is not said"
+            ),
+            source: "config.json max_position_embeddings".into(),
+        });
+    }
 }
 
 /// Takes out of a model what its graph does: pooling and all that follows. A

@@ -82,6 +82,11 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
         Some(output) => output.clone(),
         None => default_output(&manifest.name, &base)?,
     };
+    ensure!(
+        !output.is_dir(),
+        "{}: is a folder; name the file to write",
+        output.display()
+    );
     let payload = model.payload()?;
     base.write_with(&*payload, &output)
         .with_context(|| match &plan.base {
@@ -102,6 +107,10 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
 impl Plan {
     fn new(arguments: &Build) -> anyhow::Result<Self> {
         let config = read_config(arguments)?;
+        let of_file = |error: anyhow::Error| match &arguments.config {
+            Some(path) => error.context(path.display().to_string()),
+            None => error,
+        };
         let weights_file = arguments.weights_file.as_deref();
         let weights_file = weights_file.or(config.weights_file.as_deref());
         let origin = match (&arguments.from, &arguments.model, config.path) {
@@ -129,21 +138,34 @@ impl Plan {
                 tokenizer: files.tokenizer_path,
                 tokenizer_stands_alone: false,
             }),
-            (None, None, None) => Origin::Default,
+            (None, None, None) => match &arguments.config {
+                // A file that was meant to say it.
+                Some(file) => bail!(
+                    "{}: `path` is missing: the model folder; or give --model DIR or --from FILE",
+                    file.display()
+                ),
+                None => Origin::Default,
+            },
         };
         let task = match (arguments.task, &config.model_type) {
             (Some(task), _) => Some(task),
-            (None, Some(name)) => Some(choice::<TaskArgument>("model_type", name)?),
+            (None, Some(name)) => {
+                Some(choice::<TaskArgument>("model_type", name).map_err(of_file)?)
+            }
             (None, None) => None,
         };
         let weights = match (arguments.weights, &config.weights) {
             (Some(weights), _) => Some(weights),
-            (None, Some(name)) => Some(choice::<WeightsArgument>("weights", name)?),
+            (None, Some(name)) => {
+                Some(choice::<WeightsArgument>("weights", name).map_err(of_file)?)
+            }
             (None, None) => None,
         };
         let compute = match (arguments.compute, &config.compute) {
             (Some(compute), _) => Some(compute),
-            (None, Some(name)) => Some(choice::<ComputeArgument>("compute", name)?),
+            (None, Some(name)) => {
+                Some(choice::<ComputeArgument>("compute", name).map_err(of_file)?)
+            }
             (None, None) => None,
         };
         let target = arguments.target.clone().or(config.target);
@@ -157,8 +179,8 @@ impl Plan {
             overrides: Overrides {
                 task: task.map(Into::into),
                 max_length: arguments.max_length.or(config.tokenizer.max_length),
-                truncation_side: truncation_side(&config.tokenizer)?,
-                truncation_strategy: truncation_strategy(&config.tokenizer)?,
+                truncation_side: truncation_side(&config.tokenizer).map_err(of_file)?,
+                truncation_strategy: truncation_strategy(&config.tokenizer).map_err(of_file)?,
                 license: arguments.license.clone(),
             },
             weights: weights.map(Into::into),
@@ -290,7 +312,7 @@ fn truncation_side(settings: &TokenizerSection) -> anyhow::Result<Option<Truncat
         None => None,
         Some("left") => Some(TruncationSide::Left),
         Some("right") => Some(TruncationSide::Right),
-        Some(other) => bail!("`truncation_side`: {other:?}; expected left or right"),
+        Some(other) => bail!("`tokenizer.truncation_side`: {other:?}; expected left or right"),
     })
 }
 
@@ -301,7 +323,7 @@ fn truncation_strategy(settings: &TokenizerSection) -> anyhow::Result<Option<Tru
         Some("only_first") => Some(TruncationStrategy::OnlyFirst),
         Some("only_second") => Some(TruncationStrategy::OnlySecond),
         Some(other) => bail!(
-            "`truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
+            "`tokenizer.truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
         ),
     })
 }

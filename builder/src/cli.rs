@@ -1,5 +1,6 @@
 //! The command line: what was typed.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use encoderfile_runtime::proto::{Compute, Task, WeightsEncoding};
 use std::ffi::OsString;
@@ -116,7 +117,7 @@ pub(crate) struct Build {
     pub(crate) base: Option<PathBuf>,
 
     /// The `model_id` of results [default: the folder's name]
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: Option<String>,
 
     /// Your version of the model [default: 0.1.0]

@@ -129,7 +129,7 @@ impl ConfigFile {
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         let document: Document = serde_saphyr::from_str(text)
-            .map_err(|error| anyhow::anyhow!(first_line(&error.to_string())))?;
+            .map_err(|error| anyhow::anyhow!(problem(&error.to_string())))?;
         let config = document.encoderfile;
         ensure!(
             config.transform.is_none(),
@@ -141,6 +141,14 @@ impl ConfigFile {
                 "`path.preprocessor_config_path`: models of images are not supported, only encoders of texts"
             );
         }
+        ensure!(
+            config.tokenizer.max_length != Some(0),
+            "`tokenizer.max_length` is 0"
+        );
+        ensure!(
+            config.name.as_deref() != Some(""),
+            "`name` is empty: it is the `model_id` of every result"
+        );
         if let Some(stride) = config.tokenizer.stride.filter(|stride| *stride > 0) {
             bail!(
                 "`tokenizer.stride`: {stride} is not supported; say --stride {stride} to `infer`"
@@ -184,9 +192,14 @@ impl ConfigFile {
     }
 }
 
-/// The parser draws the place in the file on further lines.
-fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().to_owned()
+/// What of the parser's message is for whoever wrote the file: it draws the place on
+/// further lines, and says which of its functions would take such a file.
+fn problem(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.trim_start_matches("error: ");
+    let advice = [", set DuplicateKeyPolicy", "; use from_str"];
+    let ends = advice.into_iter().filter_map(|it| line.find(it));
+    line[..ends.min().unwrap_or(line.len())].to_owned()
 }
 
 #[cfg(test)]
@@ -248,6 +261,32 @@ mod tests {
             let message = format!("{:#}", ConfigFile::parse(text).unwrap_err());
             assert!(message.contains(key), "{message}");
             assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_words_of_the_file() {
+        let wrong = [
+            (
+                "encoderfile:\n  path: a\n  path: b\n",
+                "duplicate mapping key: path",
+            ),
+            (
+                "encoderfile:\n  path: a\n---\nx: 1\n",
+                "multiple YAML documents detected",
+            ),
+            (
+                "encoderfile:\n  name: ''\n",
+                "`name` is empty: it is the `model_id` of every result",
+            ),
+            (
+                "encoderfile:\n  tokenizer:\n    max_length: 0\n",
+                "`tokenizer.max_length` is 0",
+            ),
+        ];
+        for (text, message) in wrong {
+            let error = format!("{:#}", ConfigFile::parse(text).unwrap_err());
+            assert!(error.ends_with(message), "{error}");
         }
     }
 

@@ -148,6 +148,10 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     folder.findings.note("task", task.name(), task_source);
     let mut pipeline = folder.pipeline(task, &sentence)?;
     folder.read_classes(task, &sentence, &mut pipeline)?;
+    let reranks = task == Task::SequenceClassification && pipeline.labels.len() == 1;
+    if pooling_is_assumed && reranks {
+        folder.refuse_chat_template()?;
+    }
     folder.read_special_tokens(task, &mut pipeline)?;
     let limits = Limits::read(
         &folder.config,
@@ -228,13 +232,20 @@ fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
             sentence.findings.note("pooling", meaning, source);
         }
         _ => {
+            let mut settings = sentence::Settings::default();
+            if task == Task::SequenceClassification {
+                // A cross-encoder's stand before the first text of a pair.
+                settings.prompts = sentence.settings.prompts;
+                settings.default_prompt = sentence.settings.default_prompt;
+                settings.activation = sentence.settings.activation;
+            }
+            let mut findings = Findings::default();
+            settings.note(&mut findings);
             return Sentence {
                 max_seq_length: sentence.max_seq_length,
                 lower_case: sentence.lower_case,
-                settings: sentence::Settings {
-                    activation: sentence.settings.activation,
-                    ..sentence::Settings::default()
-                },
+                settings,
+                findings,
                 ..Sentence::default()
             };
         }
@@ -360,6 +371,23 @@ impl Folder<'_> {
             let meaning = format!("label {:?} decides", pipeline.labels[index]);
             let source = format!("config.json {key}");
             self.findings.note("zero-shot", meaning, source);
+        }
+        Ok(())
+    }
+
+    /// sentence-transformers' cross-encoder of a folder without modules puts each pair
+    /// into its chat template, where it has one.
+    fn refuse_chat_template(&self) -> Result<(), BuildError> {
+        let path = &self.paths.tokenizer_config;
+        let inside = &self.tokenizer.config["chat_template"];
+        if !inside.is_null() {
+            return Err(BuildError::key(path, "chat_template", inside));
+        }
+        for name in ["chat_template.jinja", "chat_template.json"] {
+            let path = path.with_file_name(name);
+            if path.exists() {
+                return Err(BuildError::key(&path, "chat_template", &name.into()));
+            }
         }
         Ok(())
     }

@@ -39,6 +39,21 @@ pub struct Encoder {
 /// Half of the work of loading a model.
 pub type Half<'a> = &'a mut (dyn FnMut() + Send);
 
+/// A text or pair with a prompt in front of it.
+struct Prompted<'a> {
+    text: String,
+    pair: Option<&'a str>,
+}
+
+impl Prompted<'_> {
+    fn input(&self) -> Input<'_> {
+        match self.pair {
+            Some(pair) => Input::Pair(&self.text, pair),
+            None => Input::Text(&self.text),
+        }
+    }
+}
+
 impl Encoder {
     /// Loads the model of a payload.
     ///
@@ -162,7 +177,7 @@ impl Encoder {
     pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
         self.check_length(input)?;
         let prompted = self.prompted(input, options.prompt(&self.pipeline))?;
-        let input = prompted.as_deref().map_or(input, Input::Text);
+        let input = prompted.as_ref().map_or(input, Prompted::input);
         // A text alone is always its pair's first, and only that can be cut.
         let truncation = match input {
             Input::Pair(..) => options.truncation(&self.pipeline),
@@ -196,21 +211,25 @@ impl Encoder {
         self.check(options)?;
         self.check_length(input)?;
         let prompted = self.prompted(input, options.prompt(&self.pipeline))?;
-        let input = prompted.as_deref().map_or(input, Input::Text);
+        let input = prompted.as_ref().map_or(input, Prompted::input);
         Ok(self.tokenizer.encode_whole(input)?)
     }
 
-    /// The prompt and the text together, where there is a prompt.
-    fn prompted(&self, input: Input<'_>, prompt: &str) -> Result<Option<String>, Error> {
+    /// The prompt and the first text together, where there is a prompt.
+    fn prompted<'a>(&self, input: Input<'a>, prompt: &str) -> Result<Option<Prompted<'a>>, Error> {
         if prompt.is_empty() {
             return Ok(None);
         }
-        Ok(match input {
-            Input::Text(text) => Some(format!("{prompt}{text}")),
+        let (text, pair) = match input {
+            Input::Text(text) => (format!("{prompt}{text}"), None),
             // How the last token of a prompt joins a text is the tokenizer's to say.
-            Input::Ids(ids) => Some(format!("{prompt}{}", self.tokenizer.decode(ids, true)?)),
-            Input::Pair(..) => None,
-        })
+            Input::Ids(ids) => (
+                format!("{prompt}{}", self.tokenizer.decode(ids, true)?),
+                None,
+            ),
+            Input::Pair(text, pair) => (format!("{prompt}{text}"), Some(pair)),
+        };
+        Ok(Some(Prompted { text, pair }))
     }
 
     fn check_length(&self, input: Input<'_>) -> Result<(), Error> {

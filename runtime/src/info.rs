@@ -22,11 +22,12 @@ pub struct Info {
     /// Classification: the label of each logit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// Embeddings: named texts that a request can have put in front of its texts.
+    /// Embeddings and cross-encoders: named texts that a request can have put in front
+    /// of its texts.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_map")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<std::collections::BTreeMap<String, String>>))]
     pub prompts: Option<Vec<(String, String)>>,
-    /// Embeddings: the prompt for requests that say nothing.
+    /// Embeddings and cross-encoders: the prompt for requests that say nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_prompt: Option<Option<String>>,
     /// Embeddings: how they are meant to be compared.
@@ -70,6 +71,7 @@ impl Info {
         let provenance = manifest.provenance.clone().unwrap_or_default();
         let weights = manifest.stored_weights.unwrap_or_default();
         let embeds = is_embedding(manifest.task());
+        let prompted = embeds || !pipeline.prompts.is_empty();
         let prompts = pipeline.prompts.iter();
         let prompts = prompts.map(|prompt| (prompt.name.clone(), prompt.text.clone()));
         let artifacts = payload.artifacts();
@@ -80,8 +82,8 @@ impl Info {
             architecture: provenance.architecture,
             output: output(manifest.task(), pipeline),
             labels: (!embeds).then(|| pipeline.labels.clone()),
-            prompts: embeds.then(|| prompts.collect()),
-            default_prompt: embeds.then(|| {
+            prompts: prompted.then(|| prompts.collect()),
+            default_prompt: prompted.then(|| {
                 let name = &pipeline.default_prompt;
                 (!name.is_empty()).then(|| name.clone())
             }),

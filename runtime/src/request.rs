@@ -42,9 +42,10 @@ pub struct Options {
     /// Embeddings: keep so many of the first values, and normalise what is
     /// kept where the whole would be.
     pub dimensions: Option<usize>,
-    /// Embeddings: put this in front of the text; empty for no prompt at all.
+    /// Embeddings and cross-encoders: put this in front of the text, of a pair's first;
+    /// empty for no prompt at all.
     pub prompt: Option<String>,
-    /// Embeddings: put the model's prompt of this name in front of the text.
+    /// Embeddings and cross-encoders: put the model's prompt of this name there.
     pub prompt_name: Option<String>,
     /// Embeddings: put the model's prompt for such texts in front of the text,
     /// if it has one.
@@ -189,8 +190,8 @@ impl Options {
             ("normalize", self.normalize.is_some(), vectors),
             ("dimensions", self.dimensions.is_some(), sentences),
             ("unpooled", self.unpooled, task == Task::SentenceEmbedding),
-            ("prompt", self.prompt.is_some(), texts),
-            ("prompt_name", self.prompt_name.is_some(), texts),
+            ("prompt", self.prompt.is_some(), texts || classes),
+            ("prompt_name", self.prompt_name.is_some(), texts || classes),
             ("role", self.role.is_some(), texts),
             (
                 "special_tokens",

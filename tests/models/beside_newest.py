@@ -379,14 +379,14 @@ def mean_of_windows(encoder, text, options):
     room = encoder.max_seq_length - len(before) - len(after)
     count = max(1, math.ceil(len(content) / room))
     ends = [len(content) * window // count for window in range(count + 1)]
-    vectors = [window_vector(encoder, before + content[start:end] + after, head * bool(prompt)) for start, end in pairwise(ends)]
+    windows = [before + content[start:end] + after for start, end in pairwise(ends)]
+    vectors = [window_vector(encoder, window, head if prompt else 0) for window in windows]
     vector = torch.stack(vectors).mean(dim=0)
     norm = torch.nn.functional.normalize if is_normalized(encoder) else lambda vector, dim: vector
     vector = norm(vector, dim=0)
     if "dimensions" in options:
         vector = norm(vector[: options["dimensions"]], dim=0)
-    windows = {"tokens_total": len(ids), "tokens_used": len(ids), "windows": count} if count > 1 else {}
-    return {"embedding": vector} | windows
+    return {"embedding": vector} | window_counts(len(ids), count)
 
 
 def window_vector(encoder, ids, prompt_length):
@@ -413,8 +413,12 @@ def window_usage(tokenizer, text, options):
         return usage(tokenizer, text)
     total = len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
     windows = tokenizer(text, truncation=True, return_overflowing_tokens=True, stride=options["stride"])
-    count = len(windows["input_ids"])
-    return {"tokens_total": total, "tokens_used": total, "windows": count} if count > 1 else {}
+    return window_counts(total, len(windows["input_ids"]))
+
+
+def window_counts(tokens, windows):
+    """All of a text is used, where it is read in several windows."""
+    return {"tokens_total": tokens, "tokens_used": tokens, "windows": windows} if windows > 1 else {}
 
 
 def classes(folder, item, options):
@@ -605,12 +609,14 @@ def read(path):
 
 def report(comparison, cases, requests):
     """Prints the folder; returns how much of it is an error."""
-    print(f"{comparison.name}: {cases} cases, {requests} requests, largest difference {comparison.largest:.1e}", flush=True)
+    counts = f"{cases} cases, {requests} items of requests"
+    print(f"{comparison.name}: {counts}, largest difference {comparison.largest:.1e}", flush=True)
     errors = 0
     for where, kind, detail in comparison.differences:
         reason = EXPECTED.get((comparison.name, kind))
         errors += reason is None
-        print(f"  {where}: {kind}: {detail[:400]} ({'not expected' if reason is None else 'expected: ' + reason})")
+        verdict = "not expected" if reason is None else f"expected: {reason}"
+        print(f"  {where}: {kind}: {detail[:400]} ({verdict})")
     for kind in [kind for name, kind in EXPECTED if name == comparison.name]:
         if all(kind != other for _, other, _ in comparison.differences):
             errors += 1
@@ -638,7 +644,7 @@ def main():
         comparison = Comparison(path.name)
         if path.name == REAL and given.real:
             path = given.real
-            del EXPECTED[REAL, "not compared"]
+            EXPECTED.pop((REAL, "not compared"), None)
         if (path / "config.json").is_file():
             compare_folder(path, golden, requests, comparison)
         else:

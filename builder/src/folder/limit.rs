@@ -127,6 +127,13 @@ impl Limits {
         }
     }
 
+    /// config.json's number, where it is smaller than the limit and nothing in the graph
+    /// runs out there.
+    pub fn passed_over(&self, limit: &Limit) -> Option<u32> {
+        let positions = self.positions.as_ref()?.max_tokens;
+        (positions < limit.max_tokens).then_some(positions)
+    }
+
     fn positions_after_padding(&self) -> Option<Limit> {
         let Limit { max_tokens, source } = self.positions.as_ref()?;
         let usable = max_tokens.checked_sub(self.first_position);

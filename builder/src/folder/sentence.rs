@@ -11,6 +11,7 @@ use super::read_json_if_there;
 use crate::error::BuildError;
 use encoderfile_runtime::proto::{Pooling, Splade};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::{Component, Path};
 
 pub(super) use settings::Settings;
@@ -67,6 +68,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Sentence>, BuildError> {
         settings: Settings::read(folder)?,
         ..Sentence::default()
     };
+    refuse_namesakes(&path, list)?;
     for (place, module) in list.iter().enumerate() {
         let listed = Listed::of(&path, module)?;
         let known = sentence.read_module(folder, &listed, place)?;
@@ -80,6 +82,14 @@ pub(super) fn read(folder: &Path) -> Result<Option<Sentence>, BuildError> {
     }
     sentence.settings.note(&mut sentence.findings);
     Ok(Some(sentence))
+}
+
+/// Of two modules with one name, sentence-transformers keeps the later.
+fn refuse_namesakes(path: &Path, modules: &[Value]) -> Result<(), BuildError> {
+    let mut names = HashSet::new();
+    let mut names_of = modules.iter().map(|module| &module["name"]);
+    let twice = names_of.find(|name| !name.is_null() && !names.insert(*name));
+    twice.map_or(Ok(()), |name| Err(BuildError::key(path, "name", name)))
 }
 
 /// Where the Transformer module is, from the folder: in newer ones the folder itself.
@@ -150,7 +160,14 @@ impl Sentence {
                 let norm = weights::layer_norm(folder, listed, &mut self.findings)?;
                 self.push(norm);
             }
+            // It drops values in training alone.
+            "Dropout" if is_pooled => {}
             "Normalize" if is_pooled => {
+                let path = folder.join(listed.file("config.json"));
+                if let Some(config) = read_json_if_there(&path)? {
+                    refuse_unknown(&path, &config, &["module_input_name", "module_output_name"])?;
+                    refuse_other_vectors(&path, &config)?;
+                }
                 // Twice in a row is once.
                 self.normalize = true;
                 let source = format!("modules.json, module {place}");
@@ -178,6 +195,17 @@ fn unsigned(value: &Value, path: &Path, key: &str) -> Result<u32, BuildError> {
         .ok_or_else(|| BuildError::key(path, key, value))
 }
 
+/// A module after pooling takes the vector of the text and gives that.
+fn refuse_other_vectors(path: &Path, config: &Value) -> Result<(), BuildError> {
+    for key in ["module_input_name", "module_output_name"] {
+        let value = &config[key];
+        if !value.is_null() && value != "sentence_embedding" {
+            return Err(BuildError::key(path, key, value));
+        }
+    }
+    Ok(())
+}
+
 /// A module's config.json, with no keys but `known` ones.
 fn read_config(path: &Path, known: &[&str]) -> Result<Value, BuildError> {
     let Some(config) = read_json_if_there(path)? else {
@@ -190,11 +218,13 @@ fn read_config(path: &Path, known: &[&str]) -> Result<Value, BuildError> {
     Ok(config)
 }
 
+/// A key that is null says as much as one that is not there.
 fn refuse_unknown(path: &Path, config: &Value, known: &[&str]) -> Result<(), BuildError> {
     let Some(keys) = config.as_object() else {
         return Err(BuildError::key(path, "", config));
     };
-    let unknown = keys.iter().find(|(key, _)| !known.contains(&key.as_str()));
+    let mut said = keys.iter().filter(|(_, value)| !value.is_null());
+    let unknown = said.find(|(key, _)| !known.contains(&key.as_str()));
     match unknown {
         Some((key, value)) => Err(BuildError::key(path, key, value)),
         None => Ok(()),

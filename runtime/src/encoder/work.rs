@@ -1,6 +1,6 @@
 //! A text on its way to its result, one sequence after another.
 
-use super::{Encoder, finite};
+use super::{Encoder, Prompted, finite};
 use crate::error::Error;
 use crate::graph::Run;
 use crate::output::{Entity, Prediction, TokenUsage, Values};
@@ -120,7 +120,7 @@ impl Encoder {
             let limit = options.max_tokens;
             let prompt_len = self.tokenizer.prompt_len(prompt, limit)?;
             let prompted = self.prompted(input, prompt)?;
-            let input = prompted.as_deref().map_or(input, Input::Text);
+            let input = prompted.as_ref().map_or(input, Prompted::input);
             return Ok(self.tokenizer.even_windows(input, prompt_len, limit)?);
         }
         if let Some(stride) = options.stride {
@@ -154,8 +154,7 @@ impl Encoder {
     }
 
     fn skipped(&self, options: &Options) -> Result<usize, Error> {
-        if !self.pipeline.exclude_prompt || self.task != Task::SentenceEmbedding || options.unpooled
-        {
+        if !self.pipeline.exclude_prompt || self.pipeline.pooling.is_empty() || options.unpooled {
             return Ok(0);
         }
         let prompt = options.prompt(&self.pipeline);

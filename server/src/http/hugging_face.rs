@@ -67,7 +67,6 @@ pub(super) async fn infer(
     let mut fields = request.parameters.unwrap_or_default();
     fields.extend(request.beside);
     fields.remove("options");
-    fields.retain(|_, value| !value.is_null());
     // Nothing is ever padded.
     fields.remove("padding");
     let length = Length::take(&mut fields)?;

@@ -159,7 +159,6 @@ fn ours(mut fields: Map<String, Value>) -> Result<PredictRequest, Failure> {
     let inputs = inputs.ok_or_else(|| Failure::new(Kind::Validation, "missing field `inputs`"))?;
     let metadata = fields.remove("metadata").unwrap_or(Value::Null);
     let partial = fields.remove("partial").unwrap_or(Value::Bool(false));
-    fields.retain(|_, value| !value.is_null());
     Ok(PredictRequest {
         inputs: field("inputs", inputs)?,
         metadata: field("metadata", metadata)?,

@@ -166,7 +166,20 @@ fn an_unknown_setting() -> anyhow::Result<()> {
         return Ok(());
     };
     let model = fixture::folder("bert-embedding");
-    let settings: [(&str, &[&str]); 10] = [
+    let settings: [(&str, &[&str]); 14] = [
+        ("encoderfile:\n  path:\n", &["my.yml", "`path` is missing"]),
+        (
+            "encoderfile:\n  name: x\n",
+            &["my.yml", "`path` is missing"],
+        ),
+        (
+            "encoderfile:\n  path: .\n  name: ''\n",
+            &["my.yml", "`name` is empty"],
+        ),
+        (
+            "encoderfile:\n  path: .\n  tokenizer:\n    max_length: 0\n",
+            &["my.yml", "`tokenizer.max_length` is 0"],
+        ),
         ("encoderfile:\n  nmae: x\n", &["my.yml", "nmae"]),
         (
             "encoderfile:\n  path: .\n  tokenizer:\n    maxlength: 3\n",
@@ -185,15 +198,15 @@ fn an_unknown_setting() -> anyhow::Result<()> {
         ("", &["my.yml"]),
         (
             "encoderfile:\n  path: .\n  model_type: translation\n",
-            &["model_type", "translation"],
+            &["my.yml", "model_type", "translation"],
         ),
         (
             "encoderfile:\n  path: .\n  weights: int3\n",
-            &["weights", "int3"],
+            &["my.yml", "weights", "int3"],
         ),
         (
             "encoderfile:\n  path: .\n  tokenizer:\n    truncation_side: middle\n",
-            &["truncation_side", "middle"],
+            &["my.yml", "`tokenizer.truncation_side`", "middle"],
         ),
     ];
     for (text, words) in settings {

@@ -94,6 +94,8 @@ impl Sentence {
             "activation_function",
             "word_embedding_dimension",
             "embedding_dimension",
+            // How much memory it takes.
+            "chunk_size",
         ];
         let config = read_config(&path, &known)?;
         let choice = |key: &str, first: &str, second: &str| match &config[key] {

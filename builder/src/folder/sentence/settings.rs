@@ -10,8 +10,12 @@ use std::path::Path;
 
 const NAME: &str = "config_sentence_transformers.json";
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 9] = [
     "__version__",
+    // The versions of Python's packages.
+    "requirements",
+    // Everything is computed in float32.
+    "keep_in_fp32_modules",
     "model_type",
     "prompts",
     "default_prompt_name",
@@ -19,6 +23,12 @@ const KNOWN: [&str; 7] = [
     "truncate_dim",
     "activation_fn",
 ];
+
+/// The kinds of sentence-transformers' models that are served.
+const MODEL_TYPES: [&str; 3] = ["SentenceTransformer", "CrossEncoder", "SparseEncoder"];
+
+/// The prompts that sentence-transformers has in every model, empty where nobody says.
+const ALWAYS_THERE: [&str; 2] = ["query", "document"];
 
 /// What the file says; all defaults if there is none.
 #[derive(Debug, Default)]
@@ -39,11 +49,16 @@ impl Settings {
             return Ok(Self::default());
         };
         refuse_unknown(&path, &config, &KNOWN)?;
+        let model_type = &config["model_type"];
+        if !model_type.is_null() && MODEL_TYPES.iter().all(|known| model_type != known) {
+            return Err(BuildError::key(&path, "model_type", model_type));
+        }
         let prompts = prompts(&path, &config["prompts"])?;
         let default = &config["default_prompt_name"];
         let default_prompt = match default {
             Value::Null => String::new(),
             Value::String(name) if prompts.iter().any(|it| it.name == *name) => name.clone(),
+            Value::String(name) if ALWAYS_THERE.contains(&name.as_str()) => String::new(),
             other => return Err(BuildError::key(&path, "default_prompt_name", other)),
         };
         Ok(Self {
@@ -62,7 +77,7 @@ impl Settings {
         })
     }
 
-    pub(super) fn note(&self, findings: &mut Findings) {
+    pub(in crate::folder) fn note(&self, findings: &mut Findings) {
         for prompt in self.prompts.iter().filter(|prompt| !prompt.text.is_empty()) {
             let meaning = format!("{} {:?}", prompt.name, prompt.text);
             findings.note("prompt", meaning, format!("{NAME} prompts"));

@@ -3,7 +3,7 @@
 use super::{Listed, Sentence, refuse_unknown, unsigned};
 use crate::error::BuildError;
 use crate::folder::read_json_if_there;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// The file's name has changed over time.
@@ -91,9 +91,10 @@ fn refuse_arguments(path: &Path, config: &Value) -> Result<(), BuildError> {
             Value::Object(arguments) => arguments,
             other => return Err(BuildError::key(path, key, other)),
         };
+        let says_nothing = |value: &Value| value.as_object().is_some_and(Map::is_empty);
         let changing = arguments
             .iter()
-            .find(|(name, _)| !HARMLESS.contains(&name.as_str()));
+            .find(|(name, value)| !HARMLESS.contains(&name.as_str()) && !says_nothing(value));
         if let Some((name, value)) = changing {
             return Err(BuildError::key(path, &format!("{key}.{name}"), value));
         }
@@ -105,9 +106,10 @@ fn refuse_arguments(path: &Path, config: &Value) -> Result<(), BuildError> {
 fn refuse_other_modalities(path: &Path, config: &Value) -> Result<(), BuildError> {
     let task = &config["transformer_task"];
     let output = match task.as_str() {
-        None if task.is_null() => None,
-        Some("feature-extraction") => Some("last_hidden_state"),
-        Some("fill-mask" | "sequence-classification") => Some("logits"),
+        // What sentence-transformers takes where nothing is said.
+        None if task.is_null() => "last_hidden_state",
+        Some("feature-extraction") => "last_hidden_state",
+        Some("fill-mask" | "sequence-classification") => "logits",
         _ => return Err(BuildError::key(path, "transformer_task", task)),
     };
     let modalities = match &config["modality_config"] {
@@ -117,9 +119,8 @@ fn refuse_other_modalities(path: &Path, config: &Value) -> Result<(), BuildError
     };
     for (modality, how) in modalities {
         let key = format!("modality_config.{modality}");
-        let named = how["method_output_name"].as_str();
-        let expected = output.is_none() || named == output;
-        if modality != "text" || how["method"] != "forward" || !expected {
+        let is_known = how["method"] == "forward" && how["method_output_name"] == output;
+        if modality != "text" || !is_known {
             return Err(BuildError::key(path, &key, how));
         }
     }

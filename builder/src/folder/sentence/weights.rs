@@ -1,6 +1,6 @@
 //! The modules that have weights of their own: Dense and `LayerNorm`.
 
-use super::{Listed, read_config, unsigned};
+use super::{Listed, read_config, refuse_other_vectors, unsigned};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
 use crate::folder::read_file;
@@ -70,15 +70,11 @@ pub(super) fn dense(
     ];
     let config = read_config(&path, &known)?;
     let gives_scores = config["module_output_name"] == "scores";
-    for (key, is_known) in [
-        ("module_input_name", false),
-        ("module_output_name", gives_scores),
-    ] {
-        let value = &config[key];
-        if !(value.is_null() || value == "sentence_embedding" || is_known) {
-            return Err(BuildError::key(&path, key, value));
-        }
+    let mut names = config.clone();
+    if gives_scores {
+        names["module_output_name"] = Value::Null;
     }
+    refuse_other_vectors(&path, &names)?;
     if !matches!(config["use_residual"], Value::Null | Value::Bool(false)) {
         return Err(BuildError::key(
             &path,

@@ -1,8 +1,10 @@
 //! Outputs, labels, tokenizers, and what sentence-transformers folders say.
 
 use super::{config, refused, refused_with};
+use crate::workshop::Workshop;
 use anyhow::Context;
 use encoderfile_tests::model_folder::ModelFolder;
+use encoderfile_tests::process;
 use serde_json::{Value, json};
 
 #[test]
@@ -150,6 +152,7 @@ fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
     let settings = "config_sentence_transformers.json";
     let transformer = "sentence_bert_config.json";
     let (pooling, dense) = ("1_Pooling/config.json", "2_Dense/config.json");
+    let norm = "3_Normalize/config.json";
     let st = "st-mean-dense-normalize";
     let cases = [
         (st, settings, "truncate_dim", json!(0)),
@@ -158,6 +161,8 @@ fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
         (st, settings, "prompts", json!(["query: "])),
         (st, settings, "similarity_fn_name", json!("hamming")),
         (st, settings, "max_active_dims", json!(7)),
+        (st, settings, "model_type", json!("MultiVectorEncoder")),
+        (st, settings, "query_length", json!(32)),
         (st, transformer, "max_seq_length", json!("long")),
         (st, transformer, "do_lower_case", json!("yes")),
         (
@@ -179,6 +184,18 @@ fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
             json!({"padding_side": "left"}),
         ),
         (st, transformer, "a_new_key", json!(1)),
+        (
+            st,
+            transformer,
+            "modality_config",
+            json!({"text": {"method": "forward", "method_output_name": ["hidden_states", 1]}}),
+        ),
+        (
+            st,
+            transformer,
+            "modality_config",
+            json!({"text": {"method": "forward", "method_output_name": "pooler_output"}}),
+        ),
         (st, pooling, "include_prompt", json!("no")),
         (st, pooling, "pooling_mode_mean_tokens", json!(1)),
         (st, dense, "activation_function", json!("my.Swish")),
@@ -189,6 +206,9 @@ fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
             json!("torch.nn.modules.activation.Mish"),
         ),
         (st, dense, "module_input_name", json!("token_embeddings")),
+        (st, norm, "module_input_name", json!("token_embeddings")),
+        (st, norm, "module_output_name", json!("token_embeddings")),
+        (st, norm, "p", json!(1)),
         (st, dense, "bias", json!("yes")),
         (st, dense, "out_features", json!(0)),
         (st, dense, "dropout", json!(0.1)),
@@ -201,6 +221,12 @@ fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
             json!("my.Function"),
         ),
         (
+            "cls-pair-rerank",
+            "tokenizer_config.json",
+            "chat_template",
+            json!("{% for message in messages %}{{ message.content }}{% endfor %}"),
+        ),
+        (
             "bert-embedding",
             "tokenizer_config.json",
             "truncation_side",
@@ -208,7 +234,12 @@ fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
         ),
     ];
     for (fixture, file, key, value) in cases {
-        let spoil = |folder: &ModelFolder| folder.edit_json(file, |it| it[key] = value.clone());
+        let spoil = |folder: &ModelFolder| {
+            if !folder.path().join(file).exists() {
+                folder.write(file, b"{}")?;
+            }
+            folder.edit_json(file, |it| it[key] = value.clone())
+        };
         // The embedding's width is known only when everything has been read.
         let words = if key == "truncate_dim" && value == 33 {
             [settings, key]
@@ -218,6 +249,56 @@ fn keys_that_are_not_served_are_named() -> anyhow::Result<()> {
         refused(fixture, &spoil, &words).with_context(|| format!("{file} {key} {value}"))?;
     }
     Ok(())
+}
+
+#[test]
+fn modules_of_one_name() -> anyhow::Result<()> {
+    let spoil = |folder: &ModelFolder| {
+        folder.edit_json("modules.json", |it| it[2]["name"] = it[1]["name"].clone())
+    };
+    refused(
+        "st-mean-dense-normalize",
+        &spoil,
+        &["modules.json", "`name`"],
+    )
+}
+
+/// What sentence-transformers writes, and what changes no number.
+#[test]
+fn keys_that_say_nothing_are_taken() -> anyhow::Result<()> {
+    let settings = "config_sentence_transformers.json";
+    let transformer = "sentence_bert_config.json";
+    let norm = "3_Normalize/config.json";
+    let cases = [
+        (settings, "requirements", json!({"pytorch": ">=2"})),
+        (settings, "query_length", Value::Null),
+        (settings, "default_prompt_name", json!("document")),
+        (transformer, "processing_kwargs", json!({"text": {}})),
+        (norm, "module_input_name", json!("sentence_embedding")),
+    ];
+    let Some(workshop) = Workshop::open()? else {
+        return Ok(());
+    };
+    for (file, key, value) in cases {
+        let folder = ModelFolder::copy_of("st-mean-dense-normalize")?;
+        if !folder.path().join(file).exists() {
+            folder.write(file, b"{}")?;
+        }
+        folder.edit_json(file, |it| it[key] = value.clone())?;
+        let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
+        process::succeed(build.arg(folder.path())).with_context(|| format!("{file} {key}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_chat_template_beside_a_reranker() -> anyhow::Result<()> {
+    let spoil = |folder: &ModelFolder| folder.write("chat_template.jinja", b"{{ messages }}");
+    refused(
+        "cls-pair-rerank",
+        &spoil,
+        &["chat_template.jinja", "`chat_template`"],
+    )
 }
 
 #[test]
