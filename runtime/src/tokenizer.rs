@@ -6,7 +6,7 @@ use crate::request::{Input, Side, Truncation};
 use encoderfile_proto::{Pipeline, TruncationSide};
 use std::ops::Range;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
-use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, Token};
+use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, PostProcessorWrapper, Token};
 
 /// A tokenizer that cannot be read, or a text it refuses.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +66,14 @@ pub enum TokenizerError {
 }
 
 /// A tokenizer with the pipeline's limit.
+///
+/// A text is cut before special tokens are put around it, as tokenizers does it: what is
+/// put around it may also change it (byte-level offsets begin behind a space).
 pub struct Tokenizer {
+    /// Without a post-processor.
     inner: tokenizers::Tokenizer,
+    /// What puts special tokens around texts.
+    processor: Option<PostProcessorWrapper>,
     /// More than the special tokens alone.
     max_tokens: usize,
     side: Side,
@@ -94,8 +100,9 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`.
     pub fn load(json: &[u8], pipeline: &Pipeline) -> Result<Self, TokenizerError> {
         let mut inner = parse(json)?;
-        let processor = inner.get_post_processor();
-        let special_tokens = processor.map_or(0, |processor| processor.added_tokens(false));
+        let processor = inner.get_post_processor().cloned();
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        let special_tokens = added_tokens(processor.as_ref(), false);
         let max_tokens = pipeline.max_tokens as usize;
         if max_tokens <= special_tokens {
             return Err(TokenizerError::NoRoom {
@@ -111,6 +118,7 @@ impl Tokenizer {
         }
         Ok(Self {
             inner,
+            processor,
             max_tokens,
             side: match pipeline.truncation_side() {
                 TruncationSide::Left => Side::Left,
@@ -127,8 +135,7 @@ impl Tokenizer {
 
     /// How many special tokens there are around one text.
     pub fn special_tokens(&self) -> usize {
-        let processor = self.inner.get_post_processor();
-        processor.map_or(0, |processor| processor.added_tokens(false))
+        added_tokens(self.processor.as_ref(), false)
     }
 
     /// Tokenises a text or pair, special tokens included, cut to the [limit](Self::limit).
@@ -139,15 +146,14 @@ impl Tokenizer {
         side: Option<Side>,
         max_tokens: Option<usize>,
     ) -> Result<Tokens, TokenizerError> {
-        let all = self.encode_all(input)?;
+        let content = self.content(input)?;
+        let special_tokens = self.special_tokens_of(&content);
+        let tokens_total = special_tokens + content.len();
         let max_tokens = self.limit(max_tokens);
-        let excess = all.len().saturating_sub(max_tokens);
+        let excess = tokens_total.saturating_sub(max_tokens);
         if excess == 0 {
-            return Ok(all.whole());
+            return self.finish(content, tokens_total);
         }
-        let side = side.unwrap_or(self.side);
-        let [first, second] = [all.sequence(0), all.sequence(1)];
-        let special_tokens = all.len() - first.len() - second.len();
         if special_tokens >= max_tokens {
             return Err(TokenizerError::NoRoom {
                 max_tokens,
@@ -155,24 +161,28 @@ impl Tokenizer {
             });
         }
         let too_long = |truncation| TokenizerError::PairTooLong {
-            tokens_total: all.len(),
+            tokens_total,
             max_tokens,
             truncation,
         };
-        let shares = shares(excess, first.len(), second.len(), truncation);
+        let second = content.second.as_ref().map_or(0, Encoding::len);
+        let shares = shares(excess, content.first.len(), second, truncation);
         let [first_excess, second_excess] = shares.map_err(too_long)?;
-        let first = cut(&first, first_excess, side);
-        let second = cut(&second, second_excess, side);
-        Ok(all.pick(&[
-            0..first.start,
-            first.end..second.start,
-            second.end..all.len(),
-        ]))
+        let side = side.unwrap_or(self.side);
+        let cut =
+            |encoding: &Encoding, excess| pick(encoding, &[kept(encoding.len(), excess, side)]);
+        let content = Content {
+            first: cut(&content.first, first_excess),
+            second: content.second.map(|second| cut(&second, second_excess)),
+        };
+        self.finish(content, tokens_total)
     }
 
     /// Tokenises all of a text or pair, special tokens included.
     pub fn encode_whole(&self, input: Input<'_>) -> Result<Tokens, TokenizerError> {
-        Ok(self.encode_all(input)?.whole())
+        let content = self.content(input)?;
+        let total = self.special_tokens_of(&content) + content.len();
+        self.finish(content, total)
     }
 
     /// Tokenises a text in windows of the [limit](Self::limit), of which
@@ -184,15 +194,18 @@ impl Tokenizer {
         side: Option<Side>,
         max_tokens: Option<usize>,
     ) -> Result<Vec<Tokens>, TokenizerError> {
-        let all = self.encode_all(input)?;
-        let content = all.sequence(0);
+        let text = self.content(input)?.first;
         let limit = self.limit(max_tokens);
-        let room = limit.saturating_sub(all.len() - content.len());
+        let room = limit.saturating_sub(self.special_tokens());
         if stride >= room {
             return Err(TokenizerError::Stride { stride, room });
         }
-        let ranges = overlapping(content.len(), room, stride, side.unwrap_or(self.side));
-        Ok(all.split(&content, ranges))
+        let total = self.special_tokens() + text.len();
+        let ranges = overlapping(text.len(), room, stride, side.unwrap_or(self.side));
+        let windows = ranges.into_iter().map(|range| pick(&text, &[range]));
+        windows
+            .map(|window| self.finish(Content::of(window), total))
+            .collect()
     }
 
     /// Tokenises a text in as few windows as hold all of it, each with the
@@ -203,23 +216,38 @@ impl Tokenizer {
         prompt_len: usize,
         max_tokens: Option<usize>,
     ) -> Result<Vec<Tokens>, TokenizerError> {
-        let all = self.encode_all(input)?;
-        let mut content = all.sequence(0);
-        content.start = prompt_len.clamp(content.start, content.end);
-        let fixed = all.len() - content.len();
+        let text = self.content(input)?.first;
+        let prompt = self.prompt_in(&text, prompt_len)?;
+        let rest = text.len() - prompt;
+        let fixed = self.special_tokens() + prompt;
         let max_tokens = self.limit(max_tokens);
         let room = max_tokens.saturating_sub(fixed);
-        if room == 0 && !content.is_empty() {
+        if room == 0 && rest > 0 {
             return Err(TokenizerError::LongPrompt {
                 max_tokens,
                 prompt_tokens: fixed,
             });
         }
-        let windows = content.len().div_ceil(room.max(1)).max(1);
-        let ends = (0..=windows).map(|window| content.len() * window / windows);
+        let windows = rest.div_ceil(room.max(1)).max(1);
+        let ends = (0..=windows).map(|window| prompt + rest * window / windows);
         let ends: Vec<usize> = ends.collect();
-        let ranges = ends.windows(2).map(|pair| pair[0]..pair[1]);
-        Ok(all.split(&content, ranges.collect()))
+        let windows = ends.windows(2).map(|pair| pair[0]..pair[1]);
+        let windows = windows.map(|range| pick(&text, &[0..prompt, range]));
+        windows
+            .map(|window| self.finish(Content::of(window), fixed + rest))
+            .collect()
+    }
+
+    /// How many tokens of a text are those of its prompt, which is `prompt_len` with the
+    /// special tokens before it.
+    fn prompt_in(&self, text: &Encoding, prompt_len: usize) -> Result<usize, TokenizerError> {
+        if prompt_len == 0 || text.is_empty() {
+            return Ok(0);
+        }
+        let whole = self.processed(Content::of(text.clone()))?;
+        let special = whole.get_special_tokens_mask().iter();
+        let before = special.take_while(|it| **it == 1).count();
+        Ok(prompt_len.saturating_sub(before).min(text.len()))
     }
 
     /// How many tokens at the beginning of a sequence belong to a prompt, the
@@ -282,112 +310,138 @@ impl Tokenizer {
         Ok(encoding.get_ids().first().copied())
     }
 
-    fn encode_all(&self, input: Input<'_>) -> Result<Untruncated, TokenizerError> {
-        let encoding = match input {
-            Input::Text(text) => self.inner.encode_char_offsets(text, true),
-            Input::Pair(text, pair) => self.inner.encode_char_offsets((text, pair), true),
-            Input::Ids(ids) => return self.wrap(ids),
-        };
-        let encoding = encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))?;
-        Ok(Untruncated(encoding))
+    fn content(&self, input: Input<'_>) -> Result<Content, TokenizerError> {
+        Ok(match input {
+            Input::Text(text) => Content::of(self.tokens(text)?),
+            Input::Pair(text, pair) => {
+                let mut second = self.tokens(pair)?;
+                second.set_type_ids(vec![1; second.len()]);
+                Content {
+                    first: self.tokens(text)?,
+                    second: Some(second),
+                }
+            }
+            Input::Ids(ids) => Content::of(self.unwrapped(ids)?),
+        })
     }
 
-    /// Token ids with the special tokens of one text around them, which they
-    /// may have already.
-    fn wrap(&self, ids: &[u32]) -> Result<Untruncated, TokenizerError> {
-        let whole = self.with_special_tokens(ids)?;
+    /// The tokens of one text.
+    fn tokens(&self, text: &str) -> Result<Encoding, TokenizerError> {
+        self.inner
+            .encode_char_offsets(text, false)
+            .map_err(|error| TokenizerError::Encode(one_line(&error)))
+    }
+
+    /// Token ids, without the special tokens that they may have around them already.
+    fn unwrapped(&self, ids: &[u32]) -> Result<Encoding, TokenizerError> {
+        let content = self.tokens_of(ids)?;
+        let whole = self.processed(Content::of(content.clone()))?;
         let special = whole.get_special_tokens_mask();
         let before = special.iter().take_while(|it| **it == 1).count();
         let after = special.iter().rev().take_while(|it| **it == 1).count();
         let (first, last) = (&whole.get_ids()[..before], whole.get_ids());
         let last = &last[last.len() - after..];
-        let wrapped = ids.len() >= before + after && ids.starts_with(first) && ids.ends_with(last);
-        if !wrapped {
-            return Ok(Untruncated(whole));
+        if ids.len() >= before + after && ids.starts_with(first) && ids.ends_with(last) {
+            let inside = before..ids.len() - after;
+            return Ok(pick(&content, std::slice::from_ref(&inside)));
         }
-        let content = &ids[before..ids.len() - after];
-        self.with_special_tokens(content).map(Untruncated)
+        Ok(content)
     }
 
-    fn with_special_tokens(&self, ids: &[u32]) -> Result<Encoding, TokenizerError> {
+    fn tokens_of(&self, ids: &[u32]) -> Result<Encoding, TokenizerError> {
         let token = |id: &u32| {
             let value = self.inner.id_to_token(*id);
             let value = value.ok_or(TokenizerError::UnknownId { id: *id })?;
             Ok(Token::new(*id, value, (0, 0)))
         };
-        let tokens = ids
-            .iter()
-            .map(token)
-            .collect::<Result<_, TokenizerError>>()?;
-        let encoding = Encoding::from_tokens(tokens, 0);
-        let encoding = self.inner.post_process(encoding, None, true);
-        encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))
+        let tokens = ids.iter().map(token);
+        let tokens = tokens.collect::<Result<_, TokenizerError>>()?;
+        Ok(Encoding::from_tokens(tokens, 0))
+    }
+
+    fn special_tokens_of(&self, content: &Content) -> usize {
+        added_tokens(self.processor.as_ref(), content.second.is_some())
+    }
+
+    /// The sequence that the model sees, where `total` tokens would be all of it.
+    fn finish(&self, content: Content, total: usize) -> Result<Tokens, TokenizerError> {
+        let encoding = self.processed(content)?;
+        let special = encoding.get_special_tokens_mask().iter();
+        Ok(Tokens {
+            ids: encoding.get_ids().to_vec(),
+            type_ids: encoding.get_type_ids().to_vec(),
+            tokens: encoding.get_tokens().to_vec(),
+            offsets: encoding.get_offsets().to_vec(),
+            special: special.map(|mask| *mask == 1).collect(),
+            total,
+        })
+    }
+
+    /// With the special tokens.
+    fn processed(&self, Content { first, second }: Content) -> Result<Encoding, TokenizerError> {
+        let processed = match &self.processor {
+            Some(processor) => processor.process(first, second, true),
+            None => self.inner.post_process(first, second, true),
+        };
+        processed.map_err(|error| TokenizerError::Encode(one_line(&error)))
     }
 }
 
-/// A text or pair with all its tokens.
+fn added_tokens(processor: Option<&PostProcessorWrapper>, is_pair: bool) -> usize {
+    processor.map_or(0, |processor| processor.added_tokens(is_pair))
+}
+
+/// The tokens of a text, or of both of a pair, without the special tokens around them.
 ///
-/// tokenizers' own truncation stops tokenising once it has enough, and then
+/// All of them: tokenizers' own truncation stops tokenising once it has enough, and then
 /// nobody knows how many tokens there would have been.
-struct Untruncated(Encoding);
+struct Content {
+    first: Encoding,
+    second: Option<Encoding>,
+}
 
-impl Untruncated {
+impl Content {
+    fn of(text: Encoding) -> Self {
+        Self {
+            first: text,
+            second: None,
+        }
+    }
+
     fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Where the tokens of the first or second text are, without special
-    /// tokens; empty and at the end if there is no such text.
-    fn sequence(&self, index: usize) -> Range<usize> {
-        let ids = self.0.get_sequence_ids();
-        let special = self.0.get_special_tokens_mask();
-        // Without a post-processor nothing is told apart, and nothing is special.
-        let belongs = |at: &usize| ids[*at] == Some(index) && special[*at] == 0;
-        let start = (0..ids.len()).find(belongs);
-        let end = (0..ids.len()).rev().find(belongs);
-        match (start, end) {
-            (Some(start), Some(end)) => start..end + 1,
-            _ => self.len()..self.len(),
-        }
-    }
-
-    fn whole(&self) -> Tokens {
-        self.pick(std::slice::from_ref(&(0..self.len())))
-    }
-
-    fn pick(&self, ranges: &[Range<usize>]) -> Tokens {
-        let encoding = &self.0;
-        let special = pick(encoding.get_special_tokens_mask(), ranges);
-        Tokens {
-            ids: pick(encoding.get_ids(), ranges),
-            type_ids: pick(encoding.get_type_ids(), ranges),
-            tokens: pick(encoding.get_tokens(), ranges),
-            offsets: pick(encoding.get_offsets(), ranges),
-            special: special.iter().map(|mask| *mask == 1).collect(),
-            total: self.len(),
-        }
-    }
-
-    /// Each range of `content`, with everything that is not content around it.
-    fn split(&self, content: &Range<usize>, ranges: Vec<Range<usize>>) -> Vec<Tokens> {
-        let windows = ranges.into_iter().map(|range| {
-            let range = content.start + range.start..content.start + range.end;
-            self.pick(&[0..content.start, range, content.end..self.len()])
-        });
-        windows.collect()
+        self.first.len() + self.second.as_ref().map_or(0, Encoding::len)
     }
 }
 
-fn pick<T: Clone>(values: &[T], ranges: &[Range<usize>]) -> Vec<T> {
-    let parts: Vec<&[T]> = ranges.iter().map(|range| &values[range.clone()]).collect();
-    parts.concat()
+/// The tokens in those ranges, one range after the other.
+fn pick(encoding: &Encoding, ranges: &[Range<usize>]) -> Encoding {
+    fn parts<T: Clone>(values: &[T], ranges: &[Range<usize>]) -> Vec<T> {
+        let parts: Vec<&[T]> = ranges.iter().map(|range| &values[range.clone()]).collect();
+        parts.concat()
+    }
+    #[allow(
+        clippy::default_trait_access,
+        reason = "a map of a crate of tokenizers' own"
+    )]
+    let sequences = Default::default();
+    Encoding::new(
+        parts(encoding.get_ids(), ranges),
+        parts(encoding.get_type_ids(), ranges),
+        parts(encoding.get_tokens(), ranges),
+        parts(encoding.get_word_ids(), ranges),
+        parts(encoding.get_offsets(), ranges),
+        parts(encoding.get_special_tokens_mask(), ranges),
+        parts(encoding.get_attention_mask(), ranges),
+        Vec::new(),
+        sequences,
+    )
 }
 
-/// The tokens that a range loses.
-fn cut(range: &Range<usize>, excess: usize, side: Side) -> Range<usize> {
+/// The tokens of a text that stay.
+fn kept(length: usize, excess: usize, side: Side) -> Range<usize> {
     match side {
-        Side::Right => range.end - excess..range.end,
-        Side::Left => range.start..range.start + excess,
+        Side::Right => 0..length - excess,
+        Side::Left => excess..length,
     }
 }
 
@@ -531,7 +585,7 @@ mod tests {
 
     #[test]
     fn a_cut_takes_the_end_or_the_beginning() {
-        assert_eq!(cut(&(1..9), 3, Side::Right), 6..9);
-        assert_eq!(cut(&(1..9), 3, Side::Left), 1..4);
+        assert_eq!(kept(8, 3, Side::Right), 0..5);
+        assert_eq!(kept(8, 3, Side::Left), 3..8);
     }
 }

@@ -40,7 +40,11 @@ impl ModelFolder {
 
     /// Writes a file.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
-        fs::write(self.file(name), content).with_context(|| name.to_owned())
+        let path = self.file(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, content).with_context(|| name.to_owned())
     }
 
     /// Changes the bytes of a file.

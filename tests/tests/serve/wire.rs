@@ -179,11 +179,11 @@ fn default_prompts_are_for_requests_that_name_none() -> anyhow::Result<()> {
         &["--default-prompt-name", "title"],
         &["--default-prompt-name", "`title`", "document, query"],
     )?;
-    let classes = stage.build("bert-sequence_classification")?;
+    let tokens = stage.build("bert-token_classification")?;
     refused(
-        &classes,
+        &tokens,
         &["--default-prompt", "x"],
-        &["--default-prompt", "sequence_classification"],
+        &["--default-prompt", "token_classification"],
     )
 }
 
