@@ -69,7 +69,10 @@ pub(crate) fn understand(configs: &Configs) -> Result<Meaning, Vec<&'static str>
     );
     refuse(modes.iter().any(|mode| mode == "median"), "median");
     let default = configs.setting("default_prompt_name").as_str();
-    let unknown = default.is_some_and(|name| configs.prompt(name).is_none());
+    // sentence-transformers has these two in every model, empty where nobody says.
+    let unknown = default
+        .filter(|name| !["query", "document"].contains(name))
+        .is_some_and(|name| configs.prompt(name).is_none());
     refuse(unknown, "default_prompt_name");
     refuse(
         configs.setting("similarity_fn_name") == "hamming",
