@@ -1,9 +1,10 @@
 //! JSON as clients write it, made into JSON that types take.
 //!
-//! [`mend`] owns two rules, for every shell: half of a surrogate pair, which
-//! JavaScript's and Python's strings may hold and Rust's may not, is U+FFFD; and a
-//! member that is `null` is as if it were absent, whatever type it is read into.
-//! Nothing that is not JSON becomes JSON by it.
+//! [`mend`] owns three rules, for every shell: half of a surrogate pair, which
+//! JavaScript's and Python's strings may hold and Rust's may not, is U+FFFD; a
+//! member that is `null` is as if it were absent, whatever type it is read into; and
+//! a byte order mark before the text is nothing. Nothing else that is not JSON
+//! becomes JSON by it, and it takes time in proportion to the text's length.
 
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -26,7 +27,11 @@ impl Nulls<'_> {
     };
 }
 
-/// The same JSON without lone surrogates, and without the members that are `null`.
+/// What some editors and PowerShell write before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The same JSON without lone surrogates, without the members that are `null`, and
+/// without a byte order mark.
 ///
 /// What is not JSON is an error, or comes back as it is for the next reader to
 /// refuse. The text keeps its length, so that places in messages stay true.
@@ -35,16 +40,20 @@ impl Nulls<'_> {
 ///
 /// Where it is not JSON.
 pub fn mend<'a>(json: &'a [u8], nulls: &Nulls) -> Result<Cow<'a, [u8]>, serde_json::Error> {
-    if !has_null(json) && !has_surrogate(json) {
+    let is_marked = json.starts_with(BYTE_ORDER_MARK);
+    if !is_marked && !has_null(json) && !has_surrogate(json) {
         return Ok(json.into());
     }
-    // What follows sees its way by brackets and commas, and may rely on them.
-    serde_json::from_slice::<IgnoredAny>(json)?;
     let mut mending = Mending {
         json: json.to_vec(),
         nulls,
         open: Vec::new(),
     };
+    if is_marked {
+        mending.blank(0..BYTE_ORDER_MARK.len());
+    }
+    // What follows sees its way by brackets and commas, and may rely on them.
+    serde_json::from_slice::<IgnoredAny>(&mending.json)?;
     mending.run();
     Ok(mending.json.into())
 }
@@ -58,6 +67,14 @@ fn has_surrogate(json: &[u8]) -> bool {
         .any(|it| it[0] == b'\\' && it[1] == b'u' && it[2] | 0x20 == b'd')
 }
 
+impl Open {
+    /// Whether members of it that are `null` are dropped.
+    fn drops(&self, nulls: &Nulls) -> bool {
+        let excepted = !nulls.except.is_empty() && self.except == nulls.except.len();
+        self.is_object && self.within == nulls.within.len() && !excepted
+    }
+}
+
 /// One walk over a text that is known to be JSON.
 struct Mending<'a> {
     json: Vec<u8>,
@@ -69,8 +86,10 @@ struct Mending<'a> {
 /// An array or object that has begun and not ended.
 struct Open {
     is_object: bool,
-    /// Whether members that are `null` are dropped.
-    drops: bool,
+    /// How many names of [`Nulls::within`] lead here.
+    within: usize,
+    /// How many names of [`Nulls::except`] do.
+    except: usize,
     /// The member's name, quoted; in arrays never set.
     name: Range<usize>,
     /// Whether a name comes next, not a value.
@@ -102,7 +121,8 @@ impl Mending<'_> {
         match byte {
             b'{' | b'[' => self.open.push(Open {
                 is_object: byte == b'{',
-                drops: byte == b'{' && self.drops(),
+                within: self.matched(self.nulls.within, |open| open.within),
+                except: self.matched(self.nulls.except, |open| open.except),
                 name: at..at,
                 expects_name: byte == b'{',
                 comma: None,
@@ -174,8 +194,9 @@ impl Mending<'_> {
     /// behind it.
     fn null(&mut self, at: usize) -> usize {
         let end = at + b"null".len();
+        let nulls = self.nulls;
         if let Some(object) = self.open.last_mut()
-            && object.drops
+            && object.drops(nulls)
         {
             let member = object.name.start..end;
             let comma = object.comma.take();
@@ -188,24 +209,37 @@ impl Mending<'_> {
         end
     }
 
-    /// Whether members that are `null` are dropped from the object that begins.
-    fn drops(&self) -> bool {
-        let Nulls { within, except } = self.nulls;
-        self.is_inside(within) && (except.is_empty() || !self.is_inside(except))
+    /// How many names of `path` lead to what begins here, all on the way there.
+    ///
+    /// Decided once for each array or object, of what was decided for the one around
+    /// it: whoever looked at the names again for each `null` or each object would
+    /// read a long name as often as there are objects inside.
+    fn matched(&self, path: &[&str], of: impl Fn(&Open) -> usize) -> usize {
+        let Some(around) = self.open.last() else {
+            return 0;
+        };
+        let matched = of(around);
+        match path.get(matched) {
+            // Counts only where every name before it did.
+            Some(name) if matched + 1 == self.open.len() && self.is_named(around, name) => {
+                matched + 1
+            }
+            _ => matched,
+        }
     }
 
-    /// Whether these names lead to where the walk is, or on the way there.
-    fn is_inside(&self, path: &[&str]) -> bool {
-        let is = |name: &str, open: &Open| {
-            let written = self.json.get(open.name.clone()).unwrap_or_default();
-            let written = serde_json::from_slice::<Cow<str>>(written);
-            written.is_ok_and(|it| it == name)
-        };
-        path.len() <= self.open.len()
-            && path
-                .iter()
-                .zip(&self.open)
-                .all(|(name, open)| is(name, open))
+    /// Whether the member of `object` that the walk is in has this name.
+    fn is_named(&self, object: &Open, name: &str) -> bool {
+        /// The longest spelling of a byte: `\u0061`.
+        const ESCAPE_MAX: usize = 6;
+        const QUOTES: usize = 2;
+
+        if object.name.len() > name.len() * ESCAPE_MAX + QUOTES {
+            return false;
+        }
+        let written = self.json.get(object.name.clone()).unwrap_or_default();
+        let written = serde_json::from_slice::<Cow<str>>(written);
+        written.is_ok_and(|it| it == name)
     }
 
     fn blank(&mut self, range: Range<usize>) {
@@ -305,6 +339,45 @@ mod tests {
         let read = json!({"id": null, "params": {"arguments":
             {"metadata": {"b": null}, "c": {"metadata": {}}}}, "params2": {"e": null}});
         assert_eq!(mended(written, &nulls).unwrap(), read);
+    }
+
+    /// Names are looked at once for each array and object that begins as their value:
+    /// looked at for each object inside, this would take many minutes.
+    #[test]
+    fn long_names_around_many_objects_take_no_longer() {
+        const NAME_LEN: usize = 4 << 20;
+        const OBJECTS: usize = 1 << 20;
+
+        let name = "n".repeat(NAME_LEN);
+        let objects = vec!["{\"a\":null}"; OBJECTS].join(",");
+        let nulls = Nulls {
+            within: &["params"],
+            except: &["params", "arguments", "metadata"],
+        };
+        for text in [
+            format!("{{\"{name}\":[{objects}]}}"),
+            format!("{{\"params\":{{\"{name}\":[{objects}]}}}}"),
+            format!("{{\"params\":{{\"arguments\":{{\"{name}\":[{objects}]}}}}}}"),
+        ] {
+            let read = mend(text.as_bytes(), &Nulls::ALL).unwrap();
+            assert_eq!(count(&read, b"null"), 0);
+            let read = mend(text.as_bytes(), &nulls).unwrap();
+            let is_within = text.starts_with("{\"params\"");
+            assert_eq!(count(&read, b"null"), if is_within { 0 } else { OBJECTS });
+        }
+    }
+
+    fn count(text: &[u8], word: &[u8]) -> usize {
+        text.windows(word.len()).filter(|it| *it == word).count()
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_nothing() {
+        assert_eq!(all("\u{feff}{\"a\": [1, null]}"), json!({"a": [1, null]}));
+        assert_eq!(all("\u{feff} {\"a\": null}"), json!({}));
+        for broken in ["\u{feff}", "\u{feff}\u{feff}{}", "{}\u{feff}", "\u{feff}{"] {
+            assert!(mended(broken, &Nulls::ALL).is_err(), "{broken:?}");
+        }
     }
 
     /// Every text of up to six of these parts, of which most are no JSON.
