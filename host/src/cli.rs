@@ -122,7 +122,14 @@ pub(crate) struct Texts {
 
     /// How FILE is read [default: as JSON lines if its name ends in .jsonl, .ndjson or .json, or its
     /// first line that is not blank is a JSON object]
-    #[arg(long, value_enum, value_name = "FORMAT", requires = "input")]
+    // With texts, clap would not ask for the file, which conflicts with them.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        requires = "input",
+        conflicts_with = "texts"
+    )]
     pub(crate) input_format: Option<InputFormat>,
 
     /// Write to FILE instead of standard output

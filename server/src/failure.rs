@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Empty,
     /// No key, or none that is known.
     Unauthorized,
+    /// From a page that may not call.
+    Forbidden,
     /// No such route.
     NotFound,
     /// A route that has other methods.
@@ -53,6 +55,7 @@ impl Kind {
         match self {
             Self::Malformed | Self::Empty => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -73,6 +76,7 @@ impl Kind {
             Self::Malformed | Self::Empty | Self::MediaType => tonic::Code::InvalidArgument,
             Self::TooLong | Self::Validation | Self::Tokenizer => tonic::Code::InvalidArgument,
             Self::Unauthorized => tonic::Code::Unauthenticated,
+            Self::Forbidden => tonic::Code::PermissionDenied,
             Self::NotFound | Self::Method => tonic::Code::Unimplemented,
             Self::Timeout => tonic::Code::DeadlineExceeded,
             Self::TooLarge | Self::Limit | Self::Overloaded => tonic::Code::ResourceExhausted,
@@ -88,7 +92,7 @@ impl Kind {
         match self {
             Self::Malformed | Self::MediaType | Self::TooLarge | Self::Limit => "Validation",
             Self::Validation | Self::TooLong | Self::Method => "Validation",
-            Self::NotFound | Self::Timeout => "Validation",
+            Self::Forbidden | Self::NotFound | Self::Timeout => "Validation",
             Self::Empty => "Empty",
             Self::Unauthorized => "Unauthorized",
             Self::Tokenizer => "Tokenizer",

@@ -20,13 +20,13 @@ mod trace;
 use crate::engine::Client;
 use crate::failure::{Failure, Kind};
 use crate::keys::Keys;
+use crate::origins::Origins;
 use crate::service::Service;
 use crate::settings::Serve;
-use anyhow::Context;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::convert::Infallible;
@@ -47,17 +47,24 @@ pub(crate) struct App {
     /// Whether the server has been told to stop.
     pub(crate) draining: CancellationToken,
     pub(crate) read_timeout: Duration,
+    /// Whose pages may call.
+    pub(crate) origins: Origins,
     /// The OpenAPI document.
     document: String,
 }
 
 impl App {
-    pub(crate) fn new(service: Arc<Service>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        metrics: PrometheusHandle,
+        origins: Origins,
+    ) -> anyhow::Result<Self> {
         let document = openapi::document(&service.model_id)?;
         Ok(Self {
             read_timeout: service.limits.read_timeout(),
             service,
             metrics,
+            origins,
             draining: CancellationToken::new(),
             document,
         })
@@ -70,7 +77,7 @@ pub(crate) fn router(
     settings: &Serve,
     keys: Arc<Keys>,
     mcp: Option<Router>,
-) -> anyhow::Result<Router> {
+) -> Router {
     let (routes, _) = openapi::routes().split_for_parts();
     let mut routes = routes
         .merge(page::routes())
@@ -86,11 +93,12 @@ pub(crate) fn router(
         let mended = mcp.layer(from_fn_with_state(app.clone(), body::mend_message));
         routes = routes.nest("/mcp", mended);
     }
-    Ok(routes
+    let cors = cors(&app.origins);
+    routes
         .layer(from_fn_with_state(app, coding::decode))
         .layer(DefaultBodyLimit::max(settings.limits.payload_limit))
         .layer(from_fn_with_state(keys, access::require))
-        .layer(option_layer(cors(&settings.access.cors_allow_origin)?))
+        .layer(option_layer(cors))
         .layer(CatchPanicLayer::custom(
             |_: Box<dyn std::any::Any + Send>| {
                 axum::response::IntoResponse::into_response(Failure::new(
@@ -100,7 +108,7 @@ pub(crate) fn router(
             },
         ))
         .layer(from_fn(dialect::render))
-        .layer(from_fn(trace::trace)))
+        .layer(from_fn(trace::trace))
 }
 
 /// What pages read of answers, beside the headers of our own.
@@ -116,9 +124,9 @@ const EXPOSED: [&str; 5] = [
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The origins whose pages may call.
-fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
+fn cors(origins: &Origins) -> Option<CorsLayer> {
     if origins.is_empty() {
-        return Ok(None);
+        return None;
     }
     let exposed = reply::HEADERS.iter().chain(&EXPOSED);
     let exposed = exposed.map(|name| HeaderName::from_static(name));
@@ -131,15 +139,11 @@ fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
         .allow_private_network(true)
         .expose_headers(exposed.collect::<Vec<_>>())
         .max_age(PREFLIGHT_AGE);
-    if origins.iter().any(|origin| origin == "*") {
-        return Ok(Some(layer.allow_origin(AllowOrigin::any())));
-    }
-    let origins = origins.iter().map(|origin| {
-        let value = HeaderValue::from_str(origin.trim_end_matches('/'));
-        value.with_context(|| format!("--cors-allow-origin {origin:?}"))
-    });
-    let origins: Vec<HeaderValue> = origins.collect::<Result<_, _>>()?;
-    Ok(Some(layer.allow_origin(origins)))
+    Some(layer.allow_origin(if origins.is_any() {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.header_values())
+    }))
 }
 
 /// Who asks is known before any handler runs.

@@ -14,6 +14,7 @@ mod keys;
 mod listen;
 mod mcp;
 mod metrics;
+mod origins;
 mod run;
 mod service;
 mod settings;

@@ -6,8 +6,8 @@ mod results;
 mod schema;
 
 use crate::engine::{Client, Text};
+use crate::http::App;
 use crate::service::{Capability, Service};
-use crate::settings::Access;
 use anyhow::Context;
 use arguments::Arguments;
 use axum::Router;
@@ -25,7 +25,6 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 /// Speaks over standard input and output until the client closes them.
@@ -38,23 +37,18 @@ pub(crate) async fn stdio(service: Arc<Service>) -> anyhow::Result<()> {
 }
 
 /// Streamable HTTP, to be mounted at a path.
-pub(crate) fn router(
-    service: Arc<Service>,
-    access: &Access,
-    draining: CancellationToken,
-) -> Router {
+pub(crate) fn router(app: &App, hosts: &[String]) -> Router {
+    let service = app.service.clone();
     let mut config = StreamableHttpServerConfig::default()
-        .with_cancellation_token(draining)
+        .with_cancellation_token(app.draining.clone())
         .with_max_request_body_bytes(service.limits.payload_limit);
-    config
-        .allowed_hosts
-        .extend(access.allowed_host.iter().cloned());
-    let listed = &access.cors_allow_origin;
-    if !listed.iter().any(|origin| origin == "*") {
+    config.allowed_hosts.extend(hosts.iter().cloned());
+    if !app.origins.is_any() {
         // Pages that this server's own names lead to need no permission.
         let hosts = config.allowed_hosts.iter();
         let own = hosts.flat_map(|host| ["http", "https"].map(|it| origin(it, host)));
-        let origins = own.chain(listed.iter().cloned()).collect::<Vec<_>>();
+        let origins = own.chain(app.origins.listed().iter().cloned());
+        let origins = origins.collect::<Vec<_>>();
         config = config.with_allowed_origins(origins);
     }
     let tools = Tools::new(service);

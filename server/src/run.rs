@@ -4,6 +4,7 @@ use crate::grpc;
 use crate::http::{self, App};
 use crate::keys::Keys;
 use crate::listen::{self, Endpoint};
+use crate::origins::Origins;
 use crate::service::Service;
 use crate::settings::{Mcp, Serve};
 use crate::{metrics, telemetry};
@@ -57,15 +58,14 @@ pub fn serve(
     let service = start(settings, encoder, info)?;
     let recorder = metrics::install()?;
     runtime.spawn(metrics::keep_up(recorder.clone()));
-    let app = Arc::new(App::new(service.clone(), recorder)?);
+    let origins = Origins::new(&settings.access.cors_allow_origin);
+    let app = Arc::new(App::new(service.clone(), recorder, origins)?);
 
     let mut servers = Servers::new(settings);
     if let Some(endpoint) = http {
-        let draining = app.draining.clone();
-        let mcp = listen
-            .mcp
-            .then(|| crate::mcp::router(service.clone(), &settings.access, draining));
-        let routes = http::router(app.clone(), settings, keys.clone(), mcp)?;
+        let hosts = &settings.access.allowed_host;
+        let mcp = listen.mcp.then(|| crate::mcp::router(&app, hosts));
+        let routes = http::router(app.clone(), settings, keys.clone(), mcp);
         servers.spawn(endpoint, routes)?;
     }
     if let Some(endpoint) = grpc {
@@ -142,6 +142,8 @@ struct Servers {
     urls: Vec<String>,
     /// Whether other machines can reach any of them.
     public: bool,
+    /// The flag by which they could.
+    hostname_flag: &'static str,
     grace: Duration,
     read_timeout: Duration,
 }
@@ -153,6 +155,7 @@ impl Servers {
             handles: Vec::new(),
             urls: Vec::new(),
             public: false,
+            hostname_flag: settings.listen.hostname_flag,
             grace: Duration::from_secs(settings.listen.grace),
             read_timeout: settings.limits.read_timeout(),
         }
@@ -175,7 +178,8 @@ impl Servers {
             info!("listening: {url}");
         }
         if !self.public {
-            info!("only this machine can reach it; --http-hostname 0.0.0.0 lets others in");
+            let flag = self.hostname_flag;
+            info!("only this machine can reach it; {flag} 0.0.0.0 lets others in");
         }
         let signal = tokio::select! {
             signal = stop.told() => signal,

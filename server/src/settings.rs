@@ -2,7 +2,8 @@
 //!
 //! Names are upstream's, and TEI's where upstream has none.
 
-use clap::builder::FalseyValueParser;
+use crate::origins::Origin;
+use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
 use encoderfile_runtime::{Options, PoolingChoice};
 use std::net::{IpAddr, Ipv4Addr};
@@ -73,6 +74,7 @@ impl Mcp {
             listen: Listen {
                 http_hostname: hostname,
                 http_port: self.port.unwrap_or(9100),
+                hostname_flag: "--hostname",
                 grpc_hostname: hostname,
                 grpc_port: 0,
                 disable_http: false,
@@ -101,6 +103,10 @@ pub(crate) struct Listen {
     /// Address for HTTP; 0.0.0.0 or :: for every network of this machine
     #[arg(long, alias = "hostname", env = "HTTP_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address, help_heading = "Listening")]
     pub(crate) http_hostname: IpAddr,
+
+    /// What that is called: `mcp` has another name for it.
+    #[arg(skip = "--http-hostname")]
+    pub(crate) hostname_flag: &'static str,
 
     /// Port for HTTP; 0 takes a free one
     #[arg(
@@ -147,6 +153,7 @@ pub(crate) struct Listen {
         env = "GRACE",
         default_value_t = 30,
         value_name = "SECONDS",
+        value_parser = seconds(0),
         help_heading = "Listening"
     )]
     pub(crate) grace: u64,
@@ -259,6 +266,7 @@ pub(crate) struct Limits {
         env = "MAX_CONCURRENT_REQUESTS",
         default_value_t = 512,
         value_name = "N",
+        value_parser = at_least_one(COUNT_MAX),
         help_heading = "Limits"
     )]
     pub(crate) max_concurrent_requests: usize,
@@ -279,6 +287,7 @@ pub(crate) struct Limits {
         env = "MAX_CLIENT_BATCH_SIZE",
         default_value_t = 2048,
         value_name = "N",
+        value_parser = at_least_one(COUNT_MAX),
         help_heading = "Limits"
     )]
     pub(crate) max_client_batch_size: usize,
@@ -289,6 +298,7 @@ pub(crate) struct Limits {
         env = "MAX_INPUT_CHARS",
         default_value_t = 1_000_000,
         value_name = "N",
+        value_parser = at_least_one(BYTES_MAX),
         help_heading = "Limits"
     )]
     pub(crate) max_input_chars: usize,
@@ -299,6 +309,7 @@ pub(crate) struct Limits {
         env = "PAYLOAD_LIMIT",
         default_value_t = 8_000_000,
         value_name = "BYTES",
+        value_parser = at_least_one(BYTES_MAX),
         help_heading = "Limits"
     )]
     pub(crate) payload_limit: usize,
@@ -309,6 +320,7 @@ pub(crate) struct Limits {
         env = "READ_TIMEOUT",
         default_value_t = 30,
         value_name = "SECONDS",
+        value_parser = seconds(1),
         help_heading = "Limits"
     )]
     pub(crate) read_timeout: u64,
@@ -395,7 +407,7 @@ pub(crate) struct Access {
         value_name = "ORIGIN",
         help_heading = "Access"
     )]
-    pub(crate) cors_allow_origin: Vec<String>,
+    pub(crate) cors_allow_origin: Vec<Origin>,
 
     /// Names of this server that clients of /mcp use [default: localhost]
     #[arg(
@@ -455,6 +467,24 @@ impl Telemetry {
         let default = self.enable_otel.then_some("http://localhost:4317");
         self.otlp_endpoint.as_deref().or(default)
     }
+}
+
+/// More requests or texts than any machine takes, and fewer than a semaphore counts.
+const COUNT_MAX: u64 = u32::MAX as u64;
+
+/// A pebibyte: more than any machine holds, and sums of it are no overflow.
+const BYTES_MAX: u64 = 1 << 50;
+
+/// What takes nothing would refuse everything.
+fn at_least_one(most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most)
+}
+
+/// Seconds, up to a year: beyond some centuries there are no points in time.
+fn seconds(least: u64) -> RangedU64ValueParser<u64> {
+    const YEAR: u64 = 365 * 24 * 60 * 60;
+
+    RangedU64ValueParser::new().range(least..=YEAR)
 }
 
 /// An IP address, also as upstream writes it: `[::]`, `localhost`.

@@ -19,7 +19,8 @@ const LARGE: usize = 64 << 10;
 /// JSON, and said to be.
 pub(crate) struct Json<T>(pub(crate) T);
 
-/// JSON, whatever it is said to be: Ollama's own examples say nothing.
+/// JSON, whatever it is said to be: Ollama's own examples say nothing. What is not
+/// said to be JSON any page may send without asking, so that is asked for here.
 pub(crate) struct AnyJson<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for Json<T> {
@@ -42,6 +43,12 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for AnyJson<T> 
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+        if !is_json(request.headers()) && !app.origins.admit(&request) {
+            return Err(Failure::new(
+                Kind::Forbidden,
+                "pages of other origins may not call (--cors-allow-origin)",
+            ));
+        }
         let (_, bytes) = collect(request, app).await?;
         if bytes.len() < LARGE {
             return parse(&bytes).map(Self);

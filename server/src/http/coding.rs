@@ -47,6 +47,8 @@ enum Problem {
     TooLarge,
     /// It is not what its header says.
     Corrupt(Coding),
+    /// Its reader would have to keep more than [`ZSTD_WINDOW_MAX`].
+    Window,
 }
 
 /// Decompresses a request's body and lets the request pass.
@@ -89,6 +91,10 @@ async fn decoded(
         Problem::Corrupt(coding) => Failure::new(
             Kind::Malformed,
             format!("the body is not valid {}", coding.name()),
+        ),
+        Problem::Window => Failure::new(
+            Kind::Malformed,
+            format!("the body's zstd window is larger than {ZSTD_WINDOW_MAX} bytes; compress it with a smaller one"),
         ),
     })?;
     parts.headers.remove(header::CONTENT_ENCODING);
@@ -152,17 +158,17 @@ impl Coding {
             bytes: Vec::new(),
             limit,
         };
+        let corrupt = Problem::Corrupt(self);
         let whole = match self {
-            Self::Gzip => gzip(bytes, &mut out),
-            Self::Deflate => deflate(bytes, &mut out),
-            Self::Brotli => brotli(bytes, &mut out),
+            Self::Gzip => gzip(bytes, &mut out).ok_or(corrupt),
+            Self::Deflate => deflate(bytes, &mut out).ok_or(corrupt),
+            Self::Brotli => brotli(bytes, &mut out).ok_or(corrupt),
             Self::Zstd => zstd(bytes, &mut out),
         };
-        match whole {
-            _ if out.is_beyond() => Err(Problem::TooLarge),
-            Some(()) => Ok(out.bytes),
-            None => Err(Problem::Corrupt(self)),
+        if out.is_beyond() {
+            return Err(Problem::TooLarge);
         }
+        whole.map(|()| out.bytes)
     }
 }
 
@@ -179,7 +185,8 @@ impl Limited {
 
     /// Takes all there is, and no more than the limit; `None` where it breaks off.
     fn take(&mut self, reader: impl Read) -> Option<()> {
-        let room = (self.limit - self.bytes.len()) as u64 + 1;
+        let room = self.limit.saturating_sub(self.bytes.len()) as u64;
+        let room = room.saturating_add(1);
         let read: io::Result<usize> = reader.take(room).read_to_end(&mut self.bytes);
         read.ok().map(drop)
     }
@@ -234,7 +241,9 @@ fn brotli(bytes: &[u8], out: &mut Limited) -> Option<()> {
 }
 
 /// One frame or several, and between them what is to be skipped.
-fn zstd(mut bytes: &[u8], out: &mut Limited) -> Option<()> {
+fn zstd(mut bytes: &[u8], out: &mut Limited) -> Result<(), Problem> {
+    const CORRUPT: Problem = Problem::Corrupt(Coding::Zstd);
+
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(ZSTD_WINDOW_MAX);
     while !bytes.is_empty() {
@@ -244,25 +253,28 @@ fn zstd(mut bytes: &[u8], out: &mut Limited) -> Option<()> {
                 length,
                 ..
             })) => {
-                bytes = bytes.get(usize::try_from(length).ok()?..)?;
+                let rest = usize::try_from(length).ok().and_then(|it| bytes.get(it..));
+                bytes = rest.ok_or(CORRUPT)?;
                 continue;
             }
-            Err(_) => return None,
+            Err(FrameDecoderError::WindowSizeTooBig { .. }) => return Err(Problem::Window),
+            Err(_) => return Err(CORRUPT),
         }
         while !decoder.is_finished() {
             let step = BlockDecodingStrategy::UptoBytes(STEP);
-            decoder.decode_blocks(&mut bytes, step).ok()?;
-            out.take(&mut decoder)?;
+            let decoded = decoder.decode_blocks(&mut bytes, step);
+            decoded.map_err(|_| CORRUPT)?;
+            out.take(&mut decoder).ok_or(CORRUPT)?;
             if out.is_beyond() {
-                return None;
+                return Err(Problem::TooLarge);
             }
         }
         let sent = decoder.get_checksum_from_data();
         if sent.is_some() && sent != decoder.get_calculated_checksum() {
-            return None;
+            return Err(CORRUPT);
         }
     }
-    Some(())
+    Ok(())
 }
 
 #[cfg(test)]
@@ -329,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_beyond_all_numbers_is_one_too() {
+        for (coding, sample) in SAMPLES {
+            assert_eq!(
+                undone(coding, sample, usize::MAX).unwrap(),
+                BODY,
+                "{coding:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_breaks_off_is_no_body() {
         for (coding, sample) in SAMPLES {
             for length in 1..sample.len() {
@@ -341,7 +364,7 @@ mod tests {
                             && part.len() < BODY.len(),
                         "{coding:?} {length}"
                     ),
-                    Err(Problem::TooLarge) => panic!("{coding:?} {length}"),
+                    Err(problem) => panic!("{coding:?} {length}: {problem:?}"),
                 }
             }
         }
@@ -371,7 +394,7 @@ mod tests {
         }
         // What only a reader with more memory takes.
         let wide = include_bytes!("coding/samples/wide-window.zst");
-        assert!(undone(Coding::Zstd, wide, LIMIT).is_err());
+        assert_eq!(undone(Coding::Zstd, wide, LIMIT), Err(Problem::Window));
     }
 
     #[test]

@@ -78,6 +78,9 @@ pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
         let dialect = Dialect::of_path(path);
         if let Some(operation) = &mut item.post {
             add_failures(operation, dialect, &POST_FAILURES);
+            if dialect == Dialect::Ollama {
+                add_failures(operation, dialect, &[FOREIGN_PAGE]);
+            }
         }
         if let Some(operation) = &mut item.get {
             add_failures(operation, dialect, &GET_FAILURES);
@@ -247,6 +250,9 @@ const POST_FAILURES: [(&str, &str); 11] = [
     ("503", "shutting down"),
     ("404", "no such route"),
 ];
+
+/// Of routes that take JSON of whatever content type.
+const FOREIGN_PAGE: (&str, &str) = ("403", "from a page of an origin that may not call");
 
 fn add_failures(operation: &mut Operation, dialect: Dialect, failures: &[(&str, &str)]) {
     for (status, description) in failures {

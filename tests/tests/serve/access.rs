@@ -126,7 +126,7 @@ fn pages_of_listed_origins_may_send_what_clients_send() -> anyhow::Result<()> {
     let shared = ["--disable-grpc", "--mcp", "--api-key", "sesame"];
     for (allowed, origin) in [
         (LISTED, LISTED),
-        ("https://a.example,https://example.org/", LISTED),
+        ("https://a.example,HTTPS://Example.org:443/", LISTED),
         ("*", OTHER),
     ] {
         let arguments = [&shared[..], &["--cors-allow-origin", allowed]].concat();
@@ -249,6 +249,7 @@ fn mcp_is_for_its_own_pages_and_those_listed() -> anyhow::Result<()> {
         LISTED,
     ];
     let any = ["--disable-grpc", "--mcp", "--cors-allow-origin", "*"];
+    let written = [&any[..3], &["HTTPS://Example.org:443/"]].concat();
     for (arguments, origin, status) in [
         (&listed[..], Some(LISTED), 200),
         (&listed, None, 200),
@@ -256,6 +257,7 @@ fn mcp_is_for_its_own_pages_and_those_listed() -> anyhow::Result<()> {
         (&listed, Some("http://[::1]:3000"), 200),
         (&listed, Some("https://box.example"), 200),
         (&listed, Some(OTHER), 403),
+        (&written, Some(LISTED), 200),
         (&listed[..2], Some(LISTED), 403),
         (&listed[..2], Some("null"), 403),
         (&any, Some(OTHER), 200),
@@ -273,6 +275,46 @@ fn mcp_is_for_its_own_pages_and_those_listed() -> anyhow::Result<()> {
             answer.status == status,
             "{arguments:?} {origin:?}: {answer:?}"
         );
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// What is not said to be JSON a browser sends for any page, without asking.
+#[test]
+fn ollamas_routes_are_not_for_any_page() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let routes = [
+        ("/api/embed", r#"{"input": "a"}"#),
+        ("/api/embeddings", r#"{"prompt": "a"}"#),
+        ("/api/show", r#"{"model": "a"}"#),
+    ];
+    let listed = ["--disable-grpc", "--cors-allow-origin", LISTED];
+    for (arguments, allowed) in [(&listed[..], true), (&listed[..1], false)] {
+        let server = stage.serve("st-mean-normalize", arguments)?;
+        let own = server.http().to_owned();
+        for (route, body) in routes {
+            for (origin, status) in [
+                (None, 200),
+                (Some(own.as_str()), 200),
+                (Some(LISTED), if allowed { 200 } else { 403 }),
+                (Some(OTHER), 403),
+                (Some("null"), 403),
+            ] {
+                let mut request = Request::post(format!("{own}{route}"));
+                request = request.header("content-type", "text/plain");
+                if let Some(origin) = origin {
+                    request = request.header("origin", origin);
+                }
+                let answer = send(request.body(body.to_owned())?)?;
+                ensure!(answer.status == status, "{route} {origin:?}: {answer:?}");
+                if status == 403 {
+                    answer.refused(403, &[r#"{"error":""#, "--cors-allow-origin"])?;
+                }
+            }
+        }
         server.stop()?;
     }
     Ok(())
