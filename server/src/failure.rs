@@ -2,10 +2,13 @@
 //! each dialect's name for it.
 
 use crate::engine::{Refusal, TextError};
+use crate::http::dialect::Dialect;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use encoderfile_runtime::tokenizer::TokenizerError;
 use encoderfile_runtime::{Error, one_line};
+use serde_path_to_error::Segment;
+use std::fmt;
 use std::time::Duration;
 
 /// What kind of failure it was.
@@ -105,27 +108,114 @@ impl Kind {
 
 /// A failure, in words.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
+#[error("{}{message}", .subject.map(|it| format!("{it}: ")).unwrap_or_default())]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    pub(crate) message: String,
+    /// One line, see [`shown`]. What it says of options has them in backticks.
+    message: String,
+    /// The field at fault, where that is known.
+    field: Option<String>,
+    subject: Option<Subject>,
     /// When it is worth trying again.
-    pub(crate) retry_after: Option<Duration>,
+    retry_after: Option<Duration>,
+}
+
+/// Which text of a request it is about.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Text(usize),
+    /// What others are compared with.
+    Source,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(index) => write!(formatter, "text {}", index + 1),
+            Self::Source => formatter.write_str("the source"),
+        }
+    }
 }
 
 impl Failure {
-    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl AsRef<str>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: shown(message.as_ref()),
+            field: None,
+            subject: None,
             retry_after: None,
         }
     }
 
+    /// For a field, which the message begins with.
+    pub(crate) fn of_field(kind: Kind, field: &str, problem: impl fmt::Display) -> Self {
+        Self::new(kind, format!("`{field}`: {problem}")).about(field)
+    }
+
+    /// What serde found, and in which field.
+    pub(crate) fn at_path(
+        kind: Kind,
+        error: &serde_path_to_error::Error<serde_json::Error>,
+    ) -> Self {
+        match path(error.path()).as_str() {
+            "" => Self::new(kind, error.inner().to_string()),
+            path => Self::of_field(kind, path, error.inner()),
+        }
+    }
+
+    /// Says which field is at fault.
+    pub(crate) fn about(mut self, field: &str) -> Self {
+        self.field = Some(shown(field));
+        self
+    }
+
     /// For a text of several.
     pub(crate) fn of_text(mut self, index: usize) -> Self {
-        self.message = format!("text {}: {}", index + 1, self.message);
+        self.subject = Some(Subject::Text(index));
         self
+    }
+
+    /// Where the first text is what the others are compared with, and not counted.
+    pub(crate) fn beside_source(mut self) -> Self {
+        self.subject = self.subject.map(|subject| match subject {
+            Subject::Text(0) | Subject::Source => Subject::Source,
+            Subject::Text(index) => Subject::Text(index - 1),
+        });
+        self
+    }
+
+    /// For a part of a request that is a request itself.
+    pub(crate) fn within(self, place: &str) -> Self {
+        Self {
+            message: format!("`{place}`: {self}"),
+            subject: None,
+            ..self
+        }
+    }
+
+    /// Says when it is worth trying again.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// With the names that its options have in a dialect.
+    pub(crate) fn in_words_of(mut self, dialect: Dialect) -> Self {
+        for (ours, theirs) in dialect.names() {
+            self.message = self
+                .message
+                .replace(&format!("`{ours}`"), &format!("`{theirs}`"));
+            if self.field.as_deref() == Some(*ours) {
+                self.field = Some((*theirs).to_owned());
+            }
+        }
+        self
+    }
+
+    /// The field at fault, where that is known.
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
     }
 
     /// Whole seconds to wait, at least one.
@@ -139,13 +229,63 @@ impl Failure {
     }
 }
 
-/// What serde found, and in which field.
-pub(crate) fn at_path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    let path = error.path().to_string();
-    if path == "." {
-        return error.inner().to_string();
+/// As one line of a log or an answer, however much of what a client wrote is in it:
+/// without characters that a terminal obeys, and cut in its middle.
+fn shown(message: &str) -> String {
+    /// Characters at the beginning and at the end.
+    const KEPT: [usize; 2] = [700, 250];
+
+    let obeyed = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let escaped = |part: &str| -> String {
+        let escaped = part.chars().map(|char| {
+            if obeyed(char) {
+                char.escape_default().to_string()
+            } else {
+                char.to_string()
+            }
+        });
+        escaped.collect()
+    };
+    let place = |nth: usize| message.char_indices().nth(nth).map(|(place, _)| place);
+    if place(KEPT[0] + KEPT[1]).is_none() {
+        return escaped(message);
     }
-    format!("`{path}`: {}", error.inner())
+    let head = place(KEPT[0]).unwrap_or(message.len());
+    let tail = message.char_indices().rev().nth(KEPT[1] - 1);
+    let tail = tail.map_or(head, |(place, _)| place);
+    format!(
+        "{} … {}",
+        escaped(&message[..head]),
+        escaped(&message[tail..])
+    )
+}
+
+/// The names and places that lead to a value. Where serde tries several forms there
+/// are steps without a name.
+fn path(of: &serde_path_to_error::Path) -> String {
+    let mut path = String::new();
+    for segment in of {
+        match segment {
+            Segment::Seq { index } => path += &format!("[{index}]"),
+            Segment::Map { key: name } | Segment::Enum { variant: name } => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path += name;
+            }
+            Segment::Unknown => {}
+        }
+    }
+    path
+}
+
+/// The option that a message of the runtime's begins with.
+fn leading_option(message: &str) -> Option<&str> {
+    let (option, _) = message.strip_prefix('`')?.split_once('`')?;
+    Some(option)
 }
 
 /// The body is written where the dialect is known: [`crate::http::dialect`].
@@ -160,7 +300,7 @@ impl IntoResponse for Failure {
 impl Failure {
     /// For gRPC, with the code that a service has for it.
     pub(crate) fn into_status(self, code: tonic::Code) -> tonic::Status {
-        let mut status = tonic::Status::new(code, &self.message);
+        let mut status = tonic::Status::new(code, self.to_string());
         if let Some(seconds) = self.retry_after_seconds() {
             status.metadata_mut().insert("retry-after", seconds.into());
         }
@@ -178,11 +318,11 @@ impl From<Failure> for tonic::Status {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Full { retry_after } => Self {
-                kind: Kind::Overloaded,
-                message: "too many tokens are waiting; try again later, or serve with a larger --max-queued-tokens".into(),
-                retry_after: Some(retry_after),
-            },
+            Refusal::Full { retry_after } => Self::new(
+                Kind::Overloaded,
+                "too many tokens are waiting; try again later, or serve with a larger --max-queued-tokens",
+            )
+            .retry_after(retry_after),
             Refusal::Closed => Self::new(Kind::Unavailable, "the server is shutting down"),
         }
     }
@@ -201,7 +341,12 @@ impl From<Error> for Failure {
             Error::NotFinite { .. } => Kind::NotFinite,
             _ => Kind::Backend,
         };
-        Self::new(kind, one_line(&error))
+        let message = one_line(&error);
+        let failure = Self::new(kind, &message);
+        match leading_option(&message) {
+            Some(option) => failure.about(option),
+            None => failure,
+        }
     }
 }
 
@@ -211,5 +356,108 @@ impl From<TextError> for Failure {
             TextError::Runtime(error) => error.into(),
             TextError::Panic => Self::new(Kind::Internal, error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, Kind};
+    use crate::http::dialect::Dialect;
+    use serde::Deserialize;
+    use serde_json::Value;
+
+    fn said(message: &str) -> String {
+        Failure::new(Kind::Validation, message).to_string()
+    }
+
+    #[test]
+    fn a_message_is_one_line_that_nothing_obeys() {
+        assert_eq!(
+            said("a\nINFO b\r\u{1b}[2Jc\0"),
+            "a\\nINFO b\\r\\u{1b}[2Jc\\u{0}"
+        );
+        assert_eq!(
+            said("\u{9b}1m \u{202e}x\u{2028}"),
+            "\\u{9b}1m \\u{202e}x\\u{2028}"
+        );
+        assert_eq!(said("Zoë → 東京 \"q\""), "Zoë → 東京 \"q\"");
+    }
+
+    #[test]
+    fn a_message_is_cut_in_its_middle() {
+        let short = "é".repeat(950);
+        assert_eq!(said(&short), short);
+        let long = said(&format!("begins {} ends", "é".repeat(100_000)));
+        assert!(
+            long.starts_with("begins é") && long.ends_with("é ends"),
+            "{long}"
+        );
+        assert_eq!(long.chars().count(), 953);
+    }
+
+    #[test]
+    fn what_serde_says_is_a_message_too() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "only its errors are of interest")]
+        struct Request {
+            inputs: Vec<u8>,
+        }
+        let read = |json: &str| -> Failure {
+            let mut json = serde_json::Deserializer::from_str(json);
+            let error = serde_path_to_error::deserialize::<_, Request>(&mut json).unwrap_err();
+            Failure::at_path(Kind::Validation, &error)
+        };
+        let failure = read(&format!(
+            r#"{{"inputs": [1, "a\n{}"]}}"#,
+            "b".repeat(100_000)
+        ));
+        assert_eq!(failure.field(), Some("inputs[1]"));
+        let said = failure.to_string();
+        assert!(
+            said.starts_with("`inputs[1]`: ") && !said.contains('\n'),
+            "{said}"
+        );
+        assert!(said.len() < 1100 && said.contains("expected u8"), "{said}");
+    }
+
+    #[test]
+    fn steps_without_a_name_are_not_shown() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "only its errors are of interest")]
+        struct Request {
+            #[serde(flatten)]
+            rest: Rest,
+        }
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "only its errors are of interest")]
+        struct Rest {
+            count: u8,
+        }
+        let value: Value = serde_json::from_str(r#"{"count": "x"}"#).unwrap();
+        let error = serde_path_to_error::deserialize::<_, Request>(value).unwrap_err();
+        let said = Failure::at_path(Kind::Validation, &error).to_string();
+        assert!(!said.contains('?'), "{said}");
+    }
+
+    #[test]
+    fn texts_are_named_after_they_are_counted() {
+        let of = |index: usize| Failure::new(Kind::Backend, "bad").of_text(index);
+        assert_eq!(of(2).to_string(), "text 3: bad");
+        assert_eq!(of(0).beside_source().to_string(), "the source: bad");
+        assert_eq!(of(2).beside_source().to_string(), "text 2: bad");
+        assert_eq!(
+            of(1).within("instances[3]").to_string(),
+            "`instances[3]`: text 2: bad"
+        );
+    }
+
+    #[test]
+    fn options_have_the_names_of_the_dialect() {
+        let failure = Failure::new(Kind::Validation, "`top_k` is 0; `top_k_max`").about("top_k");
+        let cohere = failure.clone().in_words_of(Dialect::Cohere);
+        assert_eq!(cohere.to_string(), "`top_n` is 0; `top_k_max`");
+        assert_eq!(cohere.field(), Some("top_n"));
+        let openai = failure.in_words_of(Dialect::OpenAi);
+        assert_eq!(openai.field(), Some("top_k"));
     }
 }

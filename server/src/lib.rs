@@ -7,6 +7,7 @@
 
 mod engine;
 mod failure;
+mod fields;
 mod grpc;
 mod http;
 mod json;

@@ -7,6 +7,7 @@ mod schema;
 
 use crate::engine::{Client, Text};
 use crate::http::App;
+use crate::http::dialect::Dialect;
 use crate::service::{Capability, Service};
 use anyhow::Context;
 use arguments::Arguments;
@@ -178,17 +179,12 @@ impl Tools {
         Arguments(arguments): Arguments<arguments::Similarity>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
-        let mut all = vec![Text::One(arguments.source)];
-        all.extend(texts(&arguments.texts));
-        let embedded = self
-            .service
-            .embed(client(&context), all, Options::default());
-        let (vectors, report) = match embedded.await {
-            Ok(embedded) => embedded,
-            Err(failure) => return failed(&failure),
-        };
-        let scores = match self.service.similarities(&vectors) {
-            Ok(scores) => scores,
+        let (source, others) = (arguments.source, arguments.texts.clone());
+        let compared =
+            self.service
+                .similarity(client(&context), source, others, Options::default());
+        let (scores, report) = match compared.await {
+            Ok(compared) => compared,
             Err(failure) => return failed(&failure),
         };
         let scored = scores.into_iter().zip(arguments.texts).enumerate();
@@ -273,7 +269,8 @@ impl Tools {
             .infer(client(&context), texts(&arguments.texts), options);
         let answer = match scored.await {
             Ok(answer) => answer,
-            Err(failure) => return failed(&failure),
+            // Whose name for `top_k` the argument has.
+            Err(failure) => return failed(&failure.in_words_of(Dialect::Cohere)),
         };
         let ranked = rank(&answer.predictions, arguments.top_n).into_iter();
         let ranked = ranked.map(|it| results::Scored {

@@ -49,6 +49,22 @@ pub(crate) struct Report {
     pub(crate) inference: Duration,
     /// Texts that were cut: index, tokens in all, tokens used.
     pub(crate) truncated: Vec<(usize, usize, usize)>,
+    /// The same of a source that the texts are compared with, which is none of them.
+    pub(crate) truncated_source: Option<(usize, usize)>,
+}
+
+impl Report {
+    /// Where the first text is what the others are compared with, and not counted.
+    fn beside_source(mut self) -> Self {
+        let is_source = |cut: &&(usize, usize, usize)| cut.0 == 0;
+        let source = self.truncated.iter().find(is_source);
+        self.truncated_source = source.map(|(_, total, used)| (*total, *used));
+        self.truncated.retain(|(index, ..)| *index > 0);
+        for cut in &mut self.truncated {
+            cut.0 -= 1;
+        }
+        self
+    }
 }
 
 /// What a model can be asked for, beyond its task.
@@ -117,6 +133,16 @@ impl Service {
     /// How texts become results.
     pub(crate) fn pipeline(&self) -> &Pipeline {
         self.encoder.pipeline()
+    }
+
+    /// How many numbers a result row has where a request says nothing of it: of an
+    /// embedding, or one a label.
+    pub(crate) fn served_width(&self) -> usize {
+        let pipeline = self.pipeline();
+        match pipeline.dimensions {
+            0 => pipeline.embedding_width(),
+            dimensions => dimensions as usize,
+        }
     }
 
     /// What the model computes.
@@ -239,8 +265,23 @@ impl Service {
         Ok((vectors.collect(), answer.report))
     }
 
+    /// How alike each text is to a source.
+    pub(crate) async fn similarity(
+        &self,
+        client: Client,
+        source: String,
+        texts: Vec<String>,
+        options: Options,
+    ) -> Result<(Vec<f32>, Report), Failure> {
+        let all = std::iter::once(source).chain(texts).map(Text::One);
+        let embedded = self.embed(client, all.collect(), options).await;
+        let (vectors, report) = embedded.map_err(Failure::beside_source)?;
+        let scores = self.similarities(&vectors)?;
+        Ok((scores, report.beside_source()))
+    }
+
     /// How alike the first of `vectors` is to each of the others.
-    pub(crate) fn similarities(&self, vectors: &[Vec<f32>]) -> Result<Vec<f32>, Failure> {
+    fn similarities(&self, vectors: &[Vec<f32>]) -> Result<Vec<f32>, Failure> {
         let function = self.pipeline().similarity();
         let Some((source, others)) = vectors.split_first() else {
             return Ok(Vec::new());
@@ -250,7 +291,7 @@ impl Service {
         match scores.iter().position(|score| !score.is_finite()) {
             Some(index) => {
                 let problem = "its similarity to the source is beyond the numbers that there are";
-                Err(Failure::new(Kind::NotFinite, problem).of_text(index + 1))
+                Err(Failure::new(Kind::NotFinite, problem).of_text(index))
             }
             None => Ok(scores),
         }
@@ -336,15 +377,12 @@ impl Service {
         }
         let max_tokens = self.info.max_tokens as usize;
         let characters = amount::check(&texts, options, &self.limits, max_tokens)?;
-        let _permit = self.requests.try_acquire().map_err(|_| Failure {
-            retry_after: Some(Duration::from_secs(1)),
-            ..Failure::new(
-                Kind::Overloaded,
-                format!(
-                    "{} requests are being served already (--max-concurrent-requests)",
-                    self.limits.max_concurrent_requests
-                ),
-            )
+        let _permit = self.requests.try_acquire().map_err(|_| {
+            let message = format!(
+                "{} requests are being served already (--max-concurrent-requests)",
+                self.limits.max_concurrent_requests
+            );
+            Failure::new(Kind::Overloaded, message).retry_after(Duration::from_secs(1))
         })?;
         let outcomes = self.engine.run(client, operation, texts).await?;
         Ok((outcomes, characters))

@@ -1,7 +1,8 @@
 //! Reading a request's JSON, within its limits.
 
 use super::App;
-use crate::failure::{Failure, Kind, at_path};
+use crate::failure::{Failure, Kind};
+use crate::fields::Object;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::request::Parts;
@@ -85,12 +86,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let malformed = |error: serde_json::Error| Failure::new(Kind::Malformed, error.to_string());
     let bytes = json::mend(bytes, &json::Nulls::ALL).map_err(malformed)?;
     let mut json = serde_json::Deserializer::from_slice(&bytes);
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let parsed = serde_path_to_error::deserialize(Object(&mut json)).map_err(|error| {
         let kind = match error.inner().classify() {
             Category::Data => Kind::Validation,
             Category::Io | Category::Syntax | Category::Eof => Kind::Malformed,
         };
-        Failure::new(kind, at_path(&error))
+        Failure::at_path(kind, &error)
     })?;
     json.end().map_err(malformed)?;
     Ok(parsed)

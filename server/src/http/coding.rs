@@ -405,7 +405,7 @@ mod tests {
                 let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
                 headers.append(header::CONTENT_ENCODING, value);
             }
-            codings(&headers).map_err(|failure| failure.message)
+            codings(&headers).map_err(|failure| failure.to_string())
         };
         assert_eq!(read(&[]).unwrap(), []);
         assert_eq!(read(&["identity"]).unwrap(), []);

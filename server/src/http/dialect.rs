@@ -18,6 +18,7 @@ pub(crate) enum Dialect {
     Ollama,
     Cohere,
     Jina,
+    HuggingFace,
     Mcp,
 }
 
@@ -44,7 +45,7 @@ struct OpenAiErrorBody {
     #[serde(rename = "type")]
     kind: &'static str,
     /// The field at fault, where that is known.
-    param: Option<&'static str>,
+    param: Option<String>,
     /// A name for programs.
     code: Option<&'static str>,
 }
@@ -77,6 +78,7 @@ impl Dialect {
             "/v1/rerank" => Self::Jina,
             "/v2/rerank" => Self::Cohere,
             "/mcp" => Self::Mcp,
+            "/" => Self::HuggingFace,
             // TEI's name for OpenAI's route.
             "/embeddings" => Self::OpenAi,
             _ if path.starts_with("/v1/") => Self::OpenAi,
@@ -91,28 +93,45 @@ impl Dialect {
         is_ollamas.then_some(StatusCode::BAD_REQUEST)
     }
 
+    /// What it calls options of the runtime's, where that is something else.
+    pub(crate) fn names(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Ollama => &[("max_tokens", "num_ctx")],
+            Self::Cohere | Self::Jina => &[("top_k", "top_n")],
+            Self::HuggingFace => &[
+                ("max_tokens", "max_length"),
+                ("labels", "candidate_labels"),
+                ("template", "hypothesis_template"),
+                ("aggregation", "aggregation_strategy"),
+                ("long=error", "truncation: false"),
+            ],
+            Self::Tei | Self::OpenAi | Self::Mcp => &[],
+        }
+    }
+
     /// What it calls the texts to compute, where all its routes call them the same.
     fn texts(self) -> Option<&'static str> {
         match self {
-            Self::Tei | Self::Mcp => None,
+            Self::Tei | Self::HuggingFace | Self::Mcp => None,
             Self::OpenAi | Self::Ollama => Some("input"),
             Self::Cohere | Self::Jina => Some("documents"),
         }
     }
 
-    fn body(self, failure: &Failure) -> serde_json::Value {
-        let field = self.texts().filter(|_| failure.kind == Kind::Empty);
-        let message = match field {
-            Some(field) => format!("`{field}`: {}", failure.message),
-            None => failure.message.clone(),
+    /// What it writes of a failure.
+    pub(crate) fn body(self, failure: &Failure) -> serde_json::Value {
+        let texts = self.texts().filter(|_| failure.kind == Kind::Empty);
+        let message = match texts {
+            Some(field) => format!("`{field}`: {failure}"),
+            None => failure.to_string(),
         };
         match self {
-            Self::Tei => json!(TeiError {
+            Self::Tei | Self::HuggingFace => json!(TeiError {
                 error: message,
                 error_type: failure.kind.name(),
             }),
             Self::OpenAi => json!(OpenAiError {
-                error: openai(failure.kind, message, field),
+                error: openai(failure.kind, message, failure.field().or(texts)),
             }),
             Self::Ollama => json!(OllamaError { error: message }),
             Self::Cohere => json!(CohereError { message }),
@@ -136,8 +155,11 @@ fn json_rpc(kind: Kind) -> i32 {
     }
 }
 
-fn openai(kind: Kind, message: String, param: Option<&'static str>) -> OpenAiErrorBody {
+fn openai(kind: Kind, message: String, field: Option<&str>) -> OpenAiErrorBody {
     let (kind, code) = match kind {
+        Kind::NotFound if field == Some("model") => {
+            ("invalid_request_error", Some("model_not_found"))
+        }
         Kind::Unauthorized => ("authentication_error", Some("invalid_api_key")),
         Kind::Overloaded => ("rate_limit_error", Some("rate_limit_exceeded")),
         Kind::NotFinite => ("server_error", Some("not_finite")),
@@ -147,7 +169,7 @@ fn openai(kind: Kind, message: String, param: Option<&'static str>) -> OpenAiErr
     OpenAiErrorBody {
         message,
         kind,
-        param,
+        param: field.map(str::to_owned),
         code,
     }
 }
@@ -159,6 +181,7 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
     let Some(failure) = response.extensions_mut().remove::<Failure>() else {
         return response;
     };
+    let failure = failure.in_words_of(dialect);
     let (mut parts, _) = response.into_parts();
     if let Some(status) = dialect.status(failure.kind) {
         parts.status = status;

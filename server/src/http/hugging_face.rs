@@ -2,14 +2,16 @@
 
 use super::App;
 use super::body::Json;
+use super::dialect::Dialect;
 use super::invocations::is_rerank;
 use super::openai::EncodingFormat;
-use super::predict::{Item, from_fields, object};
+use super::predict::{Item, from_fields};
 use super::reply::{Answered, reply};
 use super::tei::classify::{self, Class};
 use super::tei::{self, SimilarityInputs, SimilarityParameters};
 use crate::engine::{Client, Text};
 use crate::failure::{Failure, Kind};
+use crate::fields::{object, whole};
 use crate::json;
 use crate::service::Capability;
 use axum::extract::State;
@@ -58,6 +60,12 @@ pub(super) async fn infer(
     client: Client,
     Json(fields): Json<Map<String, Value>>,
 ) -> Answered {
+    let answer = answer(app, client, fields).await;
+    // Other routes answer with this one, and their dialect has other names.
+    answer.map_err(|failure| failure.in_words_of(Dialect::HuggingFace))
+}
+
+async fn answer(app: Arc<App>, client: Client, fields: Map<String, Value>) -> Answered {
     if is_rerank(&fields) {
         // TEI serves a reranker here.
         let request = Json(from_fields(fields)?);
@@ -101,6 +109,7 @@ pub(super) async fn infer(
 struct Length {
     truncation: Option<Truncate>,
     /// Special tokens included.
+    #[serde(default, deserialize_with = "whole")]
     max_length: Option<usize>,
 }
 
@@ -132,6 +141,16 @@ impl Length {
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)));
         from_fields(own.collect())
+    }
+
+    /// Whether it says that a long text is cut.
+    fn cuts(&self) -> Option<bool> {
+        self.truncation.map(|truncation| {
+            !matches!(
+                truncation,
+                Truncate::Switch(false) | Truncate::Strategy(Strategy::DoNotTruncate)
+            )
+        })
     }
 
     fn apply(&self, mut options: Options, task: Task) -> Options {
@@ -187,6 +206,7 @@ struct Features {
     prompt_name: Option<String>,
     truncate: Option<bool>,
     truncation_direction: Option<tei::Direction>,
+    #[serde(default, deserialize_with = "whole")]
     dimensions: Option<usize>,
     #[serde(default)]
     encoding_format: EncodingFormat,
@@ -195,6 +215,7 @@ struct Features {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Classification {
+    #[serde(default, deserialize_with = "whole")]
     top_k: Option<usize>,
     function_to_apply: Option<Function>,
 }
@@ -221,12 +242,14 @@ struct ZeroShot {
 struct Entities {
     aggregation_strategy: Option<Aggregation>,
     ignore_labels: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "whole")]
     stride: Option<usize>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FillMask {
+    #[serde(default, deserialize_with = "whole")]
     top_k: Option<usize>,
     targets: Option<Vec<String>>,
 }
@@ -263,6 +286,13 @@ impl Call<'_> {
     }
 
     async fn features(self, parameters: Features) -> Answered {
+        let says = [parameters.truncate, self.length.cuts()];
+        if let [Some(truncate), Some(cuts)] = says
+            && truncate != cuts
+        {
+            let message = "`truncate` and `truncation` contradict each other; give one of them";
+            return Err(Failure::new(Kind::Validation, message));
+        }
         let sentences = self.app.service.task() == Task::SentenceEmbedding;
         let limits = &self.app.service.limits;
         let options = Options {

@@ -22,7 +22,8 @@ use utoipa::ToSchema;
 /// TEI's request for the model's task.
 ///
 /// Of a reranker, `query` and `texts` are ranked, and `inputs` classified. A request
-/// with Hugging Face's `parameters` is answered as `POST /` does.
+/// of Hugging Face's (`parameters`, inputs that are objects) is answered as `POST /`
+/// does.
 #[utoipa::path(post, path = "/invocations", tag = "tei", request_body = Object,
     responses((status = 200, description = "as the route for the task answers", body = Value)))]
 pub(super) async fn invoke(
@@ -33,29 +34,59 @@ pub(super) async fn invoke(
     by_task(app, client, fields).await
 }
 
-async fn by_task(app: Arc<App>, client: Client, fields: Map<String, Value>) -> Answered {
-    let parameters = fields.get("parameters").and_then(Value::as_object);
-    let has_parameters = parameters.is_some_and(|parameters| !parameters.is_empty());
+async fn by_task(app: Arc<App>, client: Client, mut fields: Map<String, Value>) -> Answered {
     if is_rerank(&fields) {
         let request = Json(from_fields(fields)?);
         return tei::classify::rerank(State(app), client, request).await;
     }
-    if fields.get("inputs").is_some_and(Value::is_object) {
-        let request = Json(from_fields(fields)?);
-        return tei::similarity_route(State(app), client, request).await;
+    if is_hugging_faces(&fields) {
+        return hugging_face::infer(State(app), client, Json(fields)).await;
+    }
+    for name in HUGGING_FACES_EMPTY {
+        fields.remove(name);
     }
     match app.service.task() {
-        Task::SentenceEmbedding if !has_parameters => {
-            tei::embed(State(app), client, Json(from_fields(fields)?)).await
-        }
-        Task::SparseEmbedding if !has_parameters => {
+        Task::SentenceEmbedding => tei::embed(State(app), client, Json(from_fields(fields)?)).await,
+        Task::SparseEmbedding => {
             tei::embed_sparse(State(app), client, Json(from_fields(fields)?)).await
         }
-        Task::SequenceClassification if !has_parameters => {
+        Task::SequenceClassification => {
             tei::classify::predict(&app, client, from_fields(fields)?).await
         }
         _ => hugging_face::infer(State(app), client, Json(fields)).await,
     }
+}
+
+/// What Hugging Face's clients send beside `inputs` though it says nothing of the
+/// task: how to wait, and no parameters.
+const HUGGING_FACES_EMPTY: [&str; 2] = ["options", "parameters"];
+
+/// The fields beside `inputs` that no request of TEI's has.
+const HUGGING_FACES: [&str; 9] = [
+    "candidate_labels",
+    "encoding_format",
+    "function_to_apply",
+    "hypothesis_template",
+    "max_length",
+    "multi_label",
+    "padding",
+    "top_k",
+    "truncation",
+];
+
+/// Whether a request is Hugging Face's: by its parameters, or by inputs that are
+/// objects (a text and its pair, sentences to compare).
+fn is_hugging_faces(fields: &Map<String, Value>) -> bool {
+    let has_objects = match fields.get("inputs") {
+        Some(Value::Array(inputs)) => inputs.iter().any(Value::is_object),
+        Some(inputs) => inputs.is_object(),
+        None => false,
+    };
+    let parameters = fields.get("parameters");
+    let has_parameters =
+        parameters.is_some_and(|it| it.as_object().is_none_or(|it| !it.is_empty()));
+    let has_fields = HUGGING_FACES.iter().any(|name| fields.contains_key(*name));
+    has_objects || has_parameters || has_fields
 }
 
 /// Whether a request can only be TEI's for reranking.
@@ -99,10 +130,7 @@ pub(super) async fn vertex(
     let mut predictions = Vec::with_capacity(count);
     for (index, instance) in request.instances.into_iter().enumerate() {
         let answer = by_task(app.clone(), client, instance).await;
-        let answer = answer.map_err(|mut failure| {
-            failure.message = format!("`instances[{index}]`: {}", failure.message);
-            failure
-        })?;
+        let answer = answer.map_err(|failure| failure.within(&format!("instances[{index}]")))?;
         let internal = |error: String| Failure::new(Kind::Internal, error);
         let body = to_bytes(answer.into_body(), usize::MAX).await;
         let body = body.map_err(|error| internal(error.to_string()))?;

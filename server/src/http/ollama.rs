@@ -5,6 +5,7 @@ use super::body::AnyJson;
 use super::reply::{Answered, reply};
 use crate::engine::{Client, Text};
 use crate::failure::{Failure, Kind};
+use crate::fields::{some_object, whole};
 use crate::service::{Capability, Report};
 use axum::Json;
 use axum::extract::State;
@@ -29,10 +30,12 @@ pub(super) struct EmbedRequest {
     /// Cut what is too long, rather than refuse it.
     truncate: Option<bool>,
     /// Keep so many of the first values, if there are more.
+    #[serde(default, deserialize_with = "whole")]
     dimensions: Option<i64>,
     /// The model is always loaded.
     #[allow(dead_code, reason = "clients send it")]
     keep_alive: Option<Value>,
+    #[serde(default, deserialize_with = "some_object")]
     options: Option<ModelOptions>,
 }
 
@@ -50,7 +53,8 @@ enum Input {
 #[schema(as = ollama::ModelOptions)]
 struct ModelOptions {
     /// The most tokens of a text, special tokens included.
-    num_ctx: Option<f64>,
+    #[serde(default, deserialize_with = "whole")]
+    num_ctx: Option<i64>,
 }
 
 impl ModelOptions {
@@ -59,12 +63,7 @@ impl ModelOptions {
         let Some(num_ctx) = self.num_ctx else {
             return Ok(None);
         };
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "saturates, and what is not a positive number is 0"
-        )]
-        let max_tokens = num_ctx as usize;
+        let max_tokens = usize::try_from(num_ctx).unwrap_or(0);
         let special_tokens = app.service.encoder.tokenizer().special_tokens();
         if max_tokens > special_tokens {
             return Ok(Some(max_tokens));
@@ -135,20 +134,15 @@ pub(super) async fn embed(
 
 /// Dimensions, if the vector has more.
 fn fewer(app: &App, dimensions: i64) -> Option<usize> {
-    let pipeline = app.service.pipeline();
-    let width = match pipeline.dimensions {
-        0 => pipeline.embedding_width(),
-        dimensions => dimensions as usize,
-    };
     let dimensions = usize::try_from(dimensions).ok()?;
-    (0 < dimensions && dimensions < width).then_some(dimensions)
+    (0 < dimensions && dimensions < app.service.served_width()).then_some(dimensions)
 }
 
 /// Clients look for Ollama's words.
-fn in_ollamas_words(mut failure: Failure) -> Failure {
+fn in_ollamas_words(failure: Failure) -> Failure {
     if failure.kind == Kind::TooLong {
-        let message = failure.message.replace("`max_tokens`", "`num_ctx`");
-        failure.message = format!("the input length exceeds the context length: {message}");
+        let message = format!("the input length exceeds the context length: {failure}");
+        return Failure::new(failure.kind, message);
     }
     failure
 }
@@ -165,6 +159,7 @@ pub(super) struct EmbeddingsRequest {
     /// The model is always loaded.
     #[allow(dead_code, reason = "clients send it")]
     keep_alive: Option<Value>,
+    #[serde(default, deserialize_with = "some_object")]
     options: Option<ModelOptions>,
 }
 
@@ -261,8 +256,8 @@ impl Details {
         Self {
             parent_model: "",
             format: "encoderfile",
-            family: info.architecture.clone(),
-            families: vec![info.architecture.clone()],
+            family: model_type(&info.architecture),
+            families: vec![model_type(&info.architecture)],
             parameter_size: String::new(),
             quantization_level: info.weights,
         }
@@ -338,8 +333,8 @@ pub(super) async fn show(
     AnyJson(_): AnyJson<ShowRequest>,
 ) -> Json<impl Serialize> {
     let service = &app.service;
-    let (info, pipeline) = (&service.info, service.pipeline());
-    let architecture = &info.architecture;
+    let info = &service.info;
+    let architecture = model_type(&info.architecture);
     let mut model_info = Map::new();
     model_info.insert("general.architecture".into(), architecture.clone().into());
     let mut number = |key: &str, number: usize| {
@@ -348,7 +343,7 @@ pub(super) async fn show(
     number("context_length", info.max_tokens as usize);
     let embeds = service.capabilities().contains(&Capability::Embed);
     if embeds {
-        number("embedding_length", pipeline.embedding_width());
+        number("embedding_length", service.served_width());
     }
     Json(ShowResponse {
         license: info.license.clone(),
@@ -364,6 +359,14 @@ pub(super) async fn show(
         },
         modified_at: UNKNOWN_TIME,
     })
+}
+
+/// The model's type as GGUF and Ollama write it: `bert` of `BertForMaskedLM`. Files
+/// have the class's name alone, so hyphens that a type has (`xlm-roberta`) are lost.
+fn model_type(class: &str) -> String {
+    let head = class.find("For").or_else(|| class.find("Model"));
+    let name = head.map_or(class, |head| &class[..head]);
+    name.to_ascii_lowercase()
 }
 
 /// What answers.

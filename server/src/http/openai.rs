@@ -6,8 +6,10 @@ use super::reply::{Answered, reply};
 use super::tei::Inputs;
 use crate::engine::Client;
 use crate::failure::{Failure, Kind};
+use crate::fields::whole;
 use crate::service::Report;
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +33,7 @@ pub(super) struct EmbeddingsRequest {
     #[serde(default)]
     encoding_format: EncodingFormat,
     /// Keep so many of the first values.
+    #[serde(default, deserialize_with = "whole")]
     dimensions: Option<usize>,
 }
 
@@ -178,17 +181,19 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<impl Serialize> 
 }
 
 /// The model, if it has this name.
-#[utoipa::path(get, path = "/v1/models/{model}", tag = "openai",
+#[utoipa::path(get, path = "/v1/models/{*model}", tag = "openai",
     params(("model" = String, Path, description = "its name")),
     responses((status = 200, description = "it has", body = Model)))]
 pub(super) async fn model(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<impl Serialize>, Failure> {
+    let Path(name) =
+        name.map_err(|error| Failure::new(Kind::Malformed, error.body_text()).about("model"))?;
     let model = Model::of(&app);
     if name != model.id {
         let message = format!("no model {name:?}; this server has {:?}", model.id);
-        return Err(Failure::new(Kind::NotFound, message));
+        return Err(Failure::new(Kind::NotFound, message).about("model"));
     }
     Ok(Json(model))
 }

@@ -63,6 +63,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// The document, with every way in which a route can fail.
 pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
     let (_, mut document) = routes().split_for_parts();
+    // The name of a model may have slashes, which a path of the document cannot say.
+    let paths = &mut document.paths.paths;
+    if let Some(model) = paths.remove("/v1/models/{*model}") {
+        paths.insert("/v1/models/{model}".into(), model);
+    }
     document.info.title = format!("encoderfile: {model_id}");
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     let components = document.components.get_or_insert_default();
@@ -258,7 +263,7 @@ fn add_failures(operation: &mut Operation, dialect: Dialect, failures: &[(&str, 
     for (status, description) in failures {
         let schema = match dialect {
             // MCP has no route in this document.
-            Dialect::Tei | Dialect::Mcp => TeiError::schema(),
+            Dialect::Tei | Dialect::HuggingFace | Dialect::Mcp => TeiError::schema(),
             Dialect::OpenAi => OpenAiError::schema(),
             Dialect::Ollama => OllamaError::schema(),
             Dialect::Cohere => CohereError::schema(),

@@ -152,7 +152,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<impl Serialize> {
         encoderfile: FileInfo {
             info: info.clone(),
             capabilities: capabilities.map(|it| it.name()).collect(),
-            width: service.pipeline().embedding_width(),
+            width: service.served_width(),
             mask_token: service.encoder.mask_token(),
         },
     })

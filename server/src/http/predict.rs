@@ -6,12 +6,13 @@ use super::body::Json;
 use super::reply::{Answered, reply};
 use super::tei;
 use crate::engine::{Client, Text};
-use crate::failure::{Failure, Kind, at_path};
+use crate::failure::{Failure, Kind};
+use crate::fields::{object, whole};
 use axum::extract::State;
 use encoderfile_runtime::output::{Ranked, rank};
 use encoderfile_runtime::{Options, Prediction};
-use serde::de::{DeserializeOwned, Error};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ use utoipa::ToSchema;
 
 /// The fields that only TEI's requests have.
 const TEI_FIELDS: [&str; 3] = ["truncate", "truncation_direction", "raw_scores"];
+
+/// The options that are counts: written as for any other field, see [`whole`].
+const COUNTS: [&str; 4] = ["dimensions", "max_tokens", "stride", "top_k"];
 
 /// Texts, and how they are computed. Every option of `infer` may stand beside
 /// them.
@@ -45,17 +49,6 @@ pub(super) struct PredictRequest {
 pub(super) enum Item {
     Text(String),
     Pair(#[serde(deserialize_with = "object")] Pair),
-}
-
-/// From an object alone: serde also takes a list for the fields of a struct, and a
-/// list is several texts.
-pub(super) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: DeserializeOwned,
-    D: Deserializer<'de>,
-{
-    let fields = Map::<String, Value>::deserialize(deserializer)?;
-    T::deserialize(Value::Object(fields)).map_err(Error::custom)
 }
 
 /// A text and perhaps the one it is to be compared with.
@@ -155,10 +148,20 @@ fn is_tei(fields: &Map<String, Value>) -> bool {
 /// An unknown option is refused by name, which serde does not do for flattened
 /// fields.
 fn ours(mut fields: Map<String, Value>) -> Result<PredictRequest, Failure> {
+    if fields.contains_key("query") && fields.get("partial") == Some(&Value::Bool(true)) {
+        let message = "give one of `query` and `partial`: what failed has no rank";
+        return Err(Failure::new(Kind::Validation, message));
+    }
     let inputs = fields.remove("inputs");
     let inputs = inputs.ok_or_else(|| Failure::new(Kind::Validation, "missing field `inputs`"))?;
     let metadata = fields.remove("metadata").unwrap_or(Value::Null);
     let partial = fields.remove("partial").unwrap_or(Value::Bool(false));
+    for name in COUNTS {
+        if let Some(value) = fields.get_mut(name) {
+            let count: Option<usize> = whole(value.take()).map_err(|error| wrong(name, error))?;
+            *value = count.into();
+        }
+    }
     Ok(PredictRequest {
         inputs: field("inputs", inputs)?,
         metadata: field("metadata", metadata)?,
@@ -168,13 +171,16 @@ fn ours(mut fields: Map<String, Value>) -> Result<PredictRequest, Failure> {
 }
 
 fn field<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, Failure> {
-    serde_json::from_value(value)
-        .map_err(|error| Failure::new(Kind::Validation, format!("`{name}`: {error}")))
+    serde_json::from_value(value).map_err(|error| wrong(name, error))
+}
+
+fn wrong(name: &str, error: serde_json::Error) -> Failure {
+    Failure::of_field(Kind::Validation, name, error)
 }
 
 pub(super) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Failure> {
     serde_path_to_error::deserialize(Value::Object(fields))
-        .map_err(|error| Failure::new(Kind::Validation, at_path(&error)))
+        .map_err(|error| Failure::at_path(Kind::Validation, &error))
 }
 
 async fn results(
@@ -185,7 +191,7 @@ async fn results(
     partial: bool,
 ) -> Result<(Vec<ItemResult>, crate::service::Report), Failure> {
     let texts = inputs.into_iter().map(Text::from).collect();
-    if partial && options.query.is_none() {
+    if partial {
         let (each, report) = app
             .service
             .infer_each(client, texts, options.clone())
@@ -193,7 +199,7 @@ async fn results(
         let results = each.into_iter().map(|result| match result {
             Ok(prediction) => ItemResult::Prediction(prediction),
             Err(failure) => ItemResult::Failed {
-                error: failure.message,
+                error: failure.to_string(),
             },
         });
         return Ok((results.collect(), report));

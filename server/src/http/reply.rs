@@ -76,8 +76,9 @@ pub(crate) fn add_headers(headers: &mut HeaderMap, service: &Service, report: &R
     number(TOKENIZATION_TIME, milliseconds(report.tokenization));
     number(QUEUE_TIME, milliseconds(report.queued));
     number(INFERENCE_TIME, milliseconds(report.inference));
-    if !report.truncated.is_empty() {
-        number(TRUNCATED_COUNT, report.truncated.len() as u128);
+    let cut = report.truncated.len() + usize::from(report.truncated_source.is_some());
+    if cut > 0 {
+        number(TRUNCATED_COUNT, cut as u128);
     }
     headers.insert(COMPUTE_TYPE, HeaderValue::from_static("cpu"));
     let compares = matches!(
@@ -98,14 +99,16 @@ fn milliseconds(time: Duration) -> u128 {
 }
 
 /// A structured field list (RFC 8941) of the texts that were cut, at most as
-/// many as headers should be long.
+/// many as headers should be long. A source is no place in a list, and has its name.
 fn truncated(report: &Report) -> Option<HeaderValue> {
     const LISTED: usize = 64;
 
     let cut = report.truncated.iter().take(LISTED);
-    let items: Vec<String> = cut
-        .map(|(index, total, used)| format!("{index};total={total};used={used}"))
-        .collect();
+    let item = |name: &str, total, used| format!("{name};total={total};used={used}");
+    let source = report.truncated_source;
+    let source = source.map(|(total, used)| item("source", total, used));
+    let cut = cut.map(|(index, total, used)| item(&index.to_string(), *total, *used));
+    let items: Vec<String> = source.into_iter().chain(cut).collect();
     if items.is_empty() {
         return None;
     }

@@ -6,6 +6,7 @@ use super::openai::Usage;
 use super::reply::{Answered, reply};
 use crate::engine::{Client, Text};
 use crate::failure::Failure;
+use crate::fields::{object, whole};
 use crate::service::{Capability, Report};
 use axum::extract::State;
 use encoderfile_runtime::Options;
@@ -26,9 +27,11 @@ pub(super) struct CohereRequest {
     documents: Vec<String>,
     /// At most so many results.
     #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole")]
     top_n: Option<usize>,
     /// Long documents are always cut as the model says.
     #[allow(dead_code, reason = "clients send it")]
+    #[serde(default, deserialize_with = "whole")]
     max_tokens_per_doc: Option<usize>,
 }
 
@@ -110,6 +113,7 @@ pub(super) struct JinaRequest {
     documents: Vec<JinaDocument>,
     /// At most so many results.
     #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole")]
     top_n: Option<usize>,
     /// Give the documents back.
     #[serde(default = "yes")]
@@ -126,7 +130,7 @@ fn yes() -> bool {
 #[serde(untagged, expecting = "a text or an object with `text`")]
 enum JinaDocument {
     Text(String),
-    Object(Document),
+    Object(#[serde(deserialize_with = "object")] Document),
 }
 
 /// A document.

@@ -8,6 +8,7 @@ use super::body::Json;
 use super::reply::{Answered, reply};
 use crate::engine::{Client, Text};
 use crate::failure::{Failure, Kind};
+use crate::fields::{object, some_object, whole};
 use crate::service::Capability;
 use axum::extract::State;
 use encoderfile_runtime::output::SparseValue;
@@ -95,6 +96,7 @@ pub(super) struct EmbedRequest {
     #[serde(default = "yes")]
     pub(super) normalize: Option<bool>,
     /// Keep so many of the first values.
+    #[serde(default, deserialize_with = "whole")]
     pub(super) dimensions: Option<usize>,
 }
 
@@ -213,7 +215,9 @@ pub(super) async fn embed_sparse(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::SimilarityRequest)]
 pub(super) struct SimilarityRequest {
+    #[serde(deserialize_with = "object")]
     inputs: SimilarityInputs,
+    #[serde(default, deserialize_with = "some_object")]
     parameters: Option<SimilarityParameters>,
 }
 
@@ -265,10 +269,8 @@ pub(super) async fn similarities(
         prompt_name: parameters.prompt_name,
         ..Options::default()
     };
-    let sentences = inputs.sentences.into_iter();
-    let texts = std::iter::once(inputs.source_sentence).chain(sentences);
-    let texts = texts.map(Text::One).collect();
-    let (vectors, report) = app.service.embed(client, texts, options).await?;
-    let values = app.service.similarities(&vectors)?;
+    let (source, sentences) = (inputs.source_sentence, inputs.sentences);
+    let compared = app.service.similarity(client, source, sentences, options);
+    let (values, report) = compared.await?;
     reply(app, &report, values).await
 }

@@ -1,7 +1,8 @@
 //! What tools are called with; the comments are what language models read.
 
 use super::Tools;
-use crate::failure::at_path;
+use crate::failure::{Failure, Kind};
+use crate::fields::whole;
 use rmcp::ErrorData;
 use rmcp::handler::server::common::FromContextPart;
 use rmcp::handler::server::tool::ToolCallContext;
@@ -20,6 +21,7 @@ pub(super) struct Embed {
     /// it is neither.
     pub(super) role: Option<Role>,
     /// Keep only so many of the first values of each vector.
+    #[serde(default, deserialize_with = "whole")]
     pub(super) dimensions: Option<usize>,
 }
 
@@ -39,6 +41,7 @@ pub(super) struct Similarity {
     /// The texts to compare with it.
     pub(super) texts: Vec<String>,
     /// At most so many, the most alike.
+    #[serde(default, deserialize_with = "whole")]
     pub(super) top_n: Option<usize>,
 }
 
@@ -71,6 +74,7 @@ pub(super) struct Rerank {
     /// The texts that may answer it.
     pub(super) texts: Vec<String>,
     /// At most so many, the best.
+    #[serde(default, deserialize_with = "whole")]
     pub(super) top_n: Option<usize>,
 }
 
@@ -80,6 +84,7 @@ pub(super) struct FillMask {
     /// The text, with the model's mask token where a word is missing.
     pub(super) text: String,
     /// At most so many words for each mask; 5 if left out.
+    #[serde(default, deserialize_with = "whole")]
     pub(super) top_k: Option<usize>,
 }
 
@@ -113,7 +118,8 @@ impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Tools>> for Argume
         let parsed = parsed.map_err(|error| {
             // By this beginning rmcp knows an error that the language model can
             // mend, and makes it the call's result; any other ends the request.
-            let message = format!("failed to deserialize parameters: {}", at_path(&error));
+            let problem = Failure::at_path(Kind::Validation, &error);
+            let message = format!("failed to deserialize parameters: {problem}");
             ErrorData::invalid_params(message, None)
         });
         parsed.map(Self)

@@ -96,6 +96,9 @@ pub(super) struct Cut {
     /// The texts that were cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<Vec<Truncated>>,
+    /// How much of the source that texts are compared with was used, if it was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated_source: Option<Used>,
 }
 
 /// How much of a text was used.
@@ -103,6 +106,13 @@ pub(super) struct Cut {
 struct Truncated {
     /// The text's place among those of the call.
     index: usize,
+    tokens_total: usize,
+    tokens_used: usize,
+}
+
+/// How much of the source was used.
+#[derive(Serialize, ToSchema)]
+struct Used {
     tokens_total: usize,
     tokens_used: usize,
 }
@@ -117,7 +127,14 @@ pub(super) fn reported(result: impl Serialize, report: &Report) -> CallToolResul
     });
     let truncated: Vec<Truncated> = cut.collect();
     let truncated = (!truncated.is_empty()).then_some(truncated);
-    let cut = Cut { truncated };
+    let source = report.truncated_source;
+    let cut = Cut {
+        truncated,
+        truncated_source: source.map(|(tokens_total, tokens_used)| Used {
+            tokens_total,
+            tokens_used,
+        }),
+    };
     plain(&Reported { result, cut })
 }
 

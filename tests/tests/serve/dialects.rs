@@ -364,3 +364,27 @@ fn each_dialect_has_its_own_error_body() -> anyhow::Result<()> {
     server.stop()?;
     Ok(())
 }
+
+#[test]
+fn widths_are_those_of_the_answers() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    for (model, width) in [("st-matryoshka", 8), ("st-mean-normalize", 32)] {
+        let server = stage.serve(model, &["--disable-grpc"])?;
+        let embedded = ask(&server, "/embed", json!({ "inputs": "a" }))?;
+        ensure!(embedded[0].as_array().map(Vec::len) == Some(width));
+        let info = get(&format!("{}/info", server.http()))?.good()?;
+        ensure!(info["encoderfile"]["width"] == width, "{info}");
+        let shown = ask(&server, "/api/show", json!({ "model": "any" }))?;
+        let architecture = &shown["model_info"]["general.architecture"];
+        ensure!(architecture == "bert", "{shown}");
+        ensure!(shown["details"]["family"] == "bert", "{shown}");
+        ensure!(
+            shown["model_info"]["bert.embedding_length"] == width,
+            "{shown}"
+        );
+        server.stop()?;
+    }
+    Ok(())
+}

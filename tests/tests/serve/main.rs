@@ -6,6 +6,7 @@ mod access;
 mod bodies;
 mod client;
 mod dialects;
+mod forms;
 mod leaving;
 mod limits;
 mod not_finite;
