@@ -1,9 +1,11 @@
 //! The Model Context Protocol: a tool for what the model computes, and upstream's.
 
 mod arguments;
-mod messages;
+mod lines;
+pub(crate) mod messages;
 mod results;
 mod schema;
+mod sessions;
 
 use crate::engine::{Client, Text};
 use crate::http::App;
@@ -15,22 +17,38 @@ use axum::Router;
 use axum::http::request::Parts;
 use encoderfile_runtime::output::rank;
 use encoderfile_runtime::{Aggregation, Options, Role, Values};
-pub(crate) use messages::NULLS;
+use lines::Standard;
 use results::{failed, plain, reported};
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::model::{
-    CallToolResult, Implementation, JsonObject, ServerCapabilities, ServerConfig, ToolAnnotations,
+    CallToolResult, CustomRequest, CustomResult, Implementation, JsonObject, ServerCapabilities,
+    ServerConfig, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use rmcp::{RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use sessions::Sessions;
 use std::sync::Arc;
+use tokio::io::DuplexStream;
 use utoipa::ToSchema;
 
 /// Speaks over standard input and output until the client closes them.
 pub(crate) async fn stdio(service: Arc<Service>) -> anyhow::Result<()> {
-    let (input, output) = (messages::standard_input(), tokio::io::stdout());
+    let Standard {
+        input,
+        output,
+        written,
+    } = Standard::open();
+    let ended = converse(service, input, output).await;
+    written.await??;
+    ended
+}
+
+async fn converse(
+    service: Arc<Service>,
+    input: DuplexStream,
+    output: DuplexStream,
+) -> anyhow::Result<()> {
     let running = Tools::new(service).serve((input, output)).await;
     let running = running.context("MCP over standard input and output")?;
     running.waiting().await?;
@@ -54,7 +72,7 @@ pub(crate) fn router(app: &App, hosts: &[String]) -> Router {
     }
     let tools = Tools::new(service);
     let factory = move || Ok(tools.clone());
-    let sessions = Arc::new(LocalSessionManager::default());
+    let sessions = Arc::new(Sessions::default());
     Router::new().fallback_service(StreamableHttpService::new(factory, sessions, config))
 }
 
@@ -361,6 +379,14 @@ impl Tools {
 
 #[tool_handler(router = self.tool_router)]
 impl ServerHandler for Tools {
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(messages::refusal(request.method, request.params))
+    }
+
     fn get_info(&self) -> ServerConfig {
         let service = &self.service;
         let instructions = format!(

@@ -3,6 +3,7 @@
 use super::App;
 use crate::failure::{Failure, Kind};
 use crate::fields::Object;
+use crate::mcp::messages;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::request::Parts;
@@ -10,7 +11,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use encoderfile_runtime::json;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use std::sync::Arc;
 
@@ -34,9 +35,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for Json<T> {
                 "send JSON, and `content-type: application/json`",
             ));
         }
-        AnyJson::from_request(request, app)
-            .await
-            .map(|it| Self(it.0))
+        parsed(request, app).await.map(Self)
     }
 }
 
@@ -50,15 +49,28 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for AnyJson<T> 
                 "pages of other origins may not call (--cors-allow-origin)",
             ));
         }
-        let (_, bytes) = collect(request, app).await?;
-        if bytes.len() < LARGE {
-            return parse(&bytes).map(Self);
-        }
-        let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
-        parsed
-            .unwrap_or_else(|error| Err(Failure::new(Kind::Internal, error.to_string())))
-            .map(Self)
+        parsed(request, app).await.map(Self)
     }
+}
+
+async fn parsed<T>(request: Request, app: &Arc<App>) -> Result<T, Failure>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    let (_, bytes) = collect(request, app).await?;
+    read(bytes, parse).await
+}
+
+/// Reads a body, if it is large away from the threads that talk to clients.
+async fn read<T: Send + 'static>(
+    bytes: Bytes,
+    reader: impl FnOnce(&[u8]) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    if bytes.len() < LARGE {
+        return reader(&bytes);
+    }
+    let read = tokio::task::spawn_blocking(move || reader(&bytes)).await;
+    read.unwrap_or_else(|error| Err(Failure::new(Kind::Internal, error.to_string())))
 }
 
 /// The whole body, as far as it is taken, and the request around it.
@@ -123,14 +135,15 @@ pub(super) async fn mend_message(
 
 async fn mended(request: Request, app: &Arc<App>) -> Result<Request, Failure> {
     let (mut parts, bytes) = collect(request, app).await?;
-    let malformed = |error: serde_json::Error| Failure::new(Kind::Malformed, error.to_string());
-    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(malformed)?;
-    let mended = json::mend(&bytes, &crate::mcp::NULLS).map_err(malformed)?;
+    let mended = read(bytes, |bytes| match messages::read(bytes) {
+        Ok(message) => Ok(message.into_owned()),
+        Err(wrong) => Err(wrong.failure),
+    });
+    let mended = mended.await?;
     parts
         .headers
         .insert(header::CONTENT_LENGTH, mended.len().into());
-    let body = Body::from(mended.into_owned());
-    Ok(Request::from_parts(parts, body))
+    Ok(Request::from_parts(parts, Body::from(mended)))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

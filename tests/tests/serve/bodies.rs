@@ -403,7 +403,11 @@ fn compressed_bodies_are_refused_as_each_dialect_says_it() -> anyhow::Result<()>
 }
 
 /// A message to `/mcp`, in a session if there is one.
-fn message_to_mcp(server: &Server, session: Option<&str>, body: &str) -> anyhow::Result<Answer> {
+pub(crate) fn message_to_mcp(
+    server: &Server,
+    session: Option<&str>,
+    body: &str,
+) -> anyhow::Result<Answer> {
     let mut request = Request::post(format!("{}/mcp", server.http()))
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream");

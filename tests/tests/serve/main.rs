@@ -9,6 +9,7 @@ mod dialects;
 mod forms;
 mod leaving;
 mod limits;
+mod mcp;
 mod not_finite;
 mod refusals;
 mod requests;
