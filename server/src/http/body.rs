@@ -58,7 +58,62 @@ where
     T: DeserializeOwned + Send + 'static,
 {
     let (_, bytes) = collect(request, app).await?;
-    read(bytes, parse).await
+    let most = values_max(app);
+    read(bytes, move |bytes| {
+        check_values(bytes, most)?;
+        parse(bytes)
+    })
+    .await
+}
+
+/// Texts, lists and objects that one request may have. Each takes several times as much
+/// memory as it has bytes, and texts are counted only when all of them are there: this
+/// is more than any request of that many texts has.
+fn values_max(app: &App) -> usize {
+    /// Of a text with its pair and their names, in instances of several texts, and
+    /// of a caller's metadata.
+    const A_TEXT: usize = 64;
+    /// Where few texts are taken, metadata and labels are still some.
+    const TEXTS_MIN: usize = 1024;
+
+    let texts = app.service.limits.max_client_batch_size.max(TEXTS_MIN);
+    texts.saturating_mul(A_TEXT)
+}
+
+/// Counts by the bytes that texts, lists and objects begin with.
+fn check_values(json: &[u8], most: usize) -> Result<(), Failure> {
+    let mut count = 0_usize;
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => count += 1,
+            b'"' => {
+                count += 1;
+                skip_string(&mut bytes);
+            }
+            _ => {}
+        }
+    }
+    if count <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "{count} texts, lists and objects in one request, limit {most} (--max-client-batch-size)"
+    );
+    Err(Failure::new(Kind::Limit, message))
+}
+
+/// To behind the quotation mark that ends a string.
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                bytes.next();
+            }
+            b'"' => return,
+            _ => {}
+        }
+    }
 }
 
 /// Reads a body, if it is large away from the threads that talk to clients.
@@ -135,9 +190,13 @@ pub(super) async fn mend_message(
 
 async fn mended(request: Request, app: &Arc<App>) -> Result<Request, Failure> {
     let (mut parts, bytes) = collect(request, app).await?;
-    let mended = read(bytes, |bytes| match messages::read(bytes) {
-        Ok(message) => Ok(message.into_owned()),
-        Err(wrong) => Err(wrong.failure),
+    let most = values_max(app);
+    let mended = read(bytes, move |bytes| {
+        check_values(bytes, most)?;
+        match messages::read(bytes) {
+            Ok(message) => Ok(message.into_owned()),
+            Err(wrong) => Err(wrong.failure),
+        }
     });
     let mended = mended.await?;
     parts
@@ -153,4 +212,29 @@ fn is_json(headers: &HeaderMap) -> bool {
     let essence = essence.to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_values;
+
+    #[test]
+    fn values_are_counted_by_how_they_begin() {
+        for (json, count) in [
+            ("1", 0),
+            (r#"{"inputs": ["a", "b"]}"#, 5),
+            (r#"[{}, {}, [], "[{\"["]"#, 5),
+            (r#"["\\", "\\\"", 1, null]"#, 3),
+            (r#"["unfinished"#, 2),
+        ] {
+            assert!(check_values(json.as_bytes(), count).is_ok(), "{json}");
+            if let Some(fewer) = count.checked_sub(1) {
+                let refused = check_values(json.as_bytes(), fewer).unwrap_err();
+                assert!(
+                    refused.to_string().starts_with(&format!("{count} texts")),
+                    "{json}"
+                );
+            }
+        }
+    }
 }

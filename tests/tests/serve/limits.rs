@@ -138,3 +138,25 @@ fn too_many_requests_at_once() -> anyhow::Result<()> {
     server.stop()?;
     Ok(())
 }
+
+/// Refused for how many there are, whatever they are, before any is held.
+#[test]
+fn many_small_values_are_counted_before_they_are_read() -> anyhow::Result<()> {
+    let Some(stage) = Stage::open()? else {
+        return Ok(());
+    };
+    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let url = |route: &str| format!("{}{route}", server.http());
+    let words = &["limit 131072", "--max-client-batch-size"];
+    for value in [json!({}), json!([]), json!("")] {
+        let many = json!({ "inputs": vec![value; 200_000] });
+        for route in ["/embed", "/predict", "/", "/invocations", "/mcp"] {
+            post(&url(route), &many)?.refused(422, words)?;
+        }
+    }
+    // The caller's own may be many.
+    let metadata = json!({ "inputs": ["a"], "metadata": { "all": vec!["x"; 100_000] } });
+    post(&url("/predict"), &metadata)?.good()?;
+    server.stop()?;
+    Ok(())
+}
