@@ -17,6 +17,7 @@ use super::config::Config;
 use super::findings::Findings;
 use super::{Paths, parse_json, read_file, read_json_if_there};
 use crate::error::BuildError;
+use crate::panics;
 use added::{Sources, Token, Tokens};
 use class::{Choice, Class, Said};
 use components::Components;
@@ -27,6 +28,16 @@ use serde_json::Value;
 use settings::Settings;
 use std::path::Path;
 use tokenizers::{ModelWrapper, PostProcessorWrapper, Tokenizer};
+
+/// Texts that every tokenizer has to tokenise: none, words, spaces at both ends, several
+/// scripts, and lines.
+const PROBES: [&str; 5] = [
+    "",
+    "A cat sits on the mat.",
+    "  two  spaces ",
+    "Zoë flew to 東京 😀",
+    "How do I reset my password?\nI can't log in any more!",
+];
 
 /// A folder's tokenizer, and what else its files say about texts.
 pub(super) struct Resolved {
@@ -91,6 +102,7 @@ pub(super) fn resolve(
     set_special_extra(choice.class, &settings, &mut tokens)?;
     let original = load(&paths.tokenizer, &files.tokenizer)?;
     let tokenizer = files.build(&settings, &mut tokens, findings)?;
+    probe(&paths.tokenizer, &tokenizer)?;
     let json = files.stored(&original, &tokenizer)?;
     let truncation_side = settings.truncation_side(&files.tokenizer)?;
     let (of_class, _) = settings.makes_type_ids()?;
@@ -304,8 +316,27 @@ fn translate(
     Ok(!translations.is_empty())
 }
 
+/// The tokenizers library panics over some files; that is an error like any other.
 fn load(path: &Path, json: &Value) -> Result<Tokenizer, BuildError> {
-    Tokenizer::deserialize(json).map_err(|error| unusable(path, &error.into()))
+    guarded(path, || Tokenizer::deserialize(json).map_err(Into::into))
+}
+
+/// Tokenises texts of several kinds: what fails here is tokenizer.json's to mend, and
+/// would be taken for a fault of the graph later.
+fn probe(path: &Path, tokenizer: &Tokenizer) -> Result<(), BuildError> {
+    for text in PROBES {
+        guarded(path, || tokenizer.encode(text, true))?;
+    }
+    Ok(())
+}
+
+fn guarded<T>(
+    path: &Path,
+    run: impl FnOnce() -> Result<T, tokenizers::Error>,
+) -> Result<T, BuildError> {
+    let fails = |panic| Err(format!("the tokenizers library fails over it: {panic}").into());
+    let result = panics::catch(run).unwrap_or_else(fails);
+    result.map_err(|error| unusable(path, &error))
 }
 
 fn to_value(path: &Path, tokenizer: &Tokenizer) -> Result<Value, BuildError> {
