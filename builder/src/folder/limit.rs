@@ -163,7 +163,10 @@ fn stated(tokenizer_config: &Value, sentence: &Sentence, overrides: &Overrides) 
             "sentence_bert_config.json max_seq_length",
         ));
     }
-    let length = tokenizer_config["model_max_length"].as_f64()?;
+    // The older name counts where the newer is not there at all; a `null` is.
+    let mut names = ["model_max_length", "max_len"].into_iter();
+    let (name, length) = names.find_map(|it| Some((it, tokenizer_config.get(it)?)))?;
+    let length = length.as_f64()?;
     // A whole number below 1e9 fits.
     #[allow(
         clippy::cast_possible_truncation,
@@ -171,7 +174,7 @@ fn stated(tokenizer_config: &Value, sentence: &Sentence, overrides: &Overrides) 
         reason = "checked"
     )]
     let length = (1.0..UNSET).contains(&length).then_some(length as u32)?;
-    Some(limit(length, "tokenizer_config.json model_max_length"))
+    Some(limit(length, &format!("tokenizer_config.json {name}")))
 }
 
 fn first_position(config: &Config) -> u32 {
@@ -218,6 +221,17 @@ mod tests {
         assert_eq!(tokens(&limits(config, "{}", None), &Tables::Unbounded), 32);
         assert_eq!(tokens(&stated, &table(64)), 64);
         assert_eq!(tokens(&stated, &table(512)), 128);
+    }
+
+    #[test]
+    fn the_older_name_of_a_limit_counts_where_the_newer_is_not_there() {
+        let of = |tokenizer_config: &str| {
+            let limits = limits("{}", tokenizer_config, None);
+            tokens(&limits, &table(512))
+        };
+        assert_eq!(of(r#"{"max_len": 16}"#), 16);
+        assert_eq!(of(r#"{"max_len": 16, "model_max_length": 32}"#), 32);
+        assert_eq!(of(r#"{"max_len": 16, "model_max_length": null}"#), 512);
     }
 
     #[test]
