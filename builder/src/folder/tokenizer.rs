@@ -203,9 +203,10 @@ impl<'a> Files<'a> {
             file: &self.tokenizer,
             token: &spelling,
         };
-        let mut tokenizer = match settings.class() {
-            Class::Generic => load(path, &self.tokenizer)?,
-            _ => load(path, &components.tokenizer()?)?,
+        let mut tokenizer = if settings.class().keeps_file() {
+            load(path, &self.tokenizer)?
+        } else {
+            load(path, &components.tokenizer()?)?
         };
         components.check(&|token| tokenizer.token_to_id(token))?;
         let there = tokenizer.get_added_tokens_decoder();

@@ -42,9 +42,17 @@ impl Components<'_> {
         self.settings.class()
     }
 
+    /// A key, where the class reads it.
+    fn flag(&self, key: &str, default: bool) -> Result<bool, BuildError> {
+        if !self.class().keys().contains(&key) {
+            return Ok(default);
+        }
+        self.settings.flag(key, default)
+    }
+
     fn model(&self) -> Result<Value, BuildError> {
         Ok(match self.class() {
-            Class::Bert | Class::DistilBert | Class::Mpnet => json!({
+            Class::Bert | Class::DistilBert | Class::Dpr | Class::Mpnet => json!({
                 "type": "WordPiece",
                 "unk_token": self.required("unk_token")?,
                 "continuing_subword_prefix": "##",
@@ -75,7 +83,9 @@ impl Components<'_> {
                 let mut pieces = self.pieces()?.iter();
                 self.unigram(pieces.position(|piece| piece[0] == unknown).unwrap_or(0))?
             }
-            Class::Generic => self.file["model"].clone(),
+            Class::ConvBert | Class::DprFast | Class::FNet | Class::Generic => {
+                self.file["model"].clone()
+            }
         })
     }
 
@@ -145,12 +155,12 @@ impl Components<'_> {
 
     fn normalizer(&self) -> Result<Value, BuildError> {
         Ok(match self.class() {
-            Class::Bert | Class::DistilBert | Class::Mpnet => json!({
+            Class::Bert | Class::DistilBert | Class::Dpr | Class::Mpnet => json!({
                 "type": "BertNormalizer",
                 "clean_text": true,
-                "handle_chinese_chars": self.settings.flag("tokenize_chinese_chars", true)?,
+                "handle_chinese_chars": self.flag("tokenize_chinese_chars", true)?,
                 "strip_accents": self.settings.optional_flag("strip_accents")?,
-                "lowercase": self.settings.flag("do_lower_case", true)?,
+                "lowercase": self.flag("do_lower_case", true)?,
             }),
             Class::Albert => sequence("normalizers", self.of_quotes(&[], true)?),
             Class::RemBert => {
@@ -159,7 +169,7 @@ impl Components<'_> {
             }
             Class::DebertaV2 => {
                 let mut steps = Vec::new();
-                if self.settings.flag("do_lower_case", false)? {
+                if self.flag("do_lower_case", false)? {
                     steps.push(json!({"type": "Lowercase"}));
                 }
                 steps.push(replace(&json!({"Regex": r"\s{2,}|[\n\r\t]"}), " "));
@@ -179,7 +189,9 @@ impl Components<'_> {
             }
             Class::Gemma => replace(&json!({"String": " "}), SPACE),
             Class::Roberta | Class::Deberta | Class::Gpt2 | Class::Llama => Value::Null,
-            Class::Generic => self.file["normalizer"].clone(),
+            Class::ConvBert | Class::DprFast | Class::FNet | Class::Generic => {
+                self.file["normalizer"].clone()
+            }
         })
     }
 
@@ -191,11 +203,11 @@ impl Components<'_> {
         ];
         steps.extend_from_slice(others);
         // ALBERT lower-cases and strips accents by default, RemBERT does neither.
-        if !self.settings.flag("keep_accents", !do_lower_case)? {
+        if !self.flag("keep_accents", !do_lower_case)? {
             steps.push(json!({"type": "NFKD"}));
             steps.push(json!({"type": "StripAccents"}));
         }
-        if self.settings.flag("do_lower_case", do_lower_case)? {
+        if self.flag("do_lower_case", do_lower_case)? {
             steps.push(json!({"type": "Lowercase"}));
         }
         steps.extend(self.precompiled());
@@ -217,9 +229,11 @@ impl Components<'_> {
 
     fn pre_tokenizer(&self) -> Result<Value, BuildError> {
         Ok(match self.class() {
-            Class::Bert | Class::DistilBert | Class::Mpnet => json!({"type": "BertPreTokenizer"}),
+            Class::Bert | Class::DistilBert | Class::Dpr | Class::Mpnet => {
+                json!({"type": "BertPreTokenizer"})
+            }
             Class::Roberta | Class::Deberta | Class::Gpt2 => {
-                byte_level(self.settings.flag("add_prefix_space", false)?)
+                byte_level(self.flag("add_prefix_space", false)?)
             }
             Class::XlmRoberta | Class::Camembert | Class::Albert | Class::T5 => sequence(
                 "pretokenizers",
@@ -228,7 +242,7 @@ impl Components<'_> {
             Class::RemBert | Class::BigBird => self.metaspace()?,
             Class::DebertaV2 => {
                 let mut steps = Vec::new();
-                if self.settings.flag("split_by_punct", false)? {
+                if self.flag("split_by_punct", false)? {
                     steps.push(json!({"type": "Punctuation", "behavior": "Isolated"}));
                 }
                 steps.push(self.metaspace()?);
@@ -245,7 +259,9 @@ impl Components<'_> {
                 metaspace["split"] = false.into();
                 metaspace
             }
-            Class::Generic => self.file["pre_tokenizer"].clone(),
+            Class::ConvBert | Class::DprFast | Class::FNet | Class::Generic => {
+                self.file["pre_tokenizer"].clone()
+            }
         })
     }
 
@@ -256,11 +272,11 @@ impl Components<'_> {
                 .settings
                 .optional_flag("add_prefix_space")?
                 .unwrap_or(true),
-            _ => self.settings.flag("add_prefix_space", true)?,
+            _ => self.flag("add_prefix_space", true)?,
         };
         let scheme = match self.class() {
             Class::DebertaV2 if !prefix => "first",
-            Class::Llama if prefix && !self.settings.flag("legacy", false)? => "first",
+            Class::Llama if prefix && !self.flag("legacy", false)? => "first",
             _ if prefix => "always",
             _ => "never",
         };
@@ -274,7 +290,7 @@ impl Components<'_> {
 
     fn decoder(&self) -> Result<Value, BuildError> {
         Ok(match self.class() {
-            Class::Bert | Class::DistilBert | Class::Mpnet => {
+            Class::Bert | Class::DistilBert | Class::Dpr | Class::Mpnet => {
                 json!({"type": "WordPiece", "prefix": "##", "cleanup": true})
             }
             Class::Roberta | Class::Deberta | Class::Gpt2 => byte_level(true),
@@ -290,7 +306,9 @@ impl Components<'_> {
                 }
                 sequence("decoders", steps)
             }
-            Class::Generic => self.file["decoder"].clone(),
+            Class::ConvBert | Class::DprFast | Class::FNet | Class::Generic => {
+                self.file["decoder"].clone()
+            }
             _ => self.metaspace()?,
         })
     }
@@ -321,7 +339,10 @@ impl Components<'_> {
             // It makes a template of the file's, and there is none.
             Class::RemBert if has_none => Some(bare()),
             Class::Bert
+            | Class::ConvBert
             | Class::DistilBert
+            | Class::Dpr
+            | Class::DprFast
             | Class::DebertaV2
             | Class::RemBert
             | Class::BigBird => {
@@ -348,8 +369,8 @@ impl Components<'_> {
                 Some(template(None, &eos, Separator::Once, untyped))
             }
             Class::Roberta => {
-                let trim_offsets = self.settings.flag("trim_offsets", true)?;
-                let add_prefix_space = self.settings.flag("add_prefix_space", false)?;
+                let trim_offsets = self.flag("trim_offsets", true)?;
+                let add_prefix_space = self.flag("add_prefix_space", false)?;
                 let (cls, sep) = (token("cls_token")?, token("sep_token")?);
                 Some(roberta(cls, sep, trim_offsets, add_prefix_space))
             }
@@ -357,7 +378,9 @@ impl Components<'_> {
                 let (cls, sep) = (token("cls_token")?, token("sep_token")?);
                 Some(roberta(cls, sep, true, false))
             }
-            Class::Gemma | Class::Generic | Class::Gpt2 | Class::Llama => has_none.then(bare),
+            Class::FNet | Class::Gemma | Class::Generic | Class::Gpt2 | Class::Llama => {
+                has_none.then(bare)
+            }
         })
     }
 

@@ -94,7 +94,15 @@ impl Contradictions<'_> {
         let settings = self.settings;
         let prefix = settings.optional_flag("add_prefix_space")?.unwrap_or(false);
         match (self.choice.class, section) {
-            (Class::Bert | Class::DistilBert | Class::Mpnet, "normalizer") => {
+            (
+                Class::Bert
+                | Class::ConvBert
+                | Class::DistilBert
+                | Class::Dpr
+                | Class::DprFast
+                | Class::Mpnet,
+                "normalizer",
+            ) => {
                 set("lowercase", settings.flag("do_lower_case", true)?.into());
                 set(
                     "strip_accents",
