@@ -192,7 +192,39 @@ class Case:
         yield "truncation in tokenizer.json", {"tokenizer.json": {**tokenizer, "truncation": cut}}
         yield "truncation contradicted", {
             "tokenizer.json": {**tokenizer, "truncation": cut}, **with_keys(truncation_side="right")}
+        yield from self.maps_of_tokens()
         yield "unknown key", with_keys(some_new_switch=True)
+
+
+    def maps_of_tokens(self):
+        """A map of the model's own tokens beside lists of extra ones."""
+        config = self.tokenizer_config
+        no_decoder = {k: v for k, v in config.items() if k != "added_tokens_decoder"}
+        own, others = {"some": "qu", "image_token": "wor"}, ["king", "fox"]
+        specific = {"some": "king", "image_token": "fox"}
+        flags = {"some": {"__type": "AddedToken", **token("qu", rstrip=True)}}
+        for name, base in [("the decoder", config), ("no decoder", no_decoder)]:
+            case = lambda map_=None, **keys: {
+                "tokenizer_config.json": {**base, **keys}, **({"special_tokens_map.json": map_} if map_ else {})}
+            yield f"extra map and additional, {name}", case(
+                extra_special_tokens=own, additional_special_tokens=others)
+            yield f"extra map and a list in the map, {name}", case(
+                {"extra_special_tokens": others}, extra_special_tokens=own)
+            yield f"extra list and a map in the map, {name}", case(
+                {"extra_special_tokens": own}, extra_special_tokens=others)
+            yield f"additional and a map in the map, {name}", case(
+                {"extra_special_tokens": own}, additional_special_tokens=others)
+            yield f"maps in both, {name}", case({"extra_special_tokens": flags}, extra_special_tokens=own)
+            yield f"map and additional in the map, {name}", case(
+                {"extra_special_tokens": own, "additional_special_tokens": others})
+            yield f"additional null in the map, {name}", case({"additional_special_tokens": None})
+            yield f"specific map, {name}", case(model_specific_special_tokens=specific)
+            yield f"specific and extra map, {name}", case(
+                model_specific_special_tokens=specific, extra_special_tokens=own)
+            yield f"specific map and a token of its own, {name}", case(
+                model_specific_special_tokens=specific, query_token="wor")
+            yield f"specific map and one in the map, {name}", case(
+                {"extra_special_tokens": own, "query_token": "the"}, model_specific_special_tokens=specific)
 
 
 def outcome(folder):

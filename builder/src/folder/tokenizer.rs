@@ -287,7 +287,7 @@ fn set_special_extra(
             let mut extra = tokens.extra.iter().flatten();
             let has_sentinels = extra.any(|it| it.content().contains("<extra_id_"));
             // A list of the class's own argument is completed, others are taken as they are.
-            if tokens.extra.is_none() || tokens.extra_is_of_map && !has_sentinels {
+            if tokens.extra.is_none() || tokens.extra_is_argument && !has_sentinels {
                 tokens.extend((0..extra_ids).map(|id| format!("<extra_id_{id}>")));
             }
         }

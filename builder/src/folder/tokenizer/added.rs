@@ -9,6 +9,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tokenizers::AddedToken;
 
+/// A list of special tokens without a key, or a map of the model's own.
+const EXTRA: &str = "extra_special_tokens";
+
+/// The older key of that list.
+const ADDITIONAL: &str = "additional_special_tokens";
+
+/// A map of the model's own special tokens.
+const OWN: &str = "model_specific_special_tokens";
+
 /// An added token; what is `None` follows from whether it is special.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
@@ -118,8 +127,8 @@ pub(super) struct Tokens {
     pub(super) named: Vec<(String, Option<Special>)>,
     /// Special tokens without a key; `None` where no file has a list of them.
     pub(super) extra: Option<Vec<Special>>,
-    /// Whether that list is special_tokens_map.json's.
-    pub(super) extra_is_of_map: bool,
+    /// Whether the class gets that list as its argument `additional_special_tokens`.
+    pub(super) extra_is_argument: bool,
 }
 
 /// The files beside tokenizer.json, and its own list.
@@ -134,20 +143,31 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// As `from_pretrained` of transformers 5.24 reads them: where
+    /// As `from_pretrained` of transformers 5.24 reads them, in its order: where
     /// tokenizer_config.json has `added_tokens_decoder`, the other lists are not read.
     pub(super) fn read(&self) -> Result<Tokens, BuildError> {
         let mut keys = self.settings.keys().clone();
         let mut tokens = Tokens::default();
-        let extra_is_empty = keys.get("extra_special_tokens").is_none_or(is_nothing);
-        if extra_is_empty && let Some(extra) = keys.shift_remove("additional_special_tokens") {
-            keys.insert("extra_special_tokens".into(), extra);
+        if keys.get(EXTRA).is_none_or(is_nothing)
+            && let Some(list) = keys.shift_remove(ADDITIONAL)
+        {
+            keys.insert(EXTRA.into(), list);
         }
+        collect_own(&mut keys);
         match keys.get("added_tokens_decoder") {
             Some(decoder) => self.read_decoder(decoder, &mut tokens)?,
             None => self.read_older_files(&mut keys, &mut tokens)?,
         }
+        // What is left of the older key is for the class, if the newer is not there at all.
+        if let Some(list) = keys.shift_remove(ADDITIONAL)
+            && !list.is_null()
+            && !keys.contains_key(EXTRA)
+        {
+            keys.insert(EXTRA.into(), list);
+            tokens.extra_is_argument = true;
+        }
         self.read_named(&keys, &mut tokens)?;
+        self.read_own(&keys, &mut tokens)?;
         self.read_extra(&keys, &mut tokens)?;
         Ok(tokens)
     }
@@ -183,23 +203,23 @@ impl Sources<'_> {
         };
         for (key, value) in entries.into_iter().flatten() {
             let value = match value {
-                Value::Object(token) if key != "extra_special_tokens" => {
+                Value::Object(token) if key != EXTRA => {
                     let mut token = token.clone();
                     token.insert("special".into(), true.into());
                     token.insert("__type".into(), "AddedToken".into());
                     Value::Object(token)
                 }
-                Value::Array(list) if key == "extra_special_tokens" => merged(keys.get(key), list),
+                Value::Array(list) if key == EXTRA => merged(keys.get(key), list),
                 value => value.clone(),
             };
             keys.insert(key.clone(), value);
         }
-        let has_extra = keys
-            .get("extra_special_tokens")
-            .is_some_and(|extra| !extra.is_object());
-        if !has_extra && let Some(extra) = keys.shift_remove("additional_special_tokens") {
-            keys.insert("extra_special_tokens".into(), extra);
-            tokens.extra_is_of_map = true;
+        if let Some(Value::Object(_)) = keys.get(EXTRA)
+            && let Some(Value::Object(map)) = keys.shift_remove(EXTRA)
+        {
+            let own = keys.entry(OWN).or_insert_with(|| Map::new().into());
+            let wrong = BuildError::key(path, OWN, own);
+            own.as_object_mut().ok_or(wrong)?.extend(map);
         }
         self.read_added(keys, tokens)?;
         let (path, listed) = self.tokenizer;
@@ -223,7 +243,7 @@ impl Sources<'_> {
             other => return Err(BuildError::key(path, "", other)),
         };
         let named = NAMED.iter().filter_map(|key| keys.get(*key));
-        let extra = keys.get("extra_special_tokens");
+        let extra = keys.get(EXTRA);
         let extra = extra.and_then(Value::as_array).into_iter().flatten();
         let special: Vec<&str> = named.chain(extra).filter_map(spelling).collect();
         for (content, id) in entries {
@@ -252,38 +272,47 @@ impl Sources<'_> {
             });
             tokens.named.push((key.into(), special));
         }
-        let is_own = |key: &&String| key.ends_with("_token") && !NAMED.contains(&key.as_str());
-        let own = keys.iter().filter(|(key, _)| is_own(key));
-        let maps = ["model_specific_special_tokens", "extra_special_tokens"];
-        let maps = maps
-            .into_iter()
-            .filter_map(|key| keys.get(key)?.as_object());
-        for (key, value) in own.chain(maps.flatten()) {
-            // Flags of the processor (`add_bos_token`) end so too.
-            if value.is_boolean() || value.is_null() {
-                continue;
+        Ok(())
+    }
+
+    /// The model's own special tokens: each key that ends so, then those of the map, which
+    /// replace them.
+    fn read_own(&self, keys: &Map<String, Value>, tokens: &mut Tokens) -> Result<(), BuildError> {
+        let path = self.settings.path();
+        // Flags of the processor (`add_bos_token`) end so too.
+        let is_token = |value: &Value| value.is_string() || value.is_object();
+        let named = keys.iter();
+        let named = named.filter(|(key, value)| is_own(key) && is_token(value));
+        let mut own: Map<String, Value> = named.map(|(k, v)| (k.clone(), v.clone())).collect();
+        match keys.get(OWN) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(map)) => own.extend(map.clone()),
+            Some(other) => return Err(BuildError::key(path, OWN, other)),
+        }
+        for (key, value) in own {
+            // Here a class adds this one, and puts that of the plain key around texts.
+            if NAMED.contains(&key.as_str()) {
+                return Err(BuildError::key(path, &format!("{OWN}.{key}"), &value));
             }
-            let special = self.settings.special(key, value)?;
-            tokens.named.retain(|(known, _)| known != key);
-            tokens.named.push((key.clone(), special));
+            let special = self.settings.special(&key, &value)?;
+            let special = special.ok_or_else(|| BuildError::key(path, &key, &value))?;
+            tokens.named.push((key, Some(special)));
         }
         Ok(())
     }
 
     fn read_extra(&self, keys: &Map<String, Value>, tokens: &mut Tokens) -> Result<(), BuildError> {
-        let key = "extra_special_tokens";
-        let list = match keys.get(key) {
-            None | Some(Value::Object(_)) => return Ok(()),
+        let path = self.settings.path();
+        let list = match keys.get(EXTRA) {
+            None => return Ok(()),
             Some(Value::Null) => &Vec::new(),
             Some(Value::Array(list)) => list,
-            Some(other) => return Err(BuildError::key(self.settings.path(), key, other)),
+            Some(other) => return Err(BuildError::key(path, EXTRA, other)),
         };
         let extra = tokens.extra.insert(Vec::new());
         for value in list {
-            let special = self.settings.special(key, value)?;
-            let special =
-                special.ok_or_else(|| BuildError::key(self.settings.path(), key, value))?;
-            extra.push(special);
+            let special = self.settings.special(EXTRA, value)?;
+            extra.push(special.ok_or_else(|| BuildError::key(path, EXTRA, value))?);
         }
         Ok(())
     }
@@ -333,6 +362,31 @@ impl Tokens {
             Special::Token(token) => token,
         };
         list.into_iter().map(token).collect()
+    }
+}
+
+/// Whether a key is of a special token that transformers has no name for.
+fn is_own(key: &str) -> bool {
+    key.ends_with("_token") && !NAMED.contains(&key)
+}
+
+/// The model's own special tokens as one map, instead of a map that is there: those of
+/// keys that are spellings, and those of the map under the list's name.
+fn collect_own(keys: &mut Map<String, Value>) {
+    let mut own = Map::new();
+    keys.retain(|key, value| {
+        let is_own = is_own(key) && value.is_string();
+        if is_own {
+            own.insert(key.clone(), value.clone());
+        }
+        !is_own
+    });
+    if let Some(Value::Object(map)) = keys.get(EXTRA) {
+        own.extend(map.clone());
+        keys.shift_remove(EXTRA);
+    }
+    if !own.is_empty() {
+        keys.insert(OWN.into(), own.into());
     }
 }
 
