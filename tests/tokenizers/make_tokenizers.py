@@ -193,6 +193,15 @@ class Case:
         yield "truncation contradicted", {
             "tokenizer.json": {**tokenizer, "truncation": cut}, **with_keys(truncation_side="right")}
         yield from self.maps_of_tokens()
+        for pad in ["[PAD]", "qu", "<new>"]:
+            padded = {**tokenizer, "padding": {
+                "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None,
+                "pad_id": 0, "pad_type_id": 0, "pad_token": pad}}
+            yield f"padding with {pad} in tokenizer.json", {"tokenizer.json": padded}
+            yield f"padding with {pad}, no pad_token", {
+                "tokenizer.json": padded, "tokenizer_config.json": without("pad_token", "added_tokens_decoder")}
+            yield f"padding with {pad}, pad_token null", {
+                "tokenizer.json": padded, **with_keys(pad_token=None)}
         yield "unknown key", with_keys(some_new_switch=True)
 
 

@@ -98,7 +98,7 @@ pub(super) fn resolve(
         choice.class,
     )?;
     let mut tokens = files.tokens(&settings)?;
-    tokens.set_defaults(choice.class);
+    tokens.set_defaults(choice.class, files.pad_token_of_padding(choice.class));
     set_special_extra(choice.class, &settings, &mut tokens)?;
     let original = load(&paths.tokenizer, &files.tokenizer)?;
     let tokenizer = files.build(&settings, &mut tokens, findings)?;
@@ -187,6 +187,12 @@ impl<'a> Files<'a> {
             tokenizer: (&self.paths.tokenizer, &self.tokenizer["added_tokens"]),
         };
         sources.read()
+    }
+
+    /// The padding token that tokenizer.json's padding has, for classes without one.
+    fn pad_token_of_padding(&self, class: Class) -> Option<&str> {
+        let token = self.tokenizer["padding"]["pad_token"].as_str();
+        token.filter(|_| !class.has_pad_token())
     }
 
     /// The tokenizer of the class, with its added tokens.

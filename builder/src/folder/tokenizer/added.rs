@@ -325,17 +325,25 @@ impl Tokens {
         special.as_ref()
     }
 
-    /// Gives a class's tokens to keys that no file has. A file's `null` stays.
-    pub(super) fn set_defaults(&mut self, class: Class) {
+    /// Gives a class's tokens to keys that no file has, or else a padding token. A file's
+    /// `null` stays.
+    pub(super) fn set_defaults(&mut self, class: Class, pad_token: Option<&str>) {
         for (key, content) in class.default_tokens() {
-            if !self.named.iter().any(|(known, _)| known == key) {
-                let special = Special::Text(content.into());
-                self.named.push((key.into(), Some(special)));
-            }
+            self.set_default(key, content);
+        }
+        if let Some(content) = pad_token {
+            self.set_default("pad_token", content);
         }
         let place = |key: &str| NAMED.iter().position(|known| *known == key);
         self.named
             .sort_by_key(|(key, _)| place(key).unwrap_or(NAMED.len()));
+    }
+
+    fn set_default(&mut self, key: &str, content: &str) {
+        if !self.named.iter().any(|(known, _)| known == key) {
+            let special = Special::Text(content.into());
+            self.named.push((key.into(), Some(special)));
+        }
     }
 
     /// What is added to a tokenizer that has `there` already, in this order.

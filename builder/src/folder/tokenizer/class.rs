@@ -54,6 +54,12 @@ impl Class {
         )
     }
 
+    /// Whether it has a padding token of its own, be it none. The others have that of
+    /// tokenizer.json's padding.
+    pub(super) fn has_pad_token(self) -> bool {
+        !matches!(self, Self::Generic | Self::Llama)
+    }
+
     /// Special tokens that it has where no file names them, by their keys.
     pub(super) fn default_tokens(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         // bos, eos, unk, sep, pad, cls and mask; empty for none.
