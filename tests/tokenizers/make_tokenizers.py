@@ -202,6 +202,14 @@ class Case:
                 "tokenizer.json": padded, "tokenizer_config.json": without("pad_token", "added_tokens_decoder")}
             yield f"padding with {pad}, pad_token null", {
                 "tokenizer.json": padded, **with_keys(pad_token=None)}
+        own = copy.deepcopy(tokenizer)
+        own["added_tokens"] += [{"id": 33, **token("king", special=False, normalized=True, rstrip=True)}]
+        yield "extra and special in one list only", {
+            "tokenizer.json": own, "tokenizer_config.json": {
+                **without("added_tokens_decoder"), "extra_special_tokens": ["king"], "query_token": "wor"}}
+        yield "extra and in the decoder", with_keys(
+            added_tokens_decoder={**decoder, "900": token("king", special=False, normalized=True, lstrip=True)},
+            extra_special_tokens=["king"])
         yield "unknown key", with_keys(some_new_switch=True)
 
 

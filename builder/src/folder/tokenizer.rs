@@ -221,6 +221,9 @@ impl<'a> Files<'a> {
         let to_add = self.with_rows(&tokenizer, to_add, findings);
         let added = tokenizer.add_tokens(to_add.iter().map(Token::to_added));
         added.map_err(|error| unusable(path, &error))?;
+        if settings.class() == Class::RemBert {
+            add_again(path, &mut tokenizer, tokens)?;
+        }
         let id = |token: &str| tokenizer.token_to_id(token);
         if let Some(processor) = components.post_processor(&id)? {
             let processor = PostProcessorWrapper::deserialize(processor)
@@ -266,6 +269,15 @@ impl<'a> Files<'a> {
         let json = resolved.to_string(false);
         Ok(json.map_err(|error| unusable(path, &error))?.into_bytes())
     }
+}
+
+/// Adds every special token again, as special: those of tokenizer.json too, which
+/// [`Tokens::to_add`] leaves as they are.
+fn add_again(path: &Path, tokenizer: &mut Tokenizer, tokens: &Tokens) -> Result<(), BuildError> {
+    let mut again: Vec<Token> = tokens.all_special();
+    again.retain(|token| tokenizer.token_to_id(&token.content).is_some());
+    let added = tokenizer.add_tokens(again.iter().map(Token::to_added));
+    added.map(|_| ()).map_err(|error| unusable(path, &error))
 }
 
 /// Special tokens that a class has beside the named ones, and the flags that it gives

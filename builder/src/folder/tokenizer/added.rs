@@ -445,6 +445,20 @@ impl Tokens {
         }
     }
 
+    /// All special tokens with and without a key, as special ones.
+    pub(super) fn all_special(&self) -> Vec<Token> {
+        let named = self
+            .named
+            .iter()
+            .filter_map(|(_, special)| special.as_ref());
+        let all = named.chain(self.extra.iter().flatten()).cloned();
+        let token = |special: Special| match special {
+            Special::Text(content) => Token::new(&content).special(),
+            Special::Token(token) => token.special(),
+        };
+        all.map(token).collect()
+    }
+
     /// Adds special tokens without a key.
     pub(super) fn extend(&mut self, contents: impl IntoIterator<Item = String>) {
         let extra = self.extra.get_or_insert_default();
