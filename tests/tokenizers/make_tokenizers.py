@@ -66,6 +66,13 @@ CLASSES = {
     "generic": ("PreTrainedTokenizerFast", "bert-embedding", "bert", {}),
 }
 
+# Keys that transformers takes and does nothing with.
+WITHOUT_MEANING = {
+    "truncation": True, "verbose": True, "return_token_type_ids": False, "return_attention_mask": False,
+    "return_tensors": None, "cache_dir": None, "use_auth_token": None, "lowercase": False,
+    "wordpieces_prefix": "x", "max_seq_length": 8, "vocab_type": "sentencepiece",
+}
+
 FLAGS = [
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space",
     "trim_offsets", "keep_accents", "legacy", "split_by_punct", "add_bos_token",
@@ -210,6 +217,7 @@ class Case:
         yield "extra and in the decoder", with_keys(
             added_tokens_decoder={**decoder, "900": token("king", special=False, normalized=True, lstrip=True)},
             extra_special_tokens=["king"])
+        yield "keys without meaning", with_keys(**WITHOUT_MEANING)
         yield "unknown key", with_keys(some_new_switch=True)
 
 

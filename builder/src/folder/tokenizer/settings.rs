@@ -45,13 +45,14 @@ const OF_CLASSES: [&str; 13] = [
 /// Keys that change no token of a text: where the files are, how they are loaded, how
 /// batches are padded, how chats are written, and leftovers of older versions that no
 /// tokenizer of the tokenizers library has ever read.
-const WITHOUT_MEANING: [&str; 62] = [
+const WITHOUT_MEANING: [&str; 73] = [
     "__version__",
     "_commit_hash",
     "_from_auto",
     "_name_or_path",
     "add_special_tokens",
     "backend",
+    "cache_dir",
     "chat_control_tokens",
     "chat_template",
     "cls_token_box",
@@ -71,9 +72,11 @@ const WITHOUT_MEANING: [&str; 62] = [
     "is_local",
     "is_split_into_words",
     "local_files_only",
+    "lowercase",
     "mask_token_id",
     "max_length",
     "max_model_input_sizes",
+    "max_seq_length",
     "merges_file",
     "name_or_path",
     "never_split",
@@ -91,6 +94,9 @@ const WITHOUT_MEANING: [&str; 62] = [
     "remove_space",
     "response_schema",
     "response_template",
+    "return_attention_mask",
+    "return_tensors",
+    "return_token_type_ids",
     "revision",
     "sep_token_box",
     "sep_token_id",
@@ -102,12 +108,17 @@ const WITHOUT_MEANING: [&str; 62] = [
     "subfolder",
     "tokenizer_file",
     "torch_dtype",
+    "truncation",
     "truncation_strategy",
     "trust_remote_code",
     "unk_token_id",
+    "use_auth_token",
     "use_default_system_prompt",
     "use_fast",
+    "verbose",
     "vocab_file",
+    "vocab_type",
+    "wordpieces_prefix",
 ];
 
 /// Special tokens that every class knows, in the order in which they are added.
