@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use encoderfile_builder::assemble::{Assembled, Encoding, Identity, assemble};
 use encoderfile_builder::base::{Base, Carried};
-use encoderfile_builder::config_file::{ConfigFile, ModelPath, TokenizerSection};
+use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
 use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
@@ -104,49 +104,64 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Origin {
+    fn new(arguments: &Build, config: &mut ConfigFile) -> anyhow::Result<Self> {
+        let weights_file = arguments.weights_file.as_deref();
+        let weights_file = weights_file.or(config.weights_file.as_deref());
+        Ok(
+            match (&arguments.from, &arguments.model, config.path.take()) {
+                (Some(file), ..) => Self::Encoderfile(file.clone()),
+                (None, Some(folder), _) => {
+                    Self::Folder(Paths::in_folder_with(folder, weights_file)?)
+                }
+                (None, None, Some(ModelPath::Folder(folder))) => {
+                    Self::Folder(Paths::in_folder_with(&folder, weights_file)?)
+                }
+                (None, None, Some(ModelPath::Files(_))) if weights_file.is_some() => {
+                    bail!(
+                        "`weights_file` is a name in a model folder; here `model_weights_path` names the file"
+                    )
+                }
+                (None, None, Some(ModelPath::Files(files))) => Self::Folder(paths_of(files)),
+                (None, None, None) => match &arguments.config {
+                    // A file that was meant to say it.
+                    Some(file) => bail!(
+                        "{}: `path` is missing: the model folder; or give --model DIR or --from FILE",
+                        file.display()
+                    ),
+                    None => Self::Default,
+                },
+            },
+        )
+    }
+}
+
+fn paths_of(files: ModelFiles) -> Paths {
+    let beside = |name| files.tokenizer_path.with_file_name(name);
+    Paths {
+        folder: files
+            .model_config_path
+            .parent()
+            .unwrap_or(Path::new("."))
+            .to_owned(),
+        tokenizer_config: files
+            .tokenizer_config_path
+            .unwrap_or_else(|| beside("tokenizer_config.json")),
+        weights: files.model_weights_path,
+        config: files.model_config_path,
+        tokenizer: files.tokenizer_path,
+        tokenizer_stands_alone: false,
+    }
+}
+
 impl Plan {
     fn new(arguments: &Build) -> anyhow::Result<Self> {
-        let config = read_config(arguments)?;
+        let mut config = read_config(arguments)?;
         let of_file = |error: anyhow::Error| match &arguments.config {
             Some(path) => error.context(path.display().to_string()),
             None => error,
         };
-        let weights_file = arguments.weights_file.as_deref();
-        let weights_file = weights_file.or(config.weights_file.as_deref());
-        let origin = match (&arguments.from, &arguments.model, config.path) {
-            (Some(file), ..) => Origin::Encoderfile(file.clone()),
-            (None, Some(folder), _) => Origin::Folder(Paths::in_folder_with(folder, weights_file)?),
-            (None, None, Some(ModelPath::Folder(folder))) => {
-                Origin::Folder(Paths::in_folder_with(&folder, weights_file)?)
-            }
-            (None, None, Some(ModelPath::Files(_))) if weights_file.is_some() => {
-                bail!(
-                    "`weights_file` is a name in a model folder; here `model_weights_path` names the file"
-                )
-            }
-            (None, None, Some(ModelPath::Files(files))) => Origin::Folder(Paths {
-                folder: files
-                    .model_config_path
-                    .parent()
-                    .unwrap_or(Path::new("."))
-                    .to_owned(),
-                tokenizer_config: files.tokenizer_config_path.unwrap_or_else(|| {
-                    files.tokenizer_path.with_file_name("tokenizer_config.json")
-                }),
-                weights: files.model_weights_path,
-                config: files.model_config_path,
-                tokenizer: files.tokenizer_path,
-                tokenizer_stands_alone: false,
-            }),
-            (None, None, None) => match &arguments.config {
-                // A file that was meant to say it.
-                Some(file) => bail!(
-                    "{}: `path` is missing: the model folder; or give --model DIR or --from FILE",
-                    file.display()
-                ),
-                None => Origin::Default,
-            },
-        };
+        let origin = Origin::new(arguments, &mut config)?;
         let task = match (arguments.task, &config.model_type) {
             (Some(task), _) => Some(task),
             (None, Some(name)) => {
