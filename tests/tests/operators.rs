@@ -18,12 +18,18 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::InferenceModelExt;
 
 /// Fixtures that tract-onnx cannot run, and why.
-const NOT_RUN_BY_TRACT_ONNX: [(&str, &str); 2] = [
+const NOT_RUN_BY_TRACT_ONNX: [(&str, &str); 5] = [
     ("deberta-embedding", LENGTHS_AS_INDICES),
     ("deberta-sequence_classification", LENGTHS_AS_INDICES),
+    ("files-opset-23-roberta", "CumSum of what was cast to int64"),
+    ("gemma3_text-embedding", TWO_RANGES),
+    ("gemma3_text-sequence_classification", TWO_RANGES),
 ];
 
 const LENGTHS_AS_INDICES: &str = "GatherElements by indices computed from the length";
+
+/// `runtime/src/graph/indices.rs` keeps the engine from it; here it is as it comes.
+const TWO_RANGES: &str = "a mask that compares two ranges, which the engine splits wrongly";
 
 /// How many are compared at least, so that an empty folder is no success.
 const COMPARED_MIN: usize = 82;
