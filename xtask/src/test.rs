@@ -99,10 +99,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
                 &isa,
                 "the numbers that depend on the instruction set, with this one",
             );
-            for of_isa in tests_of_numbers(workspace, &built, &programs) {
-                tests = of_isa;
-                let of_isa = totals.add_all(tests.env("ENCODERFILE_ISA", &isa))?;
-                status = if status.success() { of_isa } else { status };
+            for mut of_isa in tests_of_numbers(workspace, &built, &programs) {
+                let ended = totals.add_all(of_isa.env("ENCODERFILE_ISA", &isa))?;
+                // The first that fails is the one that is named.
+                if status.success() {
+                    (tests, status) = (of_isa, ended);
+                }
             }
         }
     }
