@@ -15,8 +15,10 @@ pub(crate) fn timed(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs the command with our own input and outputs.
+/// Runs the command with our own outputs. It has no input: cargo's question of a target
+/// is a `rustc -`, which would read ours as a program.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    command.stdin(Stdio::null());
     let status = command.status().with_context(|| cannot_start(command))?;
     succeeded(command, status)
 }
