@@ -156,11 +156,12 @@ pub(crate) struct Texts {
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<usize>,
 
-    /// Put this in front of every text; '' for no prompt [default: what the model says]
+    /// Put this in front of every text, of a pair's first (cross-encoders have it too); ''
+    /// for no prompt [default: what the model says]
     #[arg(long, value_name = "TEXT", help_heading = "Embeddings")]
     pub(crate) prompt: Option<String>,
 
-    /// Put the model's prompt of this name in front of every text
+    /// Put the model's prompt of this name there
     #[arg(long, value_name = "NAME", help_heading = "Embeddings")]
     pub(crate) prompt_name: Option<String>,
 

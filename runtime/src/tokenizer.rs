@@ -229,7 +229,7 @@ impl Tokenizer {
             });
         }
         let windows = rest.div_ceil(room.max(1)).max(1);
-        let ends = (0..=windows).map(|window| prompt + rest * window / windows);
+        let ends = (0..=windows).map(|window| prompt + share(rest, window, windows));
         let ends: Vec<usize> = ends.collect();
         let windows = ends.windows(2).map(|pair| pair[0]..pair[1]);
         let windows = windows.map(|range| pick(&text, &[0..prompt, range]));
@@ -437,6 +437,18 @@ fn pick(encoding: &Encoding, ranges: &[Range<usize>]) -> Encoding {
     )
 }
 
+/// `length · part / parts`, whose product may be more than 32 bits hold: in wasm, a text
+/// of a million tokens in as many windows.
+fn share(length: usize, part: usize, parts: usize) -> usize {
+    let product = length as u128 * part as u128;
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "no more than `length`, as `part` is no more than `parts`"
+    )]
+    let share = (product / parts as u128) as usize;
+    share
+}
+
 /// The tokens of a text that stay.
 fn kept(length: usize, excess: usize, side: Side) -> Range<usize> {
     match side {
@@ -581,6 +593,14 @@ mod tests {
         assert_eq!(overlapping(4, 4, 1, Side::Right).last(), Some(&(0..4)));
         assert_eq!(overlapping(8, 4, 1, Side::Right), [0..4, 3..7, 6..8]);
         assert_eq!(overlapping(8, 4, 1, Side::Left), [4..8, 1..5, 0..2]);
+    }
+
+    #[test]
+    fn a_share_of_much_is_exact() {
+        assert_eq!([0, 1, 2, 3].map(|part| share(10, part, 3)), [0, 3, 6, 10]);
+        let most = usize::MAX;
+        assert_eq!(share(most, most, most), most);
+        assert_eq!(share(most - 1, most / 2, most - 1), most / 2);
     }
 
     #[test]

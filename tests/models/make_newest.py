@@ -134,19 +134,25 @@ def rounded(tensor):
     return [round(float(value), 7) for value in tensor]
 
 
-def golden(place, model):
+def computed(place, model, output):
+    """The tokens of each text, as a case begins, and that output of the model."""
     tokenizer = AutoTokenizer.from_pretrained(place)
-    cases = []
     for text in TEXTS:
         out = tokenizer(text, truncation=True, max_length=MAX_LENGTH, return_offsets_mapping=True)
         ids = torch.tensor([out["input_ids"]])
         with torch.no_grad():
-            hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
-        cases.append({
-            "text": text, "input_ids": out["input_ids"],
-            "tokens": out.tokens(),
+            result = model(input_ids=ids, attention_mask=torch.ones_like(ids))[output][0]
+        yield {
+            "text": text, "input_ids": out["input_ids"], "tokens": out.tokens(),
             "offsets": [list(pair) for pair in out["offset_mapping"]],
-            "mean": rounded(hidden.mean(0)), "cls": rounded(hidden[0]), "last_token": rounded(hidden[-1]),
+        }, result
+
+
+def golden(place, model):
+    cases = []
+    for case, hidden in computed(place, model, "last_hidden_state"):
+        cases.append({
+            **case, "mean": rounded(hidden.mean(0)), "cls": rounded(hidden[0]), "last_token": rounded(hidden[-1]),
         })
     reference = f"transformers {transformers.__version__} / torch {torch.__version__.split('+')[0]}, batch of one, float32"
     write_json(place / "golden.json", {
@@ -166,17 +172,10 @@ def classification(out, name, model, source):
     model = drawn(model)
     place = folder(out, name, config_of(model), source, "PreTrainedTokenizerFast")
     export(model, place / "model.onnx", True, "logits")
-    tokenizer = AutoTokenizer.from_pretrained(place)
     cases = []
-    for text in TEXTS:
-        out = tokenizer(text, truncation=True, max_length=MAX_LENGTH, return_offsets_mapping=True)
-        ids = torch.tensor([out["input_ids"]])
-        with torch.no_grad():
-            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+    for case, logits in computed(place, model, "logits"):
         cases.append({
-            "text": text, "input_ids": out["input_ids"], "tokens": out.tokens(),
-            "offsets": [list(pair) for pair in out["offset_mapping"]],
-            "logits": rounded(logits), "scores": rounded(logits.softmax(0)),
+            **case, "logits": rounded(logits), "scores": rounded(logits.softmax(0)),
             "label": model.config.id2label[int(logits.argmax())],
         })
     reference = f"transformers {transformers.__version__} / torch {torch.__version__.split('+')[0]}, batch of one, float32"
