@@ -18,13 +18,19 @@ pub enum Mode {
 }
 
 /// Lets `write` fill a file that takes the name `path` only when it is complete:
-/// it is written beside it and renamed.
+/// it is written beside it and renamed. A symbolic link is followed; a pipe or a
+/// device is written to, as nothing may take its place.
 pub fn write_file(
     path: &Path,
     mode: Mode,
     write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let name = path.display().to_string();
+    if path.exists() && !path.is_file() {
+        let device = File::options().write(true).open(path);
+        return fill(&device.with_context(|| name.clone())?, &name, write);
+    }
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -34,17 +40,24 @@ pub fn write_file(
         .suffix(".part")
         .tempfile_in(folder)
         .with_context(|| name.clone())?;
-    let mut out = BufWriter::with_capacity(BUFFER_LEN, temporary.as_file());
-    write(&mut out)
-        .and_then(|()| Ok(out.flush()?))
-        .with_context(|| format!("{name}: not written"))?;
-    drop(out);
+    fill(temporary.as_file(), &name, write)?;
     set_mode(temporary.as_file(), mode).with_context(|| name.clone())?;
     temporary
         .persist(path)
         .map_err(|error| error.error)
         .with_context(|| name)?;
     Ok(())
+}
+
+fn fill(
+    file: &File,
+    name: &str,
+    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER_LEN, file);
+    write(&mut out)
+        .and_then(|()| Ok(out.flush()?))
+        .with_context(|| format!("{name}: not written"))
 }
 
 #[cfg(unix)]
@@ -78,5 +91,30 @@ mod tests {
         assert!(format!("{:#}", result.unwrap_err()).contains("disk full"));
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+    /// As root, a build to /dev/null would else leave a file there for every program.
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_is_written_to_and_a_link_followed() {
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        write_file(&pipe, Mode::Executable, |out| Ok(out.write_all(b"new")?)).unwrap();
+        assert_eq!(reader.join().unwrap(), b"new");
+        assert!(pipe.metadata().unwrap().file_type().is_fifo());
+
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_file(&link, Mode::Data, |out| Ok(out.write_all(b"new")?)).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert!(link.is_symlink());
     }
 }
