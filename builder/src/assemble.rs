@@ -5,17 +5,17 @@ use crate::error::BuildError;
 use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Weights};
 use crate::panics;
-use encoderfile_runtime::container::{self, ArtifactKind};
-use encoderfile_runtime::graph::Stage;
-use encoderfile_runtime::pooling::cosine;
-use encoderfile_runtime::proto::module::Step;
-use encoderfile_runtime::proto::{
+use encoderfile::container::{self, ArtifactKind};
+use encoderfile::graph::Stage;
+use encoderfile::pooling::cosine;
+use encoderfile::proto::module::Step;
+use encoderfile::proto::{
     Compute, Dense, Finding, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance,
     Task, Tensor, Weights as StoredWeights, WeightsEncoding,
 };
-use encoderfile_runtime::source::{Source, Spliced};
-use encoderfile_runtime::weights::TENSOR_ALIGNMENT;
-use encoderfile_runtime::{Encoder, Error, GraphError, detail, golden, one_line};
+use encoderfile::source::{Source, Spliced};
+use encoderfile::weights::TENSOR_ALIGNMENT;
+use encoderfile::{Encoder, Error, GraphError, detail, golden, one_line};
 use prost::Message;
 use std::io;
 use std::sync::Arc;

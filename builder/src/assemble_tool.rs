@@ -2,11 +2,11 @@
 //! model appended, in the same container as any encoderfile.
 
 use anyhow::Context;
+use encoderfile::container::{self, ArtifactKind, Content};
+use encoderfile::proto::{self, Manifest};
 use encoderfile_builder::base::Base;
 use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::read_file;
-use encoderfile_runtime::container::{self, ArtifactKind, Content};
-use encoderfile_runtime::proto::{self, Manifest};
 use std::path::Path;
 
 pub(crate) fn assemble(

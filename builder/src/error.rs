@@ -1,7 +1,7 @@
 //! Why a model cannot be built, in one line that names file and key.
 
 use crate::folder::LabelsSource;
-use encoderfile_runtime::GraphError;
+use encoderfile::GraphError;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -183,7 +183,7 @@ pub enum BuildError {
     /// A limit beyond what this program serves.
     #[error(
         "{stated_by}: {max_tokens} tokens, limit {}",
-        encoderfile_runtime::limits::TOKENS_MAX
+        encoderfile::limits::TOKENS_MAX
     )]
     Limit {
         /// What was asked for.
@@ -296,7 +296,7 @@ pub enum BuildError {
         /// The ONNX file.
         path: PathBuf,
         /// What failed.
-        source: encoderfile_runtime::Error,
+        source: encoderfile::Error,
     },
     /// A stored result that is no number.
     #[error("{}: {source}: {text:?}; a weight may be damaged, or too large for the type it is in", .path.display())]
@@ -306,7 +306,7 @@ pub enum BuildError {
         /// The text that was tried.
         text: String,
         /// What was found.
-        source: encoderfile_runtime::Error,
+        source: encoderfile::Error,
     },
     /// The finished model does not run.
     #[error("{}: the finished model does not run: {source}", .path.display())]
@@ -314,7 +314,7 @@ pub enum BuildError {
         /// The model folder.
         path: PathBuf,
         /// Why.
-        source: encoderfile_runtime::Error,
+        source: encoderfile::Error,
     },
     /// The inference engine met something it did not expect.
     #[error("{}: the inference engine cannot compute this graph", .path.display())]
@@ -332,7 +332,7 @@ impl BuildError {
         match self {
             Self::Condition { detail, .. } | Self::Panic { detail, .. } => Some(detail),
             Self::FullLength { detail, .. } => detail.as_deref(),
-            other => encoderfile_runtime::detail(other),
+            other => encoderfile::detail(other),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A file as a [`Source`]: mapped, so that only what is looked at is read.
 
-use encoderfile_runtime::source::{ReadError, Source, checked_range};
+use encoderfile::source::{ReadError, Source, checked_range};
 use memmap2::Mmap;
 use std::fs::File;
 use std::io;

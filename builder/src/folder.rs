@@ -14,7 +14,7 @@ mod weights_file;
 use crate::error::BuildError;
 use crate::graph;
 use config::Config;
-use encoderfile_runtime::proto::{
+use encoderfile::proto::{
     Activation, Finding, Pipeline, Pooling, Splade, Task, TruncationSide, TruncationStrategy,
 };
 use findings::Findings;

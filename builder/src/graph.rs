@@ -17,11 +17,9 @@ mod values;
 use crate::assemble::Encoding;
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, Tables};
-use encoderfile_runtime::graph::{opset, unsupported};
-use encoderfile_runtime::onnx::{
-    GraphProto, ModelProto, OperatorSetIdProto, tensor_proto::DataType,
-};
-use encoderfile_runtime::proto::WeightsEncoding;
+use encoderfile::graph::{opset, unsupported};
+use encoderfile::onnx::{GraphProto, ModelProto, OperatorSetIdProto, tensor_proto::DataType};
+use encoderfile::proto::WeightsEncoding;
 use prost::Message;
 use std::collections::HashSet;
 use std::path::Path;

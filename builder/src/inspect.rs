@@ -3,9 +3,9 @@
 use crate::file::MappedFile;
 use crate::{upstream, wasm_payload};
 use anyhow::{Context, bail};
-use encoderfile_runtime::Payload;
-use encoderfile_runtime::proto::module::Step;
-use encoderfile_runtime::proto::{Artifact, Manifest, Module, Pipeline, Weights};
+use encoderfile::Payload;
+use encoderfile::proto::module::Step;
+use encoderfile::proto::{Artifact, Manifest, Module, Pipeline, Weights};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;

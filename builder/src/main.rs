@@ -8,10 +8,10 @@ mod runtimes;
 use anyhow::Context;
 use clap::Parser;
 use cli::{Cli, Command};
+use encoderfile::graph::{ISA_VARIABLE, Isa};
+use encoderfile::{detail, one_line};
 use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
 use encoderfile_builder::{BuildError, extract, inspect, run};
-use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
-use encoderfile_runtime::{detail, one_line};
 use std::io::Write;
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@
 use crate::file::MappedFile;
 use crate::wasm_payload::{MAGIC, base_of};
 use anyhow::{Context, bail};
-use encoderfile_runtime::container::Footer;
+use encoderfile::container::Footer;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

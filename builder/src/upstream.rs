@@ -5,10 +5,10 @@
 
 use crate::folder::Overrides;
 use anyhow::{Context, bail, ensure};
-use encoderfile_runtime::container::{FOOTER_LEN, Footer};
-use encoderfile_runtime::limits::MANIFEST_LEN_MAX;
-use encoderfile_runtime::proto::{Artifact, Manifest, Task, TruncationSide};
-use encoderfile_runtime::source::checked_range;
+use encoderfile::container::{FOOTER_LEN, Footer};
+use encoderfile::limits::MANIFEST_LEN_MAX;
+use encoderfile::proto::{Artifact, Manifest, Task, TruncationSide};
+use encoderfile::source::checked_range;
 use prost::Message;
 use serde::Deserialize;
 use serde_json::Value;

@@ -16,9 +16,9 @@ mod skeleton;
 #[cfg(test)]
 mod tests;
 
-use encoderfile_runtime::Source;
-use encoderfile_runtime::limits::WASM32_PAYLOAD_LEN_MAX;
-use encoderfile_runtime::source::ReadError;
+use encoderfile::Source;
+use encoderfile::limits::WASM32_PAYLOAD_LEN_MAX;
+use encoderfile::source::ReadError;
 use program::Program;
 use skeleton::Skeleton;
 use std::io::Write;

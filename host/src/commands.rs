@@ -9,10 +9,10 @@ use crate::progress::Progress;
 use crate::{infer, options, source};
 use anyhow::Context;
 #[cfg(not(target_family = "wasm"))]
-use encoderfile_runtime::Info;
-use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
-use encoderfile_runtime::output::Tokenized;
-use encoderfile_runtime::{Encoder, Payload, Prediction, TokenUsage, golden, output};
+use encoderfile::Info;
+use encoderfile::graph::{ISA_VARIABLE, Isa};
+use encoderfile::output::Tokenized;
+use encoderfile::{Encoder, Payload, Prediction, TokenUsage, golden, output};
 use results::Results;
 use std::process::ExitCode;
 

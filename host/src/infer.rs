@@ -2,7 +2,7 @@
 
 use crate::inputs::{Item, Items};
 use crate::progress::Progress;
-use encoderfile_runtime::{Encoder, Options, Prediction, Session};
+use encoderfile::{Encoder, Options, Prediction, Session};
 
 /// Computes every text and hands each result to `emit` with its index, in
 /// order. Stops at the first error, of a text or of `emit`.

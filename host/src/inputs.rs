@@ -2,8 +2,8 @@
 
 use crate::cli::{InputFormat, Texts};
 use anyhow::{Context, ensure};
-use encoderfile_runtime::Input;
-use encoderfile_runtime::json::{self, Nulls};
+use encoderfile::Input;
+use encoderfile::json::{self, Nulls};
 use serde::Deserialize;
 use serde::de::Error;
 use serde_json::{Map, Value};

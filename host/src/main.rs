@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use encoderfile_runtime::{detail, one_line};
+use encoderfile::{detail, one_line};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

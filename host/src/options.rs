@@ -1,7 +1,7 @@
 //! From what was typed to what the runtime is asked for.
 
 use crate::cli;
-use encoderfile_runtime::{Aggregation, Long, Options, Role, Side, Truncation};
+use encoderfile::{Aggregation, Long, Options, Role, Side, Truncation};
 
 /// What every command on texts may say.
 pub(crate) fn of_texts(texts: &cli::Texts) -> Options {

@@ -11,7 +11,7 @@ use native as platform;
 use wasm as platform;
 
 use anyhow::Context;
-use encoderfile_runtime::{Payload, Source};
+use encoderfile::{Payload, Source};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Where the time of a text goes: milliseconds by operator of the graph.
 //!
-//! `cargo run --release -p encoderfile-runtime --example profile -- FILE.ef TOKENS…`,
+//! `cargo run --release -p encoderfile --example profile -- FILE.ef TOKENS…`,
 //! with a file that `encoderfile build --target bundle` made.
 
-use encoderfile_runtime::{Encoder, Input, Options, Payload, Session};
+use encoderfile::{Encoder, Input, Options, Payload, Session};
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;

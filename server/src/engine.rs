@@ -9,7 +9,7 @@ mod queue;
 mod tests;
 mod worker;
 
-use encoderfile_runtime::{Encoder, Error, Input, Options, Prediction, Tokens, Work};
+use encoderfile::{Encoder, Error, Input, Options, Prediction, Tokens, Work};
 use queue::Queue;
 use std::collections::VecDeque;
 use std::net::IpAddr;

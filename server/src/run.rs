@@ -11,7 +11,7 @@ use crate::{metrics, telemetry};
 use anyhow::{Context, bail};
 use axum::Router;
 use axum_server::Handle;
-use encoderfile_runtime::{Encoder, Info};
+use encoderfile::{Encoder, Info};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

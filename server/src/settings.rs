@@ -5,7 +5,7 @@
 use crate::origins::Origin;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
-use encoderfile_runtime::{Options, PoolingChoice};
+use encoderfile::{Options, PoolingChoice};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

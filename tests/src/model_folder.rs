@@ -2,7 +2,7 @@
 
 use crate::fixture;
 use anyhow::Context;
-use encoderfile_runtime::onnx::{GraphProto, ModelProto};
+use encoderfile::onnx::{GraphProto, ModelProto};
 use prost::Message;
 use serde_json::Value;
 use std::fs;

@@ -4,7 +4,7 @@
 
 use crate::process;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::graph::ISA_VARIABLE;
+use encoderfile::graph::ISA_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::io::{BufRead, BufReader, Read};

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use anyhow::{Context, ensure};
-use encoderfile_runtime::graph::ISA_VARIABLE;
+use encoderfile::graph::ISA_VARIABLE;
 use encoderfile_tests::compare::{self, Agreement};
 use encoderfile_tests::fixture::{self, Case, DEFAULT_MODEL};
 use encoderfile_tests::programs::{self, Programs};

@@ -8,9 +8,9 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use anyhow::{Context, ensure};
+use encoderfile::graph::{read, set_input_shapes};
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
-use encoderfile_runtime::graph::{read, set_input_shapes};
 use encoderfile_tests::fixture;
 use prost::Message;
 use std::path::Path;

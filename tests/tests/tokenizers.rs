@@ -6,9 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use anyhow::{Context, bail, ensure};
+use encoderfile::proto::{Pipeline, Task};
+use encoderfile::{Input, Tokenizer, Truncation};
 use encoderfile_builder::folder::{self, Model, Overrides, Paths};
-use encoderfile_runtime::proto::{Pipeline, Task};
-use encoderfile_runtime::{Input, Tokenizer, Truncation};
 use encoderfile_tests::fixture;
 use encoderfile_tests::programs::Programs;
 use encoderfile_tests::request::Item;

@@ -1,7 +1,7 @@
 //! The payload, which JavaScript holds: it arrives in chunks, and a copy of it
 //! in here would stay for good, since WebAssembly memory never shrinks.
 
-use encoderfile_runtime::source::{ReadError, Source};
+use encoderfile::source::{ReadError, Source};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]

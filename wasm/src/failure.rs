@@ -1,8 +1,8 @@
 //! Errors as JavaScript sees them: an `Error` with a `code`, which
 //! `npm/src/error.ts` lists.
 
-use encoderfile_runtime::container::ContainerError;
-use encoderfile_runtime::{Error, one_line};
+use encoderfile::container::ContainerError;
+use encoderfile::{Error, one_line};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 

@@ -2,10 +2,10 @@
 
 use crate::bytes::{Bytes, Payload as Held};
 use crate::failure::{computing, opening, thrown};
-use encoderfile_runtime::container::ArtifactKind;
-use encoderfile_runtime::json::{self, Nulls};
-use encoderfile_runtime::output::{Tokenized, Values};
-use encoderfile_runtime::{Encoder, Error, Info, Input, Options, Payload, Session, golden};
+use encoderfile::container::ArtifactKind;
+use encoderfile::json::{self, Nulls};
+use encoderfile::output::{Tokenized, Values};
+use encoderfile::{Encoder, Error, Info, Input, Options, Payload, Session, golden};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;

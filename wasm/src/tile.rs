@@ -1,6 +1,6 @@
 //! The tile of products in instructions that not every engine has.
 
-use encoderfile_runtime::graph::{TileKernel, use_tile_kernel};
+use encoderfile::graph::{TileKernel, use_tile_kernel};
 use wasm_bindgen::prelude::*;
 
 /// The instance's table of functions.

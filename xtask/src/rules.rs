@@ -11,18 +11,41 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 5] = [
+/// The packages in which everything between bytes and values is computed.
+pub(crate) const CORE: [&str; 3] = [
+    "encoderfile-format",
+    "encoderfile-graph",
+    "encoderfile-encoder",
+];
+
+const RULES: [Rule; 8] = [
     Rule {
         package: "encoderfile-proto",
-        never: &[
-            "encoderfile-runtime",
-            "encoderfile-host",
-            "encoderfile-builder",
-        ],
+        never: &["encoderfile-format", "encoderfile-graph"],
         why: "the wire format stands below everything",
     },
     Rule {
-        package: "encoderfile-runtime",
+        package: "encoderfile-format",
+        never: &[
+            "tract-core",
+            "tokenizers",
+            "serde_json",
+            "encoderfile-graph",
+        ],
+        why: "what reads a file knows nothing of what it computes",
+    },
+    Rule {
+        package: "encoderfile-graph",
+        never: &["tokenizers", "serde_json", "encoderfile-encoder"],
+        why: "a graph takes numbers and gives numbers",
+    },
+    Rule {
+        package: "encoderfile-encoder",
+        never: &["memmap2", "tokio", "encoderfile"],
+        why: "a model is a function of bytes and texts",
+    },
+    Rule {
+        package: "encoderfile",
         never: &[
             "tokio",
             "clap",

@@ -166,8 +166,11 @@ fn test_emulated(
     totals: &mut Totals,
 ) -> anyhow::Result<()> {
     for isa in arm64::INSTRUCTION_SETS {
-        let mut tests = workspace.cargo(&["test", "--package", "encoderfile-runtime", "--lib"]);
-        emulator.configure(tests.args(["--target", arm64::TARGET]));
+        let mut tests = workspace.cargo(&["test", "--lib", "--target", arm64::TARGET]);
+        for package in rules::CORE {
+            tests.args(["--package", package]);
+        }
+        emulator.configure(&mut tests);
         let status = totals.add_all(tests.env("ENCODERFILE_ISA", isa))?;
         process::succeeded(&tests, status)?;
     }
@@ -177,7 +180,7 @@ fn test_emulated(
 /// One command for all targets keeps every core busy. In the release profile,
 /// since the procedural macros and build scripts are then those of `dist`.
 fn check_targets(workspace: &Workspace, others: &[&str]) -> anyhow::Result<()> {
-    let mut check = workspace.cargo(&["check", "--release", "--package", "encoderfile-runtime"]);
+    let mut check = workspace.cargo(&["check", "--release", "--package", "encoderfile"]);
     for target in [workspace.host.as_str()].iter().chain(others) {
         check.args(["--target", target]);
     }

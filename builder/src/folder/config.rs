@@ -4,7 +4,7 @@ mod labels;
 
 use super::parse_json;
 use crate::error::BuildError;
-use encoderfile_runtime::proto::{Activation, Task};
+use encoderfile::proto::{Activation, Task};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

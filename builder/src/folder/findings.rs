@@ -1,6 +1,6 @@
 //! What was understood of a folder, for people to check.
 
-use encoderfile_runtime::proto::Finding;
+use encoderfile::proto::Finding;
 
 /// In the order in which the folder was read.
 #[derive(Clone, Debug, Default)]

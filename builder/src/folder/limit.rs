@@ -8,7 +8,7 @@ use super::Overrides;
 use super::config::Config;
 use super::sentence::Sentence;
 use crate::error::BuildError;
-use encoderfile_runtime::limits::TOKENS_MAX;
+use encoderfile::limits::TOKENS_MAX;
 use serde_json::Value;
 use std::path::PathBuf;
 

@@ -4,13 +4,13 @@ use super::float32;
 use super::outputs::{self, Choice};
 use crate::error::BuildError;
 use crate::folder::Model;
-use encoderfile_runtime::GraphError;
-use encoderfile_runtime::graph::{Stage, read, set_input_shapes};
-use encoderfile_runtime::onnx::{
+use encoderfile::GraphError;
+use encoderfile::graph::{Stage, read, set_input_shapes};
+use encoderfile::onnx::{
     GraphProto, ModelProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
     type_proto,
 };
-use encoderfile_runtime::proto::{Input, InputRole, IntegerType, Output};
+use encoderfile::proto::{Input, InputRole, IntegerType, Output};
 use std::path::Path;
 use tract_hir::internal::*;
 

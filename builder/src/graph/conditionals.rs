@@ -9,8 +9,8 @@
 use super::remove_unused;
 use super::tensors::is_large;
 use crate::error::BuildError;
-use encoderfile_runtime::graph::{read, set_input_shapes};
-use encoderfile_runtime::onnx::{
+use encoderfile::graph::{read, set_input_shapes};
+use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto,
     tensor_proto::DataType, type_proto,
 };

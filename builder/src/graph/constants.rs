@@ -3,7 +3,7 @@
 //! Exporters also write them as `Constant` nodes, and share them by `Identity`
 //! nodes; both would hide a matrix from those who look for it by name.
 
-use encoderfile_runtime::onnx::{GraphProto, NodeProto};
+use encoderfile::onnx::{GraphProto, NodeProto};
 use std::collections::{HashMap, HashSet};
 
 /// Makes an initializer of every `Constant` that holds a tensor, and resolves

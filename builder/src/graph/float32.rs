@@ -6,10 +6,10 @@
 
 use super::tensors::is_large;
 use super::values::Floats;
-use encoderfile_runtime::onnx::{
+use encoderfile::onnx::{
     AttributeProto, GraphProto, TensorProto, tensor_proto::DataType, type_proto,
 };
-use encoderfile_runtime::source::Source;
+use encoderfile::source::Source;
 
 const F16: i32 = DataType::Float16 as i32;
 const F32: i32 = DataType::Float as i32;

@@ -14,8 +14,8 @@ mod quantised;
 
 use crate::error::BuildError;
 use emit::Emitter;
-use encoderfile_runtime::GraphError;
-use encoderfile_runtime::onnx::{AttributeProto, GraphProto, NodeProto};
+use encoderfile::GraphError;
+use encoderfile::onnx::{AttributeProto, GraphProto, NodeProto};
 use std::path::Path;
 
 /// ONNX Runtime's own domain.

@@ -6,7 +6,7 @@
 //! it keeps it, node by node.
 
 use crate::error::BuildError;
-use encoderfile_runtime::onnx::{GraphProto, NodeProto};
+use encoderfile::onnx::{GraphProto, NodeProto};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::Path;
@@ -153,7 +153,7 @@ fn name(node: &NodeProto) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use encoderfile_runtime::onnx::{AttributeProto, ValueInfoProto};
+    use encoderfile::onnx::{AttributeProto, ValueInfoProto};
 
     fn node(inputs: &[&str], output: &str) -> NodeProto {
         NodeProto {

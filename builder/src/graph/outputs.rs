@@ -8,8 +8,8 @@
 use super::binding::tensor_type;
 use crate::error::BuildError;
 use crate::folder::Model;
-use encoderfile_runtime::onnx::{GraphProto, ValueInfoProto};
-use encoderfile_runtime::proto::{Output, Task};
+use encoderfile::onnx::{GraphProto, ValueInfoProto};
+use encoderfile::proto::{Output, Task};
 use std::path::Path;
 
 /// The output that is read, by what the graph declares of it.

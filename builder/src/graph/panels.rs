@@ -1,9 +1,9 @@
 //! Storing float32 matrices in the order in which they are multiplied by. The
-//! inverse is [`encoderfile_runtime::weights::Matrix::read_rows`].
+//! inverse is [`encoderfile::weights::Matrix::read_rows`].
 
 use super::values::Floats;
-use encoderfile_runtime::source::{ReadError, Source, checked_range};
-use encoderfile_runtime::weights::PANEL;
+use encoderfile::source::{ReadError, Source, checked_range};
+use encoderfile::weights::PANEL;
 
 /// The part of a row that is in one panel.
 const GROUP_LEN: usize = PANEL * size_of::<f32>();
@@ -60,7 +60,7 @@ impl Source for Panels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use encoderfile_runtime::weights::{Encoding, External, Matrix};
+    use encoderfile::weights::{Encoding, External, Matrix};
     use std::sync::Arc;
 
     #[test]

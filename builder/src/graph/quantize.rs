@@ -1,9 +1,9 @@
 //! Storing float32 matrices smaller. The inverse is
-//! [`encoderfile_runtime::weights::Matrix::read_rows`].
+//! [`encoderfile::weights::Matrix::read_rows`].
 
 use super::values::Floats;
-use encoderfile_runtime::source::{ReadError, Source, checked_range};
-use encoderfile_runtime::weights::{GROUP_LEN, GroupAxis, scale_shape};
+use encoderfile::source::{ReadError, Source, checked_range};
+use encoderfile::weights::{GROUP_LEN, GroupAxis, scale_shape};
 use half::f16;
 
 /// A matrix as group scales and int8 values, which are computed when they are read.
@@ -106,7 +106,7 @@ fn quantise(value: f32, scale: f16) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use encoderfile_runtime::weights::{Encoding, External, Matrix};
+    use encoderfile::weights::{Encoding, External, Matrix};
     use std::sync::Arc;
 
     const SHAPE: (usize, usize) = (130, 70);

@@ -11,8 +11,8 @@ use super::conditionals::without_values;
 use super::remove_unused;
 use crate::folder::{Limit, Tables};
 use crate::panics;
-use encoderfile_runtime::graph::read;
-use encoderfile_runtime::onnx::{
+use encoderfile::graph::read;
+use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
 };
 use std::collections::{HashMap, HashSet};

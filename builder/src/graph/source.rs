@@ -4,11 +4,11 @@
 use crate::error::BuildError;
 use crate::file::MappedFile;
 use bytes::Bytes;
-use encoderfile_runtime::onnx::{
+use encoderfile::onnx::{
     GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_proto::DataLocation,
     tensor_proto::DataType,
 };
-use encoderfile_runtime::source::checked_range;
+use encoderfile::source::checked_range;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path, PathBuf};

@@ -8,13 +8,13 @@ use super::quantize::Int8;
 use super::values::Floats;
 use crate::assemble::Encoding as Wanted;
 use bytes::Bytes;
-use encoderfile_runtime::graph::is_factor;
-use encoderfile_runtime::onnx::{
+use encoderfile::graph::is_factor;
+use encoderfile::onnx::{
     GraphProto, NodeProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
 };
-use encoderfile_runtime::proto::{Compute, WeightsEncoding};
-use encoderfile_runtime::source::{ReadError, Source, Spliced, checked_range};
-use encoderfile_runtime::weights::{Encoding, External, GroupAxis, TENSOR_ALIGNMENT};
+use encoderfile::proto::{Compute, WeightsEncoding};
+use encoderfile::source::{ReadError, Source, Spliced, checked_range};
+use encoderfile::weights::{Encoding, External, GroupAxis, TENSOR_ALIGNMENT};
 use half::f16;
 
 /// Tensors of fewer values stay in the graph.

@@ -1,8 +1,8 @@
 //! A tensor's values as float32, whatever the source file has.
 
 use bytes::Bytes;
-use encoderfile_runtime::onnx::{TensorProto, tensor_proto::DataType};
-use encoderfile_runtime::source::{ReadError, Source, checked_range};
+use encoderfile::onnx::{TensorProto, tensor_proto::DataType};
+use encoderfile::source::{ReadError, Source, checked_range};
 use half::f16;
 
 /// The little-endian values of a float tensor.

@@ -3,8 +3,8 @@
 use super::outline::Outline;
 use super::skeleton::{Skeleton, read};
 use super::{PAYLOAD_LEN, PAYLOAD_READ, WasmError};
-use encoderfile_runtime::Source;
-use encoderfile_runtime::limits::WASM32_PAYLOAD_LEN_MAX;
+use encoderfile::Source;
+use encoderfile::limits::WASM32_PAYLOAD_LEN_MAX;
 use std::ops::Range;
 use wasm_encoder::{
     CodeSection, DataCountSection, Encode, Function, Module, RawSection, SectionId,

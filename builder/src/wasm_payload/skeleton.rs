@@ -1,7 +1,7 @@
 //! What of a module can be parsed without reading a payload.
 
 use super::{MAGIC, WasmError};
-use encoderfile_runtime::Source;
+use encoderfile::Source;
 use std::ops::Range;
 use wasm_encoder::{Encode, SectionId};
 use wasmparser::BinaryReader;

@@ -2,13 +2,13 @@
 
 use crate::configs::{Configs, Module, PromptChoice, Request};
 use crate::reference::{Hidden, Meaning};
+use encoderfile::container::Payload;
+use encoderfile::output::Values;
+use encoderfile::proto::Task;
+use encoderfile::{Encoder, Options, Role, Source};
 use encoderfile_builder::assemble::{Encoding, Identity, assemble};
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
-use encoderfile_runtime::container::Payload;
-use encoderfile_runtime::output::Values;
-use encoderfile_runtime::proto::Task;
-use encoderfile_runtime::{Encoder, Options, Role, Source};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;

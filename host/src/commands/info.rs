@@ -1,7 +1,7 @@
 //! `info`: what a file contains.
 
 use super::println;
-use encoderfile_runtime::{Info, Payload};
+use encoderfile::{Info, Payload};
 use serde_json::Value;
 
 pub(super) fn print(payload: &Payload, as_json: bool) -> anyhow::Result<()> {

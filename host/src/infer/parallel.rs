@@ -4,7 +4,7 @@
 use super::compute;
 use crate::inputs::{Item, Items};
 use crate::progress::Progress;
-use encoderfile_runtime::{Encoder, Options, Prediction};
+use encoderfile::{Encoder, Options, Prediction};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 

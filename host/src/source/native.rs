@@ -1,6 +1,6 @@
 //! Files, mapped.
 
-use encoderfile_runtime::source::{ReadError, Source, checked_range};
+use encoderfile::source::{ReadError, Source, checked_range};
 use memmap2::Mmap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

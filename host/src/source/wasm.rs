@@ -6,7 +6,7 @@
 //! with "the payload's length" and "`memory.init` of the last segment".
 
 use anyhow::ensure;
-use encoderfile_runtime::source::{ReadError, Source, checked_range};
+use encoderfile::source::{ReadError, Source, checked_range};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{Read, Seek, SeekFrom};

@@ -1,7 +1,7 @@
 //! The engine's promises, on the model that the tool carries.
 
 use super::{Client, Engine, Operation, Output, Refusal, Text, TextError};
-use encoderfile_runtime::{Encoder, Error, Long, Options, Payload, Values};
+use encoderfile::{Encoder, Error, Long, Options, Payload, Values};
 use std::fs;
 use std::future::Future;
 use std::net::IpAddr;

@@ -2,7 +2,7 @@
 
 use super::queue::Entry;
 use super::{Client, Item, Operation, Output, Shared, TextError, lock};
-use encoderfile_runtime::Session;
+use encoderfile::Session;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -66,7 +66,7 @@ fn step<'s>(
         Operation::Decode {
             skip_special_tokens,
         } => {
-            let encoderfile_runtime::Input::Ids(ids) = input else {
+            let encoderfile::Input::Ids(ids) = input else {
                 return Some(Ok(Output::Text(String::new())));
             };
             let text = tokenizer.decode(ids, *skip_special_tokens);

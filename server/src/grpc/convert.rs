@@ -4,8 +4,8 @@ use super::schema::{
     embedding, options as schema, sentence_embedding as sentence,
     sequence_classification as sequence, token, token_classification as tokens,
 };
-use encoderfile_runtime::output::TokenInfo;
-use encoderfile_runtime::{Long, Options, Prediction, Role, Side, TokenUsage, Truncation, Values};
+use encoderfile::output::TokenInfo;
+use encoderfile::{Long, Options, Prediction, Role, Side, TokenUsage, Truncation, Values};
 use tonic::Status;
 
 pub(super) fn options(message: schema::Options) -> Result<Options, Status> {

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use encoderfile_runtime::json;
+use encoderfile::json;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use std::sync::Arc;

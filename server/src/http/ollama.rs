@@ -9,7 +9,7 @@ use crate::fields::{some_object, whole};
 use crate::service::{Capability, Report};
 use axum::Json;
 use axum::extract::State;
-use encoderfile_runtime::{Long, Options};
+use encoderfile::{Long, Options};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;

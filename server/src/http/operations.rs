@@ -8,8 +8,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use encoderfile_runtime::Info;
-use encoderfile_runtime::proto::Task;
+use encoderfile::Info;
+use encoderfile::proto::Task;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -179,7 +179,7 @@ fn model_type(app: &App) -> Value {
     }
 }
 
-fn pooling(pipeline: &encoderfile_runtime::proto::Pipeline) -> String {
+fn pooling(pipeline: &encoderfile::proto::Pipeline) -> String {
     let modes = pipeline.pooling().map(|mode| {
         let name = mode.as_str_name().trim_start_matches("POOLING_");
         name.to_lowercase()

@@ -4,7 +4,7 @@
 use crate::failure::{Failure, Kind};
 use crate::fields::Object;
 use crate::http::dialect::Dialect;
-use encoderfile_runtime::json::{self, Nulls};
+use encoderfile::json::{self, Nulls};
 use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, ErrorCode, PaginatedRequestParams};
 use serde::de::{DeserializeOwned, IgnoredAny};

@@ -3,8 +3,8 @@
 use super::arguments::Metadata;
 use crate::failure::Failure;
 use crate::service::Report;
-use encoderfile_runtime::Prediction;
-use encoderfile_runtime::output::Entity;
+use encoderfile::Prediction;
+use encoderfile::output::Entity;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde::Serialize;
 use serde_json::{Map, Value};

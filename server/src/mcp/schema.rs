@@ -7,7 +7,7 @@
 //! in one tool makes them refuse all tools (`format: uint32`, `type: [string, null]`,
 //! `$ref`, `additionalProperties`). What schemas do not say, the server still checks.
 
-use encoderfile_runtime::proto::Task;
+use encoderfile::proto::Task;
 use rmcp::model::JsonObject;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -152,7 +152,7 @@ fn join(whole: &mut JsonObject, part: JsonObject) {
 mod tests {
     use super::{KEYWORDS, of, of_task, with};
     use crate::mcp::{arguments, results};
-    use encoderfile_runtime::proto::Task;
+    use encoderfile::proto::Task;
     use serde_json::{Value, json};
 
     /// Every part has one type and no keyword that some API refuses.

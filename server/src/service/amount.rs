@@ -6,7 +6,7 @@
 use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::settings::Limits;
-use encoderfile_runtime::Options;
+use encoderfile::Options;
 
 /// Refuses too much of anything; says how many characters the texts have.
 pub(super) fn check(

@@ -2,8 +2,8 @@
 
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::Payload;
-use encoderfile_runtime::container::ArtifactKind;
+use encoderfile::Payload;
+use encoderfile::container::ArtifactKind;
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;

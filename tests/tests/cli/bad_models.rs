@@ -6,7 +6,7 @@ mod settings;
 
 use crate::workshop::Workshop;
 use anyhow::ensure;
-use encoderfile_runtime::onnx::GraphProto;
+use encoderfile::onnx::GraphProto;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use serde_json::{Value, json};

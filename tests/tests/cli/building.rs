@@ -2,10 +2,10 @@
 
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::Payload;
-use encoderfile_runtime::container::ArtifactKind;
-use encoderfile_runtime::onnx::ModelProto;
-use encoderfile_runtime::weights::{External, TENSOR_ALIGNMENT};
+use encoderfile::Payload;
+use encoderfile::container::ArtifactKind;
+use encoderfile::onnx::ModelProto;
+use encoderfile::weights::{External, TENSOR_ALIGNMENT};
 use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;

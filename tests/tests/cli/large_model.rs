@@ -4,7 +4,7 @@
 
 use crate::workshop::Workshop;
 use anyhow::ensure;
-use encoderfile_runtime::onnx::{
+use encoderfile::onnx::{
     GraphProto, NodeProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
 };
 use encoderfile_tests::model_folder::ModelFolder;

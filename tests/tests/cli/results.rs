@@ -2,10 +2,10 @@
 
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::container::{self, ArtifactKind, Content};
-use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
-use encoderfile_runtime::proto::Golden;
-use encoderfile_runtime::{Payload, Source};
+use encoderfile::container::{self, ArtifactKind, Content};
+use encoderfile::graph::{ISA_VARIABLE, Isa};
+use encoderfile::proto::Golden;
+use encoderfile::{Payload, Source};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process::{self, Finished};
 use encoderfile_tests::request::Item;

@@ -2,7 +2,7 @@
 
 use crate::workshop::Workshop;
 use anyhow::ensure;
-use encoderfile_runtime::{Payload, Source};
+use encoderfile::{Payload, Source};
 use encoderfile_tests::target::WASI;
 use std::fs;
 use std::path::Path;

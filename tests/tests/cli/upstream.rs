@@ -3,8 +3,8 @@
 
 use crate::workshop::Workshop;
 use anyhow::ensure;
-use encoderfile_runtime::container::Footer;
-use encoderfile_runtime::proto::{Artifact, Manifest, Task};
+use encoderfile::container::Footer;
+use encoderfile::proto::{Artifact, Manifest, Task};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;

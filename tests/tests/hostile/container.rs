@@ -2,9 +2,9 @@
 
 use crate::forge::{self, CONTENTS, DIGEST_LEN, refused, refused_bytes};
 use anyhow::{Context, ensure};
-use encoderfile_runtime::container::{ArtifactKind, ContainerError, FOOTER_LEN, Footer};
-use encoderfile_runtime::source::{ReadError, Section, checked_range};
-use encoderfile_runtime::{Encoder, Error, Payload, Source};
+use encoderfile::container::{ArtifactKind, ContainerError, FOOTER_LEN, Footer};
+use encoderfile::source::{ReadError, Section, checked_range};
+use encoderfile::{Encoder, Error, Payload, Source};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;

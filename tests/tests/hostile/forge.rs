@@ -2,11 +2,11 @@
 
 use crate::memory::{self, FIXED};
 use anyhow::ensure;
-use encoderfile_runtime::container::{
+use encoderfile::container::{
     self, ArtifactKind, ContainerError, Content, FOOTER_LEN, FORMAT_VERSION, Footer,
 };
-use encoderfile_runtime::proto::{Manifest, Pipeline, Task};
-use encoderfile_runtime::{Payload, Source};
+use encoderfile::proto::{Manifest, Pipeline, Task};
+use encoderfile::{Payload, Source};
 use prost::Message;
 use std::sync::Arc;
 

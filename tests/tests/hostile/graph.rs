@@ -3,11 +3,11 @@
 
 use crate::memory;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::container::ArtifactKind;
-use encoderfile_runtime::graph::Stage;
-use encoderfile_runtime::onnx::{ModelProto, StringStringEntryProto, TensorProto};
-use encoderfile_runtime::proto::{Pipeline, Task};
-use encoderfile_runtime::{Encoder, Error, GraphError, Options, Payload, Source};
+use encoderfile::container::ArtifactKind;
+use encoderfile::graph::Stage;
+use encoderfile::onnx::{ModelProto, StringStringEntryProto, TensorProto};
+use encoderfile::proto::{Pipeline, Task};
+use encoderfile::{Encoder, Error, GraphError, Options, Payload, Source};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
@@ -336,7 +336,7 @@ fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
         matches!(error, Error::Graph(GraphError::UnboundInput { .. })),
         "{error:?}"
     );
-    let output = |change: fn(&mut encoderfile_runtime::proto::Output)| {
+    let output = |change: fn(&mut encoderfile::proto::Output)| {
         move |it: &mut Pipeline| change(it.output.get_or_insert_default())
     };
     let error = refused("a wide output", &output(|it| it.width = u32::MAX))?;

@@ -2,9 +2,9 @@
 
 use crate::forge::{self, body_of, manifest_of, refused_bytes, resealed, seal};
 use anyhow::{Context, ensure};
-use encoderfile_runtime::Payload;
-use encoderfile_runtime::container::{ArtifactKind, ContainerError};
-use encoderfile_runtime::proto::{Artifact, Manifest};
+use encoderfile::Payload;
+use encoderfile::container::{ArtifactKind, ContainerError};
+use encoderfile::proto::{Artifact, Manifest};
 use prost::Message;
 use std::sync::Arc;
 

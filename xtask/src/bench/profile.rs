@@ -23,7 +23,7 @@ pub(super) fn run(workspace: &Workspace, model: &Path) -> anyhow::Result<()> {
     let bundle = folder.join("profile.ef");
     dist.build_model(Some(&model), Some("bundle"), &[], &bundle)?;
     steps.begin("profile", "milliseconds by operator, on one thread");
-    let example = ["run", "--release", "--package", "encoderfile-runtime"];
+    let example = ["run", "--release", "--package", "encoderfile"];
     let mut profile = workspace.cargo(&example);
     profile.args(["--example", "profile", "--", argument(&bundle)?]);
     process::run(profile.args(["16", "128", "512"]))

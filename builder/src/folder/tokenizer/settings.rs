@@ -4,7 +4,7 @@
 use super::added::{Special, Token};
 use super::class::Class;
 use crate::error::BuildError;
-use encoderfile_runtime::proto::TruncationSide;
+use encoderfile::proto::TruncationSide;
 use serde_json::{Map, Value};
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use super::emit::{Emitter, int, ints};
 use super::{Fused, Rewritten};
-use encoderfile_runtime::onnx::NodeProto;
+use encoderfile::onnx::NodeProto;
 
 /// What attention is computed from: three values of `[1, tokens, heads · size]`.
 struct Heads<'a> {

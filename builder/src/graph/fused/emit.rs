@@ -1,7 +1,7 @@
 //! Writing nodes of the ONNX standard in place of a fused one.
 
 use super::Fused;
-use encoderfile_runtime::onnx::{
+use encoderfile::onnx::{
     AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
     tensor_proto::DataType,
 };

@@ -5,7 +5,7 @@
 use super::emit::{Emitter, int, ints};
 use super::layers::root_mean_square;
 use super::{Fused, Rewritten};
-use encoderfile_runtime::onnx::tensor_proto::DataType;
+use encoderfile::onnx::tensor_proto::DataType;
 
 /// What is added to the score of a token that must not be looked at.
 const MASKED: f32 = f32::MIN;

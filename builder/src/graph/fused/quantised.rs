@@ -10,7 +10,7 @@ use super::attention::from_one_product;
 use super::emit::{Emitter, int};
 use super::layers::{self, Embedding};
 use super::{Fused, Rewritten};
-use encoderfile_runtime::onnx::{NodeProto, tensor_proto::DataType};
+use encoderfile::onnx::{NodeProto, tensor_proto::DataType};
 
 /// Zero points of one matrix: its width, a few thousand.
 const CHANNELS_MAX: usize = 1 << 20;

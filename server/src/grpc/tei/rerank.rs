@@ -8,8 +8,8 @@ use crate::grpc::schema::tei::{Rank, RerankRequest, RerankResponse, RerankStream
 use crate::grpc::{client, unexpected};
 use crate::service::{Capability, Report};
 use crate::settings::Limits;
-use encoderfile_runtime::Options;
-use encoderfile_runtime::output::rank;
+use encoderfile::Options;
+use encoderfile::output::rank;
 use futures_util::StreamExt;
 use std::pin::pin;
 use std::time::Instant;

@@ -5,7 +5,7 @@ use crate::http::App;
 use crate::http::body::Json;
 use crate::http::reply::{Answered, reply};
 use axum::extract::State;
-use encoderfile_runtime::{Options, Tokens};
+use encoderfile::{Options, Tokens};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::task::block_in_place;

@@ -3,8 +3,8 @@
 use super::{graph, refused, refused_with};
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
-use encoderfile_runtime::onnx::tensor_shape_proto::{Dimension, dimension};
-use encoderfile_runtime::onnx::{
+use encoderfile::onnx::tensor_shape_proto::{Dimension, dimension};
+use encoderfile::onnx::{
     AttributeProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto, type_proto,
 };
 use encoderfile_tests::fixture;
@@ -88,7 +88,7 @@ fn no_onnx() -> anyhow::Result<()> {
 #[test]
 fn a_tensor_file_that_is_not_there() -> anyhow::Result<()> {
     let spoil = graph(|it| {
-        use encoderfile_runtime::weights::{Encoding, External};
+        use encoderfile::weights::{Encoding, External};
         let tensor = it
             .initializer
             .iter_mut()

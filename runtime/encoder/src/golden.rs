@@ -1,0 +1,99 @@
+//! Golden cases: results stored at build time, recomputed by `self-test` to
+//! show that this machine gets the same numbers.
+
+use crate::encoder::{Encoder, Session};
+use crate::error::Error;
+use encoderfile_format::container::{ArtifactKind, Payload, entries};
+use encoderfile_format::limits::{GOLDEN_CASES_MAX, GOLDEN_LEN_MAX};
+use encoderfile_proto::{Compute, Golden, GoldenCase};
+use prost::Message;
+use serde::Serialize;
+
+/// The most that two targets may differ by, absolute, on values of order 1.
+pub const TOLERANCE: f32 = 1e-5;
+
+/// The same of what is computed in int8: a difference in the last bit of a value
+/// can round it to another step.
+pub const INT8_TOLERANCE: f32 = 5e-2;
+
+/// What a self-test found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// How many cases were recomputed.
+    pub cases: usize,
+    /// How many of them had other token ids than stored.
+    pub token_mismatches: usize,
+    /// The largest difference between a stored number and the recomputed one,
+    /// divided by the case's largest number where that is above 1.
+    pub largest_difference: f32,
+    /// What it may be at most.
+    pub limit: f32,
+}
+
+impl Report {
+    /// Whether this machine computes what the builder's machine did.
+    pub fn passed(&self) -> bool {
+        self.cases > 0 && self.token_mismatches == 0 && self.largest_difference <= self.limit
+    }
+}
+
+/// Computes the case for a text.
+pub fn case(session: &mut Session<'_>, text: &str) -> Result<GoldenCase, Error> {
+    let (tokens, values) = session.raw(text)?;
+    Ok(GoldenCase {
+        text: text.into(),
+        input_ids: tokens.ids,
+        values,
+    })
+}
+
+/// Recomputes every stored case.
+pub fn self_test(payload: &Payload, encoder: &Encoder) -> Result<Report, Error> {
+    let golden = payload.read(ArtifactKind::Golden, GOLDEN_LEN_MAX)?;
+    if entries::count(&golden) > GOLDEN_CASES_MAX {
+        return Err(Error::Manifest("more golden cases than any real file has"));
+    }
+    let golden = Golden::decode(&*golden).map_err(|source| Error::Section {
+        section: "golden",
+        source,
+    })?;
+    let mut session = encoder.session()?;
+    let mut report = Report {
+        cases: golden.cases.len(),
+        token_mismatches: 0,
+        largest_difference: 0.0,
+        limit: match encoder.pipeline().compute() {
+            Compute::F32 => TOLERANCE,
+            Compute::Int8 => INT8_TOLERANCE,
+        },
+    };
+    for stored in &golden.cases {
+        let computed = case(&mut session, &stored.text)?;
+        if computed.input_ids == stored.input_ids {
+            let difference = difference(&stored.values, &computed.values);
+            report.largest_difference = report.largest_difference.max(difference);
+        } else {
+            report.token_mismatches += 1;
+        }
+    }
+    Ok(report)
+}
+
+/// Infinite for vectors of different lengths, and where a number is not one.
+fn difference(stored: &[f32], computed: &[f32]) -> f32 {
+    if stored.len() != computed.len() {
+        return f32::INFINITY;
+    }
+    let scale = stored
+        .iter()
+        .fold(1.0_f32, |max, value| max.max(value.abs()));
+    let mut largest = 0.0_f32;
+    for (stored, computed) in stored.iter().zip(computed) {
+        let difference = (stored - computed).abs() / scale;
+        if difference.is_nan() {
+            return f32::INFINITY;
+        }
+        largest = largest.max(difference);
+    }
+    largest
+}

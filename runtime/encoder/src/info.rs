@@ -1,0 +1,203 @@
+//! What a file contains, as every shell tells it.
+
+use encoderfile_format::container::Payload;
+use encoderfile_proto::module::Step;
+use encoderfile_proto::{Pipeline, Task};
+use serde::{Serialize, Serializer};
+
+/// A file's model: what it is, where it comes from, and what it may be compared with.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Info {
+    /// The model's name.
+    pub name: String,
+    /// The model's version.
+    pub version: String,
+    /// What the model computes.
+    pub task: &'static str,
+    /// The base model or architecture that the folder names.
+    pub architecture: String,
+    /// What comes out, in words.
+    pub output: String,
+    /// Classification: the label of each logit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// Embeddings and cross-encoders: named texts that a request can have put in front
+    /// of its texts.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_map")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<std::collections::BTreeMap<String, String>>))]
+    pub prompts: Option<Vec<(String, String)>>,
+    /// Embeddings and cross-encoders: the prompt for requests that say nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_prompt: Option<Option<String>>,
+    /// Embeddings: how they are meant to be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<&'static str>,
+    /// The most tokens one sequence may have, special tokens included.
+    pub max_tokens: u32,
+    /// The file and key that say so.
+    pub max_tokens_source: String,
+    /// Rows of the token embedding.
+    pub vocabulary_size: u32,
+    /// How the large matrices are stored.
+    pub weights: &'static str,
+    /// What products with large matrices are computed in.
+    pub compute: &'static str,
+    /// The smallest cosine between outputs with these and with float32 weights,
+    /// computed in float32.
+    pub worst_cosine: f32,
+    /// What the folder says of its licence.
+    pub license: String,
+    /// BLAKE3 over manifest and artifacts, in hexadecimal.
+    pub payload_digest: String,
+    /// Equal for two files exactly when their embeddings may be compared.
+    pub embedding_space_id: String,
+    /// SHA-256 of the weights file that the model was built from.
+    pub source_sha256: String,
+    /// The builder's name and version.
+    pub built_by: String,
+    /// The parts of the file.
+    #[serde(serialize_with = "as_map")]
+    #[cfg_attr(feature = "schema", schema(value_type = std::collections::BTreeMap<String, u64>))]
+    pub sizes_bytes: Vec<(String, u64)>,
+}
+
+impl Info {
+    /// What a payload says of itself.
+    pub fn of(payload: &Payload) -> Self {
+        let manifest = payload.manifest();
+        let default = Pipeline::default();
+        let pipeline = manifest.pipeline.as_ref().unwrap_or(&default);
+        let provenance = manifest.provenance.clone().unwrap_or_default();
+        let weights = manifest.stored_weights.unwrap_or_default();
+        let embeds = is_embedding(manifest.task());
+        let prompted = embeds || !pipeline.prompts.is_empty();
+        let prompts = pipeline.prompts.iter();
+        let prompts = prompts.map(|prompt| (prompt.name.clone(), prompt.text.clone()));
+        let artifacts = payload.artifacts();
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            task: manifest.task().name(),
+            architecture: provenance.architecture,
+            output: output(manifest.task(), pipeline),
+            labels: (!embeds).then(|| pipeline.labels.clone()),
+            prompts: prompted.then(|| prompts.collect()),
+            default_prompt: prompted.then(|| {
+                let name = &pipeline.default_prompt;
+                (!name.is_empty()).then(|| name.clone())
+            }),
+            similarity: embeds.then(|| pipeline.similarity().name()),
+            max_tokens: pipeline.max_tokens,
+            max_tokens_source: pipeline.max_tokens_source.clone(),
+            vocabulary_size: pipeline.vocabulary_size,
+            weights: weights.encoding().name(),
+            compute: pipeline.compute().name(),
+            worst_cosine: weights.worst_cosine,
+            license: if provenance.license.is_empty() {
+                "not stated".into()
+            } else {
+                provenance.license
+            },
+            payload_digest: hex(&payload.digest()),
+            embedding_space_id: hex(&provenance.embedding_space_id),
+            source_sha256: hex(&provenance.source_sha256),
+            built_by: provenance.builder,
+            sizes_bytes: artifacts
+                .map(|(kind, _, length)| (kind.to_string(), length))
+                .collect(),
+        }
+    }
+}
+
+impl Info {
+    /// For a model that is served otherwise than its file says.
+    pub(crate) fn describe(&mut self, task: Task, pipeline: &Pipeline) {
+        self.task = task.name();
+        self.output = output(task, pipeline);
+        if is_embedding(task) {
+            self.labels = None;
+            self.similarity = Some(pipeline.similarity().name());
+            self.prompts.get_or_insert_default();
+            self.default_prompt.get_or_insert_default();
+        }
+    }
+}
+
+/// Whether results of a task are vectors that may be compared.
+fn is_embedding(task: Task) -> bool {
+    matches!(
+        task,
+        Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding
+    )
+}
+
+/// A list of names and values, in its order.
+trait Pairs {
+    fn serialize_pairs<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+}
+
+impl<V: Serialize> Pairs for Vec<(String, V)> {
+    fn serialize_pairs<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<P: Pairs> Pairs for Option<P> {
+    fn serialize_pairs<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Some(pairs) => pairs.serialize_pairs(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+fn as_map<S: Serializer>(pairs: &impl Pairs, serializer: S) -> Result<S::Ok, S::Error> {
+    pairs.serialize_pairs(serializer)
+}
+
+/// What comes out, in words.
+fn output(task: Task, pipeline: &Pipeline) -> String {
+    let width = pipeline.output.as_ref().map_or(0, |output| output.width);
+    match task {
+        Task::Embedding | Task::TokenClassification => format!("{width} numbers a token"),
+        Task::FillMask => format!("{width} probabilities a mask"),
+        Task::SparseEmbedding => format!("up to {width} weights a text"),
+        Task::SentenceEmbedding => sentence_embedding(pipeline),
+        Task::SequenceClassification | Task::Unspecified => format!("{width} numbers a text"),
+    }
+}
+
+fn sentence_embedding(pipeline: &Pipeline) -> String {
+    let width = match pipeline.dimensions {
+        0 => pipeline.embedding_width(),
+        dimensions => dimensions as usize,
+    };
+    let mut steps: Vec<String> = pipeline
+        .pooling()
+        .map(|mode| {
+            mode.as_str_name()
+                .trim_start_matches("POOLING_")
+                .to_lowercase()
+        })
+        .collect();
+    if steps.is_empty() {
+        steps.push("pooled in the graph".into());
+    }
+    let mut steps = vec![steps.join(" + ")];
+    steps.extend(pipeline.modules.iter().filter_map(|module| {
+        Some(match module.step.as_ref()? {
+            Step::Dense(dense) => format!("dense to {}", dense.out_features),
+            Step::LayerNorm(_) => "layer norm".into(),
+            Step::L2Norm(_) => "L2 norm".into(),
+        })
+    }));
+    if pipeline.normalize {
+        steps.push("normalised".into());
+    }
+    format!("{width} numbers a text: {}", steps.join(", "))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,14 @@
+//! What is in an encoderfile, read from any [`Source`] of bytes and checked.
+//!
+//! [`Payload::open`] returns a container that cannot be wrong: bounds, order,
+//! gaps and hashes have been checked, and [`limits`] bounds what any count or
+//! length in it may be.
+#![forbid(unsafe_code)]
+
+pub mod container;
+pub mod limits;
+pub mod source;
+pub mod weights;
+
+pub use container::Payload;
+pub use source::Source;

@@ -1,0 +1,327 @@
+//! The ONNX graph as an executable plan: batch of one, any length.
+//!
+//! One plan with a symbolic length serves every sequence. There is no batch
+//! dimension and no padding, so a result cannot depend on what else is being
+//! computed. Throughput comes from several [`Run`]s over one shared plan.
+
+mod cores;
+mod decode;
+mod detached;
+mod error;
+mod fused;
+mod indices;
+mod lookup;
+mod node;
+mod ones;
+mod operators;
+mod reader;
+mod tensor;
+
+use crate::cores::Cores;
+use detached::Detached;
+use encoderfile_format::source::Source;
+use encoderfile_proto::onnx::{GraphProto, ModelProto};
+use encoderfile_proto::{Input, InputRole, IntegerType, Pipeline};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tract_hir::internal::*;
+use tract_hir::tract_core::plan;
+
+use fused::Computing;
+
+pub use detached::is_factor;
+pub use error::{GraphError, Stage};
+pub use fused::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
+pub use reader::opset;
+
+/// A loaded graph, shared by all runs.
+pub struct Graph {
+    plan: Arc<TypedSimplePlan>,
+    cores: Arc<Cores>,
+    inputs: Vec<Input>,
+    width: usize,
+    per_token: bool,
+}
+
+impl Graph {
+    /// Loads `model` (an ONNX model whose large tensors are in `weights`) for
+    /// the inputs and output that `pipeline` names.
+    pub fn load(
+        model: &[u8],
+        weights: &Arc<dyn Source>,
+        pipeline: &Pipeline,
+    ) -> Result<Self, GraphError> {
+        let mut proto = decode::decode(model)?;
+        let graph = proto.graph.as_mut().ok_or(GraphError::NoGraph)?;
+        let inputs = bind_inputs(graph, pipeline)?;
+        let output = pipeline.output.as_ref();
+        let output_name = output
+            .map(|output| output.name.as_str())
+            .unwrap_or_default();
+        graph.output.retain(|output| output.name == output_name);
+        if graph.output.is_empty() {
+            return Err(GraphError::NoSuchName {
+                what: "output",
+                name: output_name.into(),
+            });
+        }
+
+        let cores = Arc::new(Cores::one());
+        let computing = Computing {
+            compute: pipeline.compute(),
+            cores: Arc::clone(&cores),
+        };
+        let detached = Detached::take(graph, weights, &computing)?;
+        let model = reader::read(&proto, &detached)?;
+        // Each matrix is freed when it has been packed, if nobody else holds it.
+        drop((detached, proto));
+        let known = simplify(model.clone(), pipeline, true);
+        let known = known.ok().filter(ones::is_whole);
+        let inputs = match known {
+            Some(_) => inputs
+                .into_iter()
+                .filter(|it| !ones::is_known(it))
+                .collect(),
+            None => inputs,
+        };
+        let model = match known {
+            Some(simplified) => {
+                drop(model);
+                simplified
+            }
+            None => simplify(model, pipeline, false)?,
+        };
+        let plan = compile(model, &computing)?;
+        Ok(Self {
+            plan,
+            cores,
+            inputs,
+            width: output.map_or(0, |output| output.width as usize),
+            per_token: output.is_some_and(|output| output.per_token),
+        })
+    }
+
+    /// Lets one text be computed on several cores while fewer texts than `cores`
+    /// are; on one core until then. No result depends on it.
+    ///
+    /// Where there are no threads, in wasm, nothing changes.
+    pub fn use_cores(&self, cores: usize) {
+        self.cores.allow(cores);
+    }
+
+    /// Counts a text as being computed until what is returned is dropped.
+    pub fn enter(&self) -> impl Drop + '_ {
+        self.cores.enter()
+    }
+
+    /// A run over this graph, with its own scratch memory.
+    pub fn run(&self) -> Result<Run<'_>, GraphError> {
+        let state = self
+            .plan
+            .spawn()
+            .map_err(GraphError::engine(Stage::Planning))?;
+        Ok(Run { graph: self, state })
+    }
+
+    fn input(&self, input: &Input, input_ids: &[u32], type_ids: &[u32]) -> TValue {
+        let values: Vec<i64> = match input.role() {
+            InputRole::TokenTypeIds if input.zeros => vec![0; type_ids.len()],
+            InputRole::TokenTypeIds => type_ids.iter().copied().map(i64::from).collect(),
+            InputRole::AttentionMask => vec![1; input_ids.len()],
+            InputRole::PositionIds => {
+                let positions = (0..).map(|it: i64| it + i64::from(input.first_position));
+                positions.take(input_ids.len()).collect()
+            }
+            InputRole::InputIds | InputRole::Unspecified => {
+                input_ids.iter().copied().map(i64::from).collect()
+            }
+        };
+        let shape = (1, values.len());
+        let tensor = match input.integer_type() {
+            IntegerType::Int64 => matrix(shape, values),
+            IntegerType::Int32 => {
+                // Token ids are below 2^31: the builder checks the vocabulary's size.
+                #[allow(clippy::cast_possible_truncation, reason = "checked by the builder")]
+                let values = values.into_iter().map(|value| value as i32).collect();
+                matrix(shape, values)
+            }
+        };
+        tensor.into_tvalue()
+    }
+}
+
+fn matrix<T: Datum>((rows, columns): (usize, usize), values: Vec<T>) -> Tensor {
+    let vector = tensor1(&values);
+    // A vector of rows × columns values always reshapes.
+    vector
+        .into_shape(&[rows, columns])
+        .unwrap_or_else(|_| unreachable!("{rows} × {columns} values"))
+}
+
+/// One sequence at a time over a shared graph.
+pub struct Run<'a> {
+    graph: &'a Graph,
+    state: TypedSimpleState,
+}
+
+impl Run<'_> {
+    /// Evaluates one sequence. The result is row-major, `[tokens, width]` or `[1, width]`.
+    pub fn evaluate(
+        &mut self,
+        input_ids: &[u32],
+        type_ids: &[u32],
+    ) -> Result<Vec<f32>, GraphError> {
+        self.evaluate_observed(input_ids, type_ids, |_| {})
+    }
+
+    /// Evaluates one sequence, and names each operator to `after` when it is done.
+    pub fn evaluate_observed(
+        &mut self,
+        input_ids: &[u32],
+        type_ids: &[u32],
+        mut after: impl FnMut(&str),
+    ) -> Result<Vec<f32>, GraphError> {
+        let graph = self.graph;
+        let _text = graph.cores.enter();
+        let inputs = graph.inputs.iter();
+        let inputs = inputs
+            .map(|input| graph.input(input, input_ids, type_ids))
+            .collect();
+        let outputs = self
+            .state
+            .run_plan_with_eval(inputs, |context, state, node, inputs| {
+                let outputs = plan::eval(context, state, node, inputs);
+                after(&node.op.name());
+                outputs
+            })
+            .map_err(GraphError::engine(Stage::Computing))?;
+
+        let expected = if graph.per_token {
+            vec![1, input_ids.len(), graph.width]
+        } else {
+            vec![1, graph.width]
+        };
+        if outputs[0].shape() != expected {
+            return Err(GraphError::OutputShape {
+                got: outputs[0].shape().to_vec(),
+                expected,
+            });
+        }
+        let output = outputs[0]
+            .cast_to::<f32>()
+            .map_err(GraphError::engine(Stage::Computing))?;
+        let plain = output.try_as_plain_ram();
+        let plain = plain.map_err(GraphError::engine(Stage::Computing))?;
+        let values = plain.as_slice::<f32>();
+        Ok(values
+            .map_err(GraphError::engine(Stage::Computing))?
+            .to_vec())
+    }
+}
+
+/// What the runtime cannot read of a model: its opset, or the first operator
+/// that is not served. `If` is: the builder resolves it.
+pub fn unsupported(model: &ModelProto) -> Option<GraphError> {
+    if let Err(error) = opset(model) {
+        return Some(error);
+    }
+    let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
+    while let Some(graph) = graphs.pop() {
+        for node in &graph.node {
+            let known = node.op_type == "If" && reader::is_standard(&node.domain);
+            if !known && !operators::is_known(node) {
+                return Some(operators::unknown(node));
+            }
+            graphs.extend(node.attribute.iter().filter_map(|it| it.g.as_ref()));
+        }
+    }
+    None
+}
+
+/// Reads a model that has all its tensors in the graph.
+pub fn read(proto: &ModelProto) -> Result<InferenceModel, GraphError> {
+    reader::read(proto, &Detached::default())
+}
+
+/// The shape of every input: a batch of one, and a length known only at run time.
+///
+/// Its bounds are part of the plan: exporters write `min(length, positions)`,
+/// which is the length, and tract takes seconds over shapes that keep such
+/// expressions.
+pub fn set_input_shapes(
+    model: &mut InferenceModel,
+    max_tokens: u32,
+    integer_type: impl Fn(usize) -> DatumType,
+) -> TractResult<()> {
+    let length = model.symbols.sym("S");
+    model.symbols.add_assertion("S>=1")?;
+    model.symbols.add_assertion(format!("S<={max_tokens}"))?;
+    for index in 0..model.inputs.len() {
+        let shape = tvec!(1.to_dim(), length.to_dim());
+        let fact = InferenceFact::dt_shape(integer_type(index), shape);
+        model.set_input_fact(index, fact)?;
+    }
+    Ok(())
+}
+
+/// The model with types and without whatever tract finds to be in vain.
+fn simplify(
+    mut model: InferenceModel,
+    pipeline: &Pipeline,
+    mask_is_known: bool,
+) -> Result<TypedModel, GraphError> {
+    let integer_type = |index: usize| match pipeline.inputs[index].integer_type() {
+        IntegerType::Int64 => i64::datum_type(),
+        IntegerType::Int32 => i32::datum_type(),
+    };
+    set_input_shapes(&mut model, pipeline.max_tokens, integer_type)
+        .map_err(GraphError::engine(Stage::Typing))?;
+    let model = model.into_typed();
+    let mut model = model.map_err(GraphError::engine(Stage::Typing))?;
+    if mask_is_known {
+        ones::replace_known(&mut model, &pipeline.inputs)
+            .map_err(GraphError::engine(Stage::Planning))?;
+    }
+    indices::compute_as_numbers(&mut model).map_err(GraphError::engine(Stage::Planning))?;
+    let model = model.into_decluttered();
+    model.map_err(GraphError::engine(Stage::Planning))
+}
+
+fn compile(
+    mut model: TypedModel,
+    computing: &Computing,
+) -> Result<Arc<TypedSimplePlan>, GraphError> {
+    fused::fuse(&mut model, computing).map_err(GraphError::engine(Stage::Planning))?;
+    let model = model.into_optimized();
+    let model = model.map_err(GraphError::engine(Stage::Planning))?;
+    model
+        .into_runnable()
+        .map_err(GraphError::engine(Stage::Planning))
+}
+
+/// Puts the graph's inputs in the order of the pipeline's.
+fn bind_inputs(graph: &mut GraphProto, pipeline: &Pipeline) -> Result<Vec<Input>, GraphError> {
+    let initialised: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
+    let mut inputs: HashMap<String, _> = std::mem::take(&mut graph.input)
+        .into_iter()
+        .filter(|input| !initialised.contains(input.name.as_str()))
+        .map(|input| (input.name.clone(), input))
+        .collect();
+    let mut bound = Vec::new();
+    for input in &pipeline.inputs {
+        let value = inputs.remove(&input.name).ok_or(GraphError::NoSuchName {
+            what: "input",
+            name: input.name.clone(),
+        })?;
+        graph.input.push(value);
+        bound.push(input.clone());
+    }
+    match inputs.into_keys().min() {
+        Some(name) => Err(GraphError::UnboundInput { name }),
+        None => Ok(bound),
+    }
+}
