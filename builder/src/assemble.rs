@@ -6,17 +6,16 @@ use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Weights};
 use crate::panics;
 use encoderfile::container::{self, ArtifactKind};
+use encoderfile::golden::{self, GoldenCase};
 use encoderfile::graph::Stage;
-use encoderfile::pooling::cosine;
-use encoderfile::proto::module::Step;
-use encoderfile::proto::{
-    Compute, Dense, Finding, Golden, L2Norm, LayerNorm, Manifest, Module, Pipeline, Provenance,
-    Task, Tensor, Weights as StoredWeights, WeightsEncoding,
+use encoderfile::manifest::{
+    self, Compute, Dense, Finding, LayerNorm, Manifest, Module, Pipeline, Provenance, StoredTensor,
+    StoredWeights, Task, WeightsEncoding,
 };
+use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
 use encoderfile::weights::TENSOR_ALIGNMENT;
-use encoderfile::{Encoder, Error, GraphError, detail, golden, one_line};
-use prost::Message;
+use encoderfile::{Encoder, Error, GraphError, detail, one_line};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,7 +98,7 @@ impl Assembled {
             (ArtifactKind::Golden, &self.golden),
             (ArtifactKind::Weights, &*self.weights),
         ];
-        container::compose(self.manifest.clone(), &contents)
+        container::compose(&self.manifest, &contents)
     }
 }
 
@@ -141,14 +140,14 @@ pub fn assemble(
     }
     let stored = Stored::new(graph, &model, &pipeline, encoding);
     let (golden, full_length) = run(paths, || stored.try_out(paths, &model))?;
-    let worst_cosine = if encoding == as_in_source {
+    let min_cosine = if encoding == as_in_source {
         1.0
     } else {
         let exact = Stored::new(graph, &model, &pipeline, Encoding::EXACT);
         let exact = run(paths, || {
             exact.try_texts(paths, &exact.encoder(paths, &model)?)
         })?;
-        worst_cosine(&golden, &exact)
+        min_cosine(&golden, &exact)
     };
     let provenance = Provenance {
         builder: concat!("encoderfile ", env!("CARGO_PKG_VERSION")).into(),
@@ -159,21 +158,23 @@ pub fn assemble(
         findings: model.findings.clone(),
     };
     let manifest = Manifest {
-        task: model.task.into(),
         name: identity.name,
         version: identity.version,
-        pipeline: Some(stored.pipeline),
-        provenance: Some(provenance),
-        stored_weights: Some(StoredWeights {
-            encoding: encoding.weights.into(),
-            worst_cosine,
-            quantized_matrices: u32::try_from(graph.quantized_matrices()).unwrap_or(u32::MAX),
+        model: Some(manifest::Model {
+            task: model.task,
+            pipeline: stored.pipeline,
+            provenance,
+            weights: StoredWeights {
+                encoding: encoding.weights,
+                min_cosine,
+                quantized_matrices: u32::try_from(graph.quantized_matrices()).unwrap_or(u32::MAX),
+            },
         }),
         ..Manifest::default()
     };
     Ok(Assembled {
         manifest,
-        golden: golden.encode_to_vec(),
+        golden: golden::encode(&golden),
         graph: stored.onnx,
         weights: stored.weights,
         model,
@@ -199,7 +200,7 @@ fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline,
         });
     }
     pipeline.inputs.clone_from(&binding.inputs);
-    pipeline.output = Some(binding.output.clone());
+    pipeline.output = binding.output.clone();
     pipeline.vocabulary_size = vocabulary_size(paths, model, binding)?;
     check_widths(paths, model, &pipeline)?;
     Ok(pipeline)
@@ -306,10 +307,10 @@ fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module
     let mut place = |values: &[f32]| {
         let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
         let length = bytes.len() as u64;
-        Some(Tensor {
+        StoredTensor {
             offset: weights.push(bytes, TENSOR_ALIGNMENT),
             length,
-        })
+        }
     };
     let modules = modules.iter().map(|module| match module {
         ModuleWeights::Dense {
@@ -318,25 +319,25 @@ fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module
             weight,
             bias,
             function,
-        } => Step::Dense(Dense {
+        } => Module::Dense(Dense {
             in_features: *in_features,
             out_features: *out_features,
             weight: place(weight),
-            bias: bias.as_deref().and_then(&mut place),
-            function: (*function).into(),
+            bias: bias.as_deref().map(&mut place),
+            function: *function,
         }),
         ModuleWeights::LayerNorm {
             weight,
             bias,
             epsilon,
-        } => Step::LayerNorm(LayerNorm {
+        } => Module::LayerNorm(LayerNorm {
             weight: place(weight),
             bias: place(bias),
             epsilon: *epsilon,
         }),
-        ModuleWeights::L2Norm => Step::L2Norm(L2Norm {}),
+        ModuleWeights::L2Norm => Module::L2Norm,
     });
-    modules.map(|step| Module { step: Some(step) }).collect()
+    modules.collect()
 }
 
 /// A model as it will be in the file.
@@ -353,7 +354,7 @@ impl Stored {
         Self {
             pipeline: Pipeline {
                 modules,
-                compute: encoding.compute.into(),
+                compute: encoding.compute,
                 ..pipeline.clone()
             },
             onnx,
@@ -374,14 +375,18 @@ impl Stored {
     }
 
     /// The results of the golden texts, and how long a text of full length took.
-    fn try_out(&self, paths: &Paths, model: &Model) -> Result<(Golden, Duration), BuildError> {
+    fn try_out(
+        &self,
+        paths: &Paths,
+        model: &Model,
+    ) -> Result<(Vec<GoldenCase>, Duration), BuildError> {
         let encoder = self.encoder(paths, model)?;
         let golden = self.try_texts(paths, &encoder)?;
         let took = self.try_full_length(paths, &encoder, &golden)?;
         Ok((golden, took))
     }
 
-    fn try_texts(&self, paths: &Paths, encoder: &Encoder) -> Result<Golden, BuildError> {
+    fn try_texts(&self, paths: &Paths, encoder: &Encoder) -> Result<Vec<GoldenCase>, BuildError> {
         let session = encoder.session();
         let mut session = session.map_err(|source| does_not_run(paths, source))?;
         let cases = GOLDEN_TEXTS.iter().map(|text| {
@@ -395,9 +400,7 @@ impl Stored {
                 source => does_not_run(paths, source),
             })
         });
-        Ok(Golden {
-            cases: cases.collect::<Result<_, _>>()?,
-        })
+        cases.collect()
     }
 
     /// Computes as many tokens as a text may have: whatever runs out before the
@@ -406,9 +409,9 @@ impl Stored {
         &self,
         paths: &Paths,
         encoder: &Encoder,
-        golden: &Golden,
+        golden: &[GoldenCase],
     ) -> Result<Duration, BuildError> {
-        let tokens = golden.cases.iter().flat_map(|case| &case.input_ids);
+        let tokens = golden.iter().flat_map(|case| &case.input_ids);
         let max_tokens = self.pipeline.max_tokens;
         let ids = tokens.copied().cycle().take(max_tokens as usize);
         let ids: Vec<u32> = ids.collect();
@@ -460,8 +463,8 @@ fn run<T>(paths: &Paths, model: impl FnOnce() -> Result<T, BuildError>) -> Resul
     })
 }
 
-fn worst_cosine(stored: &Golden, exact: &Golden) -> f32 {
-    let cases = stored.cases.iter().zip(&exact.cases);
+fn min_cosine(stored: &[GoldenCase], exact: &[GoldenCase]) -> f32 {
+    let cases = stored.iter().zip(exact);
     cases
         .map(|(stored, exact)| cosine(&stored.values, &exact.values))
         .fold(1.0, f32::min)
@@ -475,9 +478,9 @@ fn embedding_space_id(graph: &Graph, model: &Model, pipeline: &Pipeline) -> Vec<
     hasher.update(blake3::hash(&model.tokenizer_json).as_bytes());
     // Without the places of the modules' weights, which depend on how the
     // others are stored; with the weights themselves.
-    hasher.update(&pipeline.encode_to_vec());
+    hasher.update(&pipeline.to_bytes());
     for module in place_modules(&model.modules, &mut modules) {
-        hasher.update(&module.encode_to_vec());
+        hasher.update(&module.to_bytes());
     }
     let mut bytes = vec![0; usize::try_from(modules.len()).unwrap_or(0)];
     // In memory, where every read succeeds.

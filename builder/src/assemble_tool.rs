@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use encoderfile::container::{self, ArtifactKind, Content};
-use encoderfile::proto::{self, Manifest};
+use encoderfile::manifest::Manifest;
 use encoderfile_builder::base::Base;
 use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::read_file;
@@ -24,10 +24,7 @@ pub(crate) fn assemble(
         let (target, path) = base
             .split_once('=')
             .context("--base: expected TARGET=FILE")?;
-        manifest.bases.push(proto::Base {
-            target: target.into(),
-            program: None,
-        });
+        manifest.bases.push(target.into());
         programs.push(read_file(Path::new(path))?);
     }
     let default_model =
@@ -38,7 +35,7 @@ pub(crate) fn assemble(
     }
     contents.push((ArtifactKind::DefaultModel, &default_model));
     let mut payload = Vec::new();
-    container::write(manifest, &contents, &mut payload)?;
+    container::write(&manifest, &contents, &mut payload)?;
     let tool = Base::from_bytes(read_file(&std::env::current_exe()?)?);
     tool.write_with(&payload, output)
 }

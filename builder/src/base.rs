@@ -93,7 +93,7 @@ impl Carried {
     /// The targets it can build for.
     pub fn targets(&self) -> Vec<String> {
         let bases = self.payload.iter().flat_map(|it| &it.manifest().bases);
-        let mut targets: Vec<String> = bases.map(|base| base.target.clone()).collect();
+        let mut targets: Vec<String> = bases.cloned().collect();
         targets.push(BUNDLE_TARGET.into());
         targets
     }
@@ -105,7 +105,7 @@ impl Carried {
         }
         let carried = self.payload.as_ref().and_then(|payload| {
             let bases = &payload.manifest().bases;
-            let index = bases.iter().position(|base| base.target == target)?;
+            let index = bases.iter().position(|base| base == target)?;
             Some((payload, ArtifactKind::Base(index)))
         });
         let Some((payload, kind)) = carried else {

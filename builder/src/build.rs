@@ -4,9 +4,9 @@ use crate::cli::{Build, ComputeArgument, TaskArgument, WeightsArgument};
 use crate::runtimes::{warn, warn_of_version};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
-use encoderfile::proto::{Compute, TruncationSide, TruncationStrategy, WeightsEncoding};
+use encoderfile::manifest::{Compute, TruncationSide, TruncationStrategy, WeightsEncoding};
 use encoderfile::source::Source;
-use encoderfile::{Payload, proto::Manifest};
+use encoderfile::{Payload, manifest::Manifest};
 use encoderfile_builder::assemble::{Assembled, Encoding, Identity, assemble};
 use encoderfile_builder::base::{Base, Carried};
 use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
@@ -97,7 +97,10 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
     if let Finished::Assembled(assembled) = &model
         && assembled.full_length() >= NOTABLE
     {
-        let tokens = manifest.pipeline.as_ref().map_or(0, |it| it.max_tokens);
+        let tokens = manifest
+            .model
+            .as_ref()
+            .map_or(0, |model| model.pipeline.max_tokens);
         let seconds = assembled.full_length().as_secs_f64();
         eprintln!("a text of {tokens} tokens took {seconds:.1} s on this machine");
     }
@@ -368,18 +371,18 @@ fn default_output(name: &str, base: &Base) -> anyhow::Result<PathBuf> {
 
 fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()> {
     let length = std::fs::metadata(output)?.len();
-    let weights = manifest.stored_weights.unwrap_or_default();
-    let pipeline = manifest.pipeline.clone().unwrap_or_default();
-    let cosine = if weights.worst_cosine == 1.0 {
+    let model = manifest.model.as_ref().context("it holds no model")?;
+    let (weights, pipeline) = (model.weights, &model.pipeline);
+    let cosine = if weights.min_cosine == 1.0 {
         String::new()
     } else {
-        format!(", worst cosine to f32 {:.5}", weights.worst_cosine)
+        format!(", worst cosine to f32 {:.5}", weights.min_cosine)
     };
     let quantised = match weights.quantized_matrices {
         0 => String::new(),
         count => format!(" ({count} matrices in 8 bits as in the source)"),
     };
-    let computed = match pipeline.compute() {
+    let computed = match pipeline.compute {
         Compute::F32 => "",
         Compute::Int8 => ", computed in int8",
     };
@@ -387,10 +390,10 @@ fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()>
     eprintln!(
         "{shown}: {}, {}, up to {} tokens ({}), weights {}{quantised}{computed}{cosine}, {:.1} MB",
         manifest.name,
-        manifest.task().name(),
+        model.task.name(),
         pipeline.max_tokens,
         pipeline.max_tokens_source,
-        weights.encoding().name(),
+        weights.encoding.name(),
         length as f64 / 1e6,
     );
     let command = match base {

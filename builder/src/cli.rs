@@ -2,7 +2,7 @@
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use encoderfile::proto::{Compute, Task, WeightsEncoding};
+use encoderfile::manifest::{Compute, Task, WeightsEncoding};
 use std::ffi::OsString;
 use std::path::PathBuf;
 

@@ -11,8 +11,9 @@ use crate::upstream::{self, Upstream};
 use anyhow::{Context, bail, ensure};
 use encoderfile::Payload;
 use encoderfile::container::ArtifactKind;
+use encoderfile::graph::decode;
 use encoderfile::limits::{GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};
-use encoderfile::onnx::{GraphProto, ModelProto, TensorProto, tensor_proto::DataType};
+use encoderfile::onnx::{GraphProto, TensorProto, tensor_proto::DataType};
 use encoderfile::source::{Section, Source};
 use encoderfile::weights::{Encoding, External, LOCATION, Matrix};
 use prost::Message;
@@ -72,9 +73,16 @@ fn extract_payload(payload: &Payload, files: &mut Files<'_>) -> anyhow::Result<(
                 files.write("tokenizer.json", &payload.read(kind, TOKENIZER_LEN_MAX)?)?;
             }
             ArtifactKind::Graph => extract_graph(payload, files)?,
+            // Their tensors lie in the one weights artifact, under names of their own.
+            ArtifactKind::NamedGraph(index) => {
+                files.write(
+                    &format!("graph-{index}.pb"),
+                    &payload.read(kind, GRAPH_LEN_MAX)?,
+                )?;
+            }
             ArtifactKind::Golden => files.write("golden.pb", &payload.read(kind, length)?)?,
             ArtifactKind::Base(index) => {
-                let target = &payload.manifest().bases[index].target;
+                let target = &payload.manifest().bases[index];
                 // It becomes part of a file name.
                 let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
                 ensure!(
@@ -96,7 +104,7 @@ fn extract_payload(payload: &Payload, files: &mut Files<'_>) -> anyhow::Result<(
 /// model.onnx, and its tensors as ONNX external data beside it.
 fn extract_graph(payload: &Payload, files: &mut Files<'_>) -> anyhow::Result<()> {
     let bytes = payload.read(ArtifactKind::Graph, GRAPH_LEN_MAX)?;
-    let mut model = ModelProto::decode(&*bytes).context("graph")?;
+    let mut model = decode(&bytes).context("graph")?;
     let mut graph = model.graph.take().unwrap_or_default();
     let weights: Arc<dyn Source> = Arc::new(payload.artifact(ArtifactKind::Weights)?);
     let path = files.folder.join(LOCATION);
@@ -146,7 +154,8 @@ fn write_floats(
     let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim));
     let dims: Vec<usize> = dims.collect::<Result<_, _>>().context("tensor shape")?;
     let rows = dims.first().copied().unwrap_or(1);
-    let columns = dims.iter().skip(1).product();
+    let columns = dims.iter().skip(1).copied();
+    let columns = columns.fold(1, usize::saturating_mul);
     let matrix = Matrix::new(&tensor.name, (rows, columns), stored, weights)?;
     let mut row = vec![0.0; columns];
     for index in 0..rows {

@@ -14,7 +14,7 @@ mod weights_file;
 use crate::error::BuildError;
 use crate::graph;
 use config::Config;
-use encoderfile::proto::{
+use encoderfile::manifest::{
     Activation, Finding, Pipeline, Pooling, Splade, Task, TruncationSide, TruncationStrategy,
 };
 use findings::Findings;
@@ -269,13 +269,13 @@ impl Folder<'_> {
         let overrides = self.overrides;
         let settings = &sentence.settings;
         let (pooling, splade) = match &sentence.head {
-            Head::Pooling(modes) => (modes.iter().map(|mode| (*mode).into()).collect(), None),
+            Head::Pooling(modes) => (modes.clone(), None),
             Head::Splade(splade) => (Vec::new(), Some(*splade)),
             Head::None => (Vec::new(), None),
         };
         Ok(Pipeline {
-            truncation_side: self.truncation_side().into(),
-            truncation_strategy: overrides.truncation_strategy.unwrap_or_default().into(),
+            truncation_side: self.truncation_side(),
+            truncation_strategy: overrides.truncation_strategy.unwrap_or_default(),
             lower_case: sentence.lower_case,
             split_special_tokens: self.tokenizer.split_special_tokens,
             pooling,
@@ -284,7 +284,7 @@ impl Folder<'_> {
             default_prompt: settings.default_prompt.clone(),
             exclude_prompt: sentence.exclude_prompt,
             dimensions: settings.dimensions,
-            similarity: settings.similarity.unwrap_or_default().into(),
+            similarity: settings.similarity.unwrap_or_default(),
             splade,
             ..Pipeline::default()
         })
@@ -313,10 +313,9 @@ impl Folder<'_> {
         pipeline.labels = (0..logits).map(|id| format!("LABEL_{id}")).collect();
         let stated = sentence.settings.activation.as_deref();
         let activations = self.config.activations(pipeline.labels.len(), stated)?;
-        pipeline.activation = activations.rerank.into();
-        pipeline.rerank_activation = activations.rerank.into();
-        let name = activations.rerank.as_str_name();
-        let name = name.trim_start_matches("ACTIVATION_").to_lowercase();
+        pipeline.activation = activations.rerank;
+        pipeline.rerank_activation = activations.rerank;
+        let name = activations.rerank.name();
         let meaning = format!("{name} of what the last Dense gives");
         self.findings
             .note("activation", meaning, activations.source);
@@ -344,24 +343,23 @@ impl Folder<'_> {
         self.labels_source = labels.source;
         pipeline.labels = labels.names;
         if task == Task::TokenClassification {
-            pipeline.activation = Activation::Softmax.into();
+            pipeline.activation = Activation::Softmax;
             return Ok(());
         }
         let activations = self.config.activations(
             pipeline.labels.len(),
             sentence.settings.activation.as_deref(),
         )?;
-        pipeline.activation = activations.classify.into();
-        let name = |activation: Activation| {
-            let name = activation.as_str_name().trim_start_matches("ACTIVATION_");
-            name.to_lowercase()
-        };
+        pipeline.activation = activations.classify;
         let source = activations.source;
-        let meaning = name(activations.classify);
+        let meaning = activations.classify.name();
         self.findings.note("activation", meaning, source.clone());
         if pipeline.labels.len() == 1 {
-            pipeline.rerank_activation = activations.rerank.into();
-            let meaning = format!("{} of the logit of (query, text)", name(activations.rerank));
+            pipeline.rerank_activation = activations.rerank;
+            let meaning = format!(
+                "{} of the logit of (query, text)",
+                activations.rerank.name()
+            );
             self.findings.note("reranking", meaning, source);
         }
         if let Some((index, key)) = self.config.entailment(&pipeline.labels)?

@@ -4,8 +4,8 @@ use crate::file::MappedFile;
 use crate::{upstream, wasm_payload};
 use anyhow::{Context, bail};
 use encoderfile::Payload;
-use encoderfile::proto::module::Step;
-use encoderfile::proto::{Artifact, Manifest, Module, Pipeline, Weights};
+use encoderfile::manifest::{Model, Module, Pipeline, StoredWeights, Task};
+use encoderfile::proto::Artifact;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,12 +44,30 @@ fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
     let payload = Payload::open(file)?;
     payload.verify()?;
     let manifest = payload.manifest();
-    let mut fields = describe_manifest(manifest);
-    if let Some(pipeline) = &manifest.pipeline {
-        fields.insert("pipeline".into(), describe_pipeline(pipeline));
+    let task = manifest.model.as_ref().map(|model| model.task);
+    let task = task.map_or("unspecified", Task::name);
+    let mut fields = describe_manifest(&manifest.name, &manifest.version, task);
+    if let Some(model) = &manifest.model {
+        describe_model(model, &mut fields);
     }
-    let provenance = manifest.provenance.clone().unwrap_or_default();
-    let weights = manifest.stored_weights.unwrap_or_default();
+    if !manifest.bases.is_empty() {
+        fields.insert("bases".into(), json!(manifest.bases));
+    }
+    fields.insert("payload_offset".into(), payload.start().into());
+    fields.insert("payload_digest".into(), hex(&payload.digest()).into());
+    let artifacts: Vec<Value> = payload
+        .artifacts()
+        .map(|(kind, offset, length)| {
+            json!({"artifact": kind.to_string(), "offset": offset, "length": length, "blake3": "verified"})
+        })
+        .collect();
+    fields.insert("artifacts".into(), artifacts.into());
+    Ok(fields)
+}
+
+fn describe_model(model: &Model, fields: &mut Map<String, Value>) {
+    fields.insert("pipeline".into(), describe_pipeline(&model.pipeline));
+    let provenance = &model.provenance;
     let findings: Vec<Value> = provenance
         .findings
         .iter()
@@ -66,27 +84,13 @@ fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
             "embedding_space_id": hex(&provenance.embedding_space_id),
         }),
     );
-    fields.insert("weights".into(), describe_weights(weights));
-    let bases: Vec<&str> = manifest.bases.iter().map(|it| it.target.as_str()).collect();
-    if !bases.is_empty() {
-        fields.insert("bases".into(), json!(bases));
-    }
-    fields.insert("payload_offset".into(), payload.start().into());
-    fields.insert("payload_digest".into(), hex(&payload.digest()).into());
-    let artifacts: Vec<Value> = payload
-        .artifacts()
-        .map(|(kind, offset, length)| {
-            json!({"artifact": kind.to_string(), "offset": offset, "length": length, "blake3": "verified"})
-        })
-        .collect();
-    fields.insert("artifacts".into(), artifacts.into());
-    Ok(fields)
+    fields.insert("weights".into(), describe_weights(model.weights));
 }
 
-fn describe_weights(weights: Weights) -> Value {
+fn describe_weights(weights: StoredWeights) -> Value {
     let mut fields = json!({
-        "encoding": weights.encoding().name(),
-        "worst_cosine": weights.worst_cosine,
+        "encoding": weights.encoding.name(),
+        "worst_cosine": weights.min_cosine,
     });
     if weights.quantized_matrices > 0 {
         fields["quantized_matrices"] = json!(format!(
@@ -100,10 +104,11 @@ fn describe_weights(weights: Weights) -> Value {
 fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {
     let (manifest, start) = upstream::manifest(file)?;
     let checked = upstream::Upstream::read(file);
-    let mut fields = describe_manifest(&manifest);
-    if upstream::is_of_images(&manifest) {
-        fields.insert("task".into(), "image_classification".into());
-    }
+    let task = match manifest.task() {
+        _ if upstream::is_of_images(&manifest) => "image_classification",
+        task => task.name(),
+    };
+    let mut fields = describe_manifest(&manifest.name, &manifest.version, task);
     let artifact = |name: &str, artifact: &Option<Artifact>| {
         let artifact = artifact.as_ref()?;
         Some(json!({
@@ -132,21 +137,18 @@ fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {
     Ok(fields)
 }
 
-fn describe_manifest(manifest: &Manifest) -> Map<String, Value> {
+fn describe_manifest(name: &str, version: &str, task: &str) -> Map<String, Value> {
     let mut fields = Map::new();
-    fields.insert("name".into(), manifest.name.clone().into());
-    fields.insert("version".into(), manifest.version.clone().into());
-    fields.insert("task".into(), manifest.task().name().into());
+    fields.insert("name".into(), name.into());
+    fields.insert("version".into(), version.into());
+    fields.insert("task".into(), task.into());
     fields
 }
 
 fn describe_pipeline(pipeline: &Pipeline) -> Value {
     let inputs: Vec<&str> = pipeline.inputs.iter().map(|it| it.name.as_str()).collect();
-    let output = pipeline.output.clone().unwrap_or_default();
-    let pooling: Vec<String> = pipeline
-        .pooling()
-        .map(|mode| plain_name(mode.as_str_name(), "POOLING_"))
-        .collect();
+    let output = &pipeline.output;
+    let pooling: Vec<&str> = pipeline.pooling.iter().map(|mode| mode.name()).collect();
     let prompts = pipeline.prompts.iter();
     let prompts: Map<String, Value> = prompts
         .map(|prompt| (prompt.name.clone(), prompt.text.clone().into()))
@@ -154,7 +156,7 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
     json!({
         "max_tokens": pipeline.max_tokens,
         "max_tokens_source": pipeline.max_tokens_source,
-        "truncation_side": plain_name(pipeline.truncation_side().as_str_name(), "TRUNCATION_SIDE_"),
+        "truncation_side": pipeline.truncation_side.name(),
         "lower_case": pipeline.lower_case,
         "vocabulary_size": pipeline.vocabulary_size,
         "inputs": inputs,
@@ -167,11 +169,11 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
         "prompts": prompts,
         "default_prompt": pipeline.default_prompt,
         "exclude_prompt": pipeline.exclude_prompt,
-        "similarity": pipeline.similarity().name(),
-        "compute": pipeline.compute().name(),
+        "similarity": pipeline.similarity.name(),
+        "compute": pipeline.compute.name(),
         "labels": pipeline.labels,
-        "activation": plain_name(pipeline.activation().as_str_name(), "ACTIVATION_"),
-        "rerank_activation": plain_name(pipeline.rerank_activation().as_str_name(), "ACTIVATION_"),
+        "activation": pipeline.activation.name(),
+        "rerank_activation": pipeline.rerank_activation.name(),
         "entailment": pipeline.entailment,
         "mask_token_id": pipeline.mask_token_id,
         "unknown_token_id": pipeline.unknown_token_id,
@@ -179,20 +181,16 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
 }
 
 fn describe_module(module: &Module) -> String {
-    match &module.step {
-        Some(Step::Dense(dense)) => {
-            let function = plain_name(dense.function().as_str_name(), "DENSE_FUNCTION_");
-            let (inputs, outputs) = (dense.in_features, dense.out_features);
-            format!("dense {inputs} → {outputs} {function}")
-        }
-        Some(Step::LayerNorm(_)) => "layer_norm".into(),
-        Some(Step::L2Norm(_)) => "l2_norm".into(),
-        None => "unknown".into(),
+    match module {
+        Module::Dense(dense) => format!(
+            "dense {} → {} {}",
+            dense.in_features,
+            dense.out_features,
+            dense.function.name()
+        ),
+        Module::LayerNorm(_) => "layer_norm".into(),
+        Module::L2Norm => "l2_norm".into(),
     }
-}
-
-fn plain_name(name: &str, prefix: &str) -> String {
-    name.trim_start_matches(prefix).to_lowercase()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -6,10 +6,10 @@
 use crate::folder::Overrides;
 use anyhow::{Context, bail, ensure};
 use encoderfile::container::{FOOTER_LEN, Footer};
-use encoderfile::limits::MANIFEST_LEN_MAX;
-use encoderfile::proto::{Artifact, Manifest, Task, TruncationSide};
+use encoderfile::limits::{MANIFEST_ENTRIES_MAX, MANIFEST_LEN_MAX};
+use encoderfile::manifest::{Task, TruncationSide};
+use encoderfile::proto::{self, Artifact, Manifest};
 use encoderfile::source::checked_range;
-use prost::Message;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -75,8 +75,8 @@ pub fn manifest(file: &[u8]) -> anyhow::Result<(Manifest, u64)> {
         "manifest at offset {offset}: {length} bytes, limit {MANIFEST_LEN_MAX}"
     );
     let bytes = slice(file, offset, length)?;
-    let manifest =
-        Manifest::decode(bytes).with_context(|| format!("manifest at offset {offset}"))?;
+    let manifest = proto::decode(bytes, MANIFEST_ENTRIES_MAX)
+        .with_context(|| format!("manifest at offset {offset}"))?;
     Ok((manifest, offset))
 }
 
@@ -113,8 +113,11 @@ impl Upstream {
 
 fn overrides(manifest: &Manifest, settings: &TokenizerSettings) -> anyhow::Result<Overrides> {
     let task = match manifest.task() {
-        Task::Unspecified => bail!("manifest: unknown model_type {}", manifest.task),
-        task => task,
+        proto::Task::Embedding => Task::Embedding,
+        proto::Task::SentenceEmbedding => Task::SentenceEmbedding,
+        proto::Task::SequenceClassification => Task::SequenceClassification,
+        proto::Task::TokenClassification => Task::TokenClassification,
+        _ => bail!("manifest: unknown model_type {}", manifest.task),
     };
     let truncation = settings.truncation.as_ref();
     let side = truncation.and_then(|it| it.direction.as_deref());

@@ -149,7 +149,7 @@ fn load(payload: &Payload) -> anyhow::Result<Encoder> {
 /// What a server serves.
 #[cfg(not(target_family = "wasm"))]
 fn model(payload: &Payload) -> anyhow::Result<(Encoder, Info)> {
-    Ok((load(payload)?, Info::of(payload)))
+    Ok((load(payload)?, Info::of(payload)?))
 }
 
 /// What became of a text that did not fit.

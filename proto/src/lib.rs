@@ -4,11 +4,14 @@
 //! of each field is documented there. Nothing here reads or writes a file.
 #![forbid(unsafe_code)]
 
+mod entries;
+
 #[allow(missing_docs, reason = "generated; documented in manifest.proto")]
 mod manifest {
     include!(concat!(env!("OUT_DIR"), "/encoderfile.rs"));
 }
 
+pub use entries::{Malformed, Root, decode};
 pub use manifest::*;
 
 /// What this project reads and writes of the ONNX format.

@@ -5,7 +5,7 @@ pub use encoderfile_encoder::{
     Session, Side, TokenUsage, Tokenizer, Tokens, Truncation, Values, Work, detail, golden, json,
     one_line, output, pooling, tokenizer,
 };
-pub use encoderfile_format::{Payload, Source, container, limits, source, weights};
+pub use encoderfile_format::{Payload, Source, container, limits, manifest, source, weights};
 pub use encoderfile_graph as graph;
 pub use encoderfile_graph::GraphError;
 pub use encoderfile_proto as proto;

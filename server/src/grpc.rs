@@ -13,7 +13,7 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response as HttpResponse;
-use encoderfile::proto::Task;
+use encoderfile::manifest::Task;
 use encoderfile::{Options, Prediction};
 use metadata::{GetModelMetadataRequest, GetModelMetadataResponse, ModelType};
 use std::sync::Arc;
@@ -234,9 +234,7 @@ impl Inference {
                 Task::SequenceClassification => ModelType::SequenceClassification,
                 Task::TokenClassification => ModelType::TokenClassification,
                 Task::SentenceEmbedding => ModelType::SentenceEmbedding,
-                Task::SparseEmbedding | Task::FillMask | Task::Unspecified => {
-                    ModelType::Unspecified
-                }
+                Task::SparseEmbedding | Task::FillMask => ModelType::Unspecified,
             }
             .into(),
             id2label: labels.collect(),

@@ -10,8 +10,8 @@ use crate::failure::{Failure, Kind};
 use crate::metrics;
 use crate::settings::{Defaults, Limits, Serve};
 use anyhow::Context;
+use encoderfile::manifest::{Pipeline, Task};
 use encoderfile::pooling::similarity;
-use encoderfile::proto::{Pipeline, Task};
 use encoderfile::{Encoder, Info, Options, Prediction, Tokens, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -158,7 +158,7 @@ impl Service {
             Task::TokenClassification => vec![Capability::Entities],
             Task::FillMask => vec![Capability::FillMask],
             Task::SequenceClassification => vec![Capability::Classify],
-            Task::Embedding | Task::Unspecified => Vec::new(),
+            Task::Embedding => Vec::new(),
         };
         if self.encoder.has_token_vectors() {
             capabilities.push(Capability::TokenEmbeddings);
@@ -282,7 +282,7 @@ impl Service {
 
     /// How alike the first of `vectors` is to each of the others.
     fn similarities(&self, vectors: &[Vec<f32>]) -> Result<Vec<f32>, Failure> {
-        let function = self.pipeline().similarity();
+        let function = self.pipeline().similarity;
         let Some((source, others)) = vectors.split_first() else {
             return Ok(Vec::new());
         };

@@ -76,7 +76,8 @@ impl ModelFolder {
         change: impl FnOnce(&mut ModelProto),
     ) -> anyhow::Result<()> {
         let content = fs::read(self.file(name)).with_context(|| name.to_owned())?;
-        let mut model = ModelProto::decode(&*content).with_context(|| name.to_owned())?;
+        let model = encoderfile::proto::decode::<ModelProto>(content, usize::MAX);
+        let mut model = model.with_context(|| name.to_owned())?;
         change(&mut model);
         self.write(name, model.encode_to_vec())
     }

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use anyhow::{Context, bail, ensure};
-use encoderfile::proto::{Pipeline, Task};
+use encoderfile::manifest::{Pipeline, Task};
 use encoderfile::{Input, Tokenizer, Truncation};
 use encoderfile_builder::folder::{self, Model, Overrides, Paths};
 use encoderfile_tests::fixture;

@@ -75,7 +75,7 @@ pub fn load(bytes: Bytes) -> Result<String, JsValue> {
         encoder: Box::leak(Box::new(encoder)),
     };
     MODEL.set(Some(model));
-    to_json(&Info::of(model.payload))
+    to_json(&Info::of(model.payload).map_err(opening)?)
 }
 
 /// Recomputes the results stored in the file; returns the report as JSON.

@@ -4,7 +4,7 @@ mod labels;
 
 use super::parse_json;
 use crate::error::BuildError;
-use encoderfile::proto::{Activation, Task};
+use encoderfile::manifest::{Activation, Task};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! What was understood of a folder, for people to check.
 
-use encoderfile::proto::Finding;
+use encoderfile::manifest::Finding;
 
 /// In the order in which the folder was read.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ mod weights;
 use super::findings::Findings;
 use super::read_json_if_there;
 use crate::error::BuildError;
-use encoderfile::proto::{Pooling, Splade};
+use encoderfile::manifest::{Pooling, Splade};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::{Component, Path};

@@ -22,7 +22,7 @@ use added::{Sources, Token, Tokens};
 use class::{Choice, Class, Said};
 use components::Components;
 use differences::Contradictions;
-use encoderfile::proto::TruncationSide;
+use encoderfile::manifest::TruncationSide;
 use serde::Deserialize;
 use serde_json::Value;
 use settings::Settings;

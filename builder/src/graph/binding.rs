@@ -6,11 +6,11 @@ use crate::error::BuildError;
 use crate::folder::Model;
 use encoderfile::GraphError;
 use encoderfile::graph::{Stage, read, set_input_shapes};
+use encoderfile::manifest::{Input, InputRole, IntegerType, Output};
 use encoderfile::onnx::{
     GraphProto, ModelProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
     type_proto,
 };
-use encoderfile::proto::{Input, InputRole, IntegerType, Output};
 use std::path::Path;
 use tract_hir::internal::*;
 
@@ -44,7 +44,7 @@ impl Binding {
         let inputs = inputs
             .map(|input| bind_input(input, model).map_err(fail))
             .collect::<Result<Vec<_>, _>>()?;
-        let ids = inputs.iter().find(|it| it.role() == InputRole::InputIds);
+        let ids = inputs.iter().find(|it| it.role == InputRole::InputIds);
         let ids = ids.ok_or_else(|| fail("no input named `input_ids`".into()))?;
         let declared = graph.output.iter().find(|it| it.name == output.name);
         let declared = declared.and_then(|output| tensor_type(output).1);
@@ -99,8 +99,8 @@ fn bind_input(input: &ValueInfoProto, model: &Model) -> Result<Input, String> {
     }
     Ok(Input {
         name: name.clone(),
-        role: role.into(),
-        integer_type: integer_type.into(),
+        role,
+        integer_type,
         first_position: match role {
             InputRole::PositionIds => model.limits.first_position,
             _ => 0,
@@ -149,7 +149,7 @@ fn computed_shape(
         detail: format!("{error:#}").replace('\n', " "),
     };
     let mut model = read(&proto)?;
-    let integer_type = |index: usize| match inputs[index].integer_type() {
+    let integer_type = |index: usize| match inputs[index].integer_type {
         IntegerType::Int64 => i64::datum_type(),
         IntegerType::Int32 => i32::datum_type(),
     };

@@ -8,8 +8,8 @@
 use super::binding::tensor_type;
 use crate::error::BuildError;
 use crate::folder::Model;
+use encoderfile::manifest::{Output, Task};
 use encoderfile::onnx::{GraphProto, ValueInfoProto};
-use encoderfile::proto::{Output, Task};
 use std::path::Path;
 
 /// The output that is read, by what the graph declares of it.
@@ -102,7 +102,7 @@ fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
         }
         Task::SentenceEmbedding => output(Meaning::TokenVectors, true)
             .or_else(|why| output(Meaning::TextVector, false).or(Err(why))),
-        Task::Embedding | Task::Unspecified => output(Meaning::TokenVectors, true),
+        Task::Embedding => output(Meaning::TokenVectors, true),
     }
 }
 
@@ -159,7 +159,7 @@ fn remedy(graph: &GraphProto, model: &Model) -> String {
         Task::SequenceClassification => "text-classification",
         Task::TokenClassification => "token-classification",
         Task::FillMask | Task::SparseEmbedding => "fill-mask",
-        Task::SentenceEmbedding | Task::Embedding | Task::Unspecified => "feature-extraction",
+        Task::SentenceEmbedding | Task::Embedding => "feature-extraction",
     };
     let export = format!("export it with `optimum-cli export onnx --task {export}`");
     let embeds = matches!(model.task, Task::Embedding | Task::SentenceEmbedding);

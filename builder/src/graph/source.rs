@@ -37,7 +37,12 @@ pub(super) fn outputs(path: &Path) -> Result<Vec<ValueInfoProto>, BuildError> {
 }
 
 fn decode(path: &Path, onnx: Bytes) -> Result<ModelProto, BuildError> {
-    ModelProto::decode(onnx).map_err(|error| BuildError::Graph {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the author's own file, which may hold any number of values as lists"
+    )]
+    let model = ModelProto::decode(onnx);
+    model.map_err(|error| BuildError::Graph {
         path: path.to_owned(),
         source: error.into(),
     })

@@ -9,10 +9,10 @@ use super::values::Floats;
 use crate::assemble::Encoding as Wanted;
 use bytes::Bytes;
 use encoderfile::graph::is_factor;
+use encoderfile::manifest::{Compute, WeightsEncoding};
 use encoderfile::onnx::{
     GraphProto, NodeProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
 };
-use encoderfile::proto::{Compute, WeightsEncoding};
 use encoderfile::source::{ReadError, Source, Spliced, checked_range};
 use encoderfile::weights::{Encoding, External, GroupAxis, TENSOR_ALIGNMENT};
 use half::f16;

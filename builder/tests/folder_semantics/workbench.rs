@@ -3,8 +3,8 @@
 use crate::configs::{Configs, Module, PromptChoice, Request};
 use crate::reference::{Hidden, Meaning};
 use encoderfile::container::Payload;
+use encoderfile::manifest::Task;
 use encoderfile::output::Values;
-use encoderfile::proto::Task;
 use encoderfile::{Encoder, Options, Role, Source};
 use encoderfile_builder::assemble::{Encoding, Identity, assemble};
 use encoderfile_builder::folder::{self, Overrides, Paths};

@@ -5,7 +5,7 @@ use encoderfile::{Info, Payload};
 use serde_json::Value;
 
 pub(super) fn print(payload: &Payload, as_json: bool) -> anyhow::Result<()> {
-    let info = Info::of(payload);
+    let info = Info::of(payload)?;
     if as_json {
         return println(&serde_json::to_string_pretty(&info)?);
     }

@@ -20,19 +20,16 @@ use crate::modules::{self, Module};
 use crate::request::{Input, Long, Options, Truncation};
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::container::{ArtifactKind, ContainerError, Payload};
-use encoderfile_format::limits::{
-    GRAPH_LEN_MAX, OUTPUT_WIDTH_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX,
-};
+use encoderfile_format::limits::{GRAPH_LEN_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
+use encoderfile_format::manifest::{Pipeline, Task};
 use encoderfile_format::source::Source;
 use encoderfile_graph::Graph;
-use encoderfile_proto::{Pipeline, Pooling, Task};
 use std::sync::Arc;
 
 /// A model ready to run, shared by any number of sessions.
 pub struct Encoder {
     task: Task,
     pipeline: Pipeline,
-    pooling: Vec<Pooling>,
     modules: Vec<Module>,
     tokenizer: Tokenizer,
     graph: Graph,
@@ -75,10 +72,9 @@ impl Encoder {
         payload: &Payload,
         both: impl FnOnce(Half<'_>, Half<'_>),
     ) -> Result<Self, Error> {
-        let manifest = payload.manifest();
-        let pipeline = manifest.pipeline.clone();
-        let pipeline = pipeline.ok_or(Error::Manifest("no pipeline; this file holds no model"))?;
-        check(manifest.task(), &pipeline)?;
+        let model = payload.model()?;
+        let (task, pipeline) = (model.task, model.pipeline.clone());
+        check(task, &pipeline)?;
         let weights: Arc<dyn Source> = match payload.artifact(ArtifactKind::Weights) {
             Ok(weights) => Arc::new(weights),
             Err(ContainerError::Missing { .. }) => Arc::new(Vec::new()),
@@ -102,8 +98,7 @@ impl Encoder {
             },
         );
         Ok(Self {
-            task: manifest.task(),
-            pooling: pipeline.pooling().collect(),
+            task,
             modules: modules::load(&pipeline, &weights)?,
             tokenizer: tokenizer.unwrap_or_else(load_tokenizer)?,
             graph: graph.unwrap_or_else(load_graph)?,
@@ -120,10 +115,10 @@ impl Encoder {
         graph: &[u8],
         weights: &Arc<dyn Source>,
     ) -> Result<Self, Error> {
+        pipeline.check()?;
         check(task, &pipeline)?;
         Ok(Self {
             task,
-            pooling: pipeline.pooling().collect(),
             modules: modules::load(&pipeline, weights)?,
             tokenizer: Tokenizer::load(tokenizer, &pipeline)?,
             graph: Graph::load(graph, weights, &pipeline)?,
@@ -154,9 +149,8 @@ impl Encoder {
     /// Whether one sequence gives a row a token, with a width that
     /// [`crate::Options::unpooled`] can give out.
     pub fn has_token_vectors(&self) -> bool {
-        let output = self.pipeline.output.as_ref();
         let embeds = matches!(self.task, Task::Embedding | Task::SentenceEmbedding);
-        embeds && output.is_some_and(|output| output.per_token)
+        embeds && self.pipeline.output.per_token
     }
 
     /// A session with scratch memory of its own. One thread uses one session.
@@ -262,26 +256,17 @@ impl Encoder {
 
     /// How many numbers the graph gives for a token, or for the text.
     fn width(&self) -> usize {
-        let output = self.pipeline.output.as_ref();
-        output.map_or(1, |output| output.width as usize)
+        self.pipeline.output.width as usize
     }
 }
 
 /// Refuses a pipeline that lacks what its task needs.
 fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
-    let output = pipeline.output.as_ref();
-    let width = output.map_or(0, |output| output.width as usize);
-    let per_token = output.is_some_and(|output| output.per_token);
+    let width = pipeline.output.width as usize;
     let classifies = matches!(
         task,
         Task::SequenceClassification | Task::TokenClassification
     );
-    if width == 0 || task == Task::Unspecified {
-        return Err(Error::Manifest("no task or no output width"));
-    }
-    if width > OUTPUT_WIDTH_MAX {
-        return Err(Error::Manifest("an output too wide"));
-    }
     let logits = match task {
         Task::SequenceClassification => pipeline.embedding_width(),
         _ => width,
@@ -294,7 +279,7 @@ fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
         Task::SequenceClassification | Task::SentenceEmbedding => pipeline.pooling.is_empty(),
         _ => false,
     };
-    if per_token == one_row {
+    if pipeline.output.per_token == one_row {
         return Err(Error::Manifest("output rank does not fit the task"));
     }
     let entailment = pipeline.entailment;

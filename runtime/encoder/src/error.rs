@@ -2,7 +2,9 @@
 
 use crate::tokenizer::TokenizerError;
 use encoderfile_format::container::ContainerError;
+use encoderfile_format::manifest::ManifestError;
 use encoderfile_graph::GraphError;
+use encoderfile_proto::Malformed;
 
 /// Anything that can go wrong between bytes and values.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +19,11 @@ pub enum Error {
         /// Its name.
         section: &'static str,
         /// What protobuf says.
-        source: prost::DecodeError,
+        source: Malformed,
     },
+    /// The pipeline says what no builder writes.
+    #[error("manifest: {0}")]
+    Pipeline(#[from] ManifestError),
     /// The manifest leaves out what its task needs.
     #[error("manifest: {0}")]
     Manifest(&'static str),

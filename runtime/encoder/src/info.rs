@@ -1,8 +1,8 @@
 //! What a file contains, as every shell tells it.
 
+use encoderfile_format::container::ContainerError;
 use encoderfile_format::container::Payload;
-use encoderfile_proto::module::Step;
-use encoderfile_proto::{Pipeline, Task};
+use encoderfile_format::manifest::{Module, Pipeline, Task};
 use serde::{Serialize, Serializer};
 
 /// A file's model: what it is, where it comes from, and what it may be compared with.
@@ -64,36 +64,38 @@ pub struct Info {
 
 impl Info {
     /// What a payload says of itself.
-    pub fn of(payload: &Payload) -> Self {
+    ///
+    /// # Errors
+    /// [`ContainerError::NoModel`] for a file without a model.
+    pub fn of(payload: &Payload) -> Result<Self, ContainerError> {
         let manifest = payload.manifest();
-        let default = Pipeline::default();
-        let pipeline = manifest.pipeline.as_ref().unwrap_or(&default);
-        let provenance = manifest.provenance.clone().unwrap_or_default();
-        let weights = manifest.stored_weights.unwrap_or_default();
-        let embeds = is_embedding(manifest.task());
+        let model = payload.model()?;
+        let (pipeline, provenance) = (&model.pipeline, model.provenance.clone());
+        let weights = model.weights;
+        let embeds = is_embedding(model.task);
         let prompted = embeds || !pipeline.prompts.is_empty();
         let prompts = pipeline.prompts.iter();
         let prompts = prompts.map(|prompt| (prompt.name.clone(), prompt.text.clone()));
         let artifacts = payload.artifacts();
-        Self {
+        Ok(Self {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
-            task: manifest.task().name(),
+            task: model.task.name(),
             architecture: provenance.architecture,
-            output: output(manifest.task(), pipeline),
+            output: output(model.task, pipeline),
             labels: (!embeds).then(|| pipeline.labels.clone()),
             prompts: prompted.then(|| prompts.collect()),
             default_prompt: prompted.then(|| {
                 let name = &pipeline.default_prompt;
                 (!name.is_empty()).then(|| name.clone())
             }),
-            similarity: embeds.then(|| pipeline.similarity().name()),
+            similarity: embeds.then(|| pipeline.similarity.name()),
             max_tokens: pipeline.max_tokens,
             max_tokens_source: pipeline.max_tokens_source.clone(),
             vocabulary_size: pipeline.vocabulary_size,
-            weights: weights.encoding().name(),
-            compute: pipeline.compute().name(),
-            worst_cosine: weights.worst_cosine,
+            weights: weights.encoding.name(),
+            compute: pipeline.compute.name(),
+            worst_cosine: weights.min_cosine,
             license: if provenance.license.is_empty() {
                 "not stated".into()
             } else {
@@ -106,7 +108,7 @@ impl Info {
             sizes_bytes: artifacts
                 .map(|(kind, _, length)| (kind.to_string(), length))
                 .collect(),
-        }
+        })
     }
 }
 
@@ -117,7 +119,7 @@ impl Info {
         self.output = output(task, pipeline);
         if is_embedding(task) {
             self.labels = None;
-            self.similarity = Some(pipeline.similarity().name());
+            self.similarity = Some(pipeline.similarity.name());
             self.prompts.get_or_insert_default();
             self.default_prompt.get_or_insert_default();
         }
@@ -158,13 +160,13 @@ fn as_map<S: Serializer>(pairs: &impl Pairs, serializer: S) -> Result<S::Ok, S::
 
 /// What comes out, in words.
 fn output(task: Task, pipeline: &Pipeline) -> String {
-    let width = pipeline.output.as_ref().map_or(0, |output| output.width);
+    let width = pipeline.output.width;
     match task {
         Task::Embedding | Task::TokenClassification => format!("{width} numbers a token"),
         Task::FillMask => format!("{width} probabilities a mask"),
         Task::SparseEmbedding => format!("up to {width} weights a text"),
         Task::SentenceEmbedding => sentence_embedding(pipeline),
-        Task::SequenceClassification | Task::Unspecified => format!("{width} numbers a text"),
+        Task::SequenceClassification => format!("{width} numbers a text"),
     }
 }
 
@@ -174,23 +176,18 @@ fn sentence_embedding(pipeline: &Pipeline) -> String {
         dimensions => dimensions as usize,
     };
     let mut steps: Vec<String> = pipeline
-        .pooling()
-        .map(|mode| {
-            mode.as_str_name()
-                .trim_start_matches("POOLING_")
-                .to_lowercase()
-        })
+        .pooling
+        .iter()
+        .map(|mode| mode.name().to_owned())
         .collect();
     if steps.is_empty() {
         steps.push("pooled in the graph".into());
     }
     let mut steps = vec![steps.join(" + ")];
-    steps.extend(pipeline.modules.iter().filter_map(|module| {
-        Some(match module.step.as_ref()? {
-            Step::Dense(dense) => format!("dense to {}", dense.out_features),
-            Step::LayerNorm(_) => "layer norm".into(),
-            Step::L2Norm(_) => "L2 norm".into(),
-        })
+    steps.extend(pipeline.modules.iter().map(|module| match module {
+        Module::Dense(dense) => format!("dense to {}", dense.out_features),
+        Module::LayerNorm(_) => "layer norm".into(),
+        Module::L2Norm => "L2 norm".into(),
     }));
     if pipeline.normalize {
         steps.push("normalised".into());

@@ -3,8 +3,8 @@
 
 use crate::error::Error;
 use crate::pooling::normalize;
+use encoderfile_format::manifest::{self, DenseFunction, Pipeline, StoredTensor};
 use encoderfile_format::source::Source;
-use encoderfile_proto::{DenseFunction, Pipeline, Tensor, module::Step};
 use std::sync::Arc;
 
 /// A step from one vector to the next, with its weights loaded.
@@ -24,58 +24,41 @@ pub(crate) enum Module {
     L2Norm,
 }
 
-/// Loads the modules of a pipeline, whose widths have to fit one another.
+/// Loads the modules of a pipeline, whose widths fit one another: see
+/// `Pipeline::check`.
 pub(crate) fn load(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Vec<Module>, Error> {
-    let output = pipeline.output.as_ref();
-    let output = output.map_or(0, |output| output.width as usize);
-    let mut width = output * pipeline.pooling.len().max(1);
-    let mut modules = Vec::new();
-    for module in &pipeline.modules {
-        let read = |tensor: &Option<Tensor>, len: usize| match tensor {
-            Some(tensor) => read(tensor, len, weights),
-            None => Err(Error::Manifest("a module without its weights")),
-        };
-        modules.push(match &module.step {
-            Some(Step::Dense(dense)) => {
-                let outputs = dense.out_features as usize;
-                if dense.in_features as usize != width || outputs == 0 {
-                    return Err(Error::Manifest("a Dense module of another width"));
-                }
-                let len = outputs.checked_mul(width);
-                let len = len.ok_or(Error::Manifest("a Dense module of another width"))?;
-                width = outputs;
-                Module::Dense {
-                    weight: read(&dense.weight, len)?,
-                    bias: match &dense.bias {
-                        None => Vec::new(),
-                        bias => read(bias, outputs)?,
-                    },
-                    function: dense.function(),
-                }
-            }
-            Some(Step::LayerNorm(norm)) => Module::LayerNorm {
-                weight: read(&norm.weight, width)?,
-                bias: read(&norm.bias, width)?,
+    let modules = pipeline.modules.iter().map(|module| {
+        Ok(match module {
+            manifest::Module::Dense(dense) => Module::Dense {
+                weight: read(dense.weight, weights)?,
+                bias: match dense.bias {
+                    None => Vec::new(),
+                    Some(bias) => read(bias, weights)?,
+                },
+                function: dense.function,
+            },
+            manifest::Module::LayerNorm(norm) => Module::LayerNorm {
+                weight: read(norm.weight, weights)?,
+                bias: read(norm.bias, weights)?,
                 epsilon: norm.epsilon,
             },
-            Some(Step::L2Norm(_)) => Module::L2Norm,
-            None => return Err(Error::Manifest("a module of no known kind")),
-        });
-    }
-    Ok(modules)
+            manifest::Module::L2Norm => Module::L2Norm,
+        })
+    });
+    modules.collect()
 }
 
-/// `len` values from the weights artifact.
-fn read(tensor: &Tensor, len: usize, weights: &Arc<dyn Source>) -> Result<Vec<f32>, Error> {
-    let bytes = (len as u64).checked_mul(4);
+/// The float32 values of a tensor in the weights artifact.
+fn read(tensor: StoredTensor, weights: &Arc<dyn Source>) -> Result<Vec<f32>, Error> {
     let end = tensor.offset.checked_add(tensor.length);
+    let inside = end.is_some_and(|end| end <= weights.len());
     // Checked before anything of this length is allocated.
-    if bytes != Some(tensor.length) || end.is_none_or(|end| end > weights.len()) {
+    let Some(length) = usize::try_from(tensor.length).ok().filter(|_| inside) else {
         return Err(Error::Manifest(
-            "a module whose weights have another length",
+            "a module whose weights are not in the file",
         ));
-    }
-    let mut bytes = vec![0; len * 4];
+    };
+    let mut bytes = vec![0; length];
     let result = weights.read_at(tensor.offset, &mut bytes);
     result.map_err(|_| Error::Manifest("a module whose weights cannot be read"))?;
     let values = bytes.as_chunks::<4>().0.iter();

@@ -3,7 +3,7 @@
 //! `hidden` is row-major `[tokens, width]`. There is no padding, so every row
 //! counts.
 
-use encoderfile_proto::{Activation, Pooling, Similarity, Splade};
+use encoderfile_format::manifest::{Activation, Pooling, Similarity, Splade};
 
 /// One vector per mode, concatenated: `[modes × width]`. The first `skipped`
 /// rows take no part.
@@ -20,7 +20,7 @@ pub(crate) fn pool(hidden: &[f32], width: usize, modes: &[Pooling], skipped: usi
             Pooling::Cls => pooled.extend(hidden.iter().take(width)),
             Pooling::LastToken => pooled.extend(&hidden[hidden.len() - width..]),
             Pooling::Max => pooled.extend(max(hidden, width)),
-            Pooling::Mean | Pooling::Unspecified => {
+            Pooling::Mean => {
                 pooled.extend(weighted_sum(hidden, width, |_| 1.0, |weights| weights));
             }
             Pooling::MeanSqrtLen => {

@@ -1,7 +1,7 @@
 //! What a request may say. Every shell offers these fields under these names.
 
 use crate::error::Error;
-use encoderfile_proto::{Pipeline, Task, TruncationStrategy};
+use encoderfile_format::manifest::{Pipeline, Task, TruncationStrategy};
 use serde::Deserialize;
 
 /// One thing to compute a result for.
@@ -233,7 +233,7 @@ impl Options {
                 names => format!("no prompt named `{name}`: it has {}", names.join(", ")),
             });
         }
-        let per_token = pipeline.output.as_ref().is_some_and(|it| it.per_token);
+        let per_token = pipeline.output.per_token;
         if self.unpooled && !per_token {
             return Some("`unpooled`: this model pools in its graph".into());
         }
@@ -321,7 +321,7 @@ impl Options {
     /// Which text of a long pair is cut.
     pub(crate) fn truncation(&self, pipeline: &Pipeline) -> Truncation {
         self.truncation
-            .unwrap_or(match pipeline.truncation_strategy() {
+            .unwrap_or(match pipeline.truncation_strategy {
                 TruncationStrategy::LongestFirst => Truncation::LongestFirst,
                 TruncationStrategy::OnlyFirst => Truncation::OnlyFirst,
                 TruncationStrategy::OnlySecond => Truncation::OnlySecond,

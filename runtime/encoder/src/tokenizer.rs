@@ -3,7 +3,7 @@
 //! leftovers and are switched off.
 
 use crate::request::{Input, Side, Truncation};
-use encoderfile_proto::{Pipeline, TruncationSide};
+use encoderfile_format::manifest::{Pipeline, TruncationSide};
 use std::ops::Range;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, PostProcessorWrapper, Token};
@@ -120,7 +120,7 @@ impl Tokenizer {
             inner,
             processor,
             max_tokens,
-            side: match pipeline.truncation_side() {
+            side: match pipeline.truncation_side {
                 TruncationSide::Left => Side::Left,
                 TruncationSide::Right => Side::Right,
             },

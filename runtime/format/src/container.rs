@@ -9,7 +9,6 @@
 //!
 //! The reader and the writer share [`layout`].
 
-pub mod entries;
 mod error;
 mod hash;
 mod reader;
@@ -93,6 +92,8 @@ pub enum ArtifactKind {
     Graph,
     /// Reference results for `self-test`.
     Golden,
+    /// The `n`th graph beside the first.
+    NamedGraph(usize),
     /// The `n`th base program.
     Base(usize),
     /// A complete payload inside this one.
@@ -117,6 +118,7 @@ impl ArtifactKind {
             Self::Tokenizer => &mut manifest.tokenizer,
             Self::Graph => &mut manifest.graph,
             Self::Golden => &mut manifest.golden,
+            Self::NamedGraph(index) => &mut manifest.graphs.get_mut(index)?.model,
             Self::Base(index) => &mut manifest.bases.get_mut(index)?.program,
             Self::DefaultModel => &mut manifest.default_model,
             Self::Weights => &mut manifest.weights,
@@ -132,6 +134,7 @@ impl fmt::Display for ArtifactKind {
             Self::Tokenizer => f.write_str("tokenizer"),
             Self::Graph => f.write_str("graph"),
             Self::Golden => f.write_str("golden"),
+            Self::NamedGraph(index) => write!(f, "graph {index}"),
             Self::Base(index) => write!(f, "base {index}"),
             Self::DefaultModel => f.write_str("default_model"),
             Self::Weights => f.write_str("weights"),
@@ -141,6 +144,7 @@ impl fmt::Display for ArtifactKind {
 
 /// Every artifact a manifest names, in file order.
 fn artifacts(manifest: &Manifest) -> Vec<(ArtifactKind, &Artifact)> {
+    let graphs = manifest.graphs.iter().enumerate();
     let bases = manifest.bases.iter().enumerate();
     [
         (ArtifactKind::ModelConfig, manifest.model_config.as_ref()),
@@ -149,6 +153,7 @@ fn artifacts(manifest: &Manifest) -> Vec<(ArtifactKind, &Artifact)> {
         (ArtifactKind::Golden, manifest.golden.as_ref()),
     ]
     .into_iter()
+    .chain(graphs.map(|(index, graph)| (ArtifactKind::NamedGraph(index), graph.model.as_ref())))
     .chain(bases.map(|(index, base)| (ArtifactKind::Base(index), base.program.as_ref())))
     .chain([
         (ArtifactKind::DefaultModel, manifest.default_model.as_ref()),

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod container;
+pub mod golden;
 pub mod limits;
+pub mod manifest;
 pub mod source;
 pub mod weights;
 

@@ -176,6 +176,10 @@ impl Matrix {
         weights: &Arc<dyn Source>,
     ) -> Result<Self, WeightsError> {
         let fail = |problem: String| WeightsError::new(name, problem);
+        // Rows of nothing would cost nothing in the file and much in memory.
+        if rows == 0 || columns == 0 {
+            return Err(fail(format!("{rows} × {columns} values are none")));
+        }
         let expected = stored_len(rows, columns, place.encoding)
             .ok_or_else(|| fail(format!("{rows} × {columns} values overflow")))?;
         if place.length != expected {
@@ -372,7 +376,7 @@ mod tests {
 
     /// A file may say so.
     #[test]
-    fn a_matrix_without_columns_has_empty_rows() {
+    fn a_matrix_without_values_is_refused() {
         let int8 = Encoding::Int8 {
             group_axis: GroupAxis::Columns,
         };
@@ -383,8 +387,10 @@ mod tests {
                 length: 0,
                 encoding,
             };
-            let matrix = Matrix::new("test", (3, 0), &place, &source).unwrap();
-            assert!(matrix.read_rows(0, &mut []).is_ok(), "{encoding:?}");
+            for shape in [(3, 0), (0, 1 << 40)] {
+                let matrix = Matrix::new("test", shape, &place, &source);
+                assert!(matrix.is_err(), "{encoding:?} {shape:?}");
+            }
         }
     }
 }

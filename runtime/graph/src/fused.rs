@@ -25,7 +25,7 @@ mod softmax;
 mod weights;
 
 use crate::cores::Cores;
-use encoderfile_proto::Compute;
+use encoderfile_format::manifest::Compute;
 pub use lanes::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
 pub(super) use linear::Factor;
 use tract_hir::internal::*;

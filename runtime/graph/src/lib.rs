@@ -19,9 +19,9 @@ mod tensor;
 
 use crate::cores::Cores;
 use detached::Detached;
+use encoderfile_format::manifest::{Input, InputRole, IntegerType, Pipeline};
 use encoderfile_format::source::Source;
 use encoderfile_proto::onnx::{GraphProto, ModelProto};
-use encoderfile_proto::{Input, InputRole, IntegerType, Pipeline};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_hir::internal::*;
@@ -29,6 +29,7 @@ use tract_hir::tract_core::plan;
 
 use fused::Computing;
 
+pub use decode::decode;
 pub use detached::is_factor;
 pub use error::{GraphError, Stage};
 pub use fused::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
@@ -51,24 +52,21 @@ impl Graph {
         weights: &Arc<dyn Source>,
         pipeline: &Pipeline,
     ) -> Result<Self, GraphError> {
-        let mut proto = decode::decode(model)?;
+        let mut proto = decode(model)?;
         let graph = proto.graph.as_mut().ok_or(GraphError::NoGraph)?;
         let inputs = bind_inputs(graph, pipeline)?;
-        let output = pipeline.output.as_ref();
-        let output_name = output
-            .map(|output| output.name.as_str())
-            .unwrap_or_default();
-        graph.output.retain(|output| output.name == output_name);
+        let output = &pipeline.output;
+        graph.output.retain(|it| it.name == output.name);
         if graph.output.is_empty() {
             return Err(GraphError::NoSuchName {
                 what: "output",
-                name: output_name.into(),
+                name: output.name.clone(),
             });
         }
 
         let cores = Arc::new(Cores::one());
         let computing = Computing {
-            compute: pipeline.compute(),
+            compute: pipeline.compute,
             cores: Arc::clone(&cores),
         };
         let detached = Detached::take(graph, weights, &computing)?;
@@ -96,8 +94,8 @@ impl Graph {
             plan,
             cores,
             inputs,
-            width: output.map_or(0, |output| output.width as usize),
-            per_token: output.is_some_and(|output| output.per_token),
+            width: output.width as usize,
+            per_token: output.per_token,
         })
     }
 
@@ -124,7 +122,7 @@ impl Graph {
     }
 
     fn input(&self, input: &Input, input_ids: &[u32], type_ids: &[u32]) -> TValue {
-        let values: Vec<i64> = match input.role() {
+        let values: Vec<i64> = match input.role {
             InputRole::TokenTypeIds if input.zeros => vec![0; type_ids.len()],
             InputRole::TokenTypeIds => type_ids.iter().copied().map(i64::from).collect(),
             InputRole::AttentionMask => vec![1; input_ids.len()],
@@ -132,16 +130,14 @@ impl Graph {
                 let positions = (0..).map(|it: i64| it + i64::from(input.first_position));
                 positions.take(input_ids.len()).collect()
             }
-            InputRole::InputIds | InputRole::Unspecified => {
-                input_ids.iter().copied().map(i64::from).collect()
-            }
+            InputRole::InputIds => input_ids.iter().copied().map(i64::from).collect(),
         };
         let shape = (1, values.len());
-        let tensor = match input.integer_type() {
+        let tensor = match input.integer_type {
             IntegerType::Int64 => matrix(shape, values),
             IntegerType::Int32 => {
-                // Token ids are below 2^31: the builder checks the vocabulary's size.
-                #[allow(clippy::cast_possible_truncation, reason = "checked by the builder")]
+                // Token ids and positions are below 2^31: `Pipeline::check` has seen to it.
+                #[allow(clippy::cast_possible_truncation, reason = "see above")]
                 let values = values.into_iter().map(|value| value as i32).collect();
                 matrix(shape, values)
             }
@@ -270,7 +266,7 @@ fn simplify(
     pipeline: &Pipeline,
     mask_is_known: bool,
 ) -> Result<TypedModel, GraphError> {
-    let integer_type = |index: usize| match pipeline.inputs[index].integer_type() {
+    let integer_type = |index: usize| match pipeline.inputs[index].integer_type {
         IntegerType::Int64 => i64::datum_type(),
         IntegerType::Int32 => i32::datum_type(),
     };

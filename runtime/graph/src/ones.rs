@@ -7,13 +7,13 @@
 //! broadcast was. That is the same for whatever broadcasts, but not for a slice
 //! (ESM): such a model keeps its mask as an input.
 
-use encoderfile_proto::{Input, InputRole};
+use encoderfile_format::manifest::{Input, InputRole};
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::array::{MultiBroadcastTo, Slice};
 
 /// Whether an input is no input of the plan, but known in it.
 pub(super) fn is_known(input: &Input) -> bool {
-    input.role() == InputRole::AttentionMask
+    input.role == InputRole::AttentionMask
 }
 
 /// Replaces the inputs that are known. The others keep their order.

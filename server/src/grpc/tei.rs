@@ -18,7 +18,7 @@ use crate::http::tei::token_rows;
 use crate::http::tei::tokens::spelt;
 use crate::service::{Capability, Report, Service};
 use axum::http::HeaderMap;
-use encoderfile::proto::Task;
+use encoderfile::manifest::Task;
 use encoderfile::{Long, Options, Prediction as Predicted, Side, Values};
 use futures_util::{Stream, StreamExt};
 use std::pin::Pin;

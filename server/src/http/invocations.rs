@@ -13,7 +13,7 @@ use crate::failure::{Failure, Kind};
 use axum::body::to_bytes;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use encoderfile::proto::Task;
+use encoderfile::manifest::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use encoderfile::Info;
-use encoderfile::proto::Task;
+use encoderfile::manifest::Task;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -179,11 +179,8 @@ fn model_type(app: &App) -> Value {
     }
 }
 
-fn pooling(pipeline: &encoderfile::proto::Pipeline) -> String {
-    let modes = pipeline.pooling().map(|mode| {
-        let name = mode.as_str_name().trim_start_matches("POOLING_");
-        name.to_lowercase()
-    });
+fn pooling(pipeline: &encoderfile::manifest::Pipeline) -> String {
+    let modes = pipeline.pooling.iter().map(|mode| mode.name());
     modes.collect::<Vec<_>>().join("+")
 }
 

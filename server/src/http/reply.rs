@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind};
 use crate::service::{Report, Service};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use encoderfile::proto::Task;
+use encoderfile::manifest::Task;
 use serde::Serialize;
 use std::time::Duration;
 use tracing::Span;

@@ -7,7 +7,7 @@
 //! in one tool makes them refuse all tools (`format: uint32`, `type: [string, null]`,
 //! `$ref`, `additionalProperties`). What schemas do not say, the server still checks.
 
-use encoderfile::proto::Task;
+use encoderfile::manifest::Task;
 use rmcp::model::JsonObject;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ pub(super) fn with(one: &JsonObject, other: &JsonObject) -> Arc<JsonObject> {
 /// The schema of a type that holds predictions of a task.
 pub(super) fn of_task<T: ToSchema>(task: Task) -> Arc<JsonObject> {
     read::<T>(match task {
-        Task::Embedding | Task::Unspecified => "embeddings",
+        Task::Embedding => "embeddings",
         Task::SentenceEmbedding => "embedding",
         Task::SparseEmbedding => "sparse_embedding",
         Task::SequenceClassification => "logits",
@@ -152,7 +152,7 @@ fn join(whole: &mut JsonObject, part: JsonObject) {
 mod tests {
     use super::{KEYWORDS, of, of_task, with};
     use crate::mcp::{arguments, results};
-    use encoderfile::proto::Task;
+    use encoderfile::manifest::Task;
     use serde_json::{Value, json};
 
     /// Every part has one type and no keyword that some API refuses.

@@ -4,13 +4,11 @@ use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile::Payload;
 use encoderfile::container::ArtifactKind;
-use encoderfile::onnx::ModelProto;
 use encoderfile::weights::{External, TENSOR_ALIGNMENT};
 use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
-use prost::Message;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -280,7 +278,7 @@ fn tensors_are_where_they_can_be_mapped() -> anyhow::Result<()> {
                 _ => {}
             }
         }
-        let graph = ModelProto::decode(&*graph.context("no graph")?)?.graph;
+        let graph = encoderfile::graph::decode(&graph.context("no graph")?)?.graph;
         let start = weights.context("no weights")?;
         let mut stored = 0;
         for tensor in &graph.context("an empty model")?.initializer {

@@ -3,15 +3,14 @@
 use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile::container::{self, ArtifactKind, Content};
+use encoderfile::golden::{self, GoldenCase};
 use encoderfile::graph::{ISA_VARIABLE, Isa};
-use encoderfile::proto::Golden;
 use encoderfile::{Payload, Source};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process::{self, Finished};
 use encoderfile_tests::request::Item;
 use encoderfile_tests::rows::{self, TokenInfo};
 use encoderfile_tests::target::{Built, Runner, Target};
-use prost::Message;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -443,15 +442,15 @@ fn the_instruction_set_that_is_chosen_computes() -> anyhow::Result<()> {
 }
 
 /// The bundle's payload with other golden cases.
-fn with_golden(bundle: &Path, change: impl Fn(&mut Golden)) -> anyhow::Result<Vec<u8>> {
+fn with_golden(bundle: &Path, change: impl Fn(&mut Vec<GoldenCase>)) -> anyhow::Result<Vec<u8>> {
     let payload = Payload::open(Arc::new(fs::read(bundle)?))?;
     let mut contents = Vec::new();
     for (kind, _, length) in payload.artifacts() {
         let mut content = payload.read(kind, length)?;
         if kind == ArtifactKind::Golden {
-            let mut golden = Golden::decode(&*content)?;
-            change(&mut golden);
-            content = golden.encode_to_vec();
+            let mut cases = golden::decode(&content)?;
+            change(&mut cases);
+            content = golden::encode(&cases);
         }
         contents.push((kind, content));
     }
@@ -460,7 +459,7 @@ fn with_golden(bundle: &Path, change: impl Fn(&mut Golden)) -> anyhow::Result<Ve
         .map(|(kind, content)| (*kind, content as &dyn Source))
         .collect();
     let mut out = Vec::new();
-    container::write(payload.manifest().clone(), &contents, &mut out)?;
+    container::write(payload.manifest(), &contents, &mut out)?;
     Ok(out)
 }
 
@@ -471,14 +470,14 @@ fn the_self_test_fails_for_other_numbers() -> anyhow::Result<()> {
     };
     let workshop = &program.workshop;
     let bundle = workshop.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
-    type Change<'a> = (&'a str, &'a dyn Fn(&mut Golden));
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Vec<GoldenCase>));
     let changes: [Change<'_>; 4] = [
-        ("a number", &|golden| golden.cases[1].values[7] += 0.01),
-        ("a token", &|golden| golden.cases[1].input_ids[1] += 1),
-        ("a missing number", &|golden| {
-            golden.cases[1].values.truncate(5);
+        ("a number", &|cases| cases[1].values[7] += 0.01),
+        ("a token", &|cases| cases[1].input_ids[1] += 1),
+        ("a missing number", &|cases| {
+            cases[1].values.truncate(5);
         }),
-        ("no cases", &|golden| golden.cases.clear()),
+        ("no cases", &|cases| cases.clear()),
     ];
     for (name, change) in changes {
         workshop.write("changed.ef", with_golden(&bundle, change)?)?;

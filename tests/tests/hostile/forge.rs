@@ -5,7 +5,11 @@ use anyhow::ensure;
 use encoderfile::container::{
     self, ArtifactKind, ContainerError, Content, FOOTER_LEN, FORMAT_VERSION, Footer,
 };
-use encoderfile::proto::{Manifest, Pipeline, Task};
+use encoderfile::manifest::{
+    self, Input, InputRole, IntegerType, Model, Output, Pipeline, Provenance, StoredWeights, Task,
+    WeightsEncoding,
+};
+use encoderfile::proto::{self, Manifest};
 use encoderfile::{Payload, Source};
 use prost::Message;
 use std::sync::Arc;
@@ -25,17 +29,39 @@ pub(crate) const CONTENTS: [(ArtifactKind, &[u8]); 4] = [
 ];
 
 /// A manifest that names no artifact.
-pub(crate) fn manifest() -> Manifest {
-    Manifest {
-        task: Task::Embedding.into(),
+pub(crate) fn manifest() -> manifest::Manifest {
+    let pipeline = Pipeline {
+        max_tokens: 8,
+        vocabulary_size: 100,
+        inputs: vec![Input {
+            name: "input_ids".into(),
+            role: InputRole::InputIds,
+            integer_type: IntegerType::Int64,
+            first_position: 0,
+            zeros: false,
+        }],
+        output: Output {
+            name: "last_hidden_state".into(),
+            width: 4,
+            per_token: true,
+        },
+        labels: vec!["a".into(), "b".into()],
+        ..Pipeline::default()
+    };
+    manifest::Manifest {
         name: "small".into(),
         version: "0.1.0".into(),
-        pipeline: Some(Pipeline {
-            max_tokens: 8,
-            labels: vec!["a".into(), "b".into()],
-            ..Pipeline::default()
+        model: Some(Model {
+            task: Task::Embedding,
+            pipeline,
+            provenance: Provenance::default(),
+            weights: StoredWeights {
+                encoding: WeightsEncoding::F32,
+                min_cosine: 1.0,
+                quantized_matrices: 0,
+            },
         }),
-        ..Manifest::default()
+        ..manifest::Manifest::default()
     }
 }
 
@@ -47,7 +73,7 @@ pub(crate) fn small() -> Vec<u8> {
         .map(|(kind, content)| (*kind, content as &dyn Source))
         .collect();
     let mut bytes = Vec::new();
-    container::write(manifest(), &contents, &mut bytes).expect("a vector takes any bytes");
+    container::write(&manifest(), &contents, &mut bytes).expect("a vector takes any bytes");
     bytes
 }
 
@@ -65,7 +91,7 @@ pub(crate) fn metadata_len(bytes: &[u8]) -> usize {
 /// The manifest of a container without a base.
 pub(crate) fn manifest_of(bytes: &[u8]) -> Manifest {
     let encoded = &bytes[..metadata_len(bytes) - DIGEST_LEN];
-    Manifest::decode(encoded).expect("a valid container")
+    proto::decode(encoded, usize::MAX).expect("a valid container")
 }
 
 /// What lies between the digest and the footer.
@@ -101,6 +127,13 @@ pub(crate) fn resealed(change: impl FnOnce(&mut Manifest)) -> Vec<u8> {
     let mut manifest = manifest_of(&bytes);
     change(&mut manifest);
     seal(&manifest.encode_to_vec(), body_of(&bytes))
+}
+
+/// The same with nothing behind the manifest, whose own length may change.
+pub(crate) fn resealed_as_is(change: impl FnOnce(&mut Manifest)) -> Vec<u8> {
+    let mut manifest = Manifest::from(&manifest());
+    change(&mut manifest);
+    seal(&manifest.encode_to_vec(), &[])
 }
 
 /// Opens and verifies a container, within the memory its size allows.

@@ -4,9 +4,9 @@
 use crate::memory;
 use anyhow::{Context, ensure};
 use encoderfile::container::ArtifactKind;
-use encoderfile::graph::Stage;
-use encoderfile::onnx::{ModelProto, StringStringEntryProto, TensorProto};
-use encoderfile::proto::{Pipeline, Task};
+use encoderfile::graph::{self, Stage};
+use encoderfile::manifest::{Output, Pipeline, Task};
+use encoderfile::onnx::{StringStringEntryProto, TensorProto};
 use encoderfile::{Encoder, Error, GraphError, Options, Payload, Source};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
@@ -54,10 +54,10 @@ impl Parts {
         let bytes = fs::read(path)?;
         let length = bytes.len();
         let payload = Payload::open(Arc::new(bytes))?;
-        let manifest = payload.manifest();
+        let model = payload.model()?;
         Ok(Some(Self {
-            task: manifest.task(),
-            pipeline: manifest.pipeline.clone().context("no pipeline")?,
+            task: model.task,
+            pipeline: model.pipeline.clone(),
             tokenizer: payload.read(ArtifactKind::Tokenizer, 1 << 20)?,
             graph: payload.read(ArtifactKind::Graph, 1 << 20)?,
             weights: Arc::new(payload.artifact(ArtifactKind::Weights)?),
@@ -90,7 +90,7 @@ impl Parts {
         index: usize,
         change: &dyn Fn(&mut TensorProto),
     ) -> anyhow::Result<Vec<u8>> {
-        let mut model = ModelProto::decode(&*self.graph)?;
+        let mut model = graph::decode(&self.graph)?;
         let graph = model.graph.as_mut().context("no graph")?;
         let tensors = graph.initializer.iter_mut();
         let mut outside = tensors.filter(|it| !it.external_data.is_empty());
@@ -99,7 +99,7 @@ impl Parts {
     }
 
     fn tensors_outside(&self) -> anyhow::Result<usize> {
-        let model = ModelProto::decode(&*self.graph)?;
+        let model = graph::decode(&self.graph)?;
         let graph = model.graph.context("no graph")?;
         Ok(graph
             .initializer
@@ -290,7 +290,7 @@ fn many_empty_entries_take_no_memory() -> anyhow::Result<()> {
         return Ok(());
     };
     let (_, honest_peak) = parts.try_run(&parts.graph)?;
-    let mut model = ModelProto::decode(&*parts.graph)?;
+    let mut model = graph::decode(&parts.graph)?;
     let graph = model.graph.as_mut().context("no graph")?;
     // Two bytes each in the file, two hundred in memory.
     graph.node.resize_with(4 << 20, Default::default);
@@ -336,14 +336,9 @@ fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
         matches!(error, Error::Graph(GraphError::UnboundInput { .. })),
         "{error:?}"
     );
-    let output = |change: fn(&mut encoderfile::proto::Output)| {
-        move |it: &mut Pipeline| change(it.output.get_or_insert_default())
-    };
+    let output = |change: fn(&mut Output)| move |it: &mut Pipeline| change(&mut it.output);
     let error = refused("a wide output", &output(|it| it.width = u32::MAX))?;
-    ensure!(
-        matches!(error, Error::Manifest("an output too wide")),
-        "{error:?}"
-    );
+    ensure!(matches!(error, Error::Pipeline(_)), "{error:?}");
     let error = refused("another output", &output(|it| it.name = "image".into()))?;
     ensure!(
         matches!(
@@ -358,7 +353,7 @@ fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
         "{error:?}"
     );
     let error = refused("no width", &output(|it| it.width = 0))?;
-    ensure!(matches!(error, Error::Manifest(_)), "{error:?}");
+    ensure!(matches!(error, Error::Pipeline(_)), "{error:?}");
     let error = refused("another rank", &output(|it| it.per_token = false))?;
     ensure!(matches!(error, Error::Manifest(_)), "{error:?}");
     let error = refused("no room for a text", &|it| it.max_tokens = 2)?;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "what fails here is a failed test")]
 
+mod bounds;
 mod container;
 mod forge;
 mod graph;

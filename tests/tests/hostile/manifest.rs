@@ -3,7 +3,7 @@
 use crate::forge::{self, body_of, manifest_of, refused_bytes, resealed, seal};
 use anyhow::{Context, ensure};
 use encoderfile::Payload;
-use encoderfile::container::{ArtifactKind, ContainerError};
+use encoderfile::container::{self, ArtifactKind, ContainerError, Content};
 use encoderfile::proto::{Artifact, Manifest};
 use prost::Message;
 use std::sync::Arc;
@@ -243,11 +243,42 @@ fn many_empty_entries_take_no_more_memory_than_the_file() -> anyhow::Result<()> 
     let mut pipeline = vec![0x52];
     prost::encoding::encode_varint(labels.len() as u64, &mut pipeline);
     pipeline.extend(labels);
-    for (name, manifest) in [("bases", bases), ("labels", pipeline)] {
+    // Field 6 of a provenance, `findings`, and packed numbers: `pooling`.
+    let nested = |field: u8, content: Vec<u8>| {
+        let mut bytes = vec![field];
+        prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+        [bytes, content].concat()
+    };
+    let findings = nested(0x5a, [0x32, 0x00].repeat(300_000));
+    let pooling = nested(0x52, nested(0x3a, vec![1; 4 << 20]));
+    for (name, manifest) in [
+        ("bases", bases),
+        ("labels", pipeline),
+        ("findings", findings),
+        ("pooling", pooling),
+    ] {
         // Whether it is refused or not, it must not cost more than it weighs.
         let opened = forge::open(Arc::new(seal(&manifest, &[])));
         opened.with_context(|| name.to_owned())?.ok();
     }
+    Ok(())
+}
+
+#[test]
+fn a_graph_beside_the_first_is_an_artifact_like_any_other() -> anyhow::Result<()> {
+    let mut manifest = forge::manifest();
+    manifest.graphs = vec!["vision".into()];
+    let content = b"another graph".to_vec();
+    let contents: [Content<'_>; 1] = [(ArtifactKind::NamedGraph(0), &content)];
+    let mut bytes = Vec::new();
+    container::write(&manifest, &contents, &mut bytes)?;
+    let payload = Payload::open(Arc::new(bytes))?;
+    payload.verify()?;
+    ensure!(payload.manifest().graphs == ["vision"]);
+    ensure!(payload.read(ArtifactKind::NamedGraph(0), 1 << 10)? == content);
+    let unnamed = [(ArtifactKind::NamedGraph(1), contents[0].1)];
+    let refused = container::write(&manifest, &unnamed, &mut Vec::new());
+    ensure!(refused.is_err_and(|error| error.to_string().contains("graph 1")));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Head, Listed, Sentence, read_config};
 use crate::error::BuildError;
-use encoderfile::proto::{Pooling, Splade};
+use encoderfile::manifest::{Pooling, Splade};
 use serde_json::Value;
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use super::{refuse_unknown, unsigned};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
 use crate::folder::read_json_if_there;
-use encoderfile::proto::{Prompt, Similarity};
+use encoderfile::manifest::{Prompt, Similarity};
 use serde_json::Value;
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use super::{Listed, read_config, refuse_other_vectors, unsigned};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
 use crate::folder::read_file;
-use encoderfile::proto::DenseFunction;
+use encoderfile::manifest::DenseFunction;
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;

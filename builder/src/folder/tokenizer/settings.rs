@@ -4,7 +4,7 @@
 use super::added::{Special, Token};
 use super::class::Class;
 use crate::error::BuildError;
-use encoderfile::proto::TruncationSide;
+use encoderfile::manifest::TruncationSide;
 use serde_json::{Map, Value};
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use super::work::Work;
 use crate::output::Values;
 use crate::pooling::{activate, argmax};
 use crate::request::Options;
-use encoderfile_proto::Activation;
+use encoderfile_format::manifest::Activation;
 
 impl Encoder {
     /// The result of the logits of one text or pair, or of one pair a label.
@@ -19,10 +19,10 @@ impl Encoder {
         let logits = logits.pop().unwrap_or_default();
         let pipeline = &self.pipeline;
         if options.query.is_some() {
-            let scores = activate(&logits, activation(pipeline.rerank_activation(), options));
+            let scores = activate(&logits, activation(pipeline.rerank_activation, options));
             return Values::Score { score: scores[0] };
         }
-        let scores = activate(&logits, activation(pipeline.activation(), options));
+        let scores = activate(&logits, activation(pipeline.activation, options));
         let predicted_index = argmax(&scores);
         Values::SequenceClassification {
             predicted_label: pipeline.labels[predicted_index].clone(),

@@ -6,7 +6,7 @@ use crate::output::{Filling, Values};
 use crate::pooling::activate;
 use crate::request::Options;
 use crate::tokenizer::Tokens;
-use encoderfile_proto::Activation;
+use encoderfile_format::manifest::Activation;
 
 /// As many as transformers gives.
 const TOP_K: usize = 5;

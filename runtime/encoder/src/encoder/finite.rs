@@ -8,7 +8,7 @@
 use super::Encoder;
 use crate::error::Error;
 use crate::output::Values;
-use encoderfile_proto::Task;
+use encoderfile_format::manifest::Task;
 
 /// Refuses the graph's output if one of its numbers is not finite.
 pub(super) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Error> {
@@ -19,8 +19,7 @@ pub(super) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Erro
     let Some(found) = values.find(|value| !value.is_finite() && !allowed(*value)) else {
         return Ok(());
     };
-    let output = encoder.pipeline.output.as_ref();
-    let name = output.map_or("", |output| output.name.as_str());
+    let name = &encoder.pipeline.output.name;
     Err(not_finite(found, format!("output `{name}`")))
 }
 

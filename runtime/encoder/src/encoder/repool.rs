@@ -6,7 +6,7 @@
 use super::{Encoder, check};
 use crate::error::Error;
 use crate::info::Info;
-use encoderfile_proto::{Pooling, Splade, Task};
+use encoderfile_format::manifest::{Pooling, Splade, Task};
 
 /// How token vectors become the vector of a text, as TEI's `--pooling` spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Encoder {
             let name = choice.name();
             Err(Error::Request(format!("pooling {name}: {why}")))
         };
-        let per_token = self.pipeline.output.as_ref().is_some_and(|it| it.per_token);
+        let per_token = self.pipeline.output.per_token;
         let Some(mode) = choice.mode() else {
             return match self.task {
                 Task::SparseEmbedding => Ok(self),
@@ -64,14 +64,15 @@ impl Encoder {
         };
         match self.task {
             Task::SentenceEmbedding if !per_token => refuse("the model pools in its graph"),
-            Task::SentenceEmbedding if self.pooling == [mode] => Ok(self),
-            Task::SentenceEmbedding if !self.modules.is_empty() && self.pooling.len() > 1 => {
+            Task::SentenceEmbedding if self.pipeline.pooling == [mode] => Ok(self),
+            Task::SentenceEmbedding
+                if !self.modules.is_empty() && self.pipeline.pooling.len() > 1 =>
+            {
                 refuse("the modules after it take a wider vector")
             }
             Task::SentenceEmbedding | Task::Embedding => {
                 self.task = Task::SentenceEmbedding;
-                self.pooling = vec![mode];
-                self.pipeline.pooling = vec![mode.into()];
+                self.pipeline.pooling = vec![mode];
                 self.repooled(choice, info)
             }
             task => refuse(&format!("it does not apply to {}", task.name())),

@@ -17,10 +17,11 @@ impl Encoder {
     /// The vector of one sequence, before any norm at the end; of a window,
     /// what the model would give for it alone.
     pub(super) fn pooled(&self, output: Vec<f32>, skipped: usize, options: &Options) -> Vec<f32> {
-        let pooled = if self.pooling.is_empty() {
+        let modes = &self.pipeline.pooling;
+        let pooled = if modes.is_empty() {
             output
         } else {
-            pool(&output, self.width(), &self.pooling, skipped)
+            pool(&output, self.width(), modes, skipped)
         };
         let modules = self.modules.iter();
         let mut vector = modules.fold(pooled, |vector, module| module.apply(vector));

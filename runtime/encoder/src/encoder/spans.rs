@@ -8,7 +8,7 @@ use crate::output::{Entity, EntityLabel, Values};
 use crate::pooling::{activate, argmax};
 use crate::request::{Aggregation, Options};
 use crate::tokenizer::{Tokenizer, Tokens};
-use encoderfile_proto::Activation;
+use encoderfile_format::manifest::Activation;
 
 /// A token of the text with its scores.
 struct Scored {

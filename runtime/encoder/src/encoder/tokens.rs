@@ -38,7 +38,7 @@ impl Encoder {
         let pipeline = &self.pipeline;
         let rows = self.rows(tokens, logits, options);
         let predictions = rows.map(|(token_info, logits)| {
-            let scores = activate(logits, pipeline.activation());
+            let scores = activate(logits, pipeline.activation);
             let best = argmax(&scores);
             TokenPrediction {
                 token_info,

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::output::{Entity, Prediction, TokenUsage, Values};
 use crate::request::{Input, Long, Options, Truncation};
 use crate::tokenizer::Tokens;
+use encoderfile_format::manifest::Task;
 use encoderfile_graph::Run;
-use encoderfile_proto::Task;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -259,8 +259,7 @@ impl Session<'_> {
     fn evaluate(&mut self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
         if tokens.ids.is_empty() {
             // A tokenizer without special tokens makes no token of an empty text.
-            let output = self.encoder.pipeline.output.as_ref();
-            let per_token = output.is_none_or(|output| output.per_token);
+            let per_token = self.encoder.pipeline.output.per_token;
             let len = if per_token { 0 } else { self.encoder.width() };
             return Ok(vec![0.0; len]);
         }
@@ -297,7 +296,7 @@ impl Encoder {
             }
             Task::SparseEmbedding => Part::Values(self.sparse_embedding(&output, options)),
             Task::FillMask => Part::Values(self.fill_masks(tokens, &output, options)?),
-            Task::SentenceEmbedding | Task::Embedding | Task::Unspecified => {
+            Task::SentenceEmbedding | Task::Embedding => {
                 Part::Values(self.token_vectors(tokens, &output, options))
             }
         })

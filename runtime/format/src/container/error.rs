@@ -2,7 +2,9 @@
 //! offset from the start of the file.
 
 use super::{ArtifactKind, FOOTER_LEN, FORMAT_VERSION};
+use crate::manifest::ManifestError;
 use crate::source::ReadError;
+use encoderfile_proto::Malformed;
 
 /// A file that is no valid encoderfile, and where.
 #[derive(Debug, thiserror::Error)]
@@ -66,25 +68,27 @@ pub enum ContainerError {
         /// Of the manifest.
         offset: u64,
     },
-    /// More entries than any real manifest has.
-    #[error("manifest at offset {offset}: {got} {what}, limit {limit}")]
-    ManifestEntries {
-        /// Of the manifest.
-        offset: u64,
-        /// What there are too many of.
-        what: &'static str,
-        /// How many there are.
-        got: usize,
-        /// See [`crate::limits`].
-        limit: usize,
-    },
-    /// The manifest is no protobuf.
+    /// The manifest is no protobuf, or has more entries than any real one.
     #[error("manifest at offset {offset}: {source}")]
     ManifestDecode {
         /// Of the manifest.
         offset: u64,
-        /// What protobuf says.
-        source: prost::DecodeError,
+        /// What is wrong with it.
+        source: Malformed,
+    },
+    /// The manifest says what no builder writes.
+    #[error("manifest at offset {offset}: {source}")]
+    Manifest {
+        /// Of the manifest.
+        offset: u64,
+        /// What it says.
+        source: ManifestError,
+    },
+    /// A file without a model, as the tool itself.
+    #[error("manifest at offset {offset}: it holds no model")]
+    NoModel {
+        /// Of the manifest.
+        offset: u64,
     },
     /// Sizes add up to more than 64 bits, or not to the size of the file.
     #[error(

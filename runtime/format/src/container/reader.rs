@@ -4,12 +4,12 @@
 use super::hash::hash;
 use super::{
     ArtifactKind, ContainerError, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts,
-    digest, entries, layout,
+    digest, layout,
 };
-use crate::limits::{MANIFEST_ENTRIES_MAX, MANIFEST_LEN_MAX, PIPELINE_ENTRIES_MAX};
+use crate::limits::{MANIFEST_ENTRIES_MAX, MANIFEST_LEN_MAX};
+use crate::manifest::{Manifest, Model};
 use crate::source::{Section, Source};
-use encoderfile_proto::Manifest;
-use prost::Message;
+use encoderfile_proto as proto;
 use std::sync::Arc;
 
 /// A container whose structure has been checked: version, digest, and the
@@ -33,7 +33,11 @@ struct PlacedArtifact {
 impl Payload {
     /// Reads footer and manifest from the end of `source`.
     ///
-    /// Allocates no more than the manifest takes in the file.
+    /// Allocates what the manifest takes in the file, and at most
+    /// [`MANIFEST_ENTRIES_MAX`] entries of it.
+    ///
+    /// # Errors
+    /// [`ContainerError`], which names the section and its offset.
     pub fn open(source: Arc<dyn Source>) -> Result<Self, ContainerError> {
         let (footer, footer_offset) = read_footer(&*source)?;
         let (start, metadata_length) = locate_manifest(&footer, footer_offset)?;
@@ -45,14 +49,12 @@ impl Payload {
         if digest.as_bytes() != stored {
             return Err(ContainerError::ManifestDigest { offset: start });
         }
-        check_entries(manifest, start)?;
-        let manifest =
-            Manifest::decode(manifest).map_err(|source| ContainerError::ManifestDecode {
-                offset: start,
-                source,
-            })?;
-
-        let artifacts = place(&manifest, start, metadata_length as u64, footer_offset)?;
+        let offset = start;
+        let wire: proto::Manifest = proto::decode(manifest, MANIFEST_ENTRIES_MAX)
+            .map_err(|source| ContainerError::ManifestDecode { offset, source })?;
+        let manifest = Manifest::try_from(&wire)
+            .map_err(|source| ContainerError::Manifest { offset, source })?;
+        let artifacts = place(&wire, start, metadata_length as u64, footer_offset)?;
         let payload = Self {
             source,
             start,
@@ -67,6 +69,16 @@ impl Payload {
     /// What the file says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// [`ContainerError::NoModel`] for a file that holds none, as the tool itself.
+    pub fn model(&self) -> Result<&Model, ContainerError> {
+        let model = self.manifest.model.as_ref();
+        let offset = self.start;
+        model.ok_or(ContainerError::NoModel { offset })
     }
 
     /// The digest of the manifest, and through its hashes of the whole payload.
@@ -236,33 +248,8 @@ fn locate_manifest(footer: &Footer, footer_offset: u64) -> Result<(u64, usize), 
     }
 }
 
-/// Field numbers of manifest.proto.
-const PIPELINE_TAG: u32 = 10;
-
-/// Refuses what would take far more memory than its bytes in the file.
-fn check_entries(manifest: &[u8], offset: u64) -> Result<(), ContainerError> {
-    let refuse = |what, got, limit| {
-        Err(ContainerError::ManifestEntries {
-            offset,
-            what,
-            got,
-            limit,
-        })
-    };
-    let entries = entries::count(manifest);
-    if entries > MANIFEST_ENTRIES_MAX {
-        return refuse("fields", entries, MANIFEST_ENTRIES_MAX);
-    }
-    let pipelines = entries::contents(manifest, PIPELINE_TAG);
-    let entries = pipelines.map(entries::count).sum();
-    if entries > PIPELINE_ENTRIES_MAX {
-        return refuse("pipeline fields", entries, PIPELINE_ENTRIES_MAX);
-    }
-    Ok(())
-}
-
 fn place(
-    manifest: &Manifest,
+    manifest: &proto::Manifest,
     start: u64,
     metadata_length: u64,
     footer_offset: u64,

@@ -4,8 +4,9 @@ use super::hash::hash;
 use super::{
     ArtifactKind, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts, digest, layout,
 };
+use crate::manifest::Manifest;
 use crate::source::{Source, Spliced};
-use encoderfile_proto::{Artifact, Manifest};
+use encoderfile_proto::{self as proto, Artifact};
 use prost::Message;
 use std::io::{self, Write};
 
@@ -20,7 +21,15 @@ pub type Content<'a> = (ArtifactKind, &'a dyn Source);
 /// `manifest` says everything but the artifacts, which are filled in from
 /// `contents`; base programs must already be named there. The same arguments
 /// give the same bytes.
-pub fn compose<'a>(mut manifest: Manifest, contents: &[Content<'a>]) -> io::Result<Spliced<'a>> {
+///
+/// # Errors
+/// Of kind `InvalidInput` for a manifest that no reader would take, and for
+/// contents that it does not name.
+pub fn compose<'a>(manifest: &Manifest, contents: &[Content<'a>]) -> io::Result<Spliced<'a>> {
+    manifest
+        .check()
+        .map_err(|error| invalid(format!("manifest: {error}")))?;
+    let mut manifest = proto::Manifest::from(manifest);
     for (kind, content) in contents {
         let hash = hash(*content, 0, content.len()).map_err(io::Error::other)?;
         let entry = kind
@@ -59,14 +68,14 @@ pub fn compose<'a>(mut manifest: Manifest, contents: &[Content<'a>]) -> io::Resu
 }
 
 /// Writes what [`compose`] makes of the same arguments.
-pub fn write(manifest: Manifest, contents: &[Content<'_>], out: &mut dyn Write) -> io::Result<()> {
+pub fn write(manifest: &Manifest, contents: &[Content<'_>], out: &mut dyn Write) -> io::Result<()> {
     let payload = compose(manifest, contents)?;
     let mut chunk = vec![0; CHUNK_LEN];
     for_each_chunk(&payload, &mut chunk, |bytes| out.write_all(bytes))
 }
 
 /// Sets every artifact's offset; returns the length of manifest and digest, and of the payload.
-fn place(manifest: &mut Manifest) -> io::Result<(u64, u64)> {
+fn place(manifest: &mut proto::Manifest) -> io::Result<(u64, u64)> {
     let metadata_length = (manifest.encoded_len() + DIGEST_LEN) as u64;
     let lengths: Vec<_> = artifacts(manifest)
         .into_iter()

@@ -7,8 +7,8 @@ use super::int8;
 use super::lanes::{Isa, Lanes, Task};
 use super::product::{self, Left, Rows, RowsMut};
 use crate::cores::Cores;
+use encoderfile_format::manifest::Compute;
 use encoderfile_format::weights::{Matrix, PANEL, WeightsError};
-use encoderfile_proto::Compute;
 use std::sync::Arc;
 
 /// Rows that are computed before what is after the product, while they are in a cache

@@ -10,7 +10,6 @@ use encoderfile::onnx::{
 use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
-use prost::Message;
 use std::collections::BTreeSet;
 
 #[test]
@@ -226,7 +225,7 @@ const MANY_OPERATORS: [&str; 4] = [
 fn a_node_without_inputs() -> anyhow::Result<()> {
     for fixture in MANY_OPERATORS {
         let model = fixture::folder(fixture).join("model.onnx");
-        let model = ModelProto::decode(&*std::fs::read(model)?)?;
+        let model: ModelProto = encoderfile::proto::decode(std::fs::read(model)?, usize::MAX)?;
         let nodes = model.graph.unwrap_or_default().node;
         let with_inputs = nodes.into_iter().filter(|node| !node.input.is_empty());
         let op_types: BTreeSet<String> = with_inputs.map(|node| node.op_type).collect();

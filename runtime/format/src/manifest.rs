@@ -1,0 +1,93 @@
+//! What an encoderfile says of itself, as types that cannot be wrong.
+//!
+//! Protobuf ends here: `manifest/wire.rs` makes these types of the messages of
+//! manifest.proto and back, and `manifest/check.rs` owns every bound on counts,
+//! widths and lengths.
+//!
+//! **Invariant:** nothing above this crate sees a message of manifest.proto.
+
+mod check;
+mod names;
+mod pipeline;
+mod wire;
+
+pub use check::ManifestError;
+pub use names::{
+    Activation, Compute, DenseFunction, InputRole, IntegerType, Pooling, Similarity, Task,
+    TruncationSide, TruncationStrategy, WeightsEncoding,
+};
+pub use pipeline::{
+    Dense, Input, LayerNorm, Module, Output, Pipeline, Prompt, Splade, StoredTensor,
+};
+
+/// What a payload says of itself, apart from where its artifacts are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// Upstream's `name`: the `model_id` of results.
+    pub name: String,
+    /// The author's version of the model.
+    pub version: String,
+    /// The model; the `encoderfile` tool has none of its own.
+    pub model: Option<Model>,
+    /// The target triples of the base programs inside, in the order of their
+    /// artifacts. Only the `encoderfile` tool carries any.
+    pub bases: Vec<String>,
+    /// The names of the graphs beside the first, in the order of their artifacts.
+    pub graphs: Vec<String>,
+}
+
+/// A model: what it computes, how, and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// What it computes.
+    pub task: Task,
+    /// How texts become results.
+    pub pipeline: Pipeline,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// How its large matrices are stored.
+    pub weights: StoredWeights,
+}
+
+/// How the large matrices are stored, and what that costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StoredWeights {
+    /// The bits of a value.
+    pub encoding: WeightsEncoding,
+    /// The smallest cosine similarity of outputs to those with float32 weights,
+    /// computed in float32, over the golden texts; 1 for float32 itself.
+    pub min_cosine: f32,
+    /// How many matrices the source file had quantised already, which are stored
+    /// as they were.
+    pub quantized_matrices: u32,
+}
+
+/// Where a model comes from. No timestamp and no path: the same folder gives the
+/// same bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The builder's name and version.
+    pub builder: String,
+    /// What the folder says of its licence, if anything.
+    pub license: String,
+    /// The architecture that the folder names.
+    pub architecture: String,
+    /// SHA-256 of the source weights file.
+    pub source_sha256: Vec<u8>,
+    /// Equal for two files exactly when their embeddings may be compared: BLAKE3
+    /// over the hashes of graph, weights, tokenizer and pipeline.
+    pub embedding_space_id: Vec<u8>,
+    /// What the builder understood of the folder.
+    pub findings: Vec<Finding>,
+}
+
+/// Something the model folder says, in plain words, and where it says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// "pooling"
+    pub subject: String,
+    /// "the mean over all tokens"
+    pub meaning: String,
+    /// "1_Pooling/config.json pooling_mode_mean_tokens"
+    pub source: String,
+}

@@ -1,0 +1,184 @@
+//! Everything the builder learned from a model folder. The runtime reads this
+//! and nothing else; it never guesses.
+
+use super::names::{
+    Activation, Compute, DenseFunction, InputRole, IntegerType, Pooling, Similarity,
+    TruncationSide, TruncationStrategy,
+};
+
+/// How texts become results.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pipeline {
+    /// The most tokens one sequence may have, special tokens included.
+    pub max_tokens: u32,
+    /// Where `max_tokens` came from, for people: a file and key.
+    pub max_tokens_source: String,
+    /// Which end of a text that is too long is cut.
+    pub truncation_side: TruncationSide,
+    /// Which text of a pair that is too long is cut.
+    pub truncation_strategy: TruncationStrategy,
+    /// Lower-case the text before tokenisation (sentence-transformers' `do_lower_case`).
+    pub lower_case: bool,
+    /// Special tokens in a text are read like any other text.
+    pub split_special_tokens: bool,
+    /// Rows of the token embedding: every token id is below this.
+    pub vocabulary_size: u32,
+
+    /// The inputs of the graph, bound by name.
+    pub inputs: Vec<Input>,
+    /// The one output of the graph that is read.
+    pub output: Output,
+    /// What products with large matrices are computed in.
+    pub compute: Compute,
+
+    /// Sentence embeddings, and cross-encoders whose head is not in the graph: one or more
+    /// modes, concatenated in this order; none where the graph pools.
+    pub pooling: Vec<Pooling>,
+    /// The tokens of the prompt take no part in pooling.
+    pub exclude_prompt: bool,
+    /// What follows pooling, in this order. An L2 norm at the very end is
+    /// `normalize` instead.
+    pub modules: Vec<Module>,
+    /// Sentence embeddings: divide by the L2 norm at the end unless a request says otherwise.
+    pub normalize: bool,
+    /// Embeddings: only so many of the first values are kept, after everything
+    /// else and without another norm; 0 for all.
+    pub dimensions: u32,
+    /// How embeddings are meant to be compared.
+    pub similarity: Similarity,
+    /// Sparse embeddings: from vocabulary logits to one weight a vocabulary entry.
+    pub splade: Option<Splade>,
+    /// Embeddings and cross-encoders: named texts that are put in front of a text.
+    pub prompts: Vec<Prompt>,
+    /// The name of the prompt for requests that say nothing; empty for none.
+    pub default_prompt: String,
+
+    /// Classification: the label of each logit.
+    pub labels: Vec<String>,
+    /// Classification: how logits become scores.
+    pub activation: Activation,
+    /// A head of one logit: how a (query, text) pair is scored when reranking.
+    pub rerank_activation: Activation,
+    /// Heads trained on natural language inference: the label that says that the
+    /// second text follows from the first.
+    pub entailment: Option<u32>,
+
+    /// Fill-mask: the token that stands for any other.
+    pub mask_token_id: Option<u32>,
+    /// Token classification: the token of a word that the vocabulary lacks.
+    pub unknown_token_id: Option<u32>,
+    /// Fill-mask: the token that is left out of decoded texts.
+    pub padding_token_id: Option<u32>,
+    /// Decoded text is tidied up as the tokenizer's authors did: no space before a
+    /// full stop and the like.
+    pub clean_up_decoded: bool,
+}
+
+impl Pipeline {
+    /// How many values a sentence embedding has before any of them are left out.
+    pub fn embedding_width(&self) -> usize {
+        let dense = self.modules.iter().rev().find_map(|module| match module {
+            Module::Dense(dense) => Some(dense.out_features as usize),
+            _ => None,
+        });
+        dense.unwrap_or_else(|| self.pooled_width())
+    }
+
+    /// How many values pooling gives, before any module.
+    pub fn pooled_width(&self) -> usize {
+        // A model that pools in its graph has no modes.
+        let modes = self.pooling.len().max(1);
+        (self.output.width as usize).saturating_mul(modes)
+    }
+}
+
+/// A text put in front of every text of a kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// What requests call it.
+    pub name: String,
+    /// What is put in front.
+    pub text: String,
+}
+
+/// One input of the graph, bound by name: `[1, tokens]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// In the graph.
+    pub name: String,
+    /// What it is given.
+    pub role: InputRole,
+    /// In which type.
+    pub integer_type: IntegerType,
+    /// The first of the position ids: RoBERTa counts from after its padding id.
+    pub first_position: u32,
+    /// Segment ids are 0 for both texts of a pair.
+    pub zeros: bool,
+}
+
+/// The output of the graph that is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// In the graph.
+    pub name: String,
+    /// hidden_size, or the number of labels or vocabulary entries.
+    pub width: u32,
+    /// Whether there is one row per token: `[1, tokens, width]` rather than `[1, width]`.
+    /// A sentence embedding without is pooled in the graph.
+    pub per_token: bool,
+}
+
+/// A step between pooling and the finished embedding.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Module {
+    /// A linear layer.
+    Dense(Dense),
+    /// Mean 0 and variance 1 over the values, then scale and shift.
+    LayerNorm(LayerNorm),
+    /// Divides by the L2 norm.
+    L2Norm,
+}
+
+/// `function(weight · x + bias)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dense {
+    /// How many values it takes.
+    pub in_features: u32,
+    /// How many values it gives.
+    pub out_features: u32,
+    /// `[out_features, in_features]`.
+    pub weight: StoredTensor,
+    /// `[out_features]`.
+    pub bias: Option<StoredTensor>,
+    /// What is applied to each value.
+    pub function: DenseFunction,
+}
+
+/// LayerNorm over the values of a vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerNorm {
+    /// `[width]`.
+    pub weight: StoredTensor,
+    /// `[width]`.
+    pub bias: StoredTensor,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// float32 values, row after row, within the weights artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredTensor {
+    /// From the artifact's first byte.
+    pub offset: u64,
+    /// In bytes.
+    pub length: u64,
+}
+
+/// Per vocabulary entry: the maximum or sum over tokens of log(1 + relu(logit)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Splade {
+    /// Sum rather than maximum.
+    pub sum: bool,
+    /// log(1 + …) once more.
+    pub twice: bool,
+}

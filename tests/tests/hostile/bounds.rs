@@ -1,0 +1,129 @@
+//! Pipelines that no builder writes: numbers that a reader would allocate by,
+//! index with or compute a shape of.
+
+use crate::forge::{refused_bytes, resealed_as_is};
+use anyhow::{Context, ensure};
+use encoderfile::container::ContainerError;
+use encoderfile::proto::module::Step;
+use encoderfile::proto::{Axis, Dense, L2Norm, LayerNorm, Manifest, Module, Pipeline, Tensor};
+
+/// What a message has to say, and what is wrong with the pipeline.
+type Case<'a> = (&'a str, &'a dyn Fn(&mut Pipeline));
+
+fn dense(in_features: u32, out_features: u32, length: u64) -> Module {
+    let dense = Dense {
+        in_features,
+        out_features,
+        weight: Some(Tensor { offset: 0, length }),
+        ..Dense::default()
+    };
+    Module {
+        step: Some(Step::Dense(dense)),
+    }
+}
+
+fn norm(length: u64, epsilon: f32) -> Module {
+    let tensor = Some(Tensor { offset: 0, length });
+    let norm = LayerNorm {
+        weight: tensor,
+        bias: tensor,
+        epsilon,
+    };
+    Module {
+        step: Some(Step::LayerNorm(norm)),
+    }
+}
+
+fn refused(cases: &[Case<'_>]) -> anyhow::Result<()> {
+    for (expected, change) in cases {
+        let bytes = resealed_as_is(|manifest| change(manifest.pipeline.get_or_insert_default()));
+        let error = refused_bytes(&bytes).with_context(|| (*expected).to_owned())?;
+        let said = error.to_string();
+        let is_expected = matches!(error, ContainerError::Manifest { .. });
+        ensure!(is_expected && said.contains(expected), "{expected}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_graph_is_fed_is_bounded() -> anyhow::Result<()> {
+    let output = |it: &mut Pipeline, width| it.output.get_or_insert_default().width = width;
+    refused(&[
+        ("`max_tokens`", &|it| it.max_tokens = 0),
+        ("`max_tokens`", &|it| it.max_tokens = u32::MAX),
+        ("`vocabulary_size`", &|it| it.vocabulary_size = 0),
+        ("`vocabulary_size`", &|it| it.vocabulary_size = 1 << 31),
+        ("no `output`", &|it| it.output = None),
+        ("`output.width`", &|it| output(it, 0)),
+        ("`output.width`", &|it| output(it, u32::MAX)),
+        ("`inputs`", &|it| it.inputs.clear()),
+        ("`inputs`", &|it| {
+            it.inputs = vec![it.inputs[0].clone(); 100];
+        }),
+        ("`inputs.name`", &|it| it.inputs.push(it.inputs[0].clone())),
+        ("`inputs.role`", &|it| it.inputs[0].role = 0),
+        ("`inputs.integer_type`", &|it| it.inputs[0].integer_type = 9),
+        ("`inputs.first_position`", &|it| {
+            it.inputs[0].first_position = i32::MAX.unsigned_abs();
+        }),
+        ("has axes of its own", &|it| {
+            it.inputs[0].axes = vec![Axis::default()];
+        }),
+    ])
+}
+
+#[test]
+fn what_follows_the_graph_is_bounded() -> anyhow::Result<()> {
+    refused(&[
+        ("`pooling`", &|it| it.pooling = vec![1; 7]),
+        ("`pooling`", &|it| it.pooling = vec![1 << 20]),
+        ("`modules`", &|it| {
+            it.modules = vec![
+                Module {
+                    step: Some(Step::L2Norm(L2Norm {}))
+                };
+                65
+            ];
+        }),
+        ("`modules.step`", &|it| it.modules = vec![Module::default()]),
+        ("`modules.dense.out_features`", &|it| {
+            it.modules = vec![dense(4, 0, 0)];
+        }),
+        ("`modules.dense.out_features`", &|it| {
+            it.modules = vec![dense(4, u32::MAX, 16)];
+        }),
+        ("module 0 takes 5 values", &|it| {
+            it.modules = vec![dense(5, 2, 40)];
+        }),
+        ("module 1: a tensor of 31 bytes, expected 32", &|it| {
+            it.modules = vec![dense(4, 4, 64), dense(4, 2, 31)];
+        }),
+        ("module 0: a tensor of 4 bytes", &|it| {
+            it.modules = vec![norm(4, 0.0)];
+        }),
+        ("module 0: `epsilon`", &|it| {
+            it.modules = vec![norm(16, f32::NAN)];
+        }),
+        ("`dimensions`", &|it| it.dimensions = 5),
+        ("`entailment`", &|it| it.entailment = Some(2)),
+        ("`default_prompt`", &|it| it.default_prompt = "query".into()),
+    ])
+}
+
+#[test]
+fn a_manifest_of_another_version_is_refused_by_the_field() -> anyhow::Result<()> {
+    type Change<'a> = &'a dyn Fn(&mut Manifest);
+    let cases: [(&str, Change<'_>); 4] = [
+        ("`task` is 21", &|it| it.task = 21),
+        ("`task` is 0", &|it| it.task = 0),
+        ("no `pipeline`", &|it| it.pipeline = None),
+        ("`weights.encoding` is 7", &|it| {
+            it.stored_weights.get_or_insert_default().encoding = 7;
+        }),
+    ];
+    for (expected, change) in cases {
+        let error = refused_bytes(&resealed_as_is(change)).with_context(|| expected.to_owned())?;
+        ensure!(error.to_string().contains(expected), "{expected}: {error}");
+    }
+    Ok(())
+}
