@@ -10,13 +10,13 @@ mod sessions;
 use crate::engine::{Client, Text};
 use crate::http::App;
 use crate::http::dialect::Dialect;
-use crate::service::{Capability, Service};
+use crate::service::Service;
 use anyhow::Context;
 use arguments::Arguments;
 use axum::Router;
 use axum::http::request::Parts;
 use encoderfile::output::rank;
-use encoderfile::{Aggregation, Options, Role, Values};
+use encoderfile::{Aggregation, Capability, Options, Role, Values};
 use lines::Standard;
 use results::{failed, plain, reported};
 use rmcp::handler::server::router::tool::ToolRouter;
@@ -138,18 +138,18 @@ impl Tools {
         if !tokens_alone {
             tool_router.remove_route("embed_tokens");
         }
-        let task = service.task();
+        let values = service.encoder.result();
         for (name, route) in &mut tool_router.map {
             let tool = &mut route.attr;
             let harmless = ToolAnnotations::new().read_only(true).open_world(false);
             tool.annotations = Some(harmless);
             match name.as_ref() {
                 "embed_tokens" | "embed_sparse" | "fill_mask" => {
-                    let result = schema::of_task::<results::Predictions>(task);
+                    let result = schema::of_result::<results::Predictions>(values);
                     tool.output_schema = Some(reported_as(&result));
                 }
                 "run_encoder" => {
-                    tool.output_schema = Some(schema::of_task::<results::Encoded>(task));
+                    tool.output_schema = Some(schema::of_result::<results::Encoded>(values));
                 }
                 _ => {}
             }

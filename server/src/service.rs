@@ -10,6 +10,7 @@ use crate::failure::{Failure, Kind};
 use crate::metrics;
 use crate::settings::{Defaults, Limits, Serve};
 use anyhow::Context;
+pub(crate) use encoderfile::Capability;
 use encoderfile::manifest::{Pipeline, Task};
 use encoderfile::pooling::similarity;
 use encoderfile::{Encoder, Info, Options, Prediction, Tokens, Values};
@@ -67,37 +68,6 @@ impl Report {
     }
 }
 
-/// What a model can be asked for, beyond its task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Capability {
-    Embed,
-    Similarity,
-    TokenEmbeddings,
-    Sparse,
-    Classify,
-    Rerank,
-    ZeroShot,
-    Entities,
-    FillMask,
-}
-
-impl Capability {
-    /// As `/info` lists it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Embed => "embed",
-            Self::Similarity => "similarity",
-            Self::TokenEmbeddings => "token_embeddings",
-            Self::Sparse => "sparse",
-            Self::Classify => "classify",
-            Self::Rerank => "rerank",
-            Self::ZeroShot => "zero_shot",
-            Self::Entities => "entities",
-            Self::FillMask => "fill_mask",
-        }
-    }
-}
-
 impl Service {
     /// Starts the workers for a model.
     pub(crate) fn start(
@@ -152,26 +122,7 @@ impl Service {
 
     /// What the model can be asked for.
     pub(crate) fn capabilities(&self) -> Vec<Capability> {
-        let mut capabilities = match self.task() {
-            Task::SentenceEmbedding => vec![Capability::Embed, Capability::Similarity],
-            Task::SparseEmbedding => vec![Capability::Sparse],
-            Task::TokenClassification => vec![Capability::Entities],
-            Task::FillMask => vec![Capability::FillMask],
-            Task::SequenceClassification => vec![Capability::Classify],
-            Task::Embedding => Vec::new(),
-        };
-        if self.encoder.has_token_vectors() {
-            capabilities.push(Capability::TokenEmbeddings);
-        }
-        if self.task() == Task::SequenceClassification {
-            if self.pipeline().labels.len() == 1 {
-                capabilities.push(Capability::Rerank);
-            }
-            if self.pipeline().entailment.is_some() {
-                capabilities.push(Capability::ZeroShot);
-            }
-        }
-        capabilities
+        self.encoder.capabilities()
     }
 
     /// Refuses what this model has no head for.
@@ -181,11 +132,10 @@ impl Service {
         }
         let (wanted, model) = (capability.name(), &self.model_id);
         let task = self.task().name();
-        let hint = match (capability, self.task()) {
-            (Capability::Rerank, Task::SequenceClassification) => " with more than one logit",
-            (Capability::ZeroShot, Task::SequenceClassification) => {
-                " without a label for entailment"
-            }
+        let classifies = self.capabilities().contains(&Capability::Classify);
+        let hint = match capability {
+            Capability::Rerank if classifies => " with more than one logit",
+            Capability::ZeroShot if classifies => " without a label for entailment",
             _ => "",
         };
         Err(Failure::new(

@@ -1,26 +1,16 @@
-//! A loaded model and what it computes.
+//! A loaded model.
 //!
-//! [`Session::infer`] is the one entry. [`Work`] takes a text through it, and
-//! what each task makes of the graph's output is in the other modules below.
-
-mod classification;
-mod fill_mask;
-mod finite;
-mod repool;
-mod sentence;
-mod spans;
-mod tokens;
-mod work;
-
-pub use repool::PoolingChoice;
-pub use work::{Session, Work};
+//! [`Session::infer`] is the one entry; [`Encoder::prepare`] and [`Session::step`]
+//! are the same for whoever runs many texts.
 
 use crate::error::Error;
-use crate::modules::{self, Module};
-use crate::request::{Input, Long, Options, Truncation};
+use crate::heads::{self, Capability, Head};
+use crate::processor::Processor;
+use crate::request::{Input, Options};
+use crate::session::Session;
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::container::{ArtifactKind, ContainerError, Payload};
-use encoderfile_format::limits::{GRAPH_LEN_MAX, TEXT_LEN_MAX, TOKENIZER_LEN_MAX};
+use encoderfile_format::limits::{GRAPH_LEN_MAX, TOKENIZER_LEN_MAX};
 use encoderfile_format::manifest::{Pipeline, Task};
 use encoderfile_format::source::Source;
 use encoderfile_graph::Graph;
@@ -28,30 +18,16 @@ use std::sync::Arc;
 
 /// A model ready to run, shared by any number of sessions.
 pub struct Encoder {
-    task: Task,
-    pipeline: Pipeline,
-    modules: Vec<Module>,
+    pub(crate) task: Task,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) head: Arc<dyn Head>,
+    pub(crate) weights: Arc<dyn Source>,
     tokenizer: Tokenizer,
-    graph: Graph,
+    pub(crate) graph: Graph,
 }
 
-/// Half of the work of loading a model.
-pub type Half<'a> = &'a mut (dyn FnMut() + Send);
-
-/// A text or pair with a prompt in front of it.
-struct Prompted<'a> {
-    text: String,
-    pair: Option<&'a str>,
-}
-
-impl Prompted<'_> {
-    fn input(&self) -> Input<'_> {
-        match self.pair {
-            Some(pair) => Input::Pair(&self.text, pair),
-            None => Input::Text(&self.text),
-        }
-    }
-}
+/// One of the two tasks of loading a model, which depend on nothing of each other.
+pub type LoadTask<'a> = &'a mut (dyn FnMut() + Send);
 
 impl Encoder {
     /// Loads the model of a payload.
@@ -66,20 +42,22 @@ impl Encoder {
         })
     }
 
-    /// As [`Encoder::load`]; `both` runs the two halves of the work, which depend
-    /// on nothing of each other, perhaps at once.
+    /// As [`Encoder::load`]; `join` runs both tasks, possibly in parallel.
+    ///
+    /// # Errors
+    /// As [`Encoder::load`].
     pub fn load_with(
         payload: &Payload,
-        both: impl FnOnce(Half<'_>, Half<'_>),
+        join: impl FnOnce(LoadTask<'_>, LoadTask<'_>),
     ) -> Result<Self, Error> {
         let model = payload.model()?;
         let (task, pipeline) = (model.task, model.pipeline.clone());
-        check(task, &pipeline)?;
         let weights: Arc<dyn Source> = match payload.artifact(ArtifactKind::Weights) {
             Ok(weights) => Arc::new(weights),
             Err(ContainerError::Missing { .. }) => Arc::new(Vec::new()),
             Err(error) => return Err(error.into()),
         };
+        let head = heads::new(task, &pipeline, &weights)?;
         let load_tokenizer = || {
             let tokenizer = payload.read(ArtifactKind::Tokenizer, TOKENIZER_LEN_MAX)?;
             Ok::<_, Error>(Tokenizer::load(&tokenizer, &pipeline)?)
@@ -89,7 +67,7 @@ impl Encoder {
             Ok::<_, Error>(Graph::load(&graph, &weights, &pipeline)?)
         };
         let (mut tokenizer, mut graph) = (None, None);
-        both(
+        join(
             &mut || {
                 tokenizer = Some(load_tokenizer());
             },
@@ -99,7 +77,8 @@ impl Encoder {
         );
         Ok(Self {
             task,
-            modules: modules::load(&pipeline, &weights)?,
+            head,
+            weights: Arc::clone(&weights),
             tokenizer: tokenizer.unwrap_or_else(load_tokenizer)?,
             graph: graph.unwrap_or_else(load_graph)?,
             pipeline,
@@ -108,6 +87,9 @@ impl Encoder {
 
     /// Makes a model of its parts: a `tokenizer.json`, an ONNX graph, and the
     /// tensors that are not in the graph.
+    ///
+    /// # Errors
+    /// As [`Encoder::load`].
     pub fn from_parts(
         task: Task,
         pipeline: Pipeline,
@@ -116,10 +98,10 @@ impl Encoder {
         weights: &Arc<dyn Source>,
     ) -> Result<Self, Error> {
         pipeline.check()?;
-        check(task, &pipeline)?;
         Ok(Self {
             task,
-            modules: modules::load(&pipeline, weights)?,
+            head: heads::new(task, &pipeline, weights)?,
+            weights: Arc::clone(weights),
             tokenizer: Tokenizer::load(tokenizer, &pipeline)?,
             graph: Graph::load(graph, weights, &pipeline)?,
             pipeline,
@@ -141,16 +123,24 @@ impl Encoder {
         &self.tokenizer
     }
 
-    /// Refuses options that this model cannot serve; [`Session::infer`] does too.
-    pub fn check(&self, options: &Options) -> Result<(), Error> {
-        options.check(self.task, &self.pipeline)
+    /// What the model can be asked for.
+    pub fn capabilities(&self) -> Vec<Capability> {
+        self.head.capabilities()
     }
 
-    /// Whether one sequence gives a row a token, with a width that
-    /// [`crate::Options::unpooled`] can give out.
-    pub fn has_token_vectors(&self) -> bool {
-        let embeds = matches!(self.task, Task::Embedding | Task::SentenceEmbedding);
-        embeds && self.pipeline.output.per_token
+    /// The field of a result that holds its values where the request says nothing of
+    /// it: see [`crate::Values`].
+    pub fn result(&self) -> &'static str {
+        self.head.result()
+    }
+
+    /// Refuses options that this model cannot serve; [`Session::infer`] does too.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for one of another task, [`Error::Request`] for values that
+    /// make no sense.
+    pub fn check(&self, options: &Options) -> Result<(), Error> {
+        options.check(&*self.head, self.task, &self.pipeline)
     }
 
     /// A session with scratch memory of its own. One thread uses one session.
@@ -170,124 +160,33 @@ impl Encoder {
     }
 
     /// Tokenises a text or pair as the model sees it, prompt included.
+    ///
+    /// # Errors
+    /// For texts that cannot be tokenised or do not fit, and token ids beyond the
+    /// model's vocabulary.
     pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
-        self.check_length(input)?;
-        let prompted = self.prompted(input, options.prompt(&self.pipeline))?;
-        let input = prompted.as_ref().map_or(input, Prompted::input);
-        // A text alone is always its pair's first, and only that can be cut.
-        let truncation = match input {
-            Input::Pair(..) => options.truncation(&self.pipeline),
-            _ => Truncation::LongestFirst,
-        };
-        let tokens = self.tokenizer.encode(
-            input,
-            truncation,
-            options.truncation_side,
-            options.max_tokens,
-        )?;
-        if options.long == Long::Error && tokens.total > tokens.ids.len() {
-            let max_tokens = self.tokenizer.limit(options.max_tokens);
-            let is_requests = options.max_tokens == Some(max_tokens);
-            return Err(Error::TooManyTokens {
-                tokens_total: tokens.total,
-                max_tokens,
-                limited_by: if is_requests {
-                    "`max_tokens` is"
-                } else {
-                    "the model takes"
-                },
-            });
-        }
-        self.check_ids(&tokens)?;
-        Ok(tokens)
+        self.processor().sequence(input, options)
     }
 
     /// All tokens of a text, prompt included, however many the model takes.
+    ///
+    /// # Errors
+    /// As [`Encoder::check`], and for texts that cannot be tokenised.
     pub fn tokenize_whole(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
         self.check(options)?;
-        self.check_length(input)?;
-        let prompted = self.prompted(input, options.prompt(&self.pipeline))?;
-        let input = prompted.as_ref().map_or(input, Prompted::input);
-        Ok(self.tokenizer.encode_whole(input)?)
+        self.processor().whole(input, options)
     }
 
-    /// The prompt and the first text together, where there is a prompt.
-    fn prompted<'a>(&self, input: Input<'a>, prompt: &str) -> Result<Option<Prompted<'a>>, Error> {
-        if prompt.is_empty() {
-            return Ok(None);
-        }
-        let (text, pair) = match input {
-            Input::Text(text) => (format!("{prompt}{text}"), None),
-            // How the last token of a prompt joins a text is the tokenizer's to say.
-            Input::Ids(ids) => (
-                format!("{prompt}{}", self.tokenizer.decode(ids, true)?),
-                None,
-            ),
-            Input::Pair(text, pair) => (format!("{prompt}{text}"), Some(pair)),
-        };
-        Ok(Some(Prompted { text, pair }))
+    /// The mask token as a text has to spell it, if the task has one.
+    pub fn mask_token(&self) -> Option<String> {
+        let id = self.pipeline.mask_token_id?;
+        self.tokenizer.decode(&[id], false).ok()
     }
 
-    fn check_length(&self, input: Input<'_>) -> Result<(), Error> {
-        let length = match input {
-            Input::Text(text) => text.len(),
-            Input::Pair(text, pair) => text.len() + pair.len(),
-            Input::Ids(ids) => size_of_val(ids),
-        };
-        if length > TEXT_LEN_MAX {
-            return Err(Error::TextLength {
-                length,
-                limit: TEXT_LEN_MAX,
-            });
-        }
-        Ok(())
-    }
-
-    fn check_ids(&self, tokens: &Tokens) -> Result<(), Error> {
-        let vocabulary_size = self.pipeline.vocabulary_size;
-        match tokens.ids.iter().find(|id| **id >= vocabulary_size) {
-            Some(id) => Err(Error::TokenId {
-                id: *id,
-                vocabulary_size,
-            }),
-            None => Ok(()),
+    pub(crate) fn processor(&self) -> Processor<'_> {
+        Processor {
+            tokenizer: &self.tokenizer,
+            pipeline: &self.pipeline,
         }
     }
-
-    /// How many numbers the graph gives for a token, or for the text.
-    fn width(&self) -> usize {
-        self.pipeline.output.width as usize
-    }
-}
-
-/// Refuses a pipeline that lacks what its task needs.
-fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
-    let width = pipeline.output.width as usize;
-    let classifies = matches!(
-        task,
-        Task::SequenceClassification | Task::TokenClassification
-    );
-    let logits = match task {
-        Task::SequenceClassification => pipeline.embedding_width(),
-        _ => width,
-    };
-    if classifies && pipeline.labels.len() != logits {
-        return Err(Error::Manifest("not one label for each logit"));
-    }
-    // What is not pooled here is pooled in the graph.
-    let one_row = match task {
-        Task::SequenceClassification | Task::SentenceEmbedding => pipeline.pooling.is_empty(),
-        _ => false,
-    };
-    if pipeline.output.per_token == one_row {
-        return Err(Error::Manifest("output rank does not fit the task"));
-    }
-    let entailment = pipeline.entailment;
-    if entailment.is_some_and(|label| label as usize >= logits || logits < 2) {
-        return Err(Error::Manifest("no such entailment label"));
-    }
-    if task == Task::FillMask && pipeline.mask_token_id.is_none() {
-        return Err(Error::Manifest("no mask token"));
-    }
-    Ok(())
 }

@@ -78,6 +78,9 @@ pub enum Error {
         /// Whether the text was cut.
         truncated: bool,
     },
+    /// An item of no sequence at all.
+    #[error("the item makes no sequence to compute")]
+    NoSequence,
     /// Options that make no sense, or not for this model.
     #[error("{0}")]
     Request(String),

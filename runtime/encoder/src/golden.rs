@@ -1,8 +1,9 @@
 //! Golden cases: results stored at build time, recomputed by `self-test` to
 //! show that this machine gets the same numbers.
 
-use crate::encoder::{Encoder, Session};
+use crate::encoder::Encoder;
 use crate::error::Error;
+use crate::session::Session;
 use encoderfile_format::container::{ArtifactKind, Payload};
 use encoderfile_format::limits::GOLDEN_LEN_MAX;
 use encoderfile_format::manifest::Compute;

@@ -1,8 +1,9 @@
 //! What a file contains, as every shell tells it.
 
+use crate::heads;
 use encoderfile_format::container::ContainerError;
 use encoderfile_format::container::Payload;
-use encoderfile_format::manifest::{Module, Pipeline, Task};
+use encoderfile_format::manifest::{Pipeline, Task};
 use serde::{Serialize, Serializer};
 
 /// A file's model: what it is, where it comes from, and what it may be compared with.
@@ -82,7 +83,7 @@ impl Info {
             version: manifest.version.clone(),
             task: model.task.name(),
             architecture: provenance.architecture,
-            output: output(model.task, pipeline),
+            output: heads::describe(model.task, pipeline),
             labels: (!embeds).then(|| pipeline.labels.clone()),
             prompts: prompted.then(|| prompts.collect()),
             default_prompt: prompted.then(|| {
@@ -116,7 +117,7 @@ impl Info {
     /// For a model that is served otherwise than its file says.
     pub(crate) fn describe(&mut self, task: Task, pipeline: &Pipeline) {
         self.task = task.name();
-        self.output = output(task, pipeline);
+        self.output = heads::describe(task, pipeline);
         if is_embedding(task) {
             self.labels = None;
             self.similarity = Some(pipeline.similarity.name());
@@ -156,43 +157,6 @@ impl<P: Pairs> Pairs for Option<P> {
 
 fn as_map<S: Serializer>(pairs: &impl Pairs, serializer: S) -> Result<S::Ok, S::Error> {
     pairs.serialize_pairs(serializer)
-}
-
-/// What comes out, in words.
-fn output(task: Task, pipeline: &Pipeline) -> String {
-    let width = pipeline.output.width;
-    match task {
-        Task::Embedding | Task::TokenClassification => format!("{width} numbers a token"),
-        Task::FillMask => format!("{width} probabilities a mask"),
-        Task::SparseEmbedding => format!("up to {width} weights a text"),
-        Task::SentenceEmbedding => sentence_embedding(pipeline),
-        Task::SequenceClassification => format!("{width} numbers a text"),
-    }
-}
-
-fn sentence_embedding(pipeline: &Pipeline) -> String {
-    let width = match pipeline.dimensions {
-        0 => pipeline.embedding_width(),
-        dimensions => dimensions as usize,
-    };
-    let mut steps: Vec<String> = pipeline
-        .pooling
-        .iter()
-        .map(|mode| mode.name().to_owned())
-        .collect();
-    if steps.is_empty() {
-        steps.push("pooled in the graph".into());
-    }
-    let mut steps = vec![steps.join(" + ")];
-    steps.extend(pipeline.modules.iter().map(|module| match module {
-        Module::Dense(dense) => format!("dense to {}", dense.out_features),
-        Module::LayerNorm(_) => "layer norm".into(),
-        Module::L2Norm => "L2 norm".into(),
-    }));
-    if pipeline.normalize {
-        steps.push("normalised".into());
-    }
-    format!("{width} numbers a text: {}", steps.join(", "))
 }
 
 fn hex(bytes: &[u8]) -> String {

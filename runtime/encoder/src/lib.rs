@@ -8,18 +8,25 @@
 
 mod encoder;
 mod error;
+mod finite;
 pub mod golden;
+mod heads;
 mod info;
 pub mod json;
-mod modules;
 pub mod output;
 pub mod pooling;
+mod processor;
+mod repool;
 mod request;
+mod session;
 pub mod tokenizer;
 
-pub use encoder::{Encoder, Half, PoolingChoice, Session, Work};
+pub use encoder::{Encoder, LoadTask};
 pub use error::{Error, detail, one_line};
+pub use heads::Capability;
 pub use info::Info;
 pub use output::{Prediction, TokenUsage, Values};
+pub use repool::PoolingChoice;
 pub use request::{Aggregation, Input, Long, Options, Role, Side, Truncation};
+pub use session::{Session, Work};
 pub use tokenizer::{Tokenizer, Tokens};

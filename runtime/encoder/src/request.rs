@@ -1,6 +1,7 @@
 //! What a request may say. Every shell offers these fields under these names.
 
 use crate::error::Error;
+use crate::heads::Head;
 use encoderfile_format::manifest::{Pipeline, Task, TruncationStrategy};
 use serde::Deserialize;
 
@@ -161,60 +162,50 @@ pub enum Aggregation {
 
 impl Options {
     /// Refuses what the model cannot serve, by name.
-    pub(crate) fn check(&self, task: Task, pipeline: &Pipeline) -> Result<(), Error> {
-        for (option, is_set, applies) in self.uses(task) {
-            if is_set && !applies {
-                return Err(Error::Option {
-                    option,
-                    task: task.name(),
-                });
-            }
+    pub(crate) fn check(
+        &self,
+        head: &dyn Head,
+        task: Task,
+        pipeline: &Pipeline,
+    ) -> Result<(), Error> {
+        let taken = head.options(self);
+        let given = self.of_some_tasks();
+        let mut given = given.into_iter().filter(|(_, is_given)| *is_given);
+        if let Some((option, _)) = given.find(|(option, _)| !taken.contains(option)) {
+            return Err(Error::Option {
+                option,
+                task: task.name(),
+            });
         }
-        let problem = self.problem(pipeline);
+        let problem = self.problem(pipeline).or_else(|| head.problem(self));
         problem.map_or(Ok(()), |problem| Err(Error::Request(problem)))
     }
 
-    /// Each option that some task lacks: its name, whether it was given, and
-    /// whether `task` has it.
-    fn uses(&self, task: Task) -> [(&'static str, bool, bool); 18] {
-        let vectors = matches!(task, Task::Embedding | Task::SentenceEmbedding);
-        let texts = matches!(task, Task::SentenceEmbedding | Task::SparseEmbedding);
-        let sentences = task == Task::SentenceEmbedding && !self.unpooled;
-        let classes = task == Task::SequenceClassification;
-        let tokens = task == Task::TokenClassification;
-        let masks = task == Task::FillMask;
-        let reranks = classes && self.query.is_some();
+    /// Each option that some task lacks, and whether it was given.
+    fn of_some_tasks(&self) -> [(&'static str, bool); 18] {
         [
-            ("long=mean", self.long == Long::Mean, sentences),
-            ("truncation", self.truncation.is_some(), classes),
-            ("normalize", self.normalize.is_some(), vectors),
-            ("dimensions", self.dimensions.is_some(), sentences),
-            ("unpooled", self.unpooled, task == Task::SentenceEmbedding),
-            ("prompt", self.prompt.is_some(), texts || classes),
-            ("prompt_name", self.prompt_name.is_some(), texts || classes),
-            ("role", self.role.is_some(), texts),
-            (
-                "special_tokens",
-                self.special_tokens,
-                task == Task::Embedding || tokens || self.unpooled,
-            ),
-            ("aggregation", self.aggregation.is_some(), tokens),
-            ("ignore_labels", self.ignore_labels.is_some(), tokens),
-            ("stride", self.stride.is_some(), tokens),
-            ("query", self.query.is_some(), classes),
-            ("labels", self.labels.is_some(), classes),
-            ("template", self.template.is_some(), classes),
-            (
-                "top_k",
-                self.top_k.is_some(),
-                masks || reranks || task == Task::SparseEmbedding,
-            ),
-            ("targets", self.targets.is_some(), masks),
-            ("raw_scores", self.raw_scores, classes),
+            ("long=mean", self.long == Long::Mean),
+            ("truncation", self.truncation.is_some()),
+            ("normalize", self.normalize.is_some()),
+            ("dimensions", self.dimensions.is_some()),
+            ("unpooled", self.unpooled),
+            ("prompt", self.prompt.is_some()),
+            ("prompt_name", self.prompt_name.is_some()),
+            ("role", self.role.is_some()),
+            ("special_tokens", self.special_tokens),
+            ("aggregation", self.aggregation.is_some()),
+            ("ignore_labels", self.ignore_labels.is_some()),
+            ("stride", self.stride.is_some()),
+            ("query", self.query.is_some()),
+            ("labels", self.labels.is_some()),
+            ("template", self.template.is_some()),
+            ("top_k", self.top_k.is_some()),
+            ("targets", self.targets.is_some()),
+            ("raw_scores", self.raw_scores),
         ]
     }
 
-    /// What is wrong with the options together.
+    /// What is wrong with the options together, for any task.
     fn problem(&self, pipeline: &Pipeline) -> Option<String> {
         let prompts = [
             self.prompt.is_some(),
@@ -233,10 +224,6 @@ impl Options {
                 names => format!("no prompt named `{name}`: it has {}", names.join(", ")),
             });
         }
-        let per_token = pipeline.output.per_token;
-        if self.unpooled && !per_token {
-            return Some("`unpooled`: this model pools in its graph".into());
-        }
         if self.max_tokens == Some(0) {
             return Some("`max_tokens` is 0".into());
         }
@@ -246,71 +233,12 @@ impl Options {
         if self.targets.as_ref().is_some_and(Vec::is_empty) {
             return Some("`targets` is empty".into());
         }
-        self.span_problem()
-            .or_else(|| self.zero_shot_problem(pipeline))
-            .or_else(|| self.rerank_problem(pipeline))
-            .or_else(|| self.dimensions_problem(pipeline))
-    }
-
-    fn span_problem(&self) -> Option<String> {
-        let spans = !matches!(self.aggregation, None | Some(Aggregation::None));
-        if self.stride.is_some() && !spans {
-            return Some(
-                "`stride` needs an `aggregation` of simple, first, average or max: windows are joined by their spans".into(),
-            );
-        }
-        if self.ignore_labels.is_some() && self.aggregation.is_none() {
-            return Some("`ignore_labels` needs an `aggregation`".into());
-        }
-        if self.special_tokens && self.aggregation.is_some() {
-            return Some("`special_tokens` does not apply to spans".into());
-        }
-        if self.stride.is_some() && self.long == Long::Error {
-            return Some("give one of `stride` and `long=error`".into());
-        }
-        None
-    }
-
-    fn zero_shot_problem(&self, pipeline: &Pipeline) -> Option<String> {
-        let Some(labels) = &self.labels else {
-            let orphan = if self.multi_label {
-                Some("multi_label")
-            } else {
-                self.template.as_ref().map(|_| "template")
-            };
-            return orphan.map(|option| format!("`{option}` needs `labels`"));
+        let orphan = match (&self.labels, self.multi_label, &self.template) {
+            (None, true, _) => "multi_label",
+            (None, false, Some(_)) => "template",
+            _ => return None,
         };
-        if pipeline.entailment.is_none() {
-            return Some(
-                "`labels` needs a model trained on natural language inference: one with a label whose name starts with \"entail\"".into(),
-            );
-        }
-        if labels.is_empty() {
-            return Some("`labels` is empty".into());
-        }
-        if self.query.is_some() {
-            return Some("give one of `labels` and `query`".into());
-        }
-        if self.template().matches("{}").count() != 1 {
-            return Some(format!(
-                "`template` {:?} does not have exactly one `{{}}`, where the label goes",
-                self.template()
-            ));
-        }
-        None
-    }
-
-    fn rerank_problem(&self, pipeline: &Pipeline) -> Option<String> {
-        let logits = pipeline.labels.len();
-        (self.query.is_some() && logits != 1)
-            .then(|| format!("`query` needs a model with one logit, this one has {logits}"))
-    }
-
-    fn dimensions_problem(&self, pipeline: &Pipeline) -> Option<String> {
-        let width = pipeline.embedding_width();
-        let dimensions = self.dimensions?;
-        (dimensions == 0 || dimensions > width)
-            .then(|| format!("`dimensions` is {dimensions}; the model has 1 to {width}"))
+        Some(format!("`{orphan}` needs `labels`"))
     }
 
     /// The sentence a label is put into.

@@ -1,10 +1,8 @@
 //! Token classification as spans, by the rules of transformers'
 //! token-classification pipeline.
 
-use super::Encoder;
-use super::work::{Part, Work};
 use crate::error::Error;
-use crate::output::{Entity, EntityLabel, Values};
+use crate::output::{Entity, EntityLabel};
 use crate::pooling::{activate, argmax};
 use crate::request::{Aggregation, Options};
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -33,23 +31,17 @@ struct Labelled {
     end: usize,
 }
 
-impl Encoder {
-    /// The entities of all windows.
-    pub(super) fn entities(&self, work: &mut Work) -> Values {
-        let windows = work.parts.len();
-        let parts = work.parts.drain(..);
-        let entities = parts.flat_map(|part| match part {
-            Part::Entities(entities) => entities,
-            _ => Vec::new(),
-        });
-        let mut entities = entities.collect();
-        if windows > 1 {
-            entities = join_overlapping(entities);
-        }
-        Values::Entities { entities }
-    }
+/// What makes spans of the logits of a sequence.
+pub(super) struct Spans<'a> {
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) labels: &'a [String],
+    pub(super) unknown_token_id: Option<u32>,
+}
 
-    pub(super) fn window_entities(
+impl Spans<'_> {
+    /// The entities of a sequence: `logits` is `[tokens, labels]`, `characters` the
+    /// text in code points.
+    pub(super) fn of(
         &self,
         tokens: &Tokens,
         logits: &[f32],
@@ -70,7 +62,7 @@ impl Encoder {
             }
             Aggregation::First | Aggregation::Average | Aggregation::Max => {
                 let words = words(scored).into_iter();
-                let words = words.map(|word| label_word(word, aggregation, &self.tokenizer));
+                let words = words.map(|word| label_word(word, aggregation, self.tokenizer));
                 self.groups(words.collect::<Result<_, _>>()?)?
             }
         };
@@ -83,8 +75,8 @@ impl Encoder {
     /// spelling where the vocabulary marks it, else by the spaces around it.
     fn scored(&self, tokens: &Tokens, logits: &[f32], characters: &[char]) -> Vec<Scored> {
         let marks_subwords = self.tokenizer.marks_subwords();
-        let unknown = self.pipeline.unknown_token_id;
-        let rows = logits.chunks_exact(self.width()).enumerate();
+        let unknown = self.unknown_token_id;
+        let rows = logits.chunks_exact(self.labels.len()).enumerate();
         let in_text = rows.filter(|(index, _)| !tokens.special[*index]);
         let scored = in_text.map(|(index, row)| {
             let (start, end) = tokens.offsets[index];
@@ -94,7 +86,8 @@ impl Encoder {
                 word.chars().count() != reference.len()
             } else {
                 let around = start.saturating_sub(1)..(start + 1).min(characters.len());
-                start > 0 && !characters[around].contains(&' ')
+                let around = characters.get(around).unwrap_or_default();
+                start > 0 && !around.contains(&' ')
             };
             let is_unknown = unknown == Some(tokens.ids[index]);
             Scored {
@@ -119,7 +112,7 @@ impl Encoder {
             let label = argmax(&token.scores);
             Entity {
                 label: EntityLabel::Token {
-                    entity: self.pipeline.labels[label].clone(),
+                    entity: self.labels[label].clone(),
                     index: token.index,
                 },
                 score: token.scores[label],
@@ -136,10 +129,10 @@ impl Encoder {
     fn groups(&self, parts: Vec<Labelled>) -> Result<Vec<Entity>, Error> {
         let mut groups: Vec<Vec<Labelled>> = Vec::new();
         for part in parts {
-            let (begins, tag) = tag(&self.pipeline.labels[part.label]);
+            let (begins, tag) = tag(&self.labels[part.label]);
             let last = groups.last_mut().filter(|group| {
                 let last = &group[group.len() - 1];
-                !begins && self::tag(&self.pipeline.labels[last.label]).1 == tag
+                !begins && self::tag(&self.labels[last.label]).1 == tag
             });
             match last {
                 Some(group) => group.push(part),
@@ -151,7 +144,7 @@ impl Encoder {
 
     fn group(&self, parts: Vec<Labelled>) -> Result<Entity, Error> {
         let first = &parts[0];
-        let label = &self.pipeline.labels[first.label];
+        let label = &self.labels[first.label];
         // Not only `B-` and `I-`: transformers names groups by what follows the first hyphen.
         let name = label
             .split_once('-')
@@ -238,7 +231,7 @@ fn label_word(
 
 /// Of entities from different windows that overlap, the longer stays, and of
 /// equally long ones the surer.
-fn join_overlapping(mut entities: Vec<Entity>) -> Vec<Entity> {
+pub(super) fn join_overlapping(mut entities: Vec<Entity>) -> Vec<Entity> {
     entities.sort_by_key(|entity| entity.start);
     let mut joined: Vec<Entity> = Vec::new();
     for entity in entities {

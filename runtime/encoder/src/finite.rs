@@ -5,27 +5,31 @@
 //! gives (a maximum skips NaN, a sigmoid makes 1 of infinity), and in what is made
 //! of that (modules have weights of their own, sums overflow).
 
-use super::Encoder;
+use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::output::Values;
-use encoderfile_format::manifest::Task;
 
 /// Refuses the graph's output if one of its numbers is not finite.
-pub(super) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Error> {
+pub(crate) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Error> {
     // What a model must never say has the logit -inf in a vocabulary: its score is 0.
-    let over_vocabulary = matches!(encoder.task, Task::FillMask | Task::SparseEmbedding);
+    let over_vocabulary = encoder.head.masks_vocabulary();
     let allowed = |value: f32| over_vocabulary && value == f32::NEG_INFINITY;
     let mut values = output.iter().copied();
     let Some(found) = values.find(|value| !value.is_finite() && !allowed(*value)) else {
         return Ok(());
     };
-    let name = &encoder.pipeline.output.name;
+    let name = &encoder.pipeline().output.name;
     Err(not_finite(found, format!("output `{name}`")))
 }
 
 /// Refuses a result if one of its numbers is not finite.
-pub(super) fn check_values(values: &Values) -> Result<(), Error> {
-    match values.numbers().find(|value| !value.is_finite()) {
+pub(crate) fn check_values(values: &Values) -> Result<(), Error> {
+    check_numbers(values.numbers())
+}
+
+/// Refuses numbers that are made of a model's output if one of them is not finite.
+pub(crate) fn check_numbers(mut numbers: impl Iterator<Item = f32>) -> Result<(), Error> {
+    match numbers.find(|value| !value.is_finite()) {
         Some(found) => Err(not_finite(found, "what is made of its output".into())),
         None => Ok(()),
     }

@@ -3,8 +3,9 @@
 //! The vectors are then those of another model, so the id of the space they may
 //! be compared in is another one too.
 
-use super::{Encoder, check};
+use crate::encoder::Encoder;
 use crate::error::Error;
+use crate::heads;
 use crate::info::Info;
 use encoderfile_format::manifest::{Pooling, Splade, Task};
 
@@ -66,7 +67,7 @@ impl Encoder {
             Task::SentenceEmbedding if !per_token => refuse("the model pools in its graph"),
             Task::SentenceEmbedding if self.pipeline.pooling == [mode] => Ok(self),
             Task::SentenceEmbedding
-                if !self.modules.is_empty() && self.pipeline.pooling.len() > 1 =>
+                if !self.pipeline.modules.is_empty() && self.pipeline.pooling.len() > 1 =>
             {
                 refuse("the modules after it take a wider vector")
             }
@@ -79,8 +80,8 @@ impl Encoder {
         }
     }
 
-    fn repooled(self, choice: PoolingChoice, info: &mut Info) -> Result<Self, Error> {
-        check(self.task, &self.pipeline)?;
+    fn repooled(mut self, choice: PoolingChoice, info: &mut Info) -> Result<Self, Error> {
+        self.head = heads::new(self.task, &self.pipeline, &self.weights)?;
         let id = format!("{} pooling {}", info.embedding_space_id, choice.name());
         info.embedding_space_id = blake3::hash(id.as_bytes()).to_hex().to_string();
         info.describe(self.task, &self.pipeline);

@@ -1,0 +1,227 @@
+//! What is particular to a task, a file each.
+//!
+//! A [`Head`] says what it needs of the pipeline, which options it takes, how an
+//! item becomes sequences, what is kept of each, what the result is, and how it
+//! describes itself.
+
+mod fill_mask;
+mod modules;
+mod pooler;
+mod sentence_embedding;
+mod sequence_classification;
+mod spans;
+mod sparse_embedding;
+mod token_classification;
+mod token_embedding;
+
+use crate::error::Error;
+use crate::output::{Entity, Values};
+use crate::processor::Processor;
+use crate::request::{Input, Options};
+use crate::tokenizer::Tokens;
+use encoderfile_format::Source;
+use encoderfile_format::manifest::{Pipeline, Task};
+use std::sync::Arc;
+
+/// What a model can be asked for. A shell offers what is listed, and asks for no task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// One vector for a text.
+    Embed,
+    /// How alike two texts are, by their vectors.
+    Similarity,
+    /// One vector for each token.
+    TokenEmbeddings,
+    /// A weight for each vocabulary entry that matters to a text.
+    Sparse,
+    /// The model's own labels for a text or pair.
+    Classify,
+    /// How well a text answers a query.
+    Rerank,
+    /// Labels that the request brings.
+    ZeroShot,
+    /// Labelled tokens and spans.
+    Entities,
+    /// The likeliest tokens at a mask.
+    FillMask,
+}
+
+impl Capability {
+    /// As `/info` lists it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Similarity => "similarity",
+            Self::TokenEmbeddings => "token_embeddings",
+            Self::Sparse => "sparse",
+            Self::Classify => "classify",
+            Self::Rerank => "rerank",
+            Self::ZeroShot => "zero_shot",
+            Self::Entities => "entities",
+            Self::FillMask => "fill_mask",
+        }
+    }
+}
+
+/// An item as the graph takes it, and what its result needs of it besides.
+pub(crate) struct Item {
+    /// One after another; each is computed by itself.
+    pub(crate) sequences: Vec<Tokens>,
+    /// Spans: the text in code points.
+    pub(crate) characters: Vec<char>,
+    /// Pooling: the tokens in front of each sequence that take no part.
+    pub(crate) skipped: usize,
+    /// Whether the sequences are windows of one text.
+    pub(crate) is_windows: bool,
+}
+
+impl From<Vec<Tokens>> for Item {
+    fn from(sequences: Vec<Tokens>) -> Self {
+        Self {
+            sequences,
+            characters: Vec::new(),
+            skipped: 0,
+            is_windows: false,
+        }
+    }
+}
+
+/// What is kept of a sequence until all of an item's have been computed.
+pub(crate) enum Part {
+    /// A vector, or logits.
+    Vector(Vec<f32>),
+    /// The spans of a window.
+    Entities(Vec<Entity>),
+    /// All of the result.
+    Values(Values),
+}
+
+/// One task: everything that is particular to it.
+pub(crate) trait Head: Send + Sync {
+    /// What the model can be asked for.
+    fn capabilities(&self) -> Vec<Capability>;
+
+    /// The field of a result that holds its values: see [`Values`].
+    fn result(&self) -> &'static str;
+
+    /// The options that this task takes beside those that all do, given the others
+    /// of the request.
+    fn options(&self, request: &Options) -> Vec<&'static str>;
+
+    /// What is wrong with the options together, beyond what [`Options`] checks.
+    fn problem(&self, _options: &Options) -> Option<String> {
+        None
+    }
+
+    /// Whether an item may be two texts.
+    fn takes_pairs(&self) -> bool {
+        false
+    }
+
+    /// Whether an item may be token ids.
+    fn takes_ids(&self) -> bool {
+        false
+    }
+
+    /// Whether a logit of the graph may be negative infinity: that of a vocabulary
+    /// entry which the model must never say.
+    fn masks_vocabulary(&self) -> bool {
+        false
+    }
+
+    /// The sequences of an item.
+    fn item(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Item, Error> {
+        Ok(vec![processor.sequence(input, options)?].into())
+    }
+
+    /// What is kept of one of its sequences, for which the graph gave `output`:
+    /// `[tokens, width]`, or `[width]` where the graph pools.
+    fn reduce(
+        &self,
+        processor: Processor<'_>,
+        sequence: &Tokens,
+        output: Vec<f32>,
+        item: &Item,
+        options: &Options,
+    ) -> Result<Part, Error>;
+
+    /// The result of an item, from what was kept of its sequences; `None` where no
+    /// part says anything. Not asked where a part is all of the result.
+    fn finish(&self, _parts: Vec<Part>, _options: &Options) -> Option<Values> {
+        None
+    }
+
+    /// The numbers that a golden case keeps of the graph's output for a text.
+    fn golden(&self, _processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, Error> {
+        Ok(output)
+    }
+}
+
+/// The head of a task.
+///
+/// # Errors
+/// [`Error::Manifest`] for a pipeline that lacks what the task needs.
+pub(crate) fn new(
+    task: Task,
+    pipeline: &Pipeline,
+    weights: &Arc<dyn Source>,
+) -> Result<Arc<dyn Head>, Error> {
+    Ok(match task {
+        Task::Embedding => Arc::new(token_embedding::TokenEmbedding::new(pipeline)?),
+        Task::SentenceEmbedding => Arc::new(sentence_embedding::SentenceEmbedding::new(
+            pipeline, weights,
+        )?),
+        Task::SparseEmbedding => Arc::new(sparse_embedding::SparseEmbedding::new(pipeline)?),
+        Task::SequenceClassification => Arc::new(
+            sequence_classification::SequenceClassification::new(pipeline, weights)?,
+        ),
+        Task::TokenClassification => {
+            Arc::new(token_classification::TokenClassification::new(pipeline)?)
+        }
+        Task::FillMask => Arc::new(fill_mask::FillMask::new(pipeline)?),
+    })
+}
+
+/// What comes out, in words: "384 numbers a text: mean, normalised".
+pub(crate) fn describe(task: Task, pipeline: &Pipeline) -> String {
+    match task {
+        Task::Embedding => token_embedding::describe(pipeline),
+        Task::SentenceEmbedding => sentence_embedding::describe(pipeline),
+        Task::SparseEmbedding => sparse_embedding::describe(pipeline),
+        Task::SequenceClassification => sequence_classification::describe(pipeline),
+        Task::TokenClassification => token_classification::describe(pipeline),
+        Task::FillMask => fill_mask::describe(pipeline),
+    }
+}
+
+/// The vectors among the parts of an item.
+fn vectors(parts: Vec<Part>) -> Vec<Vec<f32>> {
+    let vectors = parts.into_iter().filter_map(|part| match part {
+        Part::Vector(vector) => Some(vector),
+        _ => None,
+    });
+    vectors.collect()
+}
+
+/// Refuses a graph that gives one row a text where the task takes one a token, or the
+/// other way round.
+fn check_rank(pipeline: &Pipeline, per_token: bool) -> Result<(), Error> {
+    if pipeline.output.per_token == per_token {
+        return Ok(());
+    }
+    Err(Error::Manifest("output rank does not fit the task"))
+}
+
+/// Refuses a classifier without a label for each of its logits.
+fn check_labels(pipeline: &Pipeline, logits: usize) -> Result<(), Error> {
+    if pipeline.labels.len() == logits {
+        return Ok(());
+    }
+    Err(Error::Manifest("not one label for each logit"))
+}

@@ -1,0 +1,211 @@
+//! An item on its way to its result, one sequence after another.
+
+use crate::encoder::Encoder;
+use crate::error::Error;
+use crate::finite;
+use crate::heads::{Item, Part};
+use crate::output::{Prediction, TokenUsage};
+use crate::request::{Input, Options};
+use crate::tokenizer::Tokens;
+use encoderfile_graph::Run;
+use std::sync::Arc;
+
+/// A tokenised text or pair with what its sequences gave so far.
+///
+/// Most texts are one sequence. Zero-shot classification has one a label, and
+/// a long text may be read in windows; whoever runs many texts can turn to
+/// another between two sequences.
+pub struct Work {
+    options: Arc<Options>,
+    item: Item,
+    /// Of each sequence that has been computed.
+    parts: Vec<Part>,
+    usage: Option<TokenUsage>,
+    tokens: usize,
+}
+
+impl Work {
+    /// How many tokens all its sequences have together.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// How many tokens the next sequence has; 0 after the last.
+    pub fn next_tokens(&self) -> usize {
+        self.next().map_or(0, |tokens| tokens.ids.len())
+    }
+
+    fn next(&self) -> Option<&Tokens> {
+        self.item.sequences.get(self.parts.len())
+    }
+}
+
+impl Encoder {
+    /// Tokenises a text or pair and refuses what cannot be computed.
+    ///
+    /// # Errors
+    /// For options and items that the model does not take, and texts that cannot be
+    /// tokenised.
+    pub fn prepare(&self, input: Input<'_>, options: &Arc<Options>) -> Result<Work, Error> {
+        // While it is tokenised its thread is not free for another text.
+        let _text = self.graph.enter();
+        self.check(options)?;
+        self.check_form(input)?;
+        let item = self.head.item(self.processor(), input, options)?;
+        for tokens in &item.sequences {
+            self.processor().check_ids(tokens)?;
+        }
+        Ok(Work {
+            options: options.clone(),
+            parts: Vec::with_capacity(item.sequences.len()),
+            usage: usage(&item),
+            tokens: item.sequences.iter().map(|tokens| tokens.ids.len()).sum(),
+            item,
+        })
+    }
+
+    fn check_form(&self, input: Input<'_>) -> Result<(), Error> {
+        let (form, applies) = match input {
+            Input::Text(_) => return Ok(()),
+            Input::Pair(..) => ("text_pair", self.head.takes_pairs()),
+            Input::Ids(_) => ("token ids", self.head.takes_ids()),
+        };
+        if applies {
+            return Ok(());
+        }
+        Err(Error::Option {
+            option: form,
+            task: self.task.name(),
+        })
+    }
+}
+
+/// How much was used of a text, where that was not all of it or not at once.
+fn usage(item: &Item) -> Option<TokenUsage> {
+    let sequences = &item.sequences;
+    if item.is_windows {
+        let first = sequences.first().filter(|_| sequences.len() > 1);
+        return first.map(|first| TokenUsage {
+            tokens_total: first.total,
+            tokens_used: first.total,
+            windows: Some(sequences.len()),
+        });
+    }
+    let cut = sequences.iter().filter(|it| it.total > it.ids.len());
+    let usages = cut.map(|tokens| TokenUsage {
+        tokens_total: tokens.total,
+        tokens_used: tokens.ids.len(),
+        windows: None,
+    });
+    usages.max()
+}
+
+/// One thread's use of an [`Encoder`].
+pub struct Session<'a> {
+    pub(crate) encoder: &'a Encoder,
+    pub(crate) run: Run<'a>,
+}
+
+impl Session<'_> {
+    /// The result for one text or pair.
+    ///
+    /// # Errors
+    /// As [`Encoder::prepare`] and [`Session::step`].
+    pub fn infer<'t>(
+        &mut self,
+        input: impl Into<Input<'t>>,
+        options: &Options,
+    ) -> Result<Prediction, Error> {
+        let options = Arc::new(options.clone());
+        let mut work = self.encoder.prepare(input.into(), &options)?;
+        loop {
+            if let Some(prediction) = self.step(&mut work)? {
+                return Ok(prediction);
+            }
+        }
+    }
+
+    /// Computes the next sequence; gives the result after the last.
+    ///
+    /// # Errors
+    /// Where the graph fails, or gives numbers that are not finite.
+    pub fn step(&mut self, work: &mut Work) -> Result<Option<Prediction>, Error> {
+        let (head, processor) = (&self.encoder.head, self.encoder.processor());
+        if let Some(tokens) = work.next() {
+            let output = self.evaluate(tokens)?;
+            let part = head.reduce(processor, tokens, output, &work.item, &work.options)?;
+            work.parts.push(part);
+        }
+        if work.next().is_some() {
+            return Ok(None);
+        }
+        let mut parts = std::mem::take(&mut work.parts);
+        let values = match parts.pop() {
+            Some(Part::Values(values)) => Some(values),
+            Some(last) => {
+                parts.push(last);
+                head.finish(parts, &work.options)
+            }
+            None => None,
+        };
+        let values = values.ok_or(Error::NoSequence)?;
+        finite::check_values(&values)?;
+        Ok(Some(Prediction {
+            values,
+            usage: work.usage,
+            tokens: work.tokens,
+        }))
+    }
+
+    /// The tokens of a text and the task's plain numbers for it, special tokens
+    /// included: what golden cases compare.
+    ///
+    /// # Errors
+    /// As [`Session::infer`].
+    pub fn raw(&mut self, text: &str) -> Result<(Tokens, Vec<f32>), Error> {
+        let options = Options::default();
+        let processor = self.encoder.processor();
+        let tokens = processor.sequence(text.into(), &options)?;
+        let output = self.evaluate(&tokens)?;
+        let values = self.encoder.head.golden(processor, output)?;
+        if !self.encoder.head.masks_vocabulary() {
+            finite::check_numbers(values.iter().copied())?;
+        }
+        Ok((tokens, values))
+    }
+
+    /// Computes the graph for a text, and names each of its operators to `after`
+    /// when it is done, for whoever looks where the time goes.
+    ///
+    /// # Errors
+    /// As [`Session::infer`].
+    pub fn operators(&mut self, text: &str, after: impl FnMut(&str)) -> Result<(), Error> {
+        let tokens = self.encoder.tokenize(text.into(), &Options::default())?;
+        let Tokens { ids, type_ids, .. } = &tokens;
+        self.run.evaluate_observed(ids, type_ids, after)?;
+        Ok(())
+    }
+
+    /// The graph's output for a sequence, row after row.
+    fn evaluate(&mut self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
+        if tokens.ids.is_empty() {
+            // A tokenizer without special tokens makes no token of an empty text.
+            let output = &self.encoder.pipeline().output;
+            let len = if output.per_token { 0 } else { output.width };
+            return Ok(vec![0.0; len as usize]);
+        }
+        let output = self.run.evaluate(&tokens.ids, &tokens.type_ids)?;
+        finite::check_output(&output, self.encoder)?;
+        Ok(output)
+    }
+
+    /// Computes the graph for a sequence of these tokens as they are, and makes
+    /// nothing of it: whether the model holds that many.
+    ///
+    /// # Errors
+    /// Where the graph fails, or gives numbers that are not finite.
+    pub fn compute(&mut self, ids: &[u32]) -> Result<(), Error> {
+        let output = self.run.evaluate(ids, &vec![0; ids.len()])?;
+        finite::check_output(&output, self.encoder)
+    }
+}
