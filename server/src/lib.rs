@@ -5,6 +5,7 @@
 //! texts and `Options`, and predictions into its answers, and nothing else.
 #![forbid(unsafe_code)]
 
+mod dialects;
 mod engine;
 mod failure;
 mod fields;

@@ -10,9 +10,10 @@ use crate::failure::{Failure, Kind};
 use crate::metrics;
 use crate::settings::{Defaults, Limits, Serve};
 use anyhow::Context;
+use encoderfile_runtime::output::{Ranked, rank};
 use encoderfile_runtime::pooling::similarity;
 use encoderfile_runtime::proto::{Pipeline, Task};
-use encoderfile_runtime::{Encoder, Info, Options, Prediction, Tokens, Values};
+use encoderfile_runtime::{Encoder, Info, Long, Options, Prediction, Tokens, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -128,6 +129,15 @@ impl Service {
     /// The options of a request, with the prompt that it gets if it names none.
     pub(crate) fn with_defaults(&self, options: Options) -> Options {
         self.defaults.apply(options)
+    }
+
+    /// What to do with texts of too many tokens: what the request says, or else
+    /// `--auto-truncate`.
+    pub(crate) fn overflow(&self, truncate: Option<bool>) -> Long {
+        match truncate.unwrap_or(self.limits.auto_truncate) {
+            true => Long::Truncate,
+            false => Long::Error,
+        }
     }
 
     /// How texts become results.
@@ -295,6 +305,25 @@ impl Service {
             }
             None => Ok(scores),
         }
+    }
+
+    /// Documents, best answer to a query first; at most `top_n` of them.
+    pub(crate) async fn rank(
+        &self,
+        client: Client,
+        query: String,
+        documents: Vec<String>,
+        top_n: Option<usize>,
+    ) -> Result<(Vec<Ranked>, Report), Failure> {
+        self.require(Capability::Rerank)?;
+        let options = Options {
+            query: Some(query),
+            top_k: top_n,
+            ..Options::default()
+        };
+        let texts = documents.into_iter().map(Text::One).collect();
+        let answer = self.infer(client, texts, options).await?;
+        Ok((rank(&answer.predictions, top_n), answer.report))
     }
 
     /// All tokens of each text.
