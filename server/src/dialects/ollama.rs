@@ -149,7 +149,7 @@ struct EmbedResponse {
 }
 
 /// A vector for each text.
-#[utoipa::path(post, path = "/api/embed", tag = "ollama", request_body = EmbedRequest,
+#[utoipa::path(post, path = "/api/embed", operation_id = "ollama_embed", tag = "ollama", request_body = EmbedRequest,
     responses((status = 200, description = "in the order of the texts", body = EmbedResponse)))]
 async fn embed(call: Call, request: EmbedRequest) -> Answered {
     call.service.require(Capability::Embed)?;
@@ -226,7 +226,7 @@ struct EmbeddingsResponse {
 }
 
 /// The older form: one text.
-#[utoipa::path(post, path = "/api/embeddings", tag = "ollama", request_body = EmbeddingsRequest,
+#[utoipa::path(post, path = "/api/embeddings", operation_id = "ollama_embeddings", tag = "ollama", request_body = EmbeddingsRequest,
     responses((status = 200, description = "of any length", body = EmbeddingsResponse)))]
 async fn embeddings(call: Call, request: EmbeddingsRequest) -> Answered {
     call.service.require(Capability::Embed)?;

@@ -57,6 +57,7 @@ impl Dialect for OpenAi {
 /// OpenAI's error.
 #[derive(Serialize, ToSchema)]
 struct OpenAiError {
+    #[schema(inline)]
     error: OpenAiErrorBody,
 }
 
@@ -244,7 +245,7 @@ async fn models(call: Call) -> Answered {
 }
 
 /// The model, if it has this name.
-#[utoipa::path(get, path = "/v1/models/{*model}", tag = "openai",
+#[utoipa::path(get, path = "/v1/models/{*model}", operation_id = "openai_model", tag = "openai",
     params(("model" = String, Path, description = "its name")),
     responses((status = 200, description = "it has", body = Model)))]
 async fn model(call: Call) -> Answered {

@@ -48,7 +48,7 @@ fn info(model_id: &str) -> Info {
         env!("CARGO_PKG_VERSION").to_owned(),
     );
     info.description = Some(format!(
-        "One encoder model in one file, with the APIs of {names}."
+        "One encoder model in one file: the APIs of {names}."
     ));
     info.license = Some(license);
     info
@@ -243,5 +243,52 @@ fn add_failures(operation: &mut Operation, dialect: &dyn Dialect, failures: &[(&
         responses
             .entry((*status).into())
             .or_insert(RefOr::T(response));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{any_of, document};
+    use serde_json::{Value, json};
+    use std::collections::BTreeSet;
+
+    fn references(part: &Value, found: &mut BTreeSet<String>) {
+        match part {
+            Value::Object(members) => {
+                if let Some(Value::String(reference)) = members.get("$ref") {
+                    found.insert(reference.clone());
+                }
+                members.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_is_whole_and_its_operations_have_names_of_their_own() {
+        let document: Value = serde_json::from_str(&document("model").unwrap()).unwrap();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 30, "{found:?}");
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        let mut names = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name), "{path}: {name} is another operation's");
+            }
+        }
+    }
+
+    #[test]
+    fn a_property_may_be_called_one_of() {
+        let mut schema = json!({ "properties": { "oneOf": { "oneOf": [{ "oneOf": [] }] } } });
+        any_of(&mut schema);
+        let expected = json!({ "properties": { "oneOf": { "anyOf": [{ "anyOf": [] }] } } });
+        assert_eq!(schema, expected);
     }
 }
