@@ -10,7 +10,7 @@ use crate::mcp::messages::Mcp;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderMap;
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -132,10 +132,12 @@ pub(super) async fn render(
     };
     let (rendered, failure) = dialects::error_response(dialect, failure);
     let (rendered, body) = rendered.into_parts();
-    let mut headers: HeaderMap = std::mem::take(response.headers_mut());
+    *response.status_mut() = rendered.status;
+    *response.body_mut() = Body::from(body);
+    let headers = response.headers_mut();
+    // axum's, of the empty body.
+    headers.remove(header::CONTENT_LENGTH);
     headers.extend(rendered.headers);
-    let mut response = (rendered.status, body).into_response();
-    *response.headers_mut() = headers;
     // For the log.
     response.extensions_mut().insert(failure);
     response

@@ -32,9 +32,10 @@ struct PredictRequest {
     options: Options,
 }
 
-/// The fields beside the options, for the OpenAPI document.
+/// Texts, and how they are computed. Every option of `infer` may stand beside
+/// them.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "for the OpenAPI document")]
+#[allow(dead_code, reason = "the document's fields beside the options")]
 struct Fields {
     /// Texts or pairs.
     inputs: Vec<Item>,
@@ -57,10 +58,6 @@ impl utoipa::PartialSchema for PredictRequest {
         };
         own.properties.extend(options.properties);
         own.additional_properties = options.additional_properties;
-        own.description = Some(
-            "Texts, and how they are computed. Every option of `infer` may stand beside\nthem."
-                .into(),
-        );
         own.into()
     }
 }
