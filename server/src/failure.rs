@@ -1,12 +1,11 @@
 //! Why a request failed: one table from error to HTTP status, gRPC code and
 //! each dialect's name for it.
 
+use crate::dialects::Dialect;
 use crate::engine::{Refusal, TextError};
-use crate::http::dialect::Dialect;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use encoderfile::tokenizer::TokenizerError;
 use encoderfile::{Error, one_line};
+use http::StatusCode;
 use serde_path_to_error::Segment;
 use std::fmt;
 use std::time::Duration;
@@ -201,7 +200,7 @@ impl Failure {
     }
 
     /// With the names that its options have in a dialect.
-    pub(crate) fn in_words_of(mut self, dialect: Dialect) -> Self {
+    pub(crate) fn in_words_of(mut self, dialect: &dyn Dialect) -> Self {
         for (ours, theirs) in dialect.names() {
             self.message = self
                 .message
@@ -288,15 +287,6 @@ fn leading_option(message: &str) -> Option<&str> {
     Some(option)
 }
 
-/// The body is written where the dialect is known: [`crate::http::dialect`].
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let mut response = self.kind.status().into_response();
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
 impl Failure {
     /// For gRPC, with the code that a service has for it.
     pub(crate) fn into_status(self, code: tonic::Code) -> tonic::Status {
@@ -362,7 +352,8 @@ impl From<TextError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::{Failure, Kind};
-    use crate::http::dialect::Dialect;
+    use crate::dialects::cohere::Cohere;
+    use crate::dialects::openai::OpenAi;
     use serde::Deserialize;
     use serde_json::Value;
 
@@ -454,10 +445,10 @@ mod tests {
     #[test]
     fn options_have_the_names_of_the_dialect() {
         let failure = Failure::new(Kind::Validation, "`top_k` is 0; `top_k_max`").about("top_k");
-        let cohere = failure.clone().in_words_of(Dialect::Cohere);
+        let cohere = failure.clone().in_words_of(&Cohere);
         assert_eq!(cohere.to_string(), "`top_n` is 0; `top_k_max`");
         assert_eq!(cohere.field(), Some("top_n"));
-        let openai = failure.in_words_of(Dialect::OpenAi);
+        let openai = failure.in_words_of(&OpenAi);
         assert_eq!(openai.field(), Some("top_k"));
     }
 }

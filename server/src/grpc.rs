@@ -180,7 +180,7 @@ async fn report_health(
 
 /// Some of upstream's clients leave out the task's package:
 /// `encoderfile.EmbeddingInference`.
-fn full_name<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
+fn full_name<B>(mut request: http::Request<B>) -> http::Request<B> {
     let path = request.uri().path();
     let full = SERVICES.iter().find_map(|(_, package, name)| {
         let method = path.strip_prefix("/encoderfile.")?.strip_prefix(name)?;

@@ -1,35 +1,25 @@
-//! HTTP: the routes of every dialect and what is around them.
+//! HTTP by axum: the routes of [`crate::dialects`], the page and MCP, and around them what
+//! belongs to the transport: limits, codings, keys, origins, traces.
 
 mod access;
 mod body;
 mod coding;
-pub(crate) mod dialect;
-mod hugging_face;
-mod invocations;
-mod ollama;
-mod openai;
-mod openapi;
-mod operations;
 mod page;
-mod predict;
-mod reply;
-mod rerank;
-pub(crate) mod tei;
+mod routes;
 mod trace;
 
-use crate::engine::Client;
+use crate::dialects::{self, Process};
 use crate::failure::{Failure, Kind};
 use crate::keys::Keys;
+use crate::metrics;
 use crate::origins::Origins;
 use crate::service::Service;
 use crate::settings::Serve;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
-use axum::http::request::Parts;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -38,9 +28,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 pub(crate) use access::check as check_key;
-pub(crate) use reply::add_headers;
 
-/// What handlers share.
+/// What all of HTTP shares.
 pub(crate) struct App {
     pub(crate) service: Arc<Service>,
     pub(crate) metrics: PrometheusHandle,
@@ -59,7 +48,7 @@ impl App {
         metrics: PrometheusHandle,
         origins: Origins,
     ) -> anyhow::Result<Self> {
-        let document = openapi::document(&service.model_id)?;
+        let document = dialects::document(&service.model_id)?;
         Ok(Self {
             read_timeout: service.limits.read_timeout(),
             service,
@@ -71,6 +60,20 @@ impl App {
     }
 }
 
+impl Process for App {
+    fn is_stopping(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    fn metrics(&self) -> String {
+        metrics::render(&self.metrics, &self.service)
+    }
+
+    fn document(&self) -> &str {
+        &self.document
+    }
+}
+
 /// All of HTTP, with `mcp` at /mcp if there is one.
 pub(crate) fn router(
     app: Arc<App>,
@@ -78,7 +81,7 @@ pub(crate) fn router(
     keys: Arc<Keys>,
     mcp: Option<Router>,
 ) -> Router {
-    let (routes, _) = openapi::routes().split_for_parts();
+    let (routes, owners) = routes::routes();
     let mut routes = routes
         .merge(page::routes())
         .method_not_allowed_fallback(async || {
@@ -107,7 +110,7 @@ pub(crate) fn router(
                 ))
             },
         ))
-        .layer(from_fn(dialect::render))
+        .layer(from_fn_with_state(Arc::new(owners), routes::render))
         .layer(from_fn(trace::trace))
 }
 
@@ -128,7 +131,7 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
-    let exposed = reply::HEADERS.iter().chain(&EXPOSED);
+    let exposed = dialects::HEADERS.iter().chain(&EXPOSED);
     let exposed = exposed.map(|name| HeaderName::from_static(name));
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
@@ -144,14 +147,4 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
     } else {
         AllowOrigin::list(origins.header_values())
     }))
-}
-
-/// Who asks is known before any handler runs.
-impl<S: Sync> FromRequestParts<S> for Client {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let client = parts.extensions.get::<Self>();
-        Ok(client.copied().unwrap_or(Self::Local))
-    }
 }

@@ -1,10 +1,11 @@
 //! `serve` and `mcp`: one model, every dialect, one process.
 //!
-//! [`service`] is what the dialects call, [`engine`] what computes. The
-//! dialects are in [`http`], [`grpc`] and [`mcp`]; each turns its requests into
-//! texts and `Options`, and predictions into its answers, and nothing else.
+//! [`service`] is what the dialects call, [`engine`] what computes. HTTP's dialects are in
+//! [`dialects`], which [`http`] serves; the others are [`grpc`] and [`mcp`]. Each turns its
+//! requests into texts and `Options`, and predictions into its answers, and nothing else.
 #![forbid(unsafe_code)]
 
+mod dialects;
 mod engine;
 mod failure;
 mod fields;

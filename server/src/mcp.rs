@@ -7,9 +7,9 @@ mod results;
 mod schema;
 mod sessions;
 
+use crate::dialects::cohere::Cohere;
 use crate::engine::{Client, Text};
 use crate::http::App;
-use crate::http::dialect::Dialect;
 use crate::service::Service;
 use anyhow::Context;
 use arguments::Arguments;
@@ -288,7 +288,7 @@ impl Tools {
         let answer = match scored.await {
             Ok(answer) => answer,
             // Whose name for `top_k` the argument has.
-            Err(failure) => return failed(&failure.in_words_of(Dialect::Cohere)),
+            Err(failure) => return failed(&failure.in_words_of(&Cohere)),
         };
         let ranked = rank(&answer.predictions, arguments.top_n).into_iter();
         let ranked = ranked.map(|it| results::Scored {

@@ -52,7 +52,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
 
 /// Sums up what was recorded, also where nobody asks for it: until then every
 /// single time and length is kept.
-pub(crate) async fn keep_up(handle: PrometheusHandle) {
+pub(crate) async fn upkeep(handle: PrometheusHandle) {
     let mut interval = tokio::time::interval(UPKEEP);
     loop {
         interval.tick().await;

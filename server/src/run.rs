@@ -57,7 +57,7 @@ pub fn serve(
     let (encoder, info) = load()?;
     let service = start(settings, encoder, info)?;
     let recorder = metrics::install()?;
-    runtime.spawn(metrics::keep_up(recorder.clone()));
+    runtime.spawn(metrics::upkeep(recorder.clone()));
     let origins = Origins::new(&settings.access.cors_allow_origin);
     let app = Arc::new(App::new(service.clone(), recorder, origins)?);
 
@@ -182,7 +182,7 @@ impl Servers {
             info!("only this machine can reach it; {flag} 0.0.0.0 lets others in");
         }
         let signal = tokio::select! {
-            signal = stop.told() => signal,
+            signal = stop.received() => signal,
             ended = self.running.join_next() => {
                 ended.context("no server")??.context("a server ended")?;
                 bail!("a server ended unexpectedly");
@@ -219,7 +219,7 @@ impl Servers {
                     Some(ended) => ended??,
                     None => return Ok(()),
                 },
-                signal = stop.told(), if !hurried => {
+                signal = stop.received(), if !hurried => {
                     warn!("{signal} again: nothing is waited for");
                     hurried = true;
                     for handle in &self.handles {
@@ -247,7 +247,7 @@ impl StopSignal {
     }
 
     /// Waits for the next one, and names it.
-    async fn told(&mut self) -> &'static str {
+    async fn received(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "Ctrl-C",

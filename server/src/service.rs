@@ -12,8 +12,9 @@ use crate::settings::{Defaults, Limits, Serve};
 use anyhow::Context;
 pub(crate) use encoderfile::Capability;
 use encoderfile::manifest::{Pipeline, Task};
+use encoderfile::output::{Ranked, rank};
 use encoderfile::pooling::similarity;
-use encoderfile::{Encoder, Info, Options, Prediction, Tokens, Values};
+use encoderfile::{Encoder, Info, Long, Options, Prediction, Tokens, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -98,6 +99,15 @@ impl Service {
     /// The options of a request, with the prompt that it gets if it names none.
     pub(crate) fn with_defaults(&self, options: Options) -> Options {
         self.defaults.apply(options)
+    }
+
+    /// What to do with texts of too many tokens: what the request says, or else
+    /// `--auto-truncate`.
+    pub(crate) fn overflow(&self, truncate: Option<bool>) -> Long {
+        match truncate.unwrap_or(self.limits.auto_truncate) {
+            true => Long::Truncate,
+            false => Long::Error,
+        }
     }
 
     /// How texts become results.
@@ -245,6 +255,25 @@ impl Service {
             }
             None => Ok(scores),
         }
+    }
+
+    /// Documents, best answer to a query first; at most `top_n` of them.
+    pub(crate) async fn rank(
+        &self,
+        client: Client,
+        query: String,
+        documents: Vec<String>,
+        top_n: Option<usize>,
+    ) -> Result<(Vec<Ranked>, Report), Failure> {
+        self.require(Capability::Rerank)?;
+        let options = Options {
+            query: Some(query),
+            top_k: top_n,
+            ..Options::default()
+        };
+        let texts = documents.into_iter().map(Text::One).collect();
+        let answer = self.infer(client, texts, options).await?;
+        Ok((rank(&answer.predictions, top_n), answer.report))
     }
 
     /// All tokens of each text.

@@ -1,4 +1,4 @@
-//! What `serve` and `mcp` can be told, as flags and environment variables.
+//! The settings of `serve` and `mcp`, as flags and environment variables.
 //!
 //! Names are upstream's, and TEI's where upstream has none.
 
@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything `serve` can be told.
+/// The settings of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
     #[command(flatten)]
@@ -26,28 +26,27 @@ pub struct Serve {
     pub(crate) telemetry: Telemetry,
 }
 
-/// Everything `mcp` can be told.
+/// The settings of `mcp`.
 #[derive(Args, Clone, Debug)]
 pub struct Mcp {
-    /// Speak streamable HTTP at /mcp rather than standard input and output, which programs that
-    /// start this one use; --hostname, --port, --cert-file and --key-file each say so too, as
-    /// upstream has it
+    /// Serve streamable HTTP at /mcp instead of standard input and output; implied by --hostname,
+    /// --port, --cert-file and --key-file
     #[arg(long)]
     http: bool,
 
-    /// Address to listen on: HTTP [default: 127.0.0.1]
+    /// Address to listen on; implies --http [default: 127.0.0.1]
     #[arg(long, env = "ENCODERFILE_MCP_HOSTNAME", value_name = "ADDRESS", value_parser = address)]
     hostname: Option<IpAddr>,
 
-    /// Port to listen on: HTTP; 0 takes a free one [default: 9100]
+    /// Port to listen on, 0 for a free one; implies --http [default: 9100]
     #[arg(long, env = "ENCODERFILE_MCP_PORT")]
     port: Option<u16>,
 
-    /// Certificate chain in PEM: HTTP with TLS
+    /// TLS certificate chain, in PEM; implies --http
     #[arg(long, requires = "key_file", value_name = "FILE")]
     cert_file: Option<PathBuf>,
 
-    /// Private key of the certificate in PEM: HTTP with TLS
+    /// Private key of the TLS certificate, in PEM; implies --http
     #[arg(long, requires = "cert_file", value_name = "FILE")]
     key_file: Option<PathBuf>,
 
@@ -62,7 +61,7 @@ pub struct Mcp {
 }
 
 impl Mcp {
-    /// Whether it is to be found at an address.
+    /// Whether it speaks HTTP, which any setting of HTTP implies.
     pub(crate) fn is_http(&self) -> bool {
         self.http || self.hostname.is_some() || self.port.is_some() || self.cert_file.is_some()
     }
@@ -94,125 +93,97 @@ impl Mcp {
     }
 }
 
-/// Nobody else's machine, unless told otherwise.
+/// Only this machine can connect unless the settings say otherwise.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Where to listen.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Listening")]
 pub(crate) struct Listen {
-    /// Address for HTTP; 0.0.0.0 or :: for every network of this machine
-    #[arg(long, alias = "hostname", env = "HTTP_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address, help_heading = "Listening")]
+    /// Address to listen on for HTTP; 0.0.0.0 or :: for all interfaces
+    #[arg(long, alias = "hostname", env = "HTTP_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address)]
     pub(crate) http_hostname: IpAddr,
 
     /// What that is called: `mcp` has another name for it.
     #[arg(skip = "--http-hostname")]
     pub(crate) hostname_flag: &'static str,
 
-    /// Port for HTTP; 0 takes a free one
+    /// Port for HTTP, 0 for a free one
     #[arg(
         long,
         short = 'p',
         alias = "port",
         env = "PORT",
-        default_value_t = 8080,
-        help_heading = "Listening"
+        default_value_t = 8080
     )]
     pub(crate) http_port: u16,
 
-    /// Address for gRPC
-    #[arg(long, env = "GRPC_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address, help_heading = "Listening")]
+    /// Address to listen on for gRPC
+    #[arg(long, env = "GRPC_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address)]
     pub(crate) grpc_hostname: IpAddr,
 
-    /// Port for gRPC; 0 takes a free one
-    #[arg(
-        long,
-        env = "GRPC_PORT",
-        default_value_t = 50051,
-        help_heading = "Listening"
-    )]
+    /// Port for gRPC, 0 for a free one
+    #[arg(long, env = "GRPC_PORT", default_value_t = 50051)]
     pub(crate) grpc_port: u16,
 
     /// Do not serve HTTP
-    #[arg(long, env = "DISABLE_HTTP", value_parser = FalseyValueParser::new(), help_heading = "Listening")]
+    #[arg(long, env = "DISABLE_HTTP", value_parser = FalseyValueParser::new())]
     pub(crate) disable_http: bool,
 
     /// Do not serve gRPC
-    #[arg(long, env = "DISABLE_GRPC", value_parser = FalseyValueParser::new(), help_heading = "Listening")]
+    #[arg(long, env = "DISABLE_GRPC", value_parser = FalseyValueParser::new())]
     pub(crate) disable_grpc: bool,
 
-    /// Serve MCP too, as streamable HTTP at /mcp
-    #[arg(long, env = "ENCODERFILE_MCP", value_parser = FalseyValueParser::new(), help_heading = "Listening")]
+    /// Also serve MCP, as streamable HTTP at /mcp
+    #[arg(long, env = "ENCODERFILE_MCP", value_parser = FalseyValueParser::new())]
     pub(crate) mcp: bool,
 
     #[command(flatten)]
     pub(crate) tls: Tls,
 
-    /// Seconds that requests get to finish after SIGTERM or Ctrl-C
+    /// Graceful shutdown: seconds that running requests may take after SIGTERM or Ctrl-C
     #[arg(
         long,
         env = "GRACE",
         default_value_t = 30,
         value_name = "SECONDS",
-        value_parser = seconds(0),
-        help_heading = "Listening"
+        value_parser = seconds(0)
     )]
     pub(crate) grace: u64,
 }
 
 /// Certificates.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Listening")]
 pub(crate) struct Tls {
-    /// Certificate chain in PEM: serve TLS
-    #[arg(
-        long,
-        env = "CERT_FILE",
-        requires = "key_file",
-        value_name = "FILE",
-        help_heading = "Listening"
-    )]
+    /// TLS certificate chain, in PEM; enables TLS
+    #[arg(long, env = "CERT_FILE", requires = "key_file", value_name = "FILE")]
     pub(crate) cert_file: Option<PathBuf>,
 
-    /// Private key of the certificate in PEM
-    #[arg(
-        long,
-        env = "KEY_FILE",
-        requires = "cert_file",
-        value_name = "FILE",
-        help_heading = "Listening"
-    )]
+    /// Private key of the TLS certificate, in PEM
+    #[arg(long, env = "KEY_FILE", requires = "cert_file", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
 
-/// What requests that say nothing get.
+/// Defaults for options that a request leaves out.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Embeddings")]
 pub(crate) struct Defaults {
-    /// Put this in front of every text whose request names no prompt and no role
+    /// Prompt to prepend to texts whose request has neither a prompt nor a role
     #[arg(
         long,
         env = "DEFAULT_PROMPT",
         value_name = "TEXT",
-        conflicts_with = "default_prompt_name",
-        help_heading = "Embeddings"
+        conflicts_with = "default_prompt_name"
     )]
     pub(crate) default_prompt: Option<String>,
 
-    /// Put the model's prompt of this name there
-    #[arg(
-        long,
-        env = "DEFAULT_PROMPT_NAME",
-        value_name = "NAME",
-        help_heading = "Embeddings"
-    )]
+    /// Name of the model's prompt to prepend to those texts
+    #[arg(long, env = "DEFAULT_PROMPT_NAME", value_name = "NAME")]
     pub(crate) default_prompt_name: Option<String>,
 
-    /// Another pooling than the model's [default: what the file says]
-    #[arg(
-        long,
-        env = "POOLING",
-        value_enum,
-        value_name = "MODE",
-        help_heading = "Embeddings"
-    )]
+    /// Override the model's pooling [default: the pooling in the file]
+    #[arg(long, env = "POOLING", value_enum, value_name = "MODE")]
     pub(crate) pooling: Option<Pooling>,
 }
 
@@ -237,7 +208,7 @@ pub(crate) enum Pooling {
     Mean,
     /// The vector of the last token
     LastToken,
-    /// Of a masked language model: sparse weights
+    /// Sparse weights of a masked language model (SPLADE)
     Splade,
 }
 
@@ -252,80 +223,76 @@ impl From<Pooling> for PoolingChoice {
     }
 }
 
-/// How much is taken on.
+/// Limits on requests and on the queue.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// Texts computed at once; one alone is computed on as many cores [default: one for each
-    /// core]
-    #[arg(long, env = "THREADS", value_name = "N", help_heading = "Limits")]
+    /// Worker threads: texts computed in parallel, or cores for a single one [default: the number of
+    /// cores]
+    #[arg(long, env = "THREADS", value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
 
-    /// Requests at once; one more is answered 429
+    /// Maximum concurrent requests; above it requests get 429
     #[arg(
         long,
         env = "MAX_CONCURRENT_REQUESTS",
         default_value_t = 512,
         value_name = "N",
-        value_parser = at_least_one(COUNT_MAX),
-        help_heading = "Limits"
+        value_parser = at_least_one(COUNT_MAX)
     )]
     pub(crate) max_concurrent_requests: usize,
 
-    /// Tokens (four bytes of text each) waiting or in work; a request beyond is answered 429
+    /// Maximum tokens queued or running (estimated as bytes / 4); above it requests get 429
     #[arg(
         long,
         env = "MAX_QUEUED_TOKENS",
         default_value_t = 1 << 20,
-        value_name = "N",
-        help_heading = "Limits"
+        value_name = "N"
     )]
     pub(crate) max_queued_tokens: usize,
 
-    /// Texts in one request, and entries in any list of its options
+    /// Maximum texts per request, and entries in any list among its options
     #[arg(
         long,
         env = "MAX_CLIENT_BATCH_SIZE",
         default_value_t = 2048,
         value_name = "N",
-        value_parser = at_least_one(COUNT_MAX),
-        help_heading = "Limits"
+        value_parser = at_least_one(COUNT_MAX)
     )]
     pub(crate) max_client_batch_size: usize,
 
-    /// Characters in one text, as often as it is read: once for each label, more for windows that overlap
+    /// Maximum characters per text, multiplied by how often it is encoded (once per label, plus
+    /// window overlap)
     #[arg(
         long,
         env = "MAX_INPUT_CHARS",
         default_value_t = 1_000_000,
         value_name = "N",
-        value_parser = at_least_one(BYTES_MAX),
-        help_heading = "Limits"
+        value_parser = at_least_one(BYTES_MAX)
     )]
     pub(crate) max_input_chars: usize,
 
-    /// Bytes in one request
+    /// Maximum bytes in a request body
     #[arg(
         long,
         env = "PAYLOAD_LIMIT",
         default_value_t = 8_000_000,
         value_name = "BYTES",
-        value_parser = at_least_one(BYTES_MAX),
-        help_heading = "Limits"
+        value_parser = at_least_one(BYTES_MAX)
     )]
     pub(crate) payload_limit: usize,
 
-    /// Seconds that a client may take to send a request's head, and its body
+    /// Timeout in seconds for receiving a request's headers, and again for its body
     #[arg(
         long,
         env = "READ_TIMEOUT",
         default_value_t = 30,
         value_name = "SECONDS",
-        value_parser = seconds(1),
-        help_heading = "Limits"
+        value_parser = seconds(1)
     )]
     pub(crate) read_timeout: u64,
 
-    /// Cut texts that are too long, on routes whose requests say nothing of it
+    /// Truncate texts of too many tokens, on routes whose requests leave it open
     #[arg(
         long,
         env = "AUTO_TRUNCATE",
@@ -333,8 +300,7 @@ pub(crate) struct Limits {
         action = clap::ArgAction::Set,
         num_args = 0..=1,
         default_missing_value = "true",
-        value_name = "BOOL",
-        help_heading = "Limits"
+        value_name = "BOOL"
     )]
     pub(crate) auto_truncate: bool,
 
@@ -365,7 +331,7 @@ impl Limits {
         Duration::from_secs(self.read_timeout)
     }
 
-    /// Flags of TEI that were given and mean nothing here.
+    /// TEI's flags that were given and have no effect here.
     pub(crate) fn without_effect(&self) -> Vec<&'static str> {
         let flags = [
             ("--max-batch-tokens", self.max_batch_tokens),
@@ -377,63 +343,47 @@ impl Limits {
     }
 }
 
-/// Who may ask.
+/// Authentication, and what clients see of the server.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Access")]
 pub(crate) struct Access {
-    /// A bearer key that requests must carry; may be repeated
-    #[arg(
-        long,
-        env = "API_KEY",
-        hide_env_values = true,
-        value_name = "KEY",
-        help_heading = "Access"
-    )]
+    /// Require this bearer key; may be repeated
+    #[arg(long, env = "API_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) api_key: Vec<String>,
 
-    /// A file of such keys, one a line; lines that begin with # are comments
-    #[arg(
-        long,
-        env = "API_KEY_FILE",
-        value_name = "FILE",
-        help_heading = "Access"
-    )]
+    /// File of bearer keys, one per line; lines that begin with # are comments
+    #[arg(long, env = "API_KEY_FILE", value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
 
-    /// Let pages of this origin call (https://example.org); * for any; may be repeated
+    /// CORS: allow pages of this origin (https://example.org), * for any; may be repeated
     #[arg(
         long,
         env = "CORS_ALLOW_ORIGIN",
         value_delimiter = ',',
-        value_name = "ORIGIN",
-        help_heading = "Access"
+        value_name = "ORIGIN"
     )]
     pub(crate) cors_allow_origin: Vec<Origin>,
 
-    /// Names of this server that clients of /mcp use [default: localhost]
+    /// Host names that requests to /mcp may have [default: localhost]
     #[arg(
         long,
         env = "ALLOWED_HOSTS",
         value_delimiter = ',',
-        value_name = "HOST",
-        help_heading = "Access"
+        value_name = "HOST"
     )]
     pub(crate) allowed_host: Vec<String>,
 
     /// The model's name in answers [default: the one in the file]
-    #[arg(
-        long,
-        env = "SERVED_MODEL_NAME",
-        value_name = "NAME",
-        help_heading = "Access"
-    )]
+    #[arg(long, env = "SERVED_MODEL_NAME", value_name = "NAME")]
     pub(crate) served_model_name: Option<String>,
 }
 
-/// What is told to those who watch.
+/// Logs and traces.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Telemetry")]
 pub(crate) struct Telemetry {
-    /// Log in JSON; RUST_LOG says how much
-    #[arg(long, env = "JSON_OUTPUT", value_parser = FalseyValueParser::new(), help_heading = "Telemetry")]
+    /// Log in JSON; RUST_LOG sets the level
+    #[arg(long, env = "JSON_OUTPUT", value_parser = FalseyValueParser::new())]
     pub(crate) json_output: bool,
 
     /// Send OpenTelemetry traces to this OTLP endpoint (gRPC), such as http://localhost:4317
@@ -441,8 +391,7 @@ pub(crate) struct Telemetry {
         long,
         alias = "otel-exporter-url",
         env = "OTLP_ENDPOINT",
-        value_name = "URL",
-        help_heading = "Telemetry"
+        value_name = "URL"
     )]
     pub(crate) otlp_endpoint: Option<String>,
 
@@ -451,12 +400,11 @@ pub(crate) struct Telemetry {
         long,
         env = "OTLP_SERVICE_NAME",
         default_value = "encoderfile",
-        value_name = "NAME",
-        help_heading = "Telemetry"
+        value_name = "NAME"
     )]
     pub(crate) otlp_service_name: String,
 
-    /// Upstream's: send traces, to http://localhost:4317 unless --otlp-endpoint says otherwise
+    /// Upstream's: send traces to --otlp-endpoint, or else to http://localhost:4317
     #[arg(long, hide = true)]
     pub(crate) enable_otel: bool,
 }
@@ -475,7 +423,7 @@ const COUNT_MAX: u64 = u32::MAX as u64;
 /// A pebibyte: more than any machine holds, and sums of it are no overflow.
 const BYTES_MAX: u64 = 1 << 50;
 
-/// What takes nothing would refuse everything.
+/// A limit of zero would refuse every request.
 fn at_least_one(most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=most)
 }

@@ -48,7 +48,7 @@ pub(crate) async fn require(
 }
 
 /// Whose request it is.
-pub(crate) fn check<B>(keys: &Keys, request: &axum::http::Request<B>) -> Result<Client, Failure> {
+pub(crate) fn check<B>(keys: &Keys, request: &http::Request<B>) -> Result<Client, Failure> {
     if keys.is_empty() {
         let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
         return Ok(address.map_or(Client::Local, |it| Client::Address(it.0.ip())));

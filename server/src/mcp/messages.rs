@@ -1,9 +1,9 @@
 //! What clients write, before rmcp reads it as a message: [`read`] mends it and says
 //! what is wrong with it, in JSON-RPC's codes, where rmcp says nothing.
 
+use crate::dialects::{Dialect, Route, error_body};
 use crate::failure::{Failure, Kind};
 use crate::fields::Object;
-use crate::http::dialect::Dialect;
 use encoderfile::json::{self, Nulls};
 use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, ErrorCode, PaginatedRequestParams};
@@ -11,6 +11,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use utoipa::PartialSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 
 /// The members of a message itself are the protocol's, of which none may be `null`
 /// but a response's; `metadata` is the caller's.
@@ -21,6 +24,41 @@ const NULLS: Nulls = Nulls {
 
 /// A client says in less who it is, and a session keeps it.
 const INITIALIZE_LEN_MAX: usize = 32 << 10;
+
+/// MCP's errors over HTTP. Its messages are no routes.
+pub(crate) struct Mcp;
+
+impl Dialect for Mcp {
+    fn name(&self) -> &'static str {
+        "MCP"
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        Vec::new()
+    }
+
+    fn error(&self, failure: &Failure, message: String) -> Value {
+        json!({
+            "jsonrpc": "2.0",
+            "id": null,
+            "error": { "code": code(failure.kind), "message": message },
+        })
+    }
+
+    fn error_schema(&self) -> RefOr<Schema> {
+        Value::schema()
+    }
+}
+
+/// JSON-RPC's code of what is wrong before a message is read.
+fn code(kind: Kind) -> i32 {
+    match kind {
+        Kind::Malformed => -32700,
+        Kind::Validation => -32600,
+        Kind::Internal => -32603,
+        _ => -32000,
+    }
+}
 
 /// What is no message.
 pub(crate) struct Wrong {
@@ -41,7 +79,7 @@ impl Wrong {
 
     /// The answer to it.
     pub(super) fn answer(&self) -> String {
-        let mut body = Dialect::Mcp.body(&self.failure);
+        let mut body = error_body(&Mcp, &self.failure);
         body["id"] = self.id.clone();
         body.to_string()
     }

@@ -1,21 +1,63 @@
-//! TEI's routes: embeddings and similarity here, the others below.
+//! text-embeddings-inference: embeddings and similarity here, the other routes below.
 
 pub(crate) mod classify;
 pub(crate) mod tokens;
 
-use super::App;
-use super::body::Json;
-use super::reply::{Answered, reply};
-use crate::engine::{Client, Text};
+use super::answer::{Answer, Answered};
+use super::route::route;
+use super::{Call, Dialect, Route, openapi};
+use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{object, some_object, whole};
 use crate::service::Capability;
-use axum::extract::State;
 use encoderfile::output::SparseValue;
-use encoderfile::{Long, Options, Prediction, Side, Values};
-use serde::Deserialize;
-use std::sync::Arc;
+use encoderfile::{Options, Prediction, Side, Values};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+/// text-embeddings-inference.
+pub(crate) struct Tei;
+
+impl Dialect for Tei {
+    fn name(&self) -> &'static str {
+        "text-embeddings-inference"
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        vec![
+            route!(embed),
+            route!(embed_all),
+            route!(embed_sparse),
+            route!(similarity),
+            route!(classify::rerank),
+            route!(tokens::tokenize),
+            route!(tokens::decode),
+        ]
+    }
+
+    fn error(&self, failure: &Failure, message: String) -> Value {
+        json!(TeiError {
+            error: message,
+            error_type: failure.kind.name(),
+        })
+    }
+
+    fn error_schema(&self) -> RefOr<Schema> {
+        openapi::schema::<TeiError>()
+    }
+}
+
+/// TEI's error.
+#[derive(Serialize, ToSchema)]
+struct TeiError {
+    /// What is wrong and what to do.
+    error: String,
+    /// The kind of error.
+    error_type: &'static str,
+}
 
 /// One text, or the ids of its tokens.
 #[derive(Clone, Deserialize, ToSchema)]
@@ -72,15 +114,6 @@ impl From<Direction> for Side {
     }
 }
 
-/// What becomes of a long text.
-fn long(app: &App, truncate: Option<bool>) -> Long {
-    if truncate.unwrap_or(app.service.limits.auto_truncate) {
-        Long::Truncate
-    } else {
-        Long::Error
-    }
-}
-
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::EmbedRequest)]
@@ -109,9 +142,9 @@ fn yes() -> Option<bool> {
 }
 
 impl EmbedRequest {
-    fn options(&self, app: &App) -> Options {
+    fn options(&self, call: &Call) -> Options {
         Options {
-            long: long(app, self.truncate),
+            long: call.service.overflow(self.truncate),
             truncation_side: self.truncation_direction.map(Side::from),
             prompt_name: self.prompt_name.clone(),
             ..Options::default()
@@ -122,19 +155,15 @@ impl EmbedRequest {
 /// A vector for each text.
 #[utoipa::path(post, path = "/embed", tag = "tei", request_body = EmbedRequest,
     responses((status = 200, description = "[texts][dimensions]", body = Vec<Vec<f32>>)))]
-pub(super) async fn embed(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<EmbedRequest>,
-) -> Answered {
+pub(super) async fn embed(call: Call, request: EmbedRequest) -> Answered {
     let options = Options {
         normalize: request.normalize,
         dimensions: request.dimensions,
-        ..request.options(&app)
+        ..request.options(&call)
     };
     let texts = request.inputs.into_texts();
-    let (vectors, report) = app.service.embed(client, texts, options).await?;
-    reply(&app, &report, vectors).await
+    let (vectors, report) = call.service.embed(call.client, texts, options).await?;
+    Ok(Answer::computed(&call, report, vectors))
 }
 
 /// Texts whose tokens to embed.
@@ -151,9 +180,9 @@ pub(super) struct EmbedTokensRequest {
 }
 
 impl EmbedTokensRequest {
-    fn into_parts(self, app: &App) -> (Vec<Text>, Options) {
+    fn into_parts(self, call: &Call) -> (Vec<Text>, Options) {
         let options = Options {
-            long: long(app, self.truncate),
+            long: call.service.overflow(self.truncate),
             truncation_side: self.truncation_direction.map(Side::from),
             prompt_name: self.prompt_name,
             ..Options::default()
@@ -165,21 +194,17 @@ impl EmbedTokensRequest {
 /// A vector for each token of each text, special tokens included, before pooling.
 #[utoipa::path(post, path = "/embed_all", tag = "tei", request_body = EmbedTokensRequest,
     responses((status = 200, description = "[texts][tokens][hidden_size]", body = Vec<Vec<Vec<f32>>>)))]
-pub(super) async fn embed_all(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<EmbedTokensRequest>,
-) -> Answered {
-    app.service.require(Capability::TokenEmbeddings)?;
-    let (texts, options) = request.into_parts(&app);
+async fn embed_all(call: Call, request: EmbedTokensRequest) -> Answered {
+    call.service.require(Capability::TokenEmbeddings)?;
+    let (texts, options) = request.into_parts(&call);
     let options = Options {
-        unpooled: app.service.capabilities().contains(&Capability::Embed),
+        unpooled: call.service.capabilities().contains(&Capability::Embed),
         special_tokens: true,
         ..options
     };
-    let answer = app.service.infer(client, texts, options).await?;
+    let answer = call.service.infer(call.client, texts, options).await?;
     let rows: Vec<Vec<Vec<f32>>> = answer.predictions.into_iter().map(token_rows).collect();
-    reply(&app, &answer.report, rows).await
+    Ok(Answer::computed(&call, answer.report, rows))
 }
 
 /// The vectors of a text's tokens.
@@ -196,25 +221,25 @@ pub(crate) fn token_rows(prediction: Prediction) -> Vec<Vec<f32>> {
 /// The nonzero weights of each text's vocabulary vector.
 #[utoipa::path(post, path = "/embed_sparse", tag = "tei", request_body = EmbedTokensRequest,
     responses((status = 200, description = "[texts][weights]", body = Vec<Vec<SparseValue>>)))]
-pub(super) async fn embed_sparse(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<EmbedTokensRequest>,
-) -> Answered {
-    app.service.require(Capability::Sparse)?;
-    let (texts, options) = request.into_parts(&app);
-    let answer = app.service.infer(client, texts, options).await?;
+pub(super) async fn embed_sparse(call: Call, request: EmbedTokensRequest) -> Answered {
+    call.service.require(Capability::Sparse)?;
+    let (texts, options) = request.into_parts(&call);
+    let answer = call.service.infer(call.client, texts, options).await?;
     let weights = answer.predictions.into_iter().map(|it| match it.values {
         Values::SparseEmbedding { sparse_embedding } => sparse_embedding,
         _ => Vec::new(),
     });
-    reply(&app, &answer.report, weights.collect::<Vec<_>>()).await
+    Ok(Answer::computed(
+        &call,
+        answer.report,
+        weights.collect::<Vec<_>>(),
+    ))
 }
 
 /// A sentence and those to compare it with.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::SimilarityRequest)]
-pub(super) struct SimilarityRequest {
+struct SimilarityRequest {
     #[serde(deserialize_with = "object")]
     inputs: SimilarityInputs,
     #[serde(default, deserialize_with = "some_object")]
@@ -242,35 +267,80 @@ pub(super) struct SimilarityParameters {
 }
 
 /// How alike sentences are, by the model's own measure.
-#[utoipa::path(post, path = "/similarity", tag = "tei", request_body = SimilarityRequest,
+#[utoipa::path(post, path = "/similarity", operation_id = "similarity_route", tag = "tei", request_body = SimilarityRequest,
     responses((status = 200, description = "[sentences]", body = Vec<f32>)))]
-pub(super) async fn similarity_route(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<SimilarityRequest>,
-) -> Answered {
+async fn similarity(call: Call, request: SimilarityRequest) -> Answered {
     let parameters = request.parameters.unwrap_or_default();
-    similarities(&app, client, request.inputs, parameters).await
+    similarities(&call, request.inputs, parameters).await
 }
 
 pub(super) async fn similarities(
-    app: &App,
-    client: Client,
+    call: &Call,
     inputs: SimilarityInputs,
     parameters: SimilarityParameters,
 ) -> Answered {
-    app.service.require(Capability::Similarity)?;
+    call.service.require(Capability::Similarity)?;
     if inputs.sentences.is_empty() {
         return Err(Failure::new(Kind::Empty, "`sentences` is empty"));
     }
     let options = Options {
-        long: long(app, parameters.truncate),
+        long: call.service.overflow(parameters.truncate),
         truncation_side: parameters.truncation_direction.map(Side::from),
         prompt_name: parameters.prompt_name,
         ..Options::default()
     };
     let (source, sentences) = (inputs.source_sentence, inputs.sentences);
-    let compared = app.service.similarity(client, source, sentences, options);
+    let compared = call
+        .service
+        .similarity(call.client, source, sentences, options);
     let (values, report) = compared.await?;
-    reply(app, &report, values).await
+    Ok(Answer::computed(call, report, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dialects::testing::{embeddings, has_numbers, reranker};
+
+    #[test]
+    fn embeddings_are_the_models() {
+        let model = embeddings();
+        let json = model.post("/embed", r#"{"inputs": ["a", "a cat"]}"#).good();
+        assert!(has_numbers(&json[0], &model.embedding("a")));
+        assert!(has_numbers(&json[1], &model.embedding("a cat")));
+        let json = model.post("/embed", r#"{"inputs": []}"#).refused(400);
+        assert_eq!(json["error_type"], "Empty");
+    }
+
+    #[test]
+    fn tokens_are_spelt_as_the_text_spells_them() {
+        let model = embeddings();
+        let json = model.post("/tokenize", r#"{"inputs": "A Cat"}"#).good();
+        assert_eq!(json[0][2]["text"], "Cat");
+        assert_eq!(json[0][2]["start"], 2);
+        let json = model.post("/tokenize", r#"{"inputs": 1}"#).refused(422);
+        assert!(
+            json["error"].as_str().unwrap().starts_with("`inputs`"),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn texts_are_ranked_by_their_scores() {
+        let model = reranker();
+        let request = r#"{"query": "a", "texts": ["b c", "a b"], "return_text": true}"#;
+        let json = model.post("/rerank", request).good();
+        for rank in json.as_array().unwrap() {
+            let score = model.score("a", rank["text"].as_str().unwrap());
+            assert!(has_numbers(&[rank["score"].clone()].into(), &[score]));
+        }
+        assert!(
+            json[0]["score"].as_f64() >= json[1]["score"].as_f64(),
+            "{json}"
+        );
+        let json = embeddings().post("/rerank", request).refused(422);
+        assert!(
+            json["error"].as_str().unwrap().contains("`rerank`"),
+            "{json}"
+        );
+    }
 }

@@ -1,22 +1,22 @@
 //! `/predict`: upstream's and TEI's, told apart by their fields, and ours with
 //! every option that `infer` has.
 
-use super::App;
-use super::body::Json;
-use super::reply::{Answered, reply};
-use super::tei;
-use crate::engine::{Client, Text};
+use crate::dialects::answer::Answered;
+use crate::dialects::tei;
+use crate::dialects::{Answer, Call, openapi};
+use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{object, whole};
-use axum::extract::State;
 use encoderfile::output::{Ranked, rank};
 use encoderfile::{Options, Prediction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Object, Schema};
 
 /// The fields that only TEI's requests have.
 const TEI_FIELDS: [&str; 3] = ["truncate", "truncation_direction", "raw_scores"];
@@ -24,20 +24,53 @@ const TEI_FIELDS: [&str; 3] = ["truncate", "truncation_direction", "raw_scores"]
 /// The options that are counts: written as for any other field, see [`whole`].
 const COUNTS: [&str; 4] = ["dimensions", "max_tokens", "stride", "top_k"];
 
+/// A request, with the options taken out.
+struct PredictRequest {
+    inputs: Vec<Item>,
+    metadata: Option<BTreeMap<String, Value>>,
+    partial: bool,
+    options: Options,
+}
+
 /// Texts, and how they are computed. Every option of `infer` may stand beside
 /// them.
-#[derive(Deserialize, ToSchema)]
-pub(super) struct PredictRequest {
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document's fields beside the options")]
+struct Fields {
     /// Texts or pairs.
     inputs: Vec<Item>,
     /// Given back as it is.
     metadata: Option<BTreeMap<String, Value>>,
     /// A text that fails has `{"error"}` in its place, instead of failing the
     /// request.
-    #[serde(default)]
+    #[schema(required = false)]
     partial: bool,
-    #[serde(flatten)]
-    options: Options,
+}
+
+/// Of a flattened field utoipa says that two schemas hold at once. Neither allows the
+/// other's fields, so that no request would fit: they are merged here.
+impl utoipa::PartialSchema for PredictRequest {
+    fn schema() -> RefOr<Schema> {
+        let (RefOr::T(Schema::Object(mut own)), RefOr::T(Schema::Object(options))) =
+            (openapi::schema::<Fields>(), openapi::schema::<Options>())
+        else {
+            return Object::default().into();
+        };
+        own.properties.extend(options.properties);
+        own.additional_properties = options.additional_properties;
+        own.into()
+    }
+}
+
+impl ToSchema for PredictRequest {
+    fn name() -> Cow<'static, str> {
+        "PredictRequest".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Fields::schemas(schemas);
+        Options::schemas(schemas);
+    }
 }
 
 /// A text, or a pair of texts.
@@ -46,7 +79,7 @@ pub(super) struct PredictRequest {
     untagged,
     expecting = "a text, or an object with `text` and perhaps `text_pair`"
 )]
-pub(super) enum Item {
+pub(in crate::dialects) enum Item {
     Text(String),
     Pair(#[serde(deserialize_with = "object")] Pair),
 }
@@ -54,14 +87,14 @@ pub(super) enum Item {
 /// A text and perhaps the one it is to be compared with.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pair {
+pub(in crate::dialects) struct Pair {
     text: String,
     text_pair: Option<String>,
 }
 
 /// Results in the order of the texts; with a query, best first.
 #[derive(Serialize, ToSchema)]
-pub(super) struct PredictResponse {
+struct PredictResponse {
     results: Vec<ItemResult>,
     model_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +114,7 @@ enum ItemResult {
 }
 
 /// Either API's request.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[allow(
     dead_code,
     clippy::large_enum_variant,
@@ -110,29 +143,19 @@ enum AnyResponse {
 /// that only `infer` has; a list of two strings is then one pair.
 #[utoipa::path(post, path = "/predict", tag = "encoderfile", request_body = AnyRequest,
     responses((status = 200, description = "a result for each text", body = AnyResponse)))]
-pub(super) async fn predict(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(fields): Json<Map<String, Value>>,
-) -> Answered {
+pub(super) async fn predict(call: Call, fields: Map<String, Value>) -> Answered {
     if is_tei(&fields) {
-        return tei::classify::predict(&app, client, from_fields(fields)?).await;
+        return tei::classify::predict(&call, from_fields(fields)?).await;
     }
     let request = ours(fields)?;
-    let (results, report) = results(
-        &app,
-        client,
-        request.inputs,
-        &request.options,
-        request.partial,
-    )
-    .await?;
+    let results = results(&call, request.inputs, &request.options, request.partial);
+    let (results, report) = results.await?;
     let response = PredictResponse {
         results,
-        model_id: app.service.model_id.clone(),
+        model_id: call.service.model_id.clone(),
         metadata: request.metadata,
     };
-    reply(&app, &report, response).await
+    Ok(Answer::computed(&call, report, response))
 }
 
 fn is_tei(fields: &Map<String, Value>) -> bool {
@@ -178,23 +201,24 @@ fn wrong(name: &str, error: serde_json::Error) -> Failure {
     Failure::of_field(Kind::Validation, name, error)
 }
 
-pub(super) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Failure> {
+pub(in crate::dialects) fn from_fields<T: DeserializeOwned>(
+    fields: Map<String, Value>,
+) -> Result<T, Failure> {
     serde_path_to_error::deserialize(Value::Object(fields))
         .map_err(|error| Failure::at_path(Kind::Validation, &error))
 }
 
 async fn results(
-    app: &App,
-    client: Client,
+    call: &Call,
     inputs: Vec<Item>,
     options: &Options,
     partial: bool,
 ) -> Result<(Vec<ItemResult>, crate::service::Report), Failure> {
     let texts = inputs.into_iter().map(Text::from).collect();
     if partial {
-        let (each, report) = app
+        let (each, report) = call
             .service
-            .infer_each(client, texts, options.clone())
+            .infer_each(call.client, texts, options.clone())
             .await?;
         let results = each.into_iter().map(|result| match result {
             Ok(prediction) => ItemResult::Prediction(prediction),
@@ -204,7 +228,10 @@ async fn results(
         });
         return Ok((results.collect(), report));
     }
-    let answer = app.service.infer(client, texts, options.clone()).await?;
+    let answer = call
+        .service
+        .infer(call.client, texts, options.clone())
+        .await?;
     let results = if options.query.is_some() {
         let ranked = rank(&answer.predictions, options.top_k).into_iter();
         ranked.map(ItemResult::Ranked).collect()

@@ -1,20 +1,16 @@
 //! TEI's `/tokenize` and `/decode`.
 
-use crate::engine::{Client, Text};
-use crate::http::App;
-use crate::http::body::Json;
-use crate::http::reply::{Answered, reply};
-use axum::extract::State;
+use crate::dialects::answer::Answered;
+use crate::dialects::{Answer, Call};
+use crate::engine::Text;
 use encoderfile::{Options, Tokens};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use tokio::task::block_in_place;
 use utoipa::ToSchema;
 
 /// Texts to tokenise.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::TokenizeRequest)]
-pub(in crate::http) struct TokenizeRequest {
+pub(in crate::dialects) struct TokenizeRequest {
     inputs: TokenizeInputs,
     /// Also the tokens that are not in the text.
     #[serde(default = "is_so")]
@@ -53,28 +49,26 @@ pub(crate) struct Token {
 /// All tokens of each text.
 #[utoipa::path(post, path = "/tokenize", tag = "tei", request_body = TokenizeRequest,
     responses((status = 200, description = "[texts][tokens]", body = Vec<Vec<Token>>)))]
-pub(in crate::http) async fn tokenize(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<TokenizeRequest>,
-) -> Answered {
+pub(in crate::dialects) async fn tokenize(call: Call, request: TokenizeRequest) -> Answered {
     let texts = match request.inputs {
         TokenizeInputs::One(text) => vec![text],
         TokenizeInputs::Many(texts) => texts,
     };
-    let options = app.service.with_defaults(Options {
+    let options = call.service.with_defaults(Options {
         prompt_name: request.prompt_name,
         ..Options::default()
     });
-    let prompt = options.prompt(app.service.pipeline()).to_owned();
+    let prompt = options.prompt(call.service.pipeline()).to_owned();
     let inputs = texts.iter().cloned().map(Text::One).collect();
-    let (tokens, report) = app.service.tokenize(client, inputs, options).await?;
-    let tokens = tokens.into_iter().zip(&texts).map(|(tokens, text)| {
-        let whole: Vec<char> = prompt.chars().chain(text.chars()).collect();
-        spelt(tokens, &whole, request.add_special_tokens)
+    let (tokens, report) = call.service.tokenize(call.client, inputs, options).await?;
+    let answer = Answer::made_by(move || {
+        let tokens = tokens.into_iter().zip(&texts).map(|(tokens, text)| {
+            let whole: Vec<char> = prompt.chars().chain(text.chars()).collect();
+            spelt(tokens, &whole, request.add_special_tokens)
+        });
+        Ok(tokens.collect::<Vec<Vec<Token>>>())
     });
-    let tokens: Vec<Vec<Token>> = block_in_place(|| tokens.collect());
-    reply(&app, &report, tokens).await
+    Ok(answer.with(&call, report))
 }
 
 /// Tokens as `text`, the prompt included, spells them.
@@ -98,7 +92,7 @@ pub(crate) fn spelt(tokens: Tokens, text: &[char], special_tokens: bool) -> Vec<
 /// Token ids.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::DecodeRequest)]
-pub(in crate::http) struct DecodeRequest {
+pub(in crate::dialects) struct DecodeRequest {
     ids: DecodeIds,
     /// Leave out the tokens that are in no text.
     #[serde(default = "is_so")]
@@ -117,16 +111,12 @@ enum DecodeIds {
 /// The text of each list of token ids.
 #[utoipa::path(post, path = "/decode", tag = "tei", request_body = DecodeRequest,
     responses((status = 200, description = "[texts]", body = Vec<String>)))]
-pub(in crate::http) async fn decode(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<DecodeRequest>,
-) -> Answered {
+pub(in crate::dialects) async fn decode(call: Call, request: DecodeRequest) -> Answered {
     let ids = match request.ids {
         DecodeIds::One(ids) => vec![ids],
         DecodeIds::Many(many) => many,
     };
     let skip = request.skip_special_tokens;
-    let (texts, report) = app.service.decode(client, ids, skip).await?;
-    reply(&app, &report, texts).await
+    let (texts, report) = call.service.decode(call.client, ids, skip).await?;
+    Ok(Answer::computed(&call, report, texts))
 }

@@ -1,29 +1,57 @@
-//! `POST /`: what Hugging Face's inference clients send, by the model's task.
+//! Hugging Face's inference API: `POST /`, in the shape of the pipeline of the model's task.
 
-use super::App;
-use super::body::Json;
-use super::dialect::Dialect;
-use super::invocations::is_rerank;
+use super::answer::{Answer, Answered};
+use super::encoderfile::predict::{Item, from_fields};
 use super::openai::EncodingFormat;
-use super::predict::{Item, from_fields};
-use super::reply::{Answered, reply};
+use super::route::route;
 use super::tei::classify::{self, Class};
-use super::tei::{self, SimilarityInputs, SimilarityParameters};
-use crate::engine::{Client, Text};
+use super::tei::{self, SimilarityInputs, SimilarityParameters, Tei};
+use super::{Call, Dialect, Route};
+use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{object, whole};
 use crate::json;
 use crate::service::Capability;
-use axum::extract::State;
 use encoderfile::manifest::{Activation, Task};
 use encoderfile::output::{Entity, Filling};
 use encoderfile::pooling::activate;
 use encoderfile::{Aggregation, Long, Options, Prediction, Side, Truncation, Values};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::sync::Arc;
-use tokio::task::block_in_place;
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+/// Hugging Face's inference API, with TEI's error body.
+pub(super) struct HuggingFace;
+
+impl Dialect for HuggingFace {
+    fn name(&self) -> &'static str {
+        "Hugging Face"
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        vec![route!(infer)]
+    }
+
+    fn error(&self, failure: &Failure, message: String) -> Value {
+        Tei.error(failure, message)
+    }
+
+    fn error_schema(&self) -> RefOr<Schema> {
+        Tei.error_schema()
+    }
+
+    fn names(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("max_tokens", "max_length"),
+            ("labels", "candidate_labels"),
+            ("template", "hypothesis_template"),
+            ("aggregation", "aggregation_strategy"),
+            ("long=error", "truncation: false"),
+        ]
+    }
+}
 
 /// Texts, and options either beside them or in `parameters`.
 #[derive(Deserialize, ToSchema)]
@@ -55,21 +83,10 @@ enum Inputs {
 /// By task, in the shapes of Hugging Face's pipelines.
 #[utoipa::path(post, path = "/", tag = "hugging face", request_body = Request,
     responses((status = 200, description = "what the task's pipeline gives", body = Value)))]
-pub(super) async fn infer(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(fields): Json<Map<String, Value>>,
-) -> Answered {
-    let answer = answer(app, client, fields).await;
-    // Other routes answer with this one, and their dialect has other names.
-    answer.map_err(|failure| failure.in_words_of(Dialect::HuggingFace))
-}
-
-async fn answer(app: Arc<App>, client: Client, fields: Map<String, Value>) -> Answered {
-    if is_rerank(&fields) {
+pub(super) async fn infer(call: Call, fields: Map<String, Value>) -> Answered {
+    if classify::is_rerank(&fields) {
         // TEI serves a reranker here.
-        let request = Json(from_fields(fields)?);
-        return classify::rerank(State(app), client, request).await;
+        return classify::rerank(call, from_fields(fields)?).await;
     }
     let request: Request = from_fields(fields)?;
     let mut fields = request.parameters.unwrap_or_default();
@@ -83,24 +100,24 @@ async fn answer(app: Arc<App>, client: Client, fields: Map<String, Value>) -> An
         Inputs::Many(texts) => (texts, true),
         Inputs::Sentences(sentences) => {
             let parameters: SimilarityParameters = from_fields(fields)?;
-            return tei::similarities(&app, client, sentences, parameters).await;
+            return tei::similarities(&call, sentences, parameters).await;
         }
     };
-    let call = Call {
-        app: &app,
-        client,
+    let task = call.service.task();
+    let inference = Inference {
+        call,
         texts: texts.into_iter().map(Text::from).collect(),
         several,
         length,
     };
-    match app.service.task() {
+    match task {
         Task::SequenceClassification if fields.contains_key("candidate_labels") => {
-            call.zero_shot(from_fields(fields)?).await
+            inference.zero_shot(from_fields(fields)?).await
         }
-        Task::SequenceClassification => call.classify(from_fields(fields)?).await,
-        Task::TokenClassification => call.entities(from_fields(fields)?).await,
-        Task::FillMask => call.fill_masks(from_fields(fields)?).await,
-        _ => call.features(from_fields(fields)?).await,
+        Task::SequenceClassification => inference.classify(from_fields(fields)?).await,
+        Task::TokenClassification => inference.entities(from_fields(fields)?).await,
+        Task::FillMask => inference.fill_masks(from_fields(fields)?).await,
+        _ => inference.features(from_fields(fields)?).await,
     }
 }
 
@@ -255,34 +272,35 @@ struct FillMask {
 }
 
 /// The texts of a request, and whether they came as a list.
-struct Call<'a> {
-    app: &'a App,
-    client: Client,
+struct Inference {
+    call: Call,
     texts: Vec<Text>,
     several: bool,
     length: Length,
 }
 
-impl Call<'_> {
+impl Inference {
     /// Runs the model and gives each prediction its form. One text that came
     /// alone has its result alone, unless `nested`.
     async fn run(
         self,
         options: Options,
         nested: bool,
-        form: impl Fn(Prediction) -> Result<Value, Failure>,
+        form: impl Fn(Prediction) -> Result<Value, Failure> + Send + 'static,
     ) -> Answered {
-        let service = &self.app.service;
+        let service = &self.call.service;
         let options = self.length.apply(options, service.task());
-        let answer = service.infer(self.client, self.texts, options).await?;
-        let results = answer.predictions.into_iter().map(form);
-        let mut results = block_in_place(|| results.collect::<Result<Vec<_>, _>>())?;
-        let value = if self.several || nested {
-            Value::Array(results)
-        } else {
-            results.pop().unwrap_or(Value::Null)
-        };
-        reply(self.app, &answer.report, value).await
+        let computed = service.infer(self.call.client, self.texts, options).await?;
+        let (predictions, is_list) = (computed.predictions, self.several || nested);
+        let answer = Answer::made_by(move || {
+            let results = predictions.into_iter().map(form);
+            let mut results = results.collect::<Result<Vec<_>, _>>()?;
+            Ok(match is_list {
+                true => Value::Array(results),
+                false => results.pop().unwrap_or(Value::Null),
+            })
+        });
+        Ok(answer.with(&self.call, computed.report))
     }
 
     async fn features(self, parameters: Features) -> Answered {
@@ -293,13 +311,9 @@ impl Call<'_> {
             let message = "`truncate` and `truncation` contradict each other; give one of them";
             return Err(Failure::new(Kind::Validation, message));
         }
-        let sentences = self.app.service.task() == Task::SentenceEmbedding;
-        let limits = &self.app.service.limits;
+        let sentences = self.call.service.task() == Task::SentenceEmbedding;
         let options = Options {
-            long: match parameters.truncate.unwrap_or(limits.auto_truncate) {
-                true => Long::Truncate,
-                false => Long::Error,
-            },
+            long: self.call.service.overflow(parameters.truncate),
             truncation_side: parameters.truncation_direction.map(Side::from),
             normalize: if sentences {
                 parameters.normalize.or(Some(true))
@@ -308,10 +322,10 @@ impl Call<'_> {
             },
             prompt_name: parameters.prompt_name,
             dimensions: parameters.dimensions,
-            special_tokens: self.app.service.task() == Task::Embedding,
+            special_tokens: self.call.service.task() == Task::Embedding,
             ..Options::default()
         };
-        self.run(options, true, |prediction| match prediction.values {
+        self.run(options, true, move |prediction| match prediction.values {
             Values::SentenceEmbedding { embedding } => {
                 value(parameters.encoding_format.write(embedding))
             }
@@ -322,8 +336,8 @@ impl Call<'_> {
     }
 
     async fn classify(self, parameters: Classification) -> Answered {
-        let labels = self.app.service.pipeline().labels.clone();
-        self.run(Options::default(), true, |mut prediction| {
+        let labels = self.call.service.pipeline().labels.clone();
+        self.run(Options::default(), true, move |mut prediction| {
             if let Values::SequenceClassification { logits, scores, .. } = &mut prediction.values {
                 *scores = match parameters.function_to_apply {
                     Some(Function::Sigmoid) => activate(logits, Activation::Sigmoid),
@@ -340,7 +354,7 @@ impl Call<'_> {
     }
 
     async fn zero_shot(self, parameters: ZeroShot) -> Answered {
-        self.app.service.require(Capability::ZeroShot)?;
+        self.call.service.require(Capability::ZeroShot)?;
         let options = Options {
             labels: Some(parameters.candidate_labels.into_list()),
             template: parameters.hypothesis_template,
@@ -394,4 +408,34 @@ impl Call<'_> {
 
 fn value<T: serde::Serialize>(value: T) -> Result<Value, Failure> {
     json::value(&value).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dialects::testing::{embeddings, has_numbers, reranker};
+
+    #[test]
+    fn features_are_nested_once_for_each_text() {
+        let model = embeddings();
+        let json = model.post("/", r#"{"inputs": "a cat"}"#).good();
+        assert!(has_numbers(&json[0], &model.embedding("a cat")));
+    }
+
+    #[test]
+    fn labels_are_ranked() {
+        let json = reranker().post("/", r#"{"inputs": ["a", "b"]}"#).good();
+        assert_eq!(json.as_array().unwrap().len(), 2);
+        assert_eq!(json[1][0]["label"], "LABEL_0");
+    }
+
+    #[test]
+    fn a_refusal_has_the_names_of_pipelines() {
+        let request = r#"{"inputs": "a", "parameters": {"truncation": true, "max_length": 1}}"#;
+        let json = embeddings().post("/", request).refused(422);
+        assert!(
+            json["error"].as_str().unwrap().contains("`max_length`"),
+            "{json}"
+        );
+        assert_eq!(json["error_type"], "Validation");
+    }
 }

@@ -1,17 +1,15 @@
 //! TEI's `/predict` and `/rerank`.
 
-use super::{Direction, long};
-use crate::engine::{Client, Text};
+use super::Direction;
+use crate::dialects::answer::Answered;
+use crate::dialects::{Answer, Call};
+use crate::engine::Text;
 use crate::failure::{Failure, Kind};
-use crate::http::App;
-use crate::http::body::Json;
-use crate::http::reply::{Answered, reply};
 use crate::service::Capability;
-use axum::extract::State;
 use encoderfile::output::rank;
 use encoderfile::{Options, Prediction, Side, Values};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// A text, a pair, or a batch of either.
@@ -21,7 +19,7 @@ use utoipa::ToSchema;
     untagged,
     expecting = "a text, a list of two texts, or a list of lists of one or two texts"
 )]
-pub(in crate::http) enum PredictInputs {
+pub(in crate::dialects) enum PredictInputs {
     /// A text.
     One(String),
     /// A text, or a pair.
@@ -34,7 +32,7 @@ pub(in crate::http) enum PredictInputs {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::PredictRequest)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct PredictRequest {
+pub(in crate::dialects) struct PredictRequest {
     inputs: PredictInputs,
     /// Cut what is too long, rather than refuse it.
     truncate: Option<bool>,
@@ -54,14 +52,10 @@ pub(crate) struct Class {
 }
 
 /// TEI's `/predict`.
-pub(in crate::http) async fn predict(
-    app: &App,
-    client: Client,
-    request: PredictRequest,
-) -> Answered {
-    app.service.require(Capability::Classify)?;
+pub(in crate::dialects) async fn predict(call: &Call, request: PredictRequest) -> Answered {
+    call.service.require(Capability::Classify)?;
     let options = Options {
-        long: long(app, request.truncate),
+        long: call.service.overflow(request.truncate),
         truncation_side: request.truncation_direction.map(Side::from),
         raw_scores: request.raw_scores,
         ..Options::default()
@@ -74,13 +68,17 @@ pub(in crate::http) async fn predict(
             (texts.collect::<Result<_, _>>()?, true)
         }
     };
-    let answer = app.service.infer(client, texts, options).await?;
-    let labels = &app.service.pipeline().labels;
+    let answer = call.service.infer(call.client, texts, options).await?;
+    let labels = &call.service.pipeline().labels;
     let predictions = answer.predictions.into_iter();
     let mut classes: Vec<Vec<Class>> = predictions.map(|it| ranked(it, labels)).collect();
     match batch {
-        true => reply(app, &answer.report, classes).await,
-        false => reply(app, &answer.report, classes.pop().unwrap_or_default()).await,
+        true => Ok(Answer::computed(call, answer.report, classes)),
+        false => Ok(Answer::computed(
+            call,
+            answer.report,
+            classes.pop().unwrap_or_default(),
+        )),
     }
 }
 
@@ -116,7 +114,7 @@ pub(crate) fn ranked(prediction: Prediction, labels: &[String]) -> Vec<Class> {
 /// Texts to rank as answers to a query.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::RerankRequest)]
-pub(in crate::http) struct RerankRequest {
+pub(in crate::dialects) struct RerankRequest {
     query: String,
     texts: Vec<String>,
     /// Cut what is too long, rather than refuse it.
@@ -129,6 +127,11 @@ pub(in crate::http) struct RerankRequest {
     /// Give the texts back.
     #[serde(default)]
     return_text: bool,
+}
+
+/// Whether a request can only be TEI's for reranking.
+pub(in crate::dialects) fn is_rerank(fields: &Map<String, Value>) -> bool {
+    fields.contains_key("query") && fields.contains_key("texts")
 }
 
 /// A text's place and score.
@@ -145,25 +148,25 @@ struct Rank {
 /// The texts, best answer first.
 #[utoipa::path(post, path = "/rerank", tag = "tei", request_body = RerankRequest,
     responses((status = 200, description = "best first", body = Vec<Rank>)))]
-pub(in crate::http) async fn rerank(
-    State(app): State<Arc<App>>,
-    client: Client,
-    Json(request): Json<RerankRequest>,
-) -> Answered {
-    app.service.require(Capability::Rerank)?;
+pub(in crate::dialects) async fn rerank(call: Call, request: RerankRequest) -> Answered {
+    call.service.require(Capability::Rerank)?;
     let options = Options {
-        long: long(&app, request.truncate),
+        long: call.service.overflow(request.truncate),
         truncation_side: request.truncation_direction.map(Side::from),
         raw_scores: request.raw_scores,
         query: Some(request.query),
         ..Options::default()
     };
     let texts = request.texts.iter().cloned().map(Text::One).collect();
-    let answer = app.service.infer(client, texts, options).await?;
+    let answer = call.service.infer(call.client, texts, options).await?;
     let ranks = rank(&answer.predictions, None).into_iter().map(|it| Rank {
         index: it.index,
         score: it.score,
         text: request.return_text.then(|| request.texts[it.index].clone()),
     });
-    reply(&app, &answer.report, ranks.collect::<Vec<_>>()).await
+    Ok(Answer::computed(
+        &call,
+        answer.report,
+        ranks.collect::<Vec<_>>(),
+    ))
 }

@@ -1,102 +1,99 @@
-//! The routes, and the document that describes them.
+//! The OpenAPI document, which is put together from the routes.
 
-use super::dialect::{CohereError, Dialect, JinaError, OllamaError, OpenAiError, TeiError};
-use super::{App, hugging_face, invocations, ollama, openai, operations, predict, rerank, tei};
-use axum::extract::State;
-use axum::routing::get;
+use super::{DIALECTS, Dialect, Route};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use utoipa::PartialSchema;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, Content, Object, RefOr, ResponseBuilder, Schema, Type};
-use utoipa::{OpenApi, PartialSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::openapi::{
+    Components, Content, Info, License, Object, OpenApi, Paths, RefOr, ResponseBuilder, Schema,
+    Type,
+};
 
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "encoderfile",
-    description = "One encoder model in one file: the APIs of encoderfile, text-embeddings-inference, OpenAI, Ollama, Cohere and Jina.",
-    license(name = "Apache-2.0", identifier = "Apache-2.0"),
-))]
-struct Document;
-
-/// Every route but the page and MCP.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    let alias = get(async |app: State<Arc<App>>| operations::openapi(app).await);
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(predict::predict))
-        .routes(routes!(operations::model))
-        .routes(routes!(tei::embed))
-        .routes(routes!(tei::embed_all))
-        .routes(routes!(tei::embed_sparse))
-        .routes(routes!(tei::classify::rerank))
-        .routes(routes!(tei::similarity_route))
-        .routes(routes!(tei::tokens::tokenize))
-        .routes(routes!(tei::tokens::decode))
-        .routes(routes!(operations::info))
-        .routes(routes!(invocations::invoke))
-        .routes(routes!(invocations::vertex))
-        .routes(routes!(hugging_face::infer))
-        .routes(routes!(openai::embeddings))
-        .routes(routes!(openai::embeddings_alias))
-        .routes(routes!(openai::models))
-        .routes(routes!(openai::model))
-        .routes(routes!(ollama::embed))
-        .routes(routes!(ollama::embeddings))
-        .routes(routes!(ollama::show))
-        .routes(routes!(ollama::tags))
-        .routes(routes!(ollama::ps))
-        .routes(routes!(ollama::version))
-        .routes(routes!(rerank::cohere))
-        .routes(routes!(rerank::jina))
-        .routes(routes!(operations::health))
-        .routes(routes!(operations::ping))
-        .routes(routes!(operations::livez))
-        .routes(routes!(operations::readyz))
-        .routes(routes!(operations::prometheus))
-        .routes(routes!(operations::openapi))
-        .route("/api-doc/openapi.json", alias)
+/// The schema of an error body.
+pub(super) fn schema<T: PartialSchema>() -> RefOr<Schema> {
+    T::schema()
 }
 
 /// The document, with every way in which a route can fail.
-pub(super) fn document(model_id: &str) -> anyhow::Result<String> {
-    let (_, mut document) = routes().split_for_parts();
-    // The name of a model may have slashes, which a path of the document cannot say.
-    let paths = &mut document.paths.paths;
-    if let Some(model) = paths.remove("/v1/models/{*model}") {
-        paths.insert("/v1/models/{model}".into(), model);
+pub(crate) fn document(model_id: &str) -> anyhow::Result<String> {
+    let mut document = OpenApi::new(info(model_id), Paths::new());
+    for dialect in DIALECTS {
+        for route in dialect.routes() {
+            document.merge(operation(dialect, route));
+        }
     }
-    document.info.title = format!("encoderfile: {model_id}");
-    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     let components = document.components.get_or_insert_default();
     let key = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     components.add_security_scheme("key", key);
-    merge_options(components);
     allow_absence(components);
     // Only where the server was started with keys.
     let nothing = SecurityRequirement::default();
     let bearer = SecurityRequirement::new("key", Vec::<String>::new());
     document.security = Some(vec![nothing, bearer]);
-    for (path, item) in &mut document.paths.paths {
-        let dialect = Dialect::of_path(path);
+    let mut document = serde_json::to_value(document)?;
+    any_of(&mut document);
+    allow_null(&mut document);
+    Ok(document.to_string())
+}
+
+fn info(model_id: &str) -> Info {
+    let names: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
+    let names = names.join(", ");
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".into());
+    let mut info = Info::new(
+        format!("encoderfile: {model_id}"),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    );
+    info.description = Some(format!(
+        "One encoder model in one file: the APIs of {names}."
+    ));
+    info.license = Some(license);
+    info
+}
+
+/// A route's part of the document.
+fn operation(dialect: &dyn Dialect, route: Route) -> OpenApi {
+    let mut document = route.document;
+    let paths = std::mem::take(&mut document.paths.paths);
+    for (path, mut item) in paths {
         if let Some(operation) = &mut item.post {
             add_failures(operation, dialect, &POST_FAILURES);
-            if dialect == Dialect::Ollama {
+            if dialect.takes_any_content_type() {
                 add_failures(operation, dialect, &[FOREIGN_PAGE]);
             }
         }
         if let Some(operation) = &mut item.get {
             add_failures(operation, dialect, &GET_FAILURES);
         }
+        // The name of a model may have slashes, which a path of the document cannot say.
+        document.paths.paths.insert(path.replace("{*", "{"), item);
     }
-    // What serde calls untagged takes the first form that fits, and more than
-    // one may.
-    let written = document.to_json()?.replace("\"oneOf\":", "\"anyOf\":");
-    let mut document: Value = serde_json::from_str(&written)?;
-    allow_null(&mut document);
-    Ok(document.to_string())
+    document
+}
+
+/// What serde calls untagged takes the first form that fits, and more than one may:
+/// `anyOf`, where utoipa says `oneOf`.
+fn any_of(part: &mut Value) {
+    match part {
+        Value::Object(members) => {
+            let renamed = std::mem::take(members)
+                .into_iter()
+                .map(|(name, mut value)| {
+                    any_of(&mut value);
+                    // A property of that name has a schema, which is no list.
+                    match name == "oneOf" && value.is_array() {
+                        true => ("anyOf".to_owned(), value),
+                        false => (name, value),
+                    }
+                });
+            *members = renamed.collect();
+        }
+        Value::Array(values) => values.iter_mut().for_each(any_of),
+        _ => {}
+    }
 }
 
 /// What a request may leave out may also be `null` in it: see [`super::body`].
@@ -184,32 +181,6 @@ fn or_null(schema: &mut Value) {
     }
 }
 
-/// Makes the options of `/predict` fields of its request, as they are in the JSON.
-///
-/// For flattened fields utoipa says that two schemas hold at once; as neither
-/// allows the other's fields, no request would fit.
-fn merge_options(components: &mut Components) {
-    let schemas = &mut components.schemas;
-    let options = schemas.remove("Options");
-    let request = schemas.get_mut("PredictRequest");
-    let (Some(RefOr::T(Schema::Object(options))), Some(RefOr::T(request))) = (options, request)
-    else {
-        return;
-    };
-    let Schema::AllOf(both) = request else {
-        return;
-    };
-    let own = both.items.iter().find_map(|item| match item {
-        RefOr::T(Schema::Object(own)) => Some(own.clone()),
-        _ => None,
-    });
-    let mut merged = own.unwrap_or_default();
-    merged.properties.extend(options.properties);
-    merged.description = both.description.take();
-    merged.additional_properties = options.additional_properties;
-    *request = Schema::Object(merged);
-}
-
 /// Fields of something flattened that may be absent: the schema may hold or not.
 ///
 /// utoipa says that the whole is `null` where they are absent.
@@ -259,23 +230,65 @@ const POST_FAILURES: [(&str, &str); 11] = [
 /// Of routes that take JSON of whatever content type.
 const FOREIGN_PAGE: (&str, &str) = ("403", "from a page of an origin that may not call");
 
-fn add_failures(operation: &mut Operation, dialect: Dialect, failures: &[(&str, &str)]) {
+fn add_failures(operation: &mut Operation, dialect: &dyn Dialect, failures: &[(&str, &str)]) {
     for (status, description) in failures {
-        let schema = match dialect {
-            // MCP has no route in this document.
-            Dialect::Tei | Dialect::HuggingFace | Dialect::Mcp => TeiError::schema(),
-            Dialect::OpenAi => OpenAiError::schema(),
-            Dialect::Ollama => OllamaError::schema(),
-            Dialect::Cohere => CohereError::schema(),
-            Dialect::Jina => JinaError::schema(),
-        };
         let response = ResponseBuilder::new()
             .description(*description)
-            .content("application/json", Content::new(Some(schema)))
+            .content(
+                "application/json",
+                Content::new(Some(dialect.error_schema())),
+            )
             .build();
         let responses = &mut operation.responses.responses;
         responses
             .entry((*status).into())
             .or_insert(RefOr::T(response));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{any_of, document};
+    use serde_json::{Value, json};
+    use std::collections::BTreeSet;
+
+    fn references(part: &Value, found: &mut BTreeSet<String>) {
+        match part {
+            Value::Object(members) => {
+                if let Some(Value::String(reference)) = members.get("$ref") {
+                    found.insert(reference.clone());
+                }
+                members.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_is_whole_and_its_operations_have_names_of_their_own() {
+        let document: Value = serde_json::from_str(&document("model").unwrap()).unwrap();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 30, "{found:?}");
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        let mut names = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name), "{path}: {name} is another operation's");
+            }
+        }
+    }
+
+    #[test]
+    fn a_property_may_be_called_one_of() {
+        let mut schema = json!({ "properties": { "oneOf": { "oneOf": [{ "oneOf": [] }] } } });
+        any_of(&mut schema);
+        let expected = json!({ "properties": { "oneOf": { "anyOf": [{ "anyOf": [] }] } } });
+        assert_eq!(schema, expected);
     }
 }

@@ -1,19 +1,78 @@
-//! Ollama's embeddings.
+//! Ollama: `/api/embed` and what its clients ask about the model.
 
-use super::App;
-use super::body::AnyJson;
-use super::reply::{Answered, reply};
-use crate::engine::{Client, Text};
+use super::answer::{Answer, Answered};
+use super::route::route;
+use super::{Call, Dialect, Route, openapi};
+use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{some_object, whole};
 use crate::service::{Capability, Report};
-use axum::Json;
-use axum::extract::State;
 use encoderfile::{Long, Options};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::sync::Arc;
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+/// Ollama.
+pub(super) struct Ollama;
+
+impl Dialect for Ollama {
+    fn name(&self) -> &'static str {
+        "Ollama"
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        vec![
+            route!(embed),
+            route!(embeddings),
+            route!(show),
+            route!(tags),
+            route!(ps),
+            route!(version),
+        ]
+    }
+
+    fn error(&self, _: &Failure, message: String) -> Value {
+        json!(OllamaError { error: message })
+    }
+
+    fn error_schema(&self) -> RefOr<Schema> {
+        openapi::schema::<OllamaError>()
+    }
+
+    fn status(&self, kind: Kind) -> StatusCode {
+        match kind {
+            Kind::TooLong => StatusCode::BAD_REQUEST,
+            _ => kind.status(),
+        }
+    }
+
+    fn names(&self) -> &'static [(&'static str, &'static str)] {
+        &[("max_tokens", "num_ctx")]
+    }
+
+    fn texts(&self) -> Option<&'static str> {
+        Some("input")
+    }
+
+    /// Ollama's own examples send JSON without saying so.
+    fn takes_any_content_type(&self) -> bool {
+        true
+    }
+
+    fn has_unknown(&self, path: &str) -> bool {
+        path.starts_with("/api/")
+    }
+}
+
+/// Ollama's error.
+#[derive(Serialize, ToSchema)]
+struct OllamaError {
+    /// What is wrong and what to do.
+    error: String,
+}
 
 /// Files carry no timestamps.
 const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
@@ -21,7 +80,7 @@ const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ollama::EmbedRequest)]
-pub(super) struct EmbedRequest {
+struct EmbedRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
     model: Option<String>,
@@ -59,12 +118,12 @@ struct ModelOptions {
 
 impl ModelOptions {
     /// The most tokens of a text. Ollama says it thus where no text would be left.
-    fn max_tokens(&self, app: &App) -> Result<Option<usize>, Failure> {
+    fn max_tokens(&self, call: &Call) -> Result<Option<usize>, Failure> {
         let Some(num_ctx) = self.num_ctx else {
             return Ok(None);
         };
         let max_tokens = usize::try_from(num_ctx).unwrap_or(0);
-        let special_tokens = app.service.encoder.tokenizer().special_tokens();
+        let special_tokens = call.service.encoder.tokenizer().special_tokens();
         if max_tokens > special_tokens {
             return Ok(Some(max_tokens));
         }
@@ -78,7 +137,7 @@ impl ModelOptions {
 /// Vectors in the order of the texts, of length 1.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ollama::EmbedResponse)]
-pub(super) struct EmbedResponse {
+struct EmbedResponse {
     model: String,
     embeddings: Vec<Vec<f32>>,
     /// Nanoseconds.
@@ -90,14 +149,10 @@ pub(super) struct EmbedResponse {
 }
 
 /// A vector for each text.
-#[utoipa::path(post, path = "/api/embed", tag = "ollama", request_body = EmbedRequest,
+#[utoipa::path(post, path = "/api/embed", operation_id = "ollama_embed", tag = "ollama", request_body = EmbedRequest,
     responses((status = 200, description = "in the order of the texts", body = EmbedResponse)))]
-pub(super) async fn embed(
-    State(app): State<Arc<App>>,
-    client: Client,
-    AnyJson(request): AnyJson<EmbedRequest>,
-) -> Answered {
-    app.service.require(Capability::Embed)?;
+async fn embed(call: Call, request: EmbedRequest) -> Answered {
+    call.service.require(Capability::Embed)?;
     let model_options = request.options.unwrap_or_default();
     let options = Options {
         long: match request.truncate {
@@ -105,8 +160,8 @@ pub(super) async fn embed(
             _ => Long::Truncate,
         },
         normalize: Some(true),
-        dimensions: request.dimensions.and_then(|it| fewer(&app, it)),
-        max_tokens: model_options.max_tokens(&app)?,
+        dimensions: request.dimensions.and_then(|it| fewer(&call, it)),
+        max_tokens: model_options.max_tokens(&call)?,
         ..Options::default()
     };
     let texts = match request.input {
@@ -118,24 +173,24 @@ pub(super) async fn embed(
     let (embeddings, report) = if texts.is_empty() {
         (Vec::new(), Report::default())
     } else {
-        let embedded = app.service.embed(client, texts, options).await;
+        let embedded = call.service.embed(call.client, texts, options).await;
         embedded.map_err(in_ollamas_words)?
     };
-    let special_tokens = app.service.encoder.tokenizer().special_tokens();
+    let special_tokens = call.service.encoder.tokenizer().special_tokens();
     let response = EmbedResponse {
-        model: app.service.model_id.clone(),
+        model: call.service.model_id.clone(),
         embeddings,
         total_duration: u64::try_from(report.total.as_nanos()).unwrap_or(u64::MAX),
         load_duration: 0,
         prompt_eval_count: report.tokens.saturating_sub(count * special_tokens),
     };
-    reply(&app, &report, response).await
+    Ok(Answer::computed(&call, report, response))
 }
 
 /// Dimensions, if the vector has more.
-fn fewer(app: &App, dimensions: i64) -> Option<usize> {
+fn fewer(call: &Call, dimensions: i64) -> Option<usize> {
     let dimensions = usize::try_from(dimensions).ok()?;
-    (0 < dimensions && dimensions < app.service.served_width()).then_some(dimensions)
+    (0 < dimensions && dimensions < call.service.served_width()).then_some(dimensions)
 }
 
 /// Clients look for Ollama's words.
@@ -150,7 +205,7 @@ fn in_ollamas_words(failure: Failure) -> Failure {
 /// A text to embed.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ollama::EmbeddingsRequest)]
-pub(super) struct EmbeddingsRequest {
+struct EmbeddingsRequest {
     /// There is one model here, whatever it is called.
     #[allow(dead_code, reason = "clients send it")]
     model: Option<String>,
@@ -166,22 +221,18 @@ pub(super) struct EmbeddingsRequest {
 /// A vector, not divided by its norm.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ollama::EmbeddingsResponse)]
-pub(super) struct EmbeddingsResponse {
+struct EmbeddingsResponse {
     embedding: Vec<f32>,
 }
 
 /// The older form: one text.
-#[utoipa::path(post, path = "/api/embeddings", tag = "ollama", request_body = EmbeddingsRequest,
+#[utoipa::path(post, path = "/api/embeddings", operation_id = "ollama_embeddings", tag = "ollama", request_body = EmbeddingsRequest,
     responses((status = 200, description = "of any length", body = EmbeddingsResponse)))]
-pub(super) async fn embeddings(
-    State(app): State<Arc<App>>,
-    client: Client,
-    AnyJson(request): AnyJson<EmbeddingsRequest>,
-) -> Answered {
-    app.service.require(Capability::Embed)?;
+async fn embeddings(call: Call, request: EmbeddingsRequest) -> Answered {
+    call.service.require(Capability::Embed)?;
     let options = Options {
         normalize: Some(false),
-        max_tokens: request.options.unwrap_or_default().max_tokens(&app)?,
+        max_tokens: request.options.unwrap_or_default().max_tokens(&call)?,
         ..Options::default()
     };
     let prompt = request.prompt.filter(|prompt| !prompt.is_empty());
@@ -189,11 +240,15 @@ pub(super) async fn embeddings(
         None => (Vec::new(), Report::default()),
         Some(prompt) => {
             let texts = vec![Text::One(prompt)];
-            let (mut vectors, report) = app.service.embed(client, texts, options).await?;
+            let (mut vectors, report) = call.service.embed(call.client, texts, options).await?;
             (vectors.pop().unwrap_or_default(), report)
         }
     };
-    reply(&app, &report, EmbeddingsResponse { embedding }).await
+    Ok(Answer::computed(
+        &call,
+        report,
+        EmbeddingsResponse { embedding },
+    ))
 }
 
 /// The models of this server.
@@ -229,15 +284,15 @@ struct Details {
 /// The one model there is.
 #[utoipa::path(get, path = "/api/tags", tag = "ollama",
     responses((status = 200, description = "a list of one", body = Tags)))]
-pub(super) async fn tags(State(app): State<Arc<App>>) -> Json<impl Serialize> {
-    Json(Tags {
-        models: vec![Model::of(&app)],
+async fn tags(call: Call) -> Answered {
+    Answer::small(&Tags {
+        models: vec![Model::of(&call)],
     })
 }
 
 impl Model {
-    fn of(app: &App) -> Self {
-        let service = &app.service;
+    fn of(call: &Call) -> Self {
+        let service = &call.service;
         let info = &service.info;
         Self {
             name: service.model_id.clone(),
@@ -245,14 +300,14 @@ impl Model {
             modified_at: UNKNOWN_TIME,
             size: info.sizes_bytes.iter().map(|(_, bytes)| bytes).sum(),
             digest: info.payload_digest.clone(),
-            details: Details::of(app),
+            details: Details::of(call),
         }
     }
 }
 
 impl Details {
-    fn of(app: &App) -> Self {
-        let info = &app.service.info;
+    fn of(call: &Call) -> Self {
+        let info = &call.service.info;
         Self {
             parent_model: "",
             format: "encoderfile",
@@ -287,13 +342,13 @@ struct RunningModel {
 /// The one model there is: it is always loaded.
 #[utoipa::path(get, path = "/api/ps", tag = "ollama",
     responses((status = 200, description = "a list of one", body = Running)))]
-pub(super) async fn ps(State(app): State<Arc<App>>) -> Json<impl Serialize> {
-    Json(Running {
+async fn ps(call: Call) -> Answered {
+    Answer::small(&Running {
         models: vec![RunningModel {
-            model: Model::of(&app),
+            model: Model::of(&call),
             expires_at: "9999-12-31T23:59:59Z",
             size_vram: 0,
-            context_length: app.service.info.max_tokens,
+            context_length: call.service.info.max_tokens,
         }],
     })
 }
@@ -302,7 +357,7 @@ pub(super) async fn ps(State(app): State<Arc<App>>) -> Json<impl Serialize> {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ollama::ShowRequest)]
 #[allow(dead_code, reason = "there is one model here, whatever it is called")]
-pub(super) struct ShowRequest {
+struct ShowRequest {
     model: Option<String>,
     /// The older name of `model`.
     name: Option<String>,
@@ -328,11 +383,8 @@ struct ShowResponse {
 /// What the model is, whatever it is called.
 #[utoipa::path(post, path = "/api/show", tag = "ollama", request_body = ShowRequest,
     responses((status = 200, description = "its limits and licence", body = ShowResponse)))]
-pub(super) async fn show(
-    State(app): State<Arc<App>>,
-    AnyJson(_): AnyJson<ShowRequest>,
-) -> Json<impl Serialize> {
-    let service = &app.service;
+async fn show(call: Call, _: ShowRequest) -> Answered {
+    let service = &call.service;
     let info = &service.info;
     let architecture = model_type(&info.architecture);
     let mut model_info = Map::new();
@@ -345,12 +397,12 @@ pub(super) async fn show(
     if embeds {
         number("embedding_length", service.served_width());
     }
-    Json(ShowResponse {
+    Answer::small(&ShowResponse {
         license: info.license.clone(),
         modelfile: "",
         parameters: "",
         template: "{{ .Prompt }}",
-        details: Details::of(&app),
+        details: Details::of(&call),
         model_info,
         capabilities: if embeds {
             vec!["embedding"]
@@ -379,8 +431,43 @@ struct Version {
 /// The server's version.
 #[utoipa::path(get, path = "/api/version", tag = "ollama",
     responses((status = 200, description = "of encoderfile", body = Version)))]
-pub(super) async fn version() -> Json<impl Serialize> {
-    Json(Version {
+async fn version(_: Call) -> Answered {
+    Answer::small(&Version {
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dialects::testing::{embeddings, has_numbers};
+    use http::Request;
+
+    #[test]
+    fn requests_need_no_content_type_but_from_pages() {
+        let model = embeddings();
+        let request = r#"{"input": ["a cat", "a"]}"#;
+        let json = model.answer(Request::post("/api/embed"), request).good();
+        assert!(has_numbers(
+            &json["embeddings"][0],
+            &model.embedding("a cat")
+        ));
+        // Without the special tokens.
+        assert_eq!(json["prompt_eval_count"], 3);
+        let page = Request::post("/api/embed").header("origin", "http://other.example");
+        let json = model.answer(page, request).refused(403);
+        assert!(
+            json["error"].as_str().unwrap().contains("origins"),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_a_bad_request() {
+        let text = "a ".repeat(1000);
+        let request = format!(r#"{{"input": "{text}", "truncate": false}}"#);
+        let json = embeddings().post("/api/embed", &request).refused(400);
+        let message = json["error"].as_str().unwrap();
+        let expected = "the input length exceeds the context length: ";
+        assert!(message.starts_with(expected), "{message}");
+    }
 }
