@@ -1,5 +1,6 @@
 //! The command line: what was typed.
 
+use crate::options::Flags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -35,7 +36,12 @@ pub(crate) enum Command {
     /// Recompute the reference results stored at build time and print the largest difference
     SelfTest,
     /// Show the tokens of texts, as the model sees them
-    Tokenize(Texts),
+    Tokenize {
+        #[command(flatten)]
+        texts: Box<Texts>,
+        #[command(flatten)]
+        options: Flags<true>,
+    },
     /// Answer requests over HTTP and gRPC
     #[cfg(not(target_family = "wasm"))]
     Serve {
@@ -44,8 +50,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         onnx_runtime: OnnxRuntime,
     },
-    /// Be a tool for language models, over the Model Context Protocol: on standard input and
-    /// output, or over HTTP where an address, a port or a certificate is given
+    /// Run as an MCP (Model Context Protocol) server: over stdio, or over streamable HTTP where an
+    /// address, a port or a certificate is given
     #[cfg(not(target_family = "wasm"))]
     Mcp {
         #[command(flatten)]
@@ -139,35 +145,6 @@ pub(crate) struct Texts {
     /// The second text of the pair that each text is the first of; repeated, one for each text
     #[arg(long, value_name = "TEXT", conflicts_with = "input")]
     pub(crate) pair: Vec<String>,
-
-    /// What to do with a text of more tokens than the model takes
-    #[arg(long, alias = "truncate", value_enum, default_value_t = Long::Truncate)]
-    pub(crate) long: Long,
-
-    /// Which end of a long text is cut [default: what the model says]
-    #[arg(long, value_enum, value_name = "SIDE")]
-    pub(crate) truncation_side: Option<Side>,
-
-    /// Which text of a long pair is cut [default: longest_first; with --labels: only_first]
-    #[arg(long, value_enum, value_name = "STRATEGY")]
-    pub(crate) truncation: Option<Truncation>,
-
-    /// The most tokens of a text, special tokens included [default: what the model takes]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_tokens: Option<usize>,
-
-    /// Put this in front of every text, of a pair's first (cross-encoders have it too); ''
-    /// for no prompt [default: what the model says]
-    #[arg(long, value_name = "TEXT", help_heading = "Embeddings")]
-    pub(crate) prompt: Option<String>,
-
-    /// Put the model's prompt of this name there
-    #[arg(long, value_name = "NAME", help_heading = "Embeddings")]
-    pub(crate) prompt_name: Option<String>,
-
-    /// Put the model's prompt for queries or documents in front of every text, if it has one
-    #[arg(long, value_enum, help_heading = "Embeddings")]
-    pub(crate) role: Option<Role>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -176,44 +153,6 @@ pub(crate) enum InputFormat {
     Text,
     /// A JSON object a line, with a `text` and perhaps a `text_pair`
     Jsonl,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Long {
-    /// Cut it as the model says, and report it
-    #[value(alias = "cut")]
-    Truncate,
-    /// Refuse it
-    Error,
-    /// Sentence embeddings: the mean over windows that cover all of it
-    Mean,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Side {
-    /// The beginning
-    Left,
-    /// The end
-    Right,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum Truncation {
-    /// The longer one, then both
-    LongestFirst,
-    /// The first
-    OnlyFirst,
-    /// The second
-    OnlySecond,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Role {
-    /// What somebody looks for
-    Query,
-    /// What may be found
-    Document,
 }
 
 #[derive(Args)]
@@ -231,101 +170,11 @@ pub(crate) struct Infer {
     #[cfg_attr(target_family = "wasm", arg(hide = true))]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
 
-    /// Divide embeddings by their L2 norm, or not [default: what the model says]
-    #[arg(long, value_name = "BOOL", help_heading = "Embeddings")]
-    pub(crate) normalize: Option<bool>,
-
-    /// Keep only the first N values of an embedding, and normalise them where the whole would be
-    #[arg(long, value_name = "N", help_heading = "Embeddings")]
-    pub(crate) dimensions: Option<usize>,
-
-    /// Give the vector of each token instead of the one they are pooled into
-    #[arg(long, help_heading = "Tokens and spans")]
-    pub(crate) unpooled: bool,
-
-    /// Also give the tokens that are not in the text ([CLS] and the like)
-    #[arg(long, help_heading = "Tokens and spans")]
-    pub(crate) special_tokens: bool,
-
-    /// Give labelled spans instead of tokens
-    #[arg(long, value_enum, help_heading = "Tokens and spans")]
-    pub(crate) aggregation: Option<Aggregation>,
-
-    /// Leave out spans with these labels [default: O]
-    #[arg(
-        long,
-        value_name = "LABELS",
-        value_delimiter = ',',
-        help_heading = "Tokens and spans"
-    )]
-    pub(crate) ignore_labels: Option<Vec<String>>,
-
-    /// Read a long text in windows that share N tokens, so that none of it is lost
-    #[arg(long, value_name = "N", help_heading = "Tokens and spans")]
-    pub(crate) stride: Option<usize>,
-
-    /// Score the texts as answers to this query, best first
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Classification and reranking"
-    )]
-    pub(crate) query: Option<String>,
-
-    /// Choose among these labels instead of the model's (models trained on NLI)
-    #[arg(
-        long,
-        value_name = "LABELS",
-        value_delimiter = ',',
-        help_heading = "Classification and reranking"
-    )]
-    pub(crate) labels: Option<Vec<String>>,
-
-    /// The sentence that a label is put into, at {} [default: "This example is {}."]
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Classification and reranking"
-    )]
-    pub(crate) template: Option<String>,
-
-    /// Judge each label by itself
-    #[arg(long, help_heading = "Classification and reranking")]
-    pub(crate) multi_label: bool,
-
-    /// Give logits instead of scores
-    #[arg(long, help_heading = "Classification and reranking")]
-    pub(crate) raw_scores: bool,
+    #[command(flatten)]
+    pub(crate) options: Flags<false>,
 
     #[command(flatten)]
     pub(crate) onnx_runtime: OnnxRuntime,
-
-    /// How many of the best: words for a mask [default: 5], answers to a query, or sparse weights
-    #[arg(long, value_name = "N", help_heading = "Words and weights")]
-    pub(crate) top_k: Option<usize>,
-
-    /// Fill masks only with these words
-    #[arg(
-        long,
-        value_name = "WORDS",
-        value_delimiter = ',',
-        help_heading = "Words and weights"
-    )]
-    pub(crate) targets: Option<Vec<String>>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Aggregation {
-    /// Every token by itself
-    None,
-    /// Neighbouring tokens with the same label
-    Simple,
-    /// Words, each with the label of its first token
-    First,
-    /// Words, each with the label of the largest mean score
-    Average,
-    /// Words, each with the label of its surest token
-    Max,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,13 +6,13 @@ mod results;
 use crate::cli::{Cli, Command, Format, Infer, Texts};
 use crate::inputs::Items;
 use crate::progress::Progress;
-use crate::{infer, options, source};
+use crate::{infer, source};
 use anyhow::Context;
 #[cfg(not(target_family = "wasm"))]
 use encoderfile::Info;
 use encoderfile::graph::{ISA_VARIABLE, Isa};
 use encoderfile::output::Tokenized;
-use encoderfile::{Encoder, Payload, Prediction, TokenUsage, golden, output};
+use encoderfile::{Encoder, Options, Payload, Prediction, TokenUsage, golden, output};
 use results::Results;
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Infer(arguments) => infer(&payload, arguments)?,
         Command::Info { json } => info::print(&payload, *json)?,
         Command::SelfTest => return self_test(&payload),
-        Command::Tokenize(texts) => tokenize(&payload, texts)?,
+        Command::Tokenize { texts, options } => tokenize(&payload, texts, &options.0)?,
         #[cfg(not(target_family = "wasm"))]
         Command::Serve {
             settings,
@@ -51,8 +51,8 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
     arguments.onnx_runtime.check()?;
     let items = Items::open(&arguments.texts, arguments.format == Format::Jsonl)?;
     let encoder = load(payload)?;
-    let options = options::of_infer(arguments);
-    encoder.check(&options)?;
+    let options = &arguments.options.0;
+    encoder.check(options)?;
     let threads = match arguments.threads {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -75,7 +75,7 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
             None => results.push(&prediction),
         }
     };
-    infer::run(&encoder, items, &options, threads, &progress, emit)?;
+    infer::run(&encoder, items, options, threads, &progress, emit)?;
     for ranked in output::rank(&answers.unwrap_or_default(), options.top_k) {
         results.push(&ranked)?;
     }
@@ -83,16 +83,15 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
     results.finish()
 }
 
-fn tokenize(payload: &Payload, arguments: &Texts) -> anyhow::Result<()> {
+fn tokenize(payload: &Payload, arguments: &Texts, options: &Options) -> anyhow::Result<()> {
     let items = Items::open(arguments, false)?;
     let encoder = load(payload)?;
-    let options = options::of_texts(arguments);
-    encoder.check(&options)?;
+    encoder.check(options)?;
     let output = arguments.output.as_deref();
     let mut results = Results::open(output, Format::Json, &payload.manifest().name)?;
     for (index, item) in items.enumerate() {
         let item = item?;
-        let tokens = encoder.tokenize(item.input(), &options);
+        let tokens = encoder.tokenize(item.input(), options);
         let tokens = tokens.with_context(|| format!("text {}", index + 1))?;
         results.push(&Tokenized::from(tokens))?;
     }

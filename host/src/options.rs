@@ -1,67 +1,123 @@
-//! From what was typed to what the runtime is asked for.
+//! The flags of a request, made of the runtime's table of options.
+//!
+//! **Invariant:** a flag is an option's name with hyphens; there is none beside the
+//! table's.
 
-use crate::cli;
-use encoderfile::{Aggregation, Long, Options, Role, Side, Truncation};
+use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use encoderfile::{Kind, OPTIONS, OptionRow, Options};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-/// What every command on texts may say.
-pub(crate) fn of_texts(texts: &cli::Texts) -> Options {
-    Options {
-        long: match texts.long {
-            cli::Long::Truncate => Long::Truncate,
-            cli::Long::Error => Long::Error,
-            cli::Long::Mean => Long::Mean,
+/// The flags of options: those that say how texts become tokens, or all.
+pub(crate) struct Flags<const TOKENS_ONLY: bool>(pub(crate) Options);
+
+impl<const TOKENS_ONLY: bool> Args for Flags<TOKENS_ONLY> {
+    fn augment_args(command: Command) -> Command {
+        let rows = rows(TOKENS_ONLY);
+        rows.fold(command, |command, row| command.arg(argument(row)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<const TOKENS_ONLY: bool> FromArgMatches for Flags<TOKENS_ONLY> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        read(matches, rows(TOKENS_ONLY)).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn rows(tokens_only: bool) -> impl Iterator<Item = &'static OptionRow> {
+    let rows = OPTIONS.iter();
+    rows.filter(move |row| row.of_tokens || !tokens_only)
+}
+
+fn argument(row: &'static OptionRow) -> Arg {
+    let flag = |name: &str| name.replace('_', "-");
+    let mut argument = Arg::new(row.name).long(flag(row.name)).help(help(row));
+    if let Some(alias) = row.alias {
+        argument = argument.alias(flag(alias));
+    }
+    if row.name == "overflow" {
+        // Text Embeddings Inference's name for it.
+        argument = argument.alias("truncate");
+    }
+    if !row.heading.is_empty() {
+        argument = argument.help_heading(row.heading);
+    }
+    match row.kind {
+        Kind::Flag => argument.action(ArgAction::SetTrue),
+        Kind::Bool => argument
+            .value_name("BOOL")
+            .value_parser(clap::value_parser!(bool)),
+        Kind::Count => argument
+            .value_name("N")
+            .value_parser(clap::value_parser!(usize)),
+        Kind::Text => argument
+            .value_name("TEXT")
+            .value_parser(ValueParser::string()),
+        Kind::Names | Kind::Texts => argument
+            .value_name("NAMES")
+            .value_delimiter(',')
+            .action(ArgAction::Append)
+            .value_parser(ValueParser::string()),
+        Kind::Choice(names) => {
+            let values = names.iter().map(|(name, about)| {
+                let value = PossibleValue::new(*name).help(about.trim());
+                match *name {
+                    "truncate" => value.alias("cut"),
+                    _ => value,
+                }
+            });
+            argument.value_parser(PossibleValuesParser::new(values))
+        }
+    }
+}
+
+fn help(row: &OptionRow) -> String {
+    let about = row.about.trim();
+    match row.default {
+        Some(default) => format!("{about} [default: {default}]"),
+        None => about.into(),
+    }
+}
+
+/// The options that were given, by the names that every request has for them.
+fn read(
+    matches: &ArgMatches,
+    rows: impl Iterator<Item = &'static OptionRow>,
+) -> Result<Options, clap::Error> {
+    let given = rows.filter_map(|row| Some((row.name.to_owned(), value(matches, row)?)));
+    let given: Map<String, Value> = given.collect();
+    Options::deserialize(Value::Object(given))
+        .map_err(|error| clap::Error::raw(ErrorKind::InvalidValue, format!("{error}\n")))
+}
+
+fn value(matches: &ArgMatches, row: &OptionRow) -> Option<Value> {
+    let name = row.name;
+    Some(match row.kind {
+        Kind::Flag => matches.get_flag(name).into(),
+        Kind::Bool => (*matches.get_one::<bool>(name)?).into(),
+        Kind::Count => (*matches.get_one::<usize>(name)?).into(),
+        Kind::Text => matches.get_one::<String>(name)?.clone().into(),
+        Kind::Choice(_) => match matches.get_one::<String>(name)?.as_str() {
+            "cut" => "truncate".into(),
+            choice => choice.into(),
         },
-        truncation_side: texts.truncation_side.map(|side| match side {
-            cli::Side::Left => Side::Left,
-            cli::Side::Right => Side::Right,
-        }),
-        truncation: texts.truncation.map(|truncation| match truncation {
-            cli::Truncation::LongestFirst => Truncation::LongestFirst,
-            cli::Truncation::OnlyFirst => Truncation::OnlyFirst,
-            cli::Truncation::OnlySecond => Truncation::OnlySecond,
-        }),
-        max_tokens: texts.max_tokens,
-        prompt: texts.prompt.clone(),
-        prompt_name: texts.prompt_name.clone(),
-        role: texts.role.map(|role| match role {
-            cli::Role::Query => Role::Query,
-            cli::Role::Document => Role::Document,
-        }),
-        ..Options::default()
-    }
-}
-
-/// The options of `infer`.
-pub(crate) fn of_infer(arguments: &cli::Infer) -> Options {
-    Options {
-        normalize: arguments.normalize,
-        dimensions: arguments.dimensions,
-        unpooled: arguments.unpooled,
-        special_tokens: arguments.special_tokens,
-        aggregation: arguments.aggregation.map(|aggregation| match aggregation {
-            cli::Aggregation::None => Aggregation::None,
-            cli::Aggregation::Simple => Aggregation::Simple,
-            cli::Aggregation::First => Aggregation::First,
-            cli::Aggregation::Average => Aggregation::Average,
-            cli::Aggregation::Max => Aggregation::Max,
-        }),
-        ignore_labels: arguments.ignore_labels.as_deref().map(names),
-        stride: arguments.stride,
-        query: arguments.query.clone(),
-        labels: arguments.labels.as_deref().map(names),
-        template: arguments.template.clone(),
-        multi_label: arguments.multi_label,
-        raw_scores: arguments.raw_scores,
-        top_k: arguments.top_k,
-        // As typed: a byte-level vocabulary has words with a space before them.
-        targets: arguments.targets.clone(),
-        ..of_texts(&arguments.texts)
-    }
-}
-
-/// The names in a list that people write with spaces after the commas.
-fn names(list: &[String]) -> Vec<String> {
-    let trimmed = list.iter().map(|name| name.trim());
-    let names = trimmed.filter(|name| !name.is_empty());
-    names.map(str::to_owned).collect()
+        // A byte-level vocabulary has words with a space before them.
+        Kind::Texts => matches.get_many::<String>(name)?.cloned().collect(),
+        Kind::Names => {
+            let names = matches.get_many::<String>(name)?.map(|name| name.trim());
+            let names = names.filter(|name| !name.is_empty());
+            names.map(str::to_owned).collect()
+        }
+    })
 }

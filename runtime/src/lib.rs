@@ -1,9 +1,10 @@
 //! One encoder model in one file: open it, and get embeddings, labels and scores.
 
 pub use encoderfile_encoder::{
-    Aggregation, Capability, Encoder, Error, Info, Input, LoadTask, Long, Options, PoolingChoice,
-    Prediction, Role, Session, Side, TokenUsage, Tokenizer, Tokens, Truncation, Values, Work,
-    detail, golden, json, one_line, output, pooling, tokenizer,
+    Aggregation, Capability, Encoder, Error, Info, Input, Kind, LoadTask, OPTIONS, OptionRow,
+    Options, Overflow, PoolingChoice, Prediction, Role, Session, Side, Surface, TokenUsage,
+    Tokenizer, Tokens, TruncationStrategy, Values, Work, detail, golden, json, one_line, output,
+    pooling, tokenizer,
 };
 pub use encoderfile_format::{Payload, Source, container, limits, manifest, source, weights};
 pub use encoderfile_graph as graph;

@@ -14,7 +14,7 @@ pub(crate) use encoderfile::Capability;
 use encoderfile::manifest::{Pipeline, Task};
 use encoderfile::output::{Ranked, rank};
 use encoderfile::pooling::similarity;
-use encoderfile::{Encoder, Info, Long, Options, Prediction, Tokens, Values};
+use encoderfile::{Encoder, Info, Options, Overflow, Prediction, Tokens, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -103,10 +103,10 @@ impl Service {
 
     /// What to do with texts of too many tokens: what the request says, or else
     /// `--auto-truncate`.
-    pub(crate) fn overflow(&self, truncate: Option<bool>) -> Long {
+    pub(crate) fn overflow(&self, truncate: Option<bool>) -> Overflow {
         match truncate.unwrap_or(self.limits.auto_truncate) {
-            true => Long::Truncate,
-            false => Long::Error,
+            true => Overflow::Truncate,
+            false => Overflow::Error,
         }
     }
 

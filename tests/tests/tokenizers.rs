@@ -7,7 +7,7 @@
 
 use anyhow::{Context, bail, ensure};
 use encoderfile::manifest::{Pipeline, Task};
-use encoderfile::{Input, Tokenizer, Truncation};
+use encoderfile::{Input, Tokenizer, TruncationStrategy};
 use encoderfile_builder::folder::{self, Model, Overrides, Paths};
 use encoderfile_tests::fixture;
 use encoderfile_tests::programs::Programs;
@@ -169,7 +169,7 @@ fn encode(folder: &Path, texts: &[Item]) -> anyhow::Result<Vec<Encoded>> {
             Some(pair) => Input::Pair(&item.text, pair),
             None => Input::Text(&item.text),
         };
-        let tokens = tokenizer.encode(input, Truncation::default(), None, None)?;
+        let tokens = tokenizer.encode(input, TruncationStrategy::LongestFirst, None, None)?;
         Ok(Encoded {
             type_ids: if model.makes_type_ids {
                 tokens.type_ids

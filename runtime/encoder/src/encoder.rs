@@ -5,8 +5,8 @@
 
 use crate::error::Error;
 use crate::heads::{self, Capability, Head};
+use crate::options::{Input, Options};
 use crate::processor::Processor;
-use crate::request::{Input, Options};
 use crate::session::Session;
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::container::{ArtifactKind, ContainerError, Payload};

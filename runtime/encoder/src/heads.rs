@@ -15,9 +15,9 @@ mod token_classification;
 mod token_embedding;
 
 use crate::error::Error;
+use crate::options::{Input, Options};
 use crate::output::{Entity, Values};
 use crate::processor::Processor;
-use crate::request::{Input, Options};
 use crate::tokenizer::Tokens;
 use encoderfile_format::Source;
 use encoderfile_format::manifest::{Pipeline, Task};

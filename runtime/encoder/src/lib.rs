@@ -13,11 +13,11 @@ pub mod golden;
 mod heads;
 mod info;
 pub mod json;
+mod options;
 pub mod output;
 pub mod pooling;
 mod processor;
 mod repool;
-mod request;
 mod session;
 pub mod tokenizer;
 
@@ -25,8 +25,11 @@ pub use encoder::{Encoder, LoadTask};
 pub use error::{Error, detail, one_line};
 pub use heads::Capability;
 pub use info::Info;
+pub use options::{
+    Aggregation, Input, Kind, OPTIONS, OptionRow, Options, Overflow, Role, Side, Surface,
+    TruncationStrategy,
+};
 pub use output::{Prediction, TokenUsage, Values};
 pub use repool::PoolingChoice;
-pub use request::{Aggregation, Input, Long, Options, Role, Side, Truncation};
 pub use session::{Session, Work};
 pub use tokenizer::{Tokenizer, Tokens};

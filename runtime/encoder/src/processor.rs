@@ -2,7 +2,7 @@
 //! truncation, as the pipeline and the request say.
 
 use crate::error::Error;
-use crate::request::{Input, Long, Options, Truncation};
+use crate::options::{Input, Options, Overflow, TruncationStrategy};
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::limits::TEXT_LEN_MAX;
 use encoderfile_format::manifest::Pipeline;
@@ -38,8 +38,8 @@ impl<'a> Processor<'a> {
         let input = prompted.as_ref().map_or(input, Prompted::input);
         // A text alone is always its pair's first, and only that can be cut.
         let truncation = match input {
-            Input::Pair(..) => options.truncation(self.pipeline),
-            _ => Truncation::LongestFirst,
+            Input::Pair(..) => options.truncation_strategy(self.pipeline),
+            _ => TruncationStrategy::LongestFirst,
         };
         let tokens = self.tokenizer.encode(
             input,
@@ -47,7 +47,7 @@ impl<'a> Processor<'a> {
             options.truncation_side,
             options.max_tokens,
         )?;
-        if options.long == Long::Error && tokens.total > tokens.ids.len() {
+        if options.overflow == Overflow::Error && tokens.total > tokens.ids.len() {
             let max_tokens = self.tokenizer.limit(options.max_tokens);
             let is_requests = options.max_tokens == Some(max_tokens);
             return Err(Error::TooManyTokens {

@@ -2,7 +2,7 @@
 //! else: truncation and padding in `tokenizer.json` itself are training
 //! leftovers and are switched off.
 
-use crate::request::{Input, Side, Truncation};
+use crate::options::{Input, Side, TruncationStrategy};
 use encoderfile_format::manifest::{Pipeline, TruncationSide};
 use std::ops::Range;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
@@ -142,7 +142,7 @@ impl Tokenizer {
     pub fn encode(
         &self,
         input: Input<'_>,
-        truncation: Truncation,
+        truncation: TruncationStrategy,
         side: Option<Side>,
         max_tokens: Option<usize>,
     ) -> Result<Tokens, TokenizerError> {
@@ -260,7 +260,12 @@ impl Tokenizer {
         if prompt.is_empty() {
             return Ok(0);
         }
-        let tokens = self.encode(prompt.into(), Truncation::default(), None, max_tokens)?;
+        let tokens = self.encode(
+            prompt.into(),
+            TruncationStrategy::LongestFirst,
+            None,
+            max_tokens,
+        )?;
         let vocabulary = self.inner.get_added_vocabulary();
         let last = tokens.tokens.last();
         let ends_special = last.is_some_and(|token| vocabulary.is_special_token(token));
@@ -463,17 +468,17 @@ fn shares(
     excess: usize,
     first: usize,
     second: usize,
-    truncation: Truncation,
+    truncation: TruncationStrategy,
 ) -> Result<[usize; 2], &'static str> {
     match truncation {
-        Truncation::LongestFirst => {
+        TruncationStrategy::LongestFirst => {
             let kept = longest_first(first, second, first + second - excess);
             Ok([first - kept.0, second - kept.1])
         }
-        Truncation::OnlyFirst if excess < first => Ok([excess, 0]),
-        Truncation::OnlyFirst => Err("only_first"),
-        Truncation::OnlySecond if excess < second => Ok([0, excess]),
-        Truncation::OnlySecond => Err("only_second"),
+        TruncationStrategy::OnlyFirst if excess < first => Ok([excess, 0]),
+        TruncationStrategy::OnlyFirst => Err("only_first"),
+        TruncationStrategy::OnlySecond if excess < second => Ok([0, excess]),
+        TruncationStrategy::OnlySecond => Err("only_second"),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::service::Capability;
 use encoderfile::manifest::{Activation, Task};
 use encoderfile::output::{Entity, Filling};
 use encoderfile::pooling::activate;
-use encoderfile::{Aggregation, Long, Options, Prediction, Side, Truncation, Values};
+use encoderfile::{Aggregation, Options, Overflow, Prediction, Side, TruncationStrategy, Values};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -48,7 +48,7 @@ impl Dialect for HuggingFace {
             ("labels", "candidate_labels"),
             ("template", "hypothesis_template"),
             ("aggregation", "aggregation_strategy"),
-            ("long=error", "truncation: false"),
+            ("overflow=error", "truncation: false"),
         ]
     }
 }
@@ -176,17 +176,19 @@ impl Length {
             None => return options,
             Some(Truncate::Switch(true)) => None,
             Some(Truncate::Switch(false) | Truncate::Strategy(Strategy::DoNotTruncate)) => {
-                options.long = Long::Error;
+                options.overflow = Overflow::Error;
                 return options;
             }
-            Some(Truncate::Strategy(Strategy::LongestFirst)) => Some(Truncation::LongestFirst),
-            Some(Truncate::Strategy(Strategy::OnlyFirst)) => Some(Truncation::OnlyFirst),
-            Some(Truncate::Strategy(Strategy::OnlySecond)) => Some(Truncation::OnlySecond),
+            Some(Truncate::Strategy(Strategy::LongestFirst)) => {
+                Some(TruncationStrategy::LongestFirst)
+            }
+            Some(Truncate::Strategy(Strategy::OnlyFirst)) => Some(TruncationStrategy::OnlyFirst),
+            Some(Truncate::Strategy(Strategy::OnlySecond)) => Some(TruncationStrategy::OnlySecond),
         };
-        options.long = Long::Truncate;
+        options.overflow = Overflow::Truncate;
         // Other tasks have no pairs, and a text alone is its own first.
         if task == Task::SequenceClassification {
-            options.truncation = strategy;
+            options.truncation_strategy = strategy;
         }
         options
     }
@@ -313,7 +315,7 @@ impl Inference {
         }
         let sentences = self.call.service.task() == Task::SentenceEmbedding;
         let options = Options {
-            long: self.call.service.overflow(parameters.truncate),
+            overflow: self.call.service.overflow(parameters.truncate),
             truncation_side: parameters.truncation_direction.map(Side::from),
             normalize: if sentences {
                 parameters.normalize.or(Some(true))

@@ -7,7 +7,7 @@ use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{some_object, whole};
 use crate::service::{Capability, Report};
-use encoderfile::{Long, Options};
+use encoderfile::{Options, Overflow};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -155,9 +155,9 @@ async fn embed(call: Call, request: EmbedRequest) -> Answered {
     call.service.require(Capability::Embed)?;
     let model_options = request.options.unwrap_or_default();
     let options = Options {
-        long: match request.truncate {
-            Some(false) => Long::Error,
-            _ => Long::Truncate,
+        overflow: match request.truncate {
+            Some(false) => Overflow::Error,
+            _ => Overflow::Truncate,
         },
         normalize: Some(true),
         dimensions: request.dimensions.and_then(|it| fewer(&call, it)),

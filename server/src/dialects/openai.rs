@@ -174,7 +174,7 @@ impl Usage {
     responses((status = 200, description = "in the order of the texts", body = EmbeddingsResponse)))]
 async fn embeddings(call: Call, request: EmbeddingsRequest) -> Answered {
     let options = Options {
-        long: call.service.overflow(None),
+        overflow: call.service.overflow(None),
         dimensions: request.dimensions,
         normalize: Some(true),
         ..Options::default()

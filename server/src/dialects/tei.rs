@@ -144,7 +144,7 @@ fn yes() -> Option<bool> {
 impl EmbedRequest {
     fn options(&self, call: &Call) -> Options {
         Options {
-            long: call.service.overflow(self.truncate),
+            overflow: call.service.overflow(self.truncate),
             truncation_side: self.truncation_direction.map(Side::from),
             prompt_name: self.prompt_name.clone(),
             ..Options::default()
@@ -182,7 +182,7 @@ pub(super) struct EmbedTokensRequest {
 impl EmbedTokensRequest {
     fn into_parts(self, call: &Call) -> (Vec<Text>, Options) {
         let options = Options {
-            long: call.service.overflow(self.truncate),
+            overflow: call.service.overflow(self.truncate),
             truncation_side: self.truncation_direction.map(Side::from),
             prompt_name: self.prompt_name,
             ..Options::default()
@@ -284,7 +284,7 @@ pub(super) async fn similarities(
         return Err(Failure::new(Kind::Empty, "`sentences` is empty"));
     }
     let options = Options {
-        long: call.service.overflow(parameters.truncate),
+        overflow: call.service.overflow(parameters.truncate),
         truncation_side: parameters.truncation_direction.map(Side::from),
         prompt_name: parameters.prompt_name,
         ..Options::default()

@@ -1,7 +1,7 @@
 //! The engine's promises, on the model that the tool carries.
 
 use super::{Client, Engine, Operation, Output, Refusal, Text, TextError};
-use encoderfile::{Encoder, Error, Long, Options, Payload, Values};
+use encoderfile::{Encoder, Error, Options, Overflow, Payload, Values};
 use std::fs;
 use std::future::Future;
 use std::net::IpAddr;
@@ -73,7 +73,7 @@ async fn requests_of_one_client_take_turns_too() {
 async fn windows_of_a_long_text_take_turns() {
     let engine = Engine::start(encoder(), 1, PLENTY).unwrap();
     let options = Options {
-        long: Long::Mean,
+        overflow: Overflow::Mean,
         ..Options::default()
     };
     let long = vec![Text::One("a long text ".repeat(4000))];
@@ -119,7 +119,7 @@ async fn a_panic_fails_one_request_and_the_worker_lives() {
 async fn a_text_that_fails_fails_alone() {
     let engine = Engine::start(encoder(), 2, PLENTY).unwrap();
     let options = Options {
-        long: Long::Error,
+        overflow: Overflow::Error,
         ..Options::default()
     };
     let mut three = texts(3);

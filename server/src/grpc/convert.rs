@@ -5,17 +5,19 @@ use super::schema::{
     sequence_classification as sequence, token, token_classification as tokens,
 };
 use encoderfile::output::TokenInfo;
-use encoderfile::{Long, Options, Prediction, Role, Side, TokenUsage, Truncation, Values};
+use encoderfile::{
+    Options, Overflow, Prediction, Role, Side, TokenUsage, TruncationStrategy, Values,
+};
 use tonic::Status;
 
 pub(super) fn options(message: schema::Options) -> Result<Options, Status> {
     let unknown = |field: &str| Status::invalid_argument(format!("options.{field}: no such value"));
     Ok(Options {
-        long: match schema::Long::try_from(message.long) {
-            Ok(schema::Long::Truncate) => Long::Truncate,
-            Ok(schema::Long::Error) => Long::Error,
-            Ok(schema::Long::Mean) => Long::Mean,
-            Err(_) => return Err(unknown("long")),
+        overflow: match schema::Overflow::try_from(message.overflow) {
+            Ok(schema::Overflow::Truncate) => Overflow::Truncate,
+            Ok(schema::Overflow::Error) => Overflow::Error,
+            Ok(schema::Overflow::Mean) => Overflow::Mean,
+            Err(_) => return Err(unknown("overflow")),
         },
         truncation_side: match schema::Side::try_from(message.truncation_side) {
             Ok(schema::Side::Unspecified) => None,
@@ -23,12 +25,13 @@ pub(super) fn options(message: schema::Options) -> Result<Options, Status> {
             Ok(schema::Side::Right) => Some(Side::Right),
             Err(_) => return Err(unknown("truncation_side")),
         },
-        truncation: match schema::Truncation::try_from(message.truncation) {
-            Ok(schema::Truncation::Unspecified) => None,
-            Ok(schema::Truncation::LongestFirst) => Some(Truncation::LongestFirst),
-            Ok(schema::Truncation::OnlyFirst) => Some(Truncation::OnlyFirst),
-            Ok(schema::Truncation::OnlySecond) => Some(Truncation::OnlySecond),
-            Err(_) => return Err(unknown("truncation")),
+        truncation_strategy: match schema::TruncationStrategy::try_from(message.truncation_strategy)
+        {
+            Ok(schema::TruncationStrategy::Unspecified) => None,
+            Ok(schema::TruncationStrategy::LongestFirst) => Some(TruncationStrategy::LongestFirst),
+            Ok(schema::TruncationStrategy::OnlyFirst) => Some(TruncationStrategy::OnlyFirst),
+            Ok(schema::TruncationStrategy::OnlySecond) => Some(TruncationStrategy::OnlySecond),
+            Err(_) => return Err(unknown("truncation_strategy")),
         },
         max_tokens: message.max_tokens.map(|it| it as usize),
         normalize: message.normalize,

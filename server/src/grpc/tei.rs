@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind};
 use crate::service::{Capability, Report, Service};
 use axum::http::HeaderMap;
 use encoderfile::manifest::Task;
-use encoderfile::{Long, Options, Prediction as Predicted, Side, Values};
+use encoderfile::{Options, Overflow, Prediction as Predicted, Side, Values};
 use futures_util::{Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -110,11 +110,11 @@ fn status(failure: Failure) -> Status {
 }
 
 /// What becomes of a long text. A field of proto3 that is not set is false.
-fn long(truncate: bool) -> Long {
+fn long(truncate: bool) -> Overflow {
     if truncate {
-        Long::Truncate
+        Overflow::Truncate
     } else {
-        Long::Error
+        Overflow::Error
     }
 }
 
@@ -206,7 +206,7 @@ impl Tei {
     ) -> Result<(EmbedResponse, Report), Status> {
         self.require(Capability::Embed)?;
         let options = Options {
-            long: long(request.truncate),
+            overflow: long(request.truncate),
             truncation_side: side(request.truncation_direction)?,
             normalize: Some(request.normalize),
             prompt_name: request.prompt_name,
@@ -232,7 +232,7 @@ impl Tei {
     ) -> Result<(EmbedSparseResponse, Report), Status> {
         self.require(Capability::Sparse)?;
         let options = Options {
-            long: long(request.truncate),
+            overflow: long(request.truncate),
             truncation_side: side(request.truncation_direction)?,
             prompt_name: request.prompt_name,
             ..Options::default()
@@ -260,7 +260,7 @@ impl Tei {
     ) -> Result<(EmbedAllResponse, Report), Status> {
         self.require(Capability::TokenEmbeddings)?;
         let options = Options {
-            long: long(request.truncate),
+            overflow: long(request.truncate),
             truncation_side: side(request.truncation_direction)?,
             prompt_name: request.prompt_name,
             unpooled: self.service.capabilities().contains(&Capability::Embed),
@@ -293,7 +293,7 @@ impl Tei {
         };
         self.require(Capability::Classify)?;
         let options = Options {
-            long: long(request.truncate),
+            overflow: long(request.truncate),
             truncation_side: side(request.truncation_direction)?,
             raw_scores: request.raw_scores,
             ..Options::default()

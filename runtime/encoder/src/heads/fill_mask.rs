@@ -2,10 +2,10 @@
 
 use super::{Capability, Head, Item, Part, check_rank};
 use crate::error::Error;
+use crate::options::{Input, Options};
 use crate::output::{Filling, Values};
 use crate::pooling::activate;
 use crate::processor::Processor;
-use crate::request::{Input, Options};
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::manifest::{Activation, Pipeline};
 

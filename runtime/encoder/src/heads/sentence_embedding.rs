@@ -3,10 +3,10 @@
 use super::pooler::Pooler;
 use super::{Capability, Head, Item, Part, check_rank, token_embedding, vectors};
 use crate::error::Error;
+use crate::options::{Input, Options, Overflow};
 use crate::output::Values;
 use crate::pooling::normalize;
 use crate::processor::Processor;
-use crate::request::{Input, Long, Options};
 use crate::tokenizer::Tokens;
 use encoderfile_format::Source;
 use encoderfile_format::manifest::{Module, Pipeline};
@@ -91,7 +91,7 @@ impl Head for SentenceEmbedding {
         let mut options = vec!["normalize", "unpooled", "prompt", "prompt_name", "role"];
         options.extend(match request.unpooled {
             true => ["special_tokens"].as_slice(),
-            false => ["long=mean", "dimensions"].as_slice(),
+            false => ["overflow=mean", "dimensions"].as_slice(),
         });
         options
     }
@@ -116,7 +116,7 @@ impl Head for SentenceEmbedding {
         input: Input<'_>,
         options: &Options,
     ) -> Result<Item, Error> {
-        let is_windows = options.long == Long::Mean;
+        let is_windows = options.overflow == Overflow::Mean;
         let sequences = match is_windows {
             true => processor.even_windows(input, options)?,
             false => vec![processor.sequence(input, options)?],

@@ -4,10 +4,10 @@
 use super::pooler::Pooler;
 use super::{Capability, Head, Item, Part, check_labels, check_rank, vectors};
 use crate::error::Error;
+use crate::options::{Input, Options, TruncationStrategy};
 use crate::output::Values;
 use crate::pooling::{activate, argmax};
 use crate::processor::Processor;
-use crate::request::{Input, Options, Truncation};
 use crate::tokenizer::Tokens;
 use encoderfile_format::Source;
 use encoderfile_format::manifest::{Activation, Pipeline};
@@ -57,7 +57,11 @@ impl SequenceClassification {
         }
         // The sentence with the label in it is never cut.
         let options = Options {
-            truncation: Some(options.truncation.unwrap_or(Truncation::OnlyFirst)),
+            truncation_strategy: Some(
+                options
+                    .truncation_strategy
+                    .unwrap_or(TruncationStrategy::OnlyFirst),
+            ),
             ..options.clone()
         };
         let labels = options.labels.iter().flatten();
@@ -139,7 +143,7 @@ impl Head for SequenceClassification {
 
     fn options(&self, request: &Options) -> Vec<&'static str> {
         let mut options = vec![
-            "truncation",
+            "truncation_strategy",
             "prompt",
             "prompt_name",
             "query",

@@ -2,9 +2,9 @@
 //! token-classification pipeline.
 
 use crate::error::Error;
+use crate::options::{Aggregation, Options};
 use crate::output::{Entity, EntityLabel};
 use crate::pooling::{activate, argmax};
-use crate::request::{Aggregation, Options};
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::manifest::Activation;
 

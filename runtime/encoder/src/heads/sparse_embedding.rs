@@ -2,10 +2,10 @@
 
 use super::{Capability, Head, Item, Part, check_rank, fill_mask};
 use crate::error::Error;
+use crate::options::Options;
 use crate::output::{SparseValue, Values};
 use crate::pooling::splade;
 use crate::processor::Processor;
-use crate::request::Options;
 use crate::tokenizer::Tokens;
 use encoderfile_format::manifest::{Pipeline, Splade};
 

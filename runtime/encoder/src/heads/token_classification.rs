@@ -4,10 +4,10 @@ use super::spans::{Spans, join_overlapping};
 use super::token_embedding::rows;
 use super::{Capability, Head, Item, Part, check_labels, check_rank};
 use crate::error::Error;
+use crate::options::{Aggregation, Input, Options, Overflow};
 use crate::output::{TokenPrediction, Values};
 use crate::pooling::{activate, argmax};
 use crate::processor::Processor;
-use crate::request::{Aggregation, Input, Long, Options};
 use crate::tokenizer::Tokens;
 use encoderfile_format::manifest::{Activation, Pipeline};
 
@@ -78,8 +78,8 @@ impl Head for TokenClassification {
         if options.special_tokens && options.aggregation.is_some() {
             return Some("`special_tokens` does not apply to spans".into());
         }
-        if options.stride.is_some() && options.long == Long::Error {
-            return Some("give one of `stride` and `long=error`".into());
+        if options.stride.is_some() && options.overflow == Overflow::Error {
+            return Some("give one of `stride` and `overflow=error`".into());
         }
         None
     }

@@ -2,10 +2,10 @@
 
 use super::{Capability, Head, Item, Part, check_rank};
 use crate::error::Error;
+use crate::options::Options;
 use crate::output::{TokenInfo, TokenVector, Values};
 use crate::pooling::normalize;
 use crate::processor::Processor;
-use crate::request::Options;
 use crate::tokenizer::Tokens;
 use encoderfile_format::manifest::Pipeline;
 

@@ -55,7 +55,7 @@ pub(crate) struct Class {
 pub(in crate::dialects) async fn predict(call: &Call, request: PredictRequest) -> Answered {
     call.service.require(Capability::Classify)?;
     let options = Options {
-        long: call.service.overflow(request.truncate),
+        overflow: call.service.overflow(request.truncate),
         truncation_side: request.truncation_direction.map(Side::from),
         raw_scores: request.raw_scores,
         ..Options::default()
@@ -151,7 +151,7 @@ struct Rank {
 pub(in crate::dialects) async fn rerank(call: Call, request: RerankRequest) -> Answered {
     call.service.require(Capability::Rerank)?;
     let options = Options {
-        long: call.service.overflow(request.truncate),
+        overflow: call.service.overflow(request.truncate),
         truncation_side: request.truncation_direction.map(Side::from),
         raw_scores: request.raw_scores,
         query: Some(request.query),

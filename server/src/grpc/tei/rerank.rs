@@ -24,7 +24,7 @@ impl Tei {
         raw_scores: bool,
     ) -> Result<(f32, Report), Status> {
         let options = Options {
-            long: long(request.truncate),
+            overflow: long(request.truncate),
             truncation_side: side(request.truncation_direction)?,
             query: Some(request.query),
             raw_scores,
@@ -90,7 +90,7 @@ impl Rerank for Tei {
         let request = request.into_inner();
         self.require(Capability::Rerank)?;
         let options = Options {
-            long: long(request.truncate),
+            overflow: long(request.truncate),
             truncation_side: side(request.truncation_direction)?,
             query: Some(request.query),
             raw_scores: request.raw_scores,

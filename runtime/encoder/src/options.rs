@@ -1,0 +1,289 @@
+//! What a request may say: one table, `options!` below, from which the fields of
+//! [`Options`] and everything that shells know of them are made.
+//!
+//! **Invariant:** every shell offers every option of [`OPTIONS`] under its name, or
+//! the table says why it does not; tests of the shells compare them with it.
+
+mod table;
+
+pub use table::{Kind, OptionRow, Surface};
+
+use crate::error::Error;
+use crate::heads::Head;
+use encoderfile_format::manifest::{Pipeline, Task, TruncationStrategy as Stored};
+use serde::Deserialize;
+use table::{choices, options};
+
+/// One thing to compute a result for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// A text.
+    Text(&'a str),
+    /// Sequence classification: two texts.
+    Pair(&'a str, &'a str),
+    /// Embeddings: the tokens of a text, with or without the special tokens
+    /// around them.
+    Ids(&'a [u32]),
+}
+
+impl<'a> From<&'a str> for Input<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+choices! {
+    /// What to do with a text of more tokens than the model takes.
+    Overflow {
+        /// Truncate it to the limit, and say so in the result.
+        Truncate = "truncate",
+        /// Refuse it.
+        Error = "error",
+        /// Sentence embeddings: the mean over windows that cover all of it.
+        Mean = "mean",
+    }
+
+    /// An end of a text.
+    Side {
+        /// The beginning.
+        Left = "left",
+        /// The end.
+        Right = "right",
+    }
+
+    /// Which text of a pair is truncated.
+    TruncationStrategy {
+        /// The longer one, then both.
+        LongestFirst = "longest_first",
+        /// The first.
+        OnlyFirst = "only_first",
+        /// The second.
+        OnlySecond = "only_second",
+    }
+
+    /// What a text is to a search.
+    Role {
+        /// What somebody looks for.
+        Query = "query",
+        /// What may be found.
+        Document = "document",
+    }
+
+    /// How tokens become spans; transformers' `aggregation_strategy`.
+    Aggregation {
+        /// Every token by itself.
+        None = "none",
+        /// Neighbouring tokens with the same label.
+        Simple = "simple",
+        /// Words, each with the label of its first token.
+        First = "first",
+        /// Words, each with the label of the largest mean score.
+        Average = "average",
+        /// Words, each with the label of its most certain token.
+        Max = "max",
+    }
+}
+
+#[allow(
+    clippy::derivable_impls,
+    reason = "the macro derives for every choice alike"
+)]
+impl Default for Overflow {
+    fn default() -> Self {
+        Self::Truncate
+    }
+}
+
+impl table::Field for Overflow {
+    const KIND: Kind = <Self as table::Value>::KIND;
+
+    fn is_given(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// Why the tools of a language model lack an option.
+const NOT_A_MODELS: &str = "a language model has no reason to choose it; /predict has it";
+
+/// Why tools of one task each lack an option.
+const OTHER_TOOL: &str = "it is a tool of its own";
+
+options! {
+    "" => {
+        /// What to do with a text of more tokens than the model's maximum sequence length
+        overflow: Overflow, or "long", of tokens, default "truncate",
+            but (Mcp, "results say what was truncated");
+        /// Which end of a text that is too long is cut
+        truncation_side: Option<Side>, of tokens, default "what the model says",
+            but (Mcp, NOT_A_MODELS);
+        /// Which text of a pair that is too long is truncated
+        truncation_strategy: Option<TruncationStrategy>, or "truncation", of tokens,
+            default "longest_first; with labels: only_first",
+            but (Mcp, NOT_A_MODELS);
+        /// The most tokens of a sequence, special tokens included
+        max_tokens: Option<usize>, of tokens, default "what the model takes",
+            but (Mcp, NOT_A_MODELS);
+    }
+    "Embeddings" => {
+        /// Put this in front of every text, of a pair's first (cross-encoders have it too);
+        /// empty for no prompt
+        prompt: Option<String>, of tokens, default "what the model says",
+            but (Mcp, NOT_A_MODELS);
+        /// Put the model's prompt of this name there
+        prompt_name: Option<String>, of tokens,
+            but (Mcp, NOT_A_MODELS);
+        /// Put the model's prompt for queries or documents in front of every text, if it
+        /// has one
+        role: Option<Role>, of tokens;
+        /// Divide embeddings by their L2 norm, or not
+        normalize: Option<bool>, of results, default "what the model says",
+            but (Mcp, NOT_A_MODELS);
+        /// Keep only the first values of an embedding, and normalise them where the whole
+        /// would be
+        dimensions: Option<usize>, of results;
+    }
+    "Tokens and spans" => {
+        /// Give the vector of each token instead of the one they are pooled into
+        unpooled: bool, of results,
+            but (Mcp, OTHER_TOOL);
+        /// Also give the tokens that are not in the text ([CLS] and the like)
+        special_tokens: bool, of results,
+            but (Mcp, NOT_A_MODELS);
+        /// Give labelled spans instead of tokens
+        aggregation: Option<Aggregation>, of results,
+            but (Mcp, "`extract_entities` gives spans of simple aggregation");
+        /// Leave out spans with these labels
+        ignore_labels: Option<Vec<String>>, of results, default "O",
+            but (Mcp, NOT_A_MODELS);
+        /// Read a text that is too long in windows that share so many tokens, so that none of
+        /// it is lost
+        stride: Option<usize>, of results,
+            but (Mcp, NOT_A_MODELS);
+    }
+    "Classification and reranking" => {
+        /// Score the texts as answers to this query, best first
+        query: Option<String>, of results;
+        /// Choose among these labels instead of the model's (models trained on NLI)
+        labels: Option<Vec<String>>, of results;
+        /// The sentence that a label is put into, at {}
+        template: Option<String>, of results, default "This example is {}.",
+            but (Mcp, NOT_A_MODELS);
+        /// Score each label independently (multi-label), rather than one of all
+        multi_label: bool, of results;
+        /// Give logits instead of scores
+        raw_scores: bool, of results,
+            but (Mcp, NOT_A_MODELS);
+    }
+    "Words and weights" => {
+        /// Return the top K: words for a mask (default 5), answers to a query, or sparse
+        /// weights
+        top_k: Option<usize>, of results;
+        /// Fill masks only with these words
+        targets: Option<Vec<String>>, as typed, of results,
+            but (Mcp, NOT_A_MODELS);
+    }
+}
+
+impl Role {
+    /// The names of the prompts for this role; the first that a model has is it.
+    pub fn prompt_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Query => &["query"],
+            Self::Document => &["document", "passage", "corpus"],
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what the model cannot serve, by name.
+    pub(crate) fn check(
+        &self,
+        head: &dyn Head,
+        task: Task,
+        pipeline: &Pipeline,
+    ) -> Result<(), Error> {
+        let taken = head.options(self);
+        if let Some(option) = self.of_some_tasks().find(|option| !taken.contains(option)) {
+            return Err(Error::Option {
+                option,
+                task: task.name(),
+            });
+        }
+        let problem = self.problem(pipeline).or_else(|| head.problem(self));
+        problem.map_or(Ok(()), |problem| Err(Error::Request(problem)))
+    }
+
+    /// The options that were given and that some task lacks.
+    fn of_some_tasks(&self) -> impl Iterator<Item = &'static str> {
+        const OF_ALL: [&str; 4] = ["overflow", "truncation_side", "max_tokens", "multi_label"];
+
+        let windows = (self.overflow == Overflow::Mean).then_some("overflow=mean");
+        let given = self.given().filter(|name| !OF_ALL.contains(name));
+        windows.into_iter().chain(given)
+    }
+
+    /// What is wrong with the options together, for any task.
+    fn problem(&self, pipeline: &Pipeline) -> Option<String> {
+        let prompts = [
+            self.prompt.is_some(),
+            self.prompt_name.is_some(),
+            self.role.is_some(),
+        ];
+        if prompts.into_iter().filter(|is_set| *is_set).count() > 1 {
+            return Some("give one of `prompt`, `prompt_name` and `role`".into());
+        }
+        if let Some(name) = &self.prompt_name
+            && !pipeline.prompts.iter().any(|prompt| prompt.name == *name)
+        {
+            let names: Vec<&str> = pipeline.prompts.iter().map(|it| it.name.as_str()).collect();
+            return Some(match names.as_slice() {
+                [] => format!("no prompt named `{name}`: the model has none"),
+                names => format!("no prompt named `{name}`: it has {}", names.join(", ")),
+            });
+        }
+        if self.max_tokens == Some(0) {
+            return Some("`max_tokens` is 0".into());
+        }
+        if self.top_k == Some(0) {
+            return Some("`top_k` is 0".into());
+        }
+        if self.targets.as_ref().is_some_and(Vec::is_empty) {
+            return Some("`targets` is empty".into());
+        }
+        let orphan = match (&self.labels, self.multi_label, &self.template) {
+            (None, true, _) => "multi_label",
+            (None, false, Some(_)) => "template",
+            _ => return None,
+        };
+        Some(format!("`{orphan}` needs `labels`"))
+    }
+
+    /// The sentence a label is put into.
+    pub(crate) fn template(&self) -> &str {
+        self.template.as_deref().unwrap_or("This example is {}.")
+    }
+
+    /// Which text of a pair that is too long is truncated.
+    pub(crate) fn truncation_strategy(&self, pipeline: &Pipeline) -> TruncationStrategy {
+        let stored = || match pipeline.truncation_strategy {
+            Stored::LongestFirst => TruncationStrategy::LongestFirst,
+            Stored::OnlyFirst => TruncationStrategy::OnlyFirst,
+            Stored::OnlySecond => TruncationStrategy::OnlySecond,
+        };
+        self.truncation_strategy.unwrap_or_else(stored)
+    }
+
+    /// The text to put in front of a text.
+    pub fn prompt<'a>(&'a self, pipeline: &'a Pipeline) -> &'a str {
+        let find = |name: &str| pipeline.prompts.iter().find(|prompt| prompt.name == name);
+        if let Some(prompt) = &self.prompt {
+            return prompt;
+        }
+        let prompt = match (&self.prompt_name, self.role) {
+            (Some(name), _) => find(name),
+            (None, Some(role)) => role.prompt_names().iter().find_map(|name| find(name)),
+            (None, None) => find(&pipeline.default_prompt),
+        };
+        prompt.map_or("", |prompt| &prompt.text)
+    }
+}
