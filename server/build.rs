@@ -5,10 +5,12 @@ use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "embedding.proto",
+    "fill_mask.proto",
     "sentence_embedding.proto",
     "sequence_classification.proto",
+    "sparse_embedding.proto",
     "tei.proto",
     "token_classification.proto",
 ];

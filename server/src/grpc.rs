@@ -1,4 +1,5 @@
-//! gRPC: upstream's four services, TEI's five, health and reflection.
+//! gRPC: a service for each task, upstream's four among them, TEI's five, health and
+//! reflection.
 
 mod convert;
 mod tei;
@@ -38,6 +39,9 @@ mod schema {
     pub(crate) mod embedding {
         tonic::include_proto!("encoderfile.embedding");
     }
+    pub(crate) mod fill_mask {
+        tonic::include_proto!("encoderfile.fill_mask");
+    }
     pub(crate) mod metadata {
         tonic::include_proto!("encoderfile.metadata");
     }
@@ -50,6 +54,9 @@ mod schema {
     pub(crate) mod sequence_classification {
         tonic::include_proto!("encoderfile.sequence_classification");
     }
+    pub(crate) mod sparse_embedding {
+        tonic::include_proto!("encoderfile.sparse_embedding");
+    }
     pub(crate) mod tei {
         tonic::include_proto!("tei.v1");
     }
@@ -60,31 +67,84 @@ mod schema {
         tonic::include_proto!("encoderfile.token_classification");
     }
 }
-use schema::{
-    embedding, metadata, options, sentence_embedding, sequence_classification, token_classification,
-};
+use schema::{metadata, options};
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.binpb"));
 
-/// Package and service of each task.
-const SERVICES: [(Task, &str, &str); 4] = [
-    (Task::Embedding, "embedding", "EmbeddingInference"),
-    (
-        Task::SentenceEmbedding,
-        "sentence_embedding",
-        "SentenceEmbeddingInference",
-    ),
-    (
-        Task::SequenceClassification,
-        "sequence_classification",
-        "SequenceClassificationInference",
-    ),
-    (
-        Task::TokenClassification,
-        "token_classification",
-        "TokenClassificationInference",
-    ),
-];
+/// The service of each task: one that `Predict`s and one that says what the model is.
+macro_rules! services {
+    ($($task:ident: $package:ident :: $server:ident :: $service:ident as $new:ident,
+        $request:ident -> $response:ident by $convert:ident;)+) => {
+        /// Package and service of each task.
+        const SERVICES: &[(Task, &str, &str)] = &[
+            $((Task::$task, stringify!($package), stringify!($service)),)+
+        ];
+
+        /// The services of all tasks; the model answers one of them.
+        fn add_services(routes: Routes, inference: &Inference) -> Routes {
+            let limit = inference.service.limits.payload_limit;
+            $(
+                let routes = routes.add_service(
+                    schema::$package::$server::$new::new(inference.clone())
+                        .accept_compressed(CompressionEncoding::Gzip)
+                        .max_decoding_message_size(limit)
+                        .max_encoding_message_size(usize::MAX),
+                );
+            )+
+            routes
+        }
+
+        $(
+            #[tonic::async_trait]
+            impl schema::$package::$server::$service for Inference {
+                async fn predict(
+                    &self,
+                    request: Request<schema::$package::$request>,
+                ) -> Result<Response<schema::$package::$response>, Status> {
+                    let client = client(&request);
+                    let it = request.into_inner();
+                    let predictions = self
+                        .predict(Task::$task, client, it.inputs, it.options)
+                        .await?;
+                    let results = predictions.into_iter().map(convert::$convert);
+                    Ok(Response::new(schema::$package::$response {
+                        results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
+                        model_id: self.service.model_id.clone(),
+                        metadata: it.metadata,
+                    }))
+                }
+
+                async fn get_model_metadata(
+                    &self,
+                    _: Request<GetModelMetadataRequest>,
+                ) -> Result<Response<GetModelMetadataResponse>, Status> {
+                    Ok(self.metadata())
+                }
+            }
+        )+
+    };
+}
+
+services! {
+    Embedding: embedding::embedding_inference_server::EmbeddingInference
+        as EmbeddingInferenceServer,
+        EmbeddingRequest -> EmbeddingResponse by token_embeddings;
+    SentenceEmbedding: sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingInference
+        as SentenceEmbeddingInferenceServer,
+        SentenceEmbeddingRequest -> SentenceEmbeddingResponse by sentence_embedding;
+    SparseEmbedding: sparse_embedding::sparse_embedding_inference_server::SparseEmbeddingInference
+        as SparseEmbeddingInferenceServer,
+        SparseEmbeddingRequest -> SparseEmbeddingResponse by sparse_embedding;
+    SequenceClassification: sequence_classification::sequence_classification_inference_server::SequenceClassificationInference
+        as SequenceClassificationInferenceServer,
+        SequenceClassificationRequest -> SequenceClassificationResponse by classes;
+    TokenClassification: token_classification::token_classification_inference_server::TokenClassificationInference
+        as TokenClassificationInferenceServer,
+        TokenClassificationRequest -> TokenClassificationResponse by token_classes;
+    FillMask: fill_mask::fill_mask_inference_server::FillMaskInference
+        as FillMaskInferenceServer,
+        FillMaskRequest -> FillMaskResponse by masks;
+}
 
 /// Who may ask whether the server is there, without a key.
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -106,36 +166,7 @@ pub(crate) fn router(
     let service = inference.service.clone();
     tokio::spawn(report_health(reporter, service.clone(), draining));
 
-    let embedding =
-        embedding::embedding_inference_server::EmbeddingInferenceServer::new(inference.clone());
-    let sentences = sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingInferenceServer::new(inference.clone());
-    let sequences = sequence_classification::sequence_classification_inference_server::SequenceClassificationInferenceServer::new(inference.clone());
-    let tokens = token_classification::token_classification_inference_server::TokenClassificationInferenceServer::new(inference);
-    let routes = Routes::new(health)
-        .add_service(
-            embedding
-                .accept_compressed(CompressionEncoding::Gzip)
-                .max_decoding_message_size(limit)
-                .max_encoding_message_size(usize::MAX),
-        )
-        .add_service(
-            sentences
-                .accept_compressed(CompressionEncoding::Gzip)
-                .max_decoding_message_size(limit)
-                .max_encoding_message_size(usize::MAX),
-        )
-        .add_service(
-            sequences
-                .accept_compressed(CompressionEncoding::Gzip)
-                .max_decoding_message_size(limit)
-                .max_encoding_message_size(usize::MAX),
-        )
-        .add_service(
-            tokens
-                .accept_compressed(CompressionEncoding::Gzip)
-                .max_decoding_message_size(limit)
-                .max_encoding_message_size(usize::MAX),
-        );
+    let routes = add_services(Routes::new(health), &inference);
     let routes = tei::add_to(routes, service, limit)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
@@ -218,7 +249,7 @@ async fn require(
     response
 }
 
-/// All four services; the model answers one of them.
+/// What answers the services; each is for one task.
 #[derive(Clone)]
 struct Inference {
     service: Arc<Service>,
@@ -234,7 +265,8 @@ impl Inference {
                 Task::SequenceClassification => ModelType::SequenceClassification,
                 Task::TokenClassification => ModelType::TokenClassification,
                 Task::SentenceEmbedding => ModelType::SentenceEmbedding,
-                Task::SparseEmbedding | Task::FillMask => ModelType::Unspecified,
+                Task::SparseEmbedding => ModelType::SparseEmbedding,
+                Task::FillMask => ModelType::FillMask,
             }
             .into(),
             id2label: labels.collect(),
@@ -271,122 +303,4 @@ fn client<T>(request: &Request<T>) -> Client {
 
 fn unexpected() -> Status {
     Failure::new(Kind::Internal, "a result of another task").into()
-}
-
-#[tonic::async_trait]
-impl embedding::embedding_inference_server::EmbeddingInference for Inference {
-    async fn predict(
-        &self,
-        request: Request<embedding::EmbeddingRequest>,
-    ) -> Result<Response<embedding::EmbeddingResponse>, Status> {
-        let client = client(&request);
-        let it = request.into_inner();
-        let predictions = self
-            .predict(Task::Embedding, client, it.inputs, it.options)
-            .await?;
-        let results = predictions.into_iter().map(convert::token_embeddings);
-        Ok(Response::new(embedding::EmbeddingResponse {
-            results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
-            model_id: self.service.model_id.clone(),
-            metadata: it.metadata,
-        }))
-    }
-
-    async fn get_model_metadata(
-        &self,
-        _: Request<GetModelMetadataRequest>,
-    ) -> Result<Response<GetModelMetadataResponse>, Status> {
-        Ok(self.metadata())
-    }
-}
-
-#[tonic::async_trait]
-impl sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingInference
-    for Inference
-{
-    async fn predict(
-        &self,
-        request: Request<sentence_embedding::SentenceEmbeddingRequest>,
-    ) -> Result<Response<sentence_embedding::SentenceEmbeddingResponse>, Status> {
-        let client = client(&request);
-        let it = request.into_inner();
-        let predictions = self
-            .predict(Task::SentenceEmbedding, client, it.inputs, it.options)
-            .await?;
-        let results = predictions.into_iter().map(convert::sentence_embedding);
-        Ok(Response::new(
-            sentence_embedding::SentenceEmbeddingResponse {
-                results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
-                model_id: self.service.model_id.clone(),
-                metadata: it.metadata,
-            },
-        ))
-    }
-
-    async fn get_model_metadata(
-        &self,
-        _: Request<GetModelMetadataRequest>,
-    ) -> Result<Response<GetModelMetadataResponse>, Status> {
-        Ok(self.metadata())
-    }
-}
-
-#[tonic::async_trait]
-impl sequence_classification::sequence_classification_inference_server::SequenceClassificationInference
-    for Inference
-{
-    async fn predict(
-        &self,
-        request: Request<sequence_classification::SequenceClassificationRequest>,
-    ) -> Result<Response<sequence_classification::SequenceClassificationResponse>, Status> {
-        let client = client(&request);
-        let it = request.into_inner();
-        let predictions = self
-            .predict(Task::SequenceClassification, client, it.inputs, it.options)
-            .await?;
-        let results = predictions.into_iter().map(convert::classes);
-        Ok(Response::new(sequence_classification::SequenceClassificationResponse {
-            results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
-            model_id: self.service.model_id.clone(),
-            metadata: it.metadata,
-        }))
-    }
-
-    async fn get_model_metadata(
-        &self,
-        _: Request<GetModelMetadataRequest>,
-    ) -> Result<Response<GetModelMetadataResponse>, Status> {
-        Ok(self.metadata())
-    }
-}
-
-#[tonic::async_trait]
-impl token_classification::token_classification_inference_server::TokenClassificationInference
-    for Inference
-{
-    async fn predict(
-        &self,
-        request: Request<token_classification::TokenClassificationRequest>,
-    ) -> Result<Response<token_classification::TokenClassificationResponse>, Status> {
-        let client = client(&request);
-        let it = request.into_inner();
-        let predictions = self
-            .predict(Task::TokenClassification, client, it.inputs, it.options)
-            .await?;
-        let results = predictions.into_iter().map(convert::token_classes);
-        Ok(Response::new(
-            token_classification::TokenClassificationResponse {
-                results: results.collect::<Option<_>>().ok_or_else(unexpected)?,
-                model_id: self.service.model_id.clone(),
-                metadata: it.metadata,
-            },
-        ))
-    }
-
-    async fn get_model_metadata(
-        &self,
-        _: Request<GetModelMetadataRequest>,
-    ) -> Result<Response<GetModelMetadataResponse>, Status> {
-        Ok(self.metadata())
-    }
 }

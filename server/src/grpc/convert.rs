@@ -1,15 +1,20 @@
 //! Between the messages of the services and the runtime's types.
 
 use super::schema::{
-    embedding, options as schema, sentence_embedding as sentence,
-    sequence_classification as sequence, token, token_classification as tokens,
+    embedding, fill_mask, options as schema, sentence_embedding as sentence,
+    sequence_classification as sequence, sparse_embedding as sparse, token,
+    token_classification as tokens,
 };
-use encoderfile::output::TokenInfo;
+use encoderfile::output::{Entity, Filling, TokenInfo, TokenPrediction, TokenVector};
 use encoderfile::{
-    Options, Overflow, Prediction, Role, Side, TokenUsage, TruncationStrategy, Values,
+    Aggregation, Options, Overflow, Prediction, Role, Side, TokenUsage, TruncationStrategy, Values,
 };
 use tonic::Status;
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "a line or two for each of the options"
+)]
 pub(super) fn options(message: schema::Options) -> Result<Options, Status> {
     let unknown = |field: &str| Status::invalid_argument(format!("options.{field}: no such value"));
     Ok(Options {
@@ -44,8 +49,26 @@ pub(super) fn options(message: schema::Options) -> Result<Options, Status> {
             Ok(schema::Role::Document) => Some(Role::Document),
             Err(_) => return Err(unknown("role")),
         },
+        unpooled: message.unpooled,
         special_tokens: message.special_tokens,
-        ..Options::default()
+        aggregation: match schema::Aggregation::try_from(message.aggregation) {
+            Ok(schema::Aggregation::Unspecified) => None,
+            Ok(schema::Aggregation::None) => Some(Aggregation::None),
+            Ok(schema::Aggregation::Simple) => Some(Aggregation::Simple),
+            Ok(schema::Aggregation::First) => Some(Aggregation::First),
+            Ok(schema::Aggregation::Average) => Some(Aggregation::Average),
+            Ok(schema::Aggregation::Max) => Some(Aggregation::Max),
+            Err(_) => return Err(unknown("aggregation")),
+        },
+        ignore_labels: message.ignore_labels.map(|it| it.names),
+        stride: message.stride.map(|it| it as usize),
+        query: message.query,
+        labels: message.labels.map(|it| it.names),
+        template: message.template,
+        multi_label: message.multi_label,
+        raw_scores: message.raw_scores,
+        top_k: message.top_k.map(|it| it as usize),
+        targets: message.targets.map(|it| it.names),
     })
 }
 
@@ -55,58 +78,132 @@ pub(super) fn token_embeddings(
     let Values::Embedding { embeddings } = prediction.values else {
         return None;
     };
-    let embeddings = embeddings.into_iter().map(|it| embedding::TokenEmbedding {
-        embedding: it.embedding,
-        token_info: Some(token_info(it.token_info)),
-    });
     Some(embedding::TokenEmbeddingSequence {
-        embeddings: embeddings.collect(),
+        embeddings: token_vectors(embeddings),
         usage: prediction.usage.map(usage),
     })
 }
 
+fn token_vectors(vectors: Vec<TokenVector>) -> Vec<embedding::TokenEmbedding> {
+    let vectors = vectors.into_iter().map(|it| embedding::TokenEmbedding {
+        embedding: it.embedding,
+        token_info: Some(token_info(it.token_info)),
+    });
+    vectors.collect()
+}
+
 pub(super) fn sentence_embedding(prediction: Prediction) -> Option<sentence::SentenceEmbedding> {
-    let Values::SentenceEmbedding { embedding } = prediction.values else {
-        return None;
+    let usage = prediction.usage.map(usage);
+    let (embedding, tokens) = match prediction.values {
+        Values::SentenceEmbedding { embedding } => (embedding, Vec::new()),
+        Values::Embedding { embeddings } => (Vec::new(), token_vectors(embeddings)),
+        _ => return None,
     };
     Some(sentence::SentenceEmbedding {
         embedding,
+        usage,
+        tokens,
+    })
+}
+
+pub(super) fn sparse_embedding(prediction: Prediction) -> Option<sparse::SparseEmbedding> {
+    let Values::SparseEmbedding { sparse_embedding } = prediction.values else {
+        return None;
+    };
+    let values = sparse_embedding.into_iter().map(|it| sparse::SparseValue {
+        index: it.index,
+        value: it.value,
+    });
+    Some(sparse::SparseEmbedding {
+        values: values.collect(),
         usage: prediction.usage.map(usage),
     })
 }
 
 pub(super) fn classes(prediction: Prediction) -> Option<sequence::SequenceClassificationResult> {
-    let Values::SequenceClassification {
-        logits,
-        scores,
-        predicted_index,
-        predicted_label,
-    } = prediction.values
-    else {
-        return None;
-    };
-    Some(sequence::SequenceClassificationResult {
-        logits,
-        scores,
-        predicted_index: number(predicted_index),
-        predicted_label: Some(predicted_label),
+    let result = sequence::SequenceClassificationResult {
         usage: prediction.usage.map(usage),
+        ..sequence::SequenceClassificationResult::default()
+    };
+    Some(match prediction.values {
+        Values::SequenceClassification {
+            logits,
+            scores,
+            predicted_index,
+            predicted_label,
+        } => sequence::SequenceClassificationResult {
+            logits,
+            scores,
+            predicted_index: number(predicted_index),
+            predicted_label: Some(predicted_label),
+            ..result
+        },
+        Values::ZeroShot { labels, scores } => sequence::SequenceClassificationResult {
+            labels,
+            scores,
+            ..result
+        },
+        Values::Score { score } => sequence::SequenceClassificationResult {
+            score: Some(score),
+            ..result
+        },
+        _ => return None,
     })
 }
 
 pub(super) fn token_classes(prediction: Prediction) -> Option<tokens::TokenClassificationResult> {
-    let Values::TokenClassification { tokens: classes } = prediction.values else {
+    let result = tokens::TokenClassificationResult {
+        usage: prediction.usage.map(usage),
+        ..tokens::TokenClassificationResult::default()
+    };
+    Some(match prediction.values {
+        Values::TokenClassification { tokens: classes } => tokens::TokenClassificationResult {
+            tokens: classes.into_iter().map(token_class).collect(),
+            ..result
+        },
+        Values::Entities { entities } => tokens::TokenClassificationResult {
+            entities: entities.into_iter().map(entity).collect(),
+            ..result
+        },
+        _ => return None,
+    })
+}
+
+fn token_class(prediction: TokenPrediction) -> tokens::TokenClassification {
+    tokens::TokenClassification {
+        token_info: Some(token_info(prediction.token_info)),
+        logits: prediction.logits,
+        scores: prediction.scores,
+        label: prediction.label,
+        score: prediction.score,
+    }
+}
+
+fn entity(entity: Entity) -> tokens::Entity {
+    tokens::Entity {
+        label: entity.label.name().into(),
+        score: entity.score,
+        word: entity.word,
+        start: number(entity.start),
+        end: number(entity.end),
+    }
+}
+
+pub(super) fn masks(prediction: Prediction) -> Option<fill_mask::FillMaskResult> {
+    let Values::FillMask { masks } = prediction.values else {
         return None;
     };
-    let classes = classes.into_iter().map(|it| tokens::TokenClassification {
-        token_info: Some(token_info(it.token_info)),
-        logits: it.logits,
-        scores: it.scores,
-        label: it.label,
+    let filling = |it: Filling| fill_mask::Filling {
         score: it.score,
+        token: it.token,
+        token_str: it.token_str,
+        sequence: it.sequence,
+    };
+    let masks = masks.into_iter().map(|fillings| fill_mask::Mask {
+        fillings: fillings.into_iter().map(filling).collect(),
     });
-    Some(tokens::TokenClassificationResult {
-        tokens: classes.collect(),
+    Some(fill_mask::FillMaskResult {
+        masks: masks.collect(),
         usage: prediction.usage.map(usage),
     })
 }
