@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_names_of_pipelines() {
-        let request = r#"{"inputs": "a", "parameters": {"truncation": true, "max_length": 1}}"#;
+        let request = r#"{"inputs": "a", "parameters": {"truncation": true, "max_length": 0}}"#;
         let json = embeddings().post("/", request).refused(422);
         assert!(
             json["error"].as_str().unwrap().contains("`max_length`"),

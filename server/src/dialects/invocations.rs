@@ -160,7 +160,7 @@ mod tests {
         let model = embeddings();
         let json = model.post("/invocations", r#"{"inputs": "a cat"}"#).good();
         assert!(has_numbers(&json[0], &model.embedding("a cat")));
-        let request = r#"{"inputs": "a", "parameters": {"truncation": true, "max_length": 1}}"#;
+        let request = r#"{"inputs": "a", "parameters": {"truncation": true, "max_length": 0}}"#;
         let json = model.post("/invocations", request).refused(422);
         assert!(
             json["error"].as_str().unwrap().contains("`max_length`"),

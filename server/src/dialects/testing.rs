@@ -126,7 +126,7 @@ impl Model {
             ..Options::default()
         };
         match self.infer(document, &options) {
-            Values::SequenceClassification { scores, .. } => scores[0],
+            Values::Score { score } => score,
             other => panic!("{other:?}"),
         }
     }
