@@ -16,6 +16,8 @@ mod keys;
 mod listen;
 mod mcp;
 mod metrics;
+#[cfg(test)]
+mod options;
 mod origins;
 mod run;
 mod service;

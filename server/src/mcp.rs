@@ -7,7 +7,6 @@ mod results;
 mod schema;
 mod sessions;
 
-use crate::dialects::cohere::Cohere;
 use crate::engine::{Client, Text};
 use crate::http::App;
 use crate::service::Service;
@@ -103,6 +102,16 @@ fn client(context: &RequestContext<RoleServer>) -> Client {
 
 fn texts(texts: &[String]) -> Vec<Text> {
     texts.iter().cloned().map(Text::One).collect()
+}
+
+/// The names of all arguments of all tools.
+#[cfg(test)]
+pub(crate) fn argument_names() -> std::collections::BTreeSet<String> {
+    let tools = Tools::tool_router().list_all();
+    let properties = tools
+        .iter()
+        .filter_map(|tool| tool.input_schema.get("properties")?.as_object());
+    properties.flat_map(|it| it.keys().cloned()).collect()
 }
 
 /// The schema of a result that is one list, or one list a text.
@@ -210,7 +219,7 @@ impl Tools {
             .map(|(index, (score, text))| results::Scored { index, score, text })
             .collect();
         scored.sort_by(|a, b| b.score.total_cmp(&a.score));
-        scored.truncate(arguments.top_n.unwrap_or(usize::MAX));
+        scored.truncate(arguments.top_k.unwrap_or(usize::MAX));
         reported(results::ScoredTexts { results: scored }, &report)
     }
 
@@ -279,7 +288,7 @@ impl Tools {
     ) -> CallToolResult {
         let options = Options {
             query: Some(arguments.query),
-            top_k: arguments.top_n,
+            top_k: arguments.top_k,
             ..Options::default()
         };
         let scored = self
@@ -287,10 +296,9 @@ impl Tools {
             .infer(client(&context), texts(&arguments.texts), options);
         let answer = match scored.await {
             Ok(answer) => answer,
-            // Whose name for `top_k` the argument has.
-            Err(failure) => return failed(&failure.in_words_of(&Cohere)),
+            Err(failure) => return failed(&failure),
         };
-        let ranked = rank(&answer.predictions, arguments.top_n).into_iter();
+        let ranked = rank(&answer.predictions, arguments.top_k).into_iter();
         let ranked = ranked.map(|it| results::Scored {
             index: it.index,
             score: it.score,

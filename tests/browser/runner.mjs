@@ -94,6 +94,10 @@ async function prepare() {
       const best = (scores, index) => results[index].predicted_label === scores[0].label;
       check(classes.every((scores, index) => results[index].logits.length === 1 || best(scores, index)), "classify");
     }
+    if (model.info.task === "fill_mask") {
+      const masks = await model.fillMask(texts, options);
+      check(masks.every((each, index) => JSON.stringify(each) === JSON.stringify(results[index].masks)), "fillMask");
+    }
     if (names.includes("query")) {
       const { query, top_k: topK, raw_scores: rawScores, ...others } = options;
       const ranked = await model.rerank(query, texts, { topK, rawScores, ...others });

@@ -41,8 +41,8 @@ pub(super) struct Similarity {
     /// The texts to compare with it.
     pub(super) texts: Vec<String>,
     /// At most so many, the most alike.
-    #[serde(default, deserialize_with = "whole")]
-    pub(super) top_n: Option<usize>,
+    #[serde(default, alias = "top_n", deserialize_with = "whole")]
+    pub(super) top_k: Option<usize>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -74,8 +74,8 @@ pub(super) struct Rerank {
     /// The texts that may answer it.
     pub(super) texts: Vec<String>,
     /// At most so many, the best.
-    #[serde(default, deserialize_with = "whole")]
-    pub(super) top_n: Option<usize>,
+    #[serde(default, alias = "top_n", deserialize_with = "whole")]
+    pub(super) top_k: Option<usize>,
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -14,6 +14,8 @@ import { checkEnvironment, type Call, type Result } from "./instance.js";
 import { toUtf16, tokensToUtf16 } from "./offsets.js";
 import { Pool } from "./pool.js";
 import type {
+  FillMaskOptions,
+  Filling,
   ClassScore,
   ClassifyOptions,
   EmbedOptions,
@@ -153,6 +155,24 @@ export class Encoderfile {
   }
 
   /**
+   * The likeliest words for each mask token of a text, in its order.
+   *
+   * @throws as {@link Encoderfile.embed}
+   */
+  fillMask(text: string, options?: FillMaskOptions): Promise<Filling[][]>;
+  fillMask(texts: readonly string[], options?: FillMaskOptions): Promise<Filling[][][]>;
+  async fillMask(
+    texts: string | readonly string[],
+    options: FillMaskOptions = {},
+  ): Promise<Filling[][] | Filling[][][]> {
+    this.#require("fill_mask", "fillMask");
+    const json = optionsJson(options);
+    return this.#each(texts, "texts", options, (text) => inferCall(textOf(text), json), (result) => {
+      return (JSON.parse(result as string) as { masks: Filling[][] }).masks;
+    });
+  }
+
+  /**
    * The tokens of a text or pair, as the model sees it.
    *
    * @throws as {@link Encoderfile.embed}
@@ -176,11 +196,11 @@ export class Encoderfile {
     await this.#run({ method: "check", options: json }, signal);
     const one = (item: string | Pair) => inferCall(itemOf(item), json);
     const read = (result: Result) => JSON.parse(result as string) as Record<string, any>;
-    const isRanked = typeof options["query"] === "string";
+    const isRanked = typeof options.query === "string";
     const recover = partial && !isRanked ? (error: EncoderfileError) => ({ error: error.message }) : undefined;
     const results = await this.#each(inputs, "inputs", { signal }, one, read, recover);
     return {
-      results: isRanked ? ranked(results, options["top_k"] as number | undefined) : results,
+      results: isRanked ? ranked(results, options.top_k) : results,
       model_id: this.info.name,
       ...(metadata === undefined ? {} : { metadata }),
     };

@@ -97,18 +97,18 @@ export interface Info {
 export interface RequestOptions {
   /** Rejects the request at once; texts that have not begun are not computed. */
   signal?: AbortSignal;
-  /** What to do with a text of more tokens than the model takes. Default: `truncate`. */
-  long?: "truncate" | "error";
-  /** Which end of a long text is cut. Default: the tokenizer's. */
+  /** What to do with a text of more tokens than the model's maximum sequence length. Default: `truncate`. */
+  overflow?: "truncate" | "error";
+  /** Which end of a text that is too long is cut. Default: the tokenizer's. */
   truncationSide?: "left" | "right";
   /** The most tokens of a text, special tokens included. Default: what the model takes. */
   maxTokens?: number;
 }
 
 /** How embeddings are made. */
-export interface EmbedOptions extends Omit<RequestOptions, "long"> {
-  /** `mean` reads a long text in windows and averages them. Default: `truncate`. */
-  long?: "truncate" | "error" | "mean";
+export interface EmbedOptions extends Omit<RequestOptions, "overflow"> {
+  /** `mean` reads a text that is too long in windows and averages them. Default: `truncate`. */
+  overflow?: "truncate" | "error" | "mean";
   /** Divide by the L2 norm, or not. Default: the model's. */
   normalize?: boolean;
   /** Keep so many of the first values (Matryoshka). */
@@ -151,8 +151,12 @@ export interface ClassifyOptions extends RequestOptions {
   labels?: string[];
   /** Zero-shot: the sentence a label is put into, at `{}`. Default: `This example is {}.` */
   template?: string;
-  /** Zero-shot: each label by itself, rather than one of all. */
+  /** Zero-shot: score each label independently, rather than one of all. */
   multiLabel?: boolean;
+  /** Logits instead of scores. */
+  rawScores?: boolean;
+  /** Which text of a pair that is too long is truncated. Default: `longest_first`; with labels: `only_first`. */
+  truncationStrategy?: "longest_first" | "only_first" | "only_second";
 }
 
 /** A label and how well it fits. */
@@ -180,6 +184,26 @@ export interface Ranked {
   /** Its place among the texts. */
   index: number;
   score: number;
+}
+
+/** How masks are filled. */
+export interface FillMaskOptions extends RequestOptions {
+  /** Only so many words for each mask. Default: 5. */
+  topK?: number;
+  /** Only these words. */
+  targets?: string[];
+}
+
+/** A word that may stand at a mask token. */
+export interface Filling {
+  /** Its probability. */
+  score: number;
+  /** Index into the vocabulary. */
+  token: number;
+  /** The token as text. */
+  token_str: string;
+  /** The text with the token in place of the mask. */
+  sequence: string;
 }
 
 /** A token and where it stands. */
@@ -218,17 +242,40 @@ export interface SelfTest {
   limit: number;
 }
 
-/**
- * A request as the server's `/predict` takes it: texts or pairs, and every
- * option of the command line's `infer` beside them, in snake_case.
- */
-export interface InferRequest {
+/** Every option of the command line's `infer` and the server's `/predict`, under its name there. */
+export interface InferOptions {
+  overflow?: "truncate" | "error" | "mean";
+  truncation_side?: "left" | "right";
+  truncation_strategy?: "longest_first" | "only_first" | "only_second";
+  max_tokens?: number;
+  prompt?: string;
+  prompt_name?: string;
+  role?: "query" | "document";
+  normalize?: boolean;
+  dimensions?: number;
+  /** The vector of each token instead of the one they are pooled into. */
+  unpooled?: boolean;
+  /** Also the tokens that are not in the text. */
+  special_tokens?: boolean;
+  aggregation?: "none" | "simple" | "first" | "average" | "max";
+  ignore_labels?: string[];
+  stride?: number;
+  query?: string;
+  labels?: string[];
+  template?: string;
+  multi_label?: boolean;
+  raw_scores?: boolean;
+  top_k?: number;
+  targets?: string[];
+}
+
+/** A request as the server's `/predict` takes it: texts or pairs, and options beside them. */
+export interface InferRequest extends InferOptions {
   inputs: (string | Pair)[];
   /** Given back as it is. */
   metadata?: Record<string, unknown>;
   /** A text that fails has `{"error"}` in its place, instead of failing the request. */
   partial?: boolean;
-  [option: string]: unknown;
 }
 
 /** What comes back: a result for each input; with a `query`, best first. */
