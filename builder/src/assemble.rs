@@ -7,7 +7,6 @@ use crate::graph::{Binding, Graph, Weights};
 use crate::panics;
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
-use encoderfile::graph::Stage;
 use encoderfile::manifest::{
     self, Compute, Dense, Finding, LayerNorm, Manifest, Module, Pipeline, Provenance, StoredTensor,
     StoredWeights, Task, WeightsEncoding,
@@ -15,7 +14,7 @@ use encoderfile::manifest::{
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
 use encoderfile::weights::TENSOR_ALIGNMENT;
-use encoderfile::{Encoder, Error, GraphError, detail, one_line};
+use encoderfile::{Bug, Encoder, Error, FileError, GraphError, detail, one_line};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -392,10 +391,10 @@ impl Stored {
         let cases = GOLDEN_TEXTS.iter().map(|text| {
             let case = golden::case(&mut session, text);
             case.map_err(|source| match source {
-                Error::NotFinite { .. } => BuildError::NotFinite {
+                Error::File(FileError::NotFinite { .. }) => BuildError::NotFinite {
                     path: paths.weights.clone(),
                     text: (*text).into(),
-                    source,
+                    source: source.into(),
                 },
                 source => does_not_run(paths, source),
             })
@@ -433,23 +432,18 @@ impl Stored {
 }
 
 fn does_not_run(paths: &Paths, source: Error) -> BuildError {
-    use GraphError::{Engine, OutputShape};
-    if let Error::Graph(
-        OutputShape { .. }
-        | Engine {
-            stage: Stage::Computing,
-            ..
-        },
-    ) = source
+    // The graph failed over a text, or gave another shape for it than for others.
+    if let Error::Bug(Bug::Engine(_))
+    | Error::File(FileError::Graph(GraphError::OutputShape { .. })) = source
     {
         return BuildError::OneLength {
             path: paths.weights.clone(),
-            source,
+            source: source.into(),
         };
     }
     BuildError::Runtime {
         path: paths.folder.clone(),
-        source,
+        source: source.into(),
     }
 }
 

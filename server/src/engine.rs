@@ -89,19 +89,9 @@ pub(crate) enum Output {
     Text(String),
 }
 
-/// Why a text has no output.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TextError {
-    #[error(transparent)]
-    Runtime(#[from] Error),
-    /// A bug; the worker lives on.
-    #[error("the computation failed unexpectedly")]
-    Panic,
-}
-
 /// A text's result and where its time went.
 pub(crate) struct Outcome {
-    pub(crate) result: Result<Output, TextError>,
+    pub(crate) result: Result<Output, Error>,
     pub(crate) queued: Duration,
     pub(crate) tokenization: Duration,
     pub(crate) inference: Duration,
@@ -324,7 +314,7 @@ impl Engine {
             index,
             work: None,
             outcome: Outcome {
-                result: Err(TextError::Panic),
+                result: Err(worker::panicked()),
                 queued: Duration::ZERO,
                 tokenization: Duration::ZERO,
                 inference: Duration::ZERO,

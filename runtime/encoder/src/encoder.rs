@@ -15,7 +15,7 @@ mod work;
 pub use repool::PoolingChoice;
 pub use work::{Session, Work};
 
-use crate::error::Error;
+use crate::error::{Error, LimitedBy, RequestError, TaskProblem};
 use crate::modules::{self, Module};
 use crate::request::{Input, Long, Options, Truncation};
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -143,7 +143,7 @@ impl Encoder {
 
     /// Refuses options that this model cannot serve; [`Session::infer`] does too.
     pub fn check(&self, options: &Options) -> Result<(), Error> {
-        options.check(self.task, &self.pipeline)
+        Ok(options.check(self.task, &self.pipeline)?)
     }
 
     /// Whether one sequence gives a row a token, with a width that
@@ -188,15 +188,16 @@ impl Encoder {
         if options.long == Long::Error && tokens.total > tokens.ids.len() {
             let max_tokens = self.tokenizer.limit(options.max_tokens);
             let is_requests = options.max_tokens == Some(max_tokens);
-            return Err(Error::TooManyTokens {
+            return Err(RequestError::TooManyTokens {
                 tokens_total: tokens.total,
                 max_tokens,
                 limited_by: if is_requests {
-                    "`max_tokens` is"
+                    LimitedBy::Request
                 } else {
-                    "the model takes"
+                    LimitedBy::Model
                 },
-            });
+            }
+            .into());
         }
         self.check_ids(&tokens)?;
         Ok(tokens)
@@ -212,7 +213,11 @@ impl Encoder {
     }
 
     /// The prompt and the first text together, where there is a prompt.
-    fn prompted<'a>(&self, input: Input<'a>, prompt: &str) -> Result<Option<Prompted<'a>>, Error> {
+    fn prompted<'a>(
+        &self,
+        input: Input<'a>,
+        prompt: &str,
+    ) -> Result<Option<Prompted<'a>>, RequestError> {
         if prompt.is_empty() {
             return Ok(None);
         }
@@ -228,14 +233,14 @@ impl Encoder {
         Ok(Some(Prompted { text, pair }))
     }
 
-    fn check_length(&self, input: Input<'_>) -> Result<(), Error> {
+    fn check_length(&self, input: Input<'_>) -> Result<(), RequestError> {
         let length = match input {
             Input::Text(text) => text.len(),
             Input::Pair(text, pair) => text.len() + pair.len(),
             Input::Ids(ids) => size_of_val(ids),
         };
         if length > TEXT_LEN_MAX {
-            return Err(Error::TextLength {
+            return Err(RequestError::TextLength {
                 length,
                 limit: TEXT_LEN_MAX,
             });
@@ -243,10 +248,10 @@ impl Encoder {
         Ok(())
     }
 
-    fn check_ids(&self, tokens: &Tokens) -> Result<(), Error> {
+    fn check_ids(&self, tokens: &Tokens) -> Result<(), RequestError> {
         let vocabulary_size = self.pipeline.vocabulary_size;
         match tokens.ids.iter().find(|id| **id >= vocabulary_size) {
-            Some(id) => Err(Error::TokenId {
+            Some(id) => Err(RequestError::TokenId {
                 id: *id,
                 vocabulary_size,
             }),
@@ -261,7 +266,7 @@ impl Encoder {
 }
 
 /// Refuses a pipeline that lacks what its task needs.
-fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
+fn check(task: Task, pipeline: &Pipeline) -> Result<(), TaskProblem> {
     let width = pipeline.output.width as usize;
     let classifies = matches!(
         task,
@@ -272,7 +277,7 @@ fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
         _ => width,
     };
     if classifies && pipeline.labels.len() != logits {
-        return Err(Error::Manifest("not one label for each logit"));
+        return Err(TaskProblem::Labels);
     }
     // What is not pooled here is pooled in the graph.
     let one_row = match task {
@@ -280,14 +285,14 @@ fn check(task: Task, pipeline: &Pipeline) -> Result<(), Error> {
         _ => false,
     };
     if pipeline.output.per_token == one_row {
-        return Err(Error::Manifest("output rank does not fit the task"));
+        return Err(TaskProblem::OutputRank);
     }
     let entailment = pipeline.entailment;
     if entailment.is_some_and(|label| label as usize >= logits || logits < 2) {
-        return Err(Error::Manifest("no such entailment label"));
+        return Err(TaskProblem::EntailmentLabel);
     }
     if task == Task::FillMask && pipeline.mask_token_id.is_none() {
-        return Err(Error::Manifest("no mask token"));
+        return Err(TaskProblem::MaskToken);
     }
     Ok(())
 }

@@ -18,7 +18,10 @@ mod request;
 pub mod tokenizer;
 
 pub use encoder::{Encoder, Half, PoolingChoice, Session, Work};
-pub use error::{Error, detail, one_line};
+pub use error::{
+    Bug, Error, FileError, LimitedBy, OptionsError, PoolingProblem, RequestError, TaskProblem,
+    detail, one_line,
+};
 pub use info::Info;
 pub use output::{Prediction, TokenUsage, Values};
 pub use request::{Aggregation, Input, Long, Options, Role, Side, Truncation};

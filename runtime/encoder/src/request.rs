@@ -1,6 +1,6 @@
 //! What a request may say. Every shell offers these fields under these names.
 
-use crate::error::Error;
+use crate::error::OptionsError;
 use encoderfile_format::manifest::{Pipeline, Task, TruncationStrategy};
 use serde::Deserialize;
 
@@ -161,17 +161,16 @@ pub enum Aggregation {
 
 impl Options {
     /// Refuses what the model cannot serve, by name.
-    pub(crate) fn check(&self, task: Task, pipeline: &Pipeline) -> Result<(), Error> {
+    pub(crate) fn check(&self, task: Task, pipeline: &Pipeline) -> Result<(), OptionsError> {
         for (option, is_set, applies) in self.uses(task) {
             if is_set && !applies {
-                return Err(Error::Option {
+                return Err(OptionsError::Inapplicable {
                     option,
                     task: task.name(),
                 });
             }
         }
-        let problem = self.problem(pipeline);
-        problem.map_or(Ok(()), |problem| Err(Error::Request(problem)))
+        self.problem(pipeline).map_or(Ok(()), Err)
     }
 
     /// Each option that some task lacks: its name, whether it was given, and
@@ -215,36 +214,40 @@ impl Options {
     }
 
     /// What is wrong with the options together.
-    fn problem(&self, pipeline: &Pipeline) -> Option<String> {
+    fn problem(&self, pipeline: &Pipeline) -> Option<OptionsError> {
         let prompts = [
             self.prompt.is_some(),
             self.prompt_name.is_some(),
             self.role.is_some(),
         ];
         if prompts.into_iter().filter(|is_set| *is_set).count() > 1 {
-            return Some("give one of `prompt`, `prompt_name` and `role`".into());
+            return Some(OptionsError::Exclusive {
+                options: &["prompt", "prompt_name", "role"],
+            });
         }
         if let Some(name) = &self.prompt_name
             && !pipeline.prompts.iter().any(|prompt| prompt.name == *name)
         {
-            let names: Vec<&str> = pipeline.prompts.iter().map(|it| it.name.as_str()).collect();
-            return Some(match names.as_slice() {
-                [] => format!("no prompt named `{name}`: the model has none"),
-                names => format!("no prompt named `{name}`: it has {}", names.join(", ")),
+            let known = pipeline.prompts.iter().map(|prompt| prompt.name.clone());
+            return Some(OptionsError::NoSuchPrompt {
+                name: name.clone(),
+                known: known.collect(),
             });
         }
         let per_token = pipeline.output.per_token;
         if self.unpooled && !per_token {
-            return Some("`unpooled`: this model pools in its graph".into());
+            return Some(OptionsError::PooledInGraph);
         }
         if self.max_tokens == Some(0) {
-            return Some("`max_tokens` is 0".into());
+            return Some(OptionsError::Zero {
+                option: "max_tokens",
+            });
         }
         if self.top_k == Some(0) {
-            return Some("`top_k` is 0".into());
+            return Some(OptionsError::Zero { option: "top_k" });
         }
         if self.targets.as_ref().is_some_and(Vec::is_empty) {
-            return Some("`targets` is empty".into());
+            return Some(OptionsError::Empty { option: "targets" });
         }
         self.span_problem()
             .or_else(|| self.zero_shot_problem(pipeline))
@@ -252,65 +255,75 @@ impl Options {
             .or_else(|| self.dimensions_problem(pipeline))
     }
 
-    fn span_problem(&self) -> Option<String> {
+    fn span_problem(&self) -> Option<OptionsError> {
         let spans = !matches!(self.aggregation, None | Some(Aggregation::None));
         if self.stride.is_some() && !spans {
-            return Some(
-                "`stride` needs an `aggregation` of simple, first, average or max: windows are joined by their spans".into(),
-            );
+            return Some(OptionsError::Needs {
+                option: "stride",
+                needs: "an `aggregation` of simple, first, average or max: windows are joined by their spans",
+            });
         }
         if self.ignore_labels.is_some() && self.aggregation.is_none() {
-            return Some("`ignore_labels` needs an `aggregation`".into());
+            return Some(OptionsError::Needs {
+                option: "ignore_labels",
+                needs: "an `aggregation`",
+            });
         }
         if self.special_tokens && self.aggregation.is_some() {
-            return Some("`special_tokens` does not apply to spans".into());
+            return Some(OptionsError::SpecialTokensOfSpans);
         }
         if self.stride.is_some() && self.long == Long::Error {
-            return Some("give one of `stride` and `long=error`".into());
+            return Some(OptionsError::Exclusive {
+                options: &["stride", "long=error"],
+            });
         }
         None
     }
 
-    fn zero_shot_problem(&self, pipeline: &Pipeline) -> Option<String> {
+    fn zero_shot_problem(&self, pipeline: &Pipeline) -> Option<OptionsError> {
         let Some(labels) = &self.labels else {
             let orphan = if self.multi_label {
                 Some("multi_label")
             } else {
                 self.template.as_ref().map(|_| "template")
             };
-            return orphan.map(|option| format!("`{option}` needs `labels`"));
+            return orphan.map(|option| OptionsError::Needs {
+                option,
+                needs: "`labels`",
+            });
         };
         if pipeline.entailment.is_none() {
-            return Some(
-                "`labels` needs a model trained on natural language inference: one with a label whose name starts with \"entail\"".into(),
-            );
+            return Some(OptionsError::Needs {
+                option: "labels",
+                needs: "a model trained on natural language inference: one with a label whose name starts with \"entail\"",
+            });
         }
         if labels.is_empty() {
-            return Some("`labels` is empty".into());
+            return Some(OptionsError::Empty { option: "labels" });
         }
         if self.query.is_some() {
-            return Some("give one of `labels` and `query`".into());
+            return Some(OptionsError::Exclusive {
+                options: &["labels", "query"],
+            });
         }
         if self.template().matches("{}").count() != 1 {
-            return Some(format!(
-                "`template` {:?} does not have exactly one `{{}}`, where the label goes",
-                self.template()
-            ));
+            return Some(OptionsError::Template {
+                template: self.template().to_owned(),
+            });
         }
         None
     }
 
-    fn rerank_problem(&self, pipeline: &Pipeline) -> Option<String> {
+    fn rerank_problem(&self, pipeline: &Pipeline) -> Option<OptionsError> {
         let logits = pipeline.labels.len();
-        (self.query.is_some() && logits != 1)
-            .then(|| format!("`query` needs a model with one logit, this one has {logits}"))
+        (self.query.is_some() && logits != 1).then_some(OptionsError::NoScore { logits })
     }
 
-    fn dimensions_problem(&self, pipeline: &Pipeline) -> Option<String> {
+    fn dimensions_problem(&self, pipeline: &Pipeline) -> Option<OptionsError> {
         let width = pipeline.embedding_width();
         let dimensions = self.dimensions?;
         (dimensions == 0 || dimensions > width)
-            .then(|| format!("`dimensions` is {dimensions}; the model has 1 to {width}"))
+            .then_some(OptionsError::Dimensions { dimensions, width })
     }
 
     /// The sentence a label is put into.

@@ -1,7 +1,7 @@
 //! Fill-mask: the likeliest words for each mask token of a text.
 
 use super::Encoder;
-use crate::error::Error;
+use crate::error::{OptionsError, RequestError};
 use crate::output::{Filling, Values};
 use crate::pooling::activate;
 use crate::request::Options;
@@ -13,10 +13,14 @@ const TOP_K: usize = 5;
 
 impl Encoder {
     /// Refuses a text without a mask, and words without a token.
-    pub(super) fn check_masks(&self, tokens: &Tokens, options: &Options) -> Result<(), Error> {
+    pub(super) fn check_masks(
+        &self,
+        tokens: &Tokens,
+        options: &Options,
+    ) -> Result<(), RequestError> {
         self.target_ids(options)?;
         if self.masks(tokens).is_empty() {
-            return Err(Error::NoMask {
+            return Err(RequestError::NoMask {
                 mask: self.mask_token().unwrap_or_default(),
                 truncated: tokens.total > tokens.ids.len(),
             });
@@ -37,7 +41,7 @@ impl Encoder {
         tokens: &Tokens,
         logits: &[f32],
         options: &Options,
-    ) -> Result<Values, Error> {
+    ) -> Result<Values, RequestError> {
         let targets = self.target_ids(options)?;
         let positions = self.masks(tokens);
         let width = self.width();
@@ -62,7 +66,7 @@ impl Encoder {
 
     /// The vocabulary entries that the request allows; a word that is none
     /// stands for its first token.
-    fn target_ids(&self, options: &Options) -> Result<Option<Vec<u32>>, Error> {
+    fn target_ids(&self, options: &Options) -> Result<Option<Vec<u32>>, RequestError> {
         let Some(targets) = &options.targets else {
             return Ok(None);
         };
@@ -74,7 +78,9 @@ impl Encoder {
                 None => tokenizer.first_id(target)?,
             };
             let id = id.filter(|id| (*id as usize) < self.width());
-            let id = id.ok_or_else(|| Error::Request(format!("target {target:?} has no token")))?;
+            let id = id.ok_or_else(|| OptionsError::Target {
+                target: target.clone(),
+            })?;
             if !ids.contains(&id) {
                 ids.push(id);
             }
@@ -90,7 +96,7 @@ impl Encoder {
         id: u32,
         score: f32,
         only_mask: bool,
-    ) -> Result<Filling, Error> {
+    ) -> Result<Filling, RequestError> {
         let pipeline = &self.pipeline;
         let tokenizer = &self.tokenizer;
         let tidy = |text: String| {

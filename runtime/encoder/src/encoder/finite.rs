@@ -6,12 +6,12 @@
 //! of that (modules have weights of their own, sums overflow).
 
 use super::Encoder;
-use crate::error::Error;
+use crate::error::FileError;
 use crate::output::Values;
 use encoderfile_format::manifest::Task;
 
 /// Refuses the graph's output if one of its numbers is not finite.
-pub(super) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Error> {
+pub(super) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), FileError> {
     // What a model must never say has the logit -inf in a vocabulary: its score is 0.
     let over_vocabulary = matches!(encoder.task, Task::FillMask | Task::SparseEmbedding);
     let allowed = |value: f32| over_vocabulary && value == f32::NEG_INFINITY;
@@ -24,14 +24,14 @@ pub(super) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Erro
 }
 
 /// Refuses a result if one of its numbers is not finite.
-pub(super) fn check_values(values: &Values) -> Result<(), Error> {
+pub(super) fn check_values(values: &Values) -> Result<(), FileError> {
     match values.numbers().find(|value| !value.is_finite()) {
         Some(found) => Err(not_finite(found, "what is made of its output".into())),
         None => Ok(()),
     }
 }
 
-fn not_finite(found: f32, place: String) -> Error {
+fn not_finite(found: f32, place: String) -> FileError {
     let found = if found.is_nan() { "NaN" } else { "infinity" };
-    Error::NotFinite { found, place }
+    FileError::NotFinite { found, place }
 }

@@ -3,7 +3,7 @@
 
 use super::Encoder;
 use super::work::{Part, Work};
-use crate::error::Error;
+use crate::error::RequestError;
 use crate::output::{Entity, EntityLabel, Values};
 use crate::pooling::{activate, argmax};
 use crate::request::{Aggregation, Options};
@@ -55,7 +55,7 @@ impl Encoder {
         logits: &[f32],
         characters: &[char],
         options: &Options,
-    ) -> Result<Vec<Entity>, Error> {
+    ) -> Result<Vec<Entity>, RequestError> {
         let scored = self.scored(tokens, logits, characters);
         let aggregation = options.aggregation.unwrap_or(Aggregation::None);
         let ignored = |label: &str| match &options.ignore_labels {
@@ -133,7 +133,7 @@ impl Encoder {
 
     /// Neighbours with the same label, without the `B-` and `I-` in front of
     /// it, become one; `B-` begins another.
-    fn groups(&self, parts: Vec<Labelled>) -> Result<Vec<Entity>, Error> {
+    fn groups(&self, parts: Vec<Labelled>) -> Result<Vec<Entity>, RequestError> {
         let mut groups: Vec<Vec<Labelled>> = Vec::new();
         for part in parts {
             let (begins, tag) = tag(&self.pipeline.labels[part.label]);
@@ -149,7 +149,7 @@ impl Encoder {
         groups.into_iter().map(|group| self.group(group)).collect()
     }
 
-    fn group(&self, parts: Vec<Labelled>) -> Result<Entity, Error> {
+    fn group(&self, parts: Vec<Labelled>) -> Result<Entity, RequestError> {
         let first = &parts[0];
         let label = &self.pipeline.labels[first.label];
         // Not only `B-` and `I-`: transformers names groups by what follows the first hyphen.
@@ -207,7 +207,7 @@ fn label_word(
     tokens: Vec<Scored>,
     aggregation: Aggregation,
     tokenizer: &Tokenizer,
-) -> Result<Labelled, Error> {
+) -> Result<Labelled, RequestError> {
     let surest = |token: &Scored| token.scores[argmax(&token.scores)];
     let scores = match aggregation {
         Aggregation::Max => {

@@ -1,7 +1,7 @@
 //! A text on its way to its result, one sequence after another.
 
 use super::{Encoder, Prompted, finite};
-use crate::error::Error;
+use crate::error::{Error, OptionsError, RequestError};
 use crate::output::{Entity, Prediction, TokenUsage, Values};
 use crate::request::{Input, Long, Options, Truncation};
 use crate::tokenizer::Tokens;
@@ -89,7 +89,7 @@ impl Encoder {
         })
     }
 
-    fn check_input(&self, input: Input<'_>) -> Result<(), Error> {
+    fn check_input(&self, input: Input<'_>) -> Result<(), OptionsError> {
         let (form, applies) = match input {
             Input::Text(_) => return Ok(()),
             Input::Pair(..) => ("text_pair", self.task == Task::SequenceClassification),
@@ -104,7 +104,7 @@ impl Encoder {
         if applies {
             return Ok(());
         }
-        Err(Error::Option {
+        Err(OptionsError::Inapplicable {
             option: form,
             task: self.task.name(),
         })
@@ -135,9 +135,7 @@ impl Encoder {
     /// The pairs that a query, or the labels of zero-shot classification, make.
     fn pairs(&self, input: Input<'_>, options: &Options) -> Result<Vec<Tokens>, Error> {
         let Input::Text(text) = input else {
-            return Err(Error::Request(
-                "`query` and `labels` make the pair themselves: give texts alone".into(),
-            ));
+            return Err(OptionsError::PairOfPairs.into());
         };
         if let Some(query) = &options.query {
             return Ok(vec![self.tokenize(Input::Pair(query, text), options)?]);
@@ -153,12 +151,12 @@ impl Encoder {
         pairs.collect()
     }
 
-    fn skipped(&self, options: &Options) -> Result<usize, Error> {
+    fn skipped(&self, options: &Options) -> Result<usize, RequestError> {
         if !self.pipeline.exclude_prompt || self.pipeline.pooling.is_empty() || options.unpooled {
             return Ok(0);
         }
         let prompt = options.prompt(&self.pipeline);
-        Ok(self.tokenizer.prompt_len(prompt, options.max_tokens)?)
+        self.tokenizer.prompt_len(prompt, options.max_tokens)
     }
 }
 
@@ -272,7 +270,7 @@ impl Session<'_> {
     /// nothing of it: whether the model holds that many.
     pub fn compute(&mut self, ids: &[u32]) -> Result<(), Error> {
         let output = self.run.evaluate(ids, &vec![0; ids.len()])?;
-        finite::check_output(&output, self.encoder)
+        Ok(finite::check_output(&output, self.encoder)?)
     }
 }
 

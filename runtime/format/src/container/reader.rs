@@ -8,7 +8,7 @@ use super::{
 };
 use crate::limits::{MANIFEST_ENTRIES_MAX, MANIFEST_LEN_MAX};
 use crate::manifest::{Manifest, Model};
-use crate::source::{Section, Source};
+use crate::source::{ReadError, Section, Source};
 use encoderfile_proto as proto;
 use std::sync::Arc;
 
@@ -163,7 +163,7 @@ impl Payload {
             ContainerError::Read {
                 offset,
                 length,
-                source: error.into(),
+                source: ReadError::from(error).into(),
             }
         })
     }
@@ -295,7 +295,7 @@ fn read(source: &dyn Source, offset: u64, buffer: &mut [u8]) -> Result<(), Conta
         .map_err(|error| ContainerError::Read {
             offset,
             length: buffer.len() as u64,
-            source: error,
+            source: error.into(),
         })
 }
 
