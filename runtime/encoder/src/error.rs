@@ -10,6 +10,7 @@ pub use request::{LimitedBy, OptionsError, PoolingProblem, RequestError};
 
 use encoderfile_format::container::ContainerError;
 use encoderfile_format::manifest::ManifestError;
+use encoderfile_format::source::ReadFailure;
 use encoderfile_graph::{GraphError, Stage};
 use encoderfile_proto::Malformed;
 
@@ -32,6 +33,14 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
+    /// It is not there, or may not be read.
+    #[error("{path}: {source}")]
+    Open {
+        /// As it was given.
+        path: String,
+        /// What the system says.
+        source: ReadFailure,
+    },
     /// It is no valid container, or cannot be read.
     #[error(transparent)]
     Container(#[from] ContainerError),

@@ -93,8 +93,7 @@ impl Encoder {
             let continues = if marks_subwords {
                 word.chars().count() != reference.len()
             } else {
-                let around = start.saturating_sub(1)..(start + 1).min(characters.len());
-                start > 0 && !characters[around].contains(&' ')
+                is_inside_word(characters, start)
             };
             let is_unknown = unknown == Some(tokens.ids[index]);
             Scored {
@@ -169,6 +168,14 @@ impl Encoder {
             end,
         })
     }
+}
+
+/// Whether no space is at a place of the text or before it. Past the end, where a
+/// tokenizer may put a token, there is none either.
+fn is_inside_word(characters: &[char], start: usize) -> bool {
+    let around = start.saturating_sub(1)..characters.len().min(start.saturating_add(1));
+    let around = characters.get(around).unwrap_or_default();
+    start > 0 && !around.contains(&' ')
 }
 
 /// Whether a label begins an entity, and of which kind.
@@ -285,6 +292,13 @@ mod tests {
             joined,
             [entity(3, 9, 0.1), entity(9, 12, 0.3), entity(20, 25, 0.7)]
         );
+    }
+
+    #[test]
+    fn an_offset_past_the_text_is_inside_a_word() {
+        let text: Vec<char> = "ab c".chars().collect();
+        let inside = [0, 1, 2, 3, 4, 5, 6, usize::MAX].map(|at| is_inside_word(&text, at));
+        assert_eq!(inside, [false, true, false, false, true, true, true, true]);
     }
 
     #[test]

@@ -191,8 +191,19 @@ impl Session<'_> {
         input: impl Into<Input<'t>>,
         options: &Options,
     ) -> Result<Prediction, Error> {
-        let options = Arc::new(options.clone());
-        let mut work = self.encoder.prepare(input.into(), &options)?;
+        self.infer_with(input.into(), &Arc::new(options.clone()))
+    }
+
+    /// As [`Session::infer`], for many texts with the same options.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn infer_with(
+        &mut self,
+        input: Input<'_>,
+        options: &Arc<Options>,
+    ) -> Result<Prediction, Error> {
+        let mut work = self.encoder.prepare(input, options)?;
         loop {
             if let Some(prediction) = self.step(&mut work)? {
                 return Ok(prediction);
