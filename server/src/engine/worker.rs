@@ -2,7 +2,7 @@
 
 use super::queue::Entry;
 use super::{Client, Item, Operation, Output, Shared, lock};
-use encoderfile::{Bug, Error, Session};
+use encoderfile::{Error, Session, panics};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -15,21 +15,15 @@ pub(super) fn run(shared: &Shared) {
         let item = &mut entry.item;
         // Whatever a panic left behind in the session goes with it.
         let step = catch_unwind(AssertUnwindSafe(|| step(shared, &mut session, item)));
-        let done = step.unwrap_or_else(|_| {
+        let done = step.unwrap_or_else(|panic| {
             session = None;
-            Some(Err(panicked()))
+            Some(Err(panics::bug(&*panic).into()))
         });
         match done {
             None => put_back(shared, entry),
             Some(result) => finish(entry.item, result),
         }
     }
-}
-
-/// What the panic said is in the log, where the hook has written it.
-pub(super) fn panicked() -> Error {
-    let message = "see the log".to_owned();
-    Bug::Panic { message }.into()
 }
 
 /// The next item, as soon as there is one.
