@@ -4,7 +4,6 @@
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Weights};
-use crate::panics;
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::manifest::{
@@ -14,7 +13,7 @@ use encoderfile::manifest::{
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
 use encoderfile::weights::TENSOR_ALIGNMENT;
-use encoderfile::{Bug, Encoder, Error, FileError, GraphError, detail, one_line};
+use encoderfile::{Bug, Encoder, Error, Executor, FileError, GraphError, detail, one_line, panics};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,7 +96,7 @@ impl Assembled {
             (ArtifactKind::Golden, &self.golden),
             (ArtifactKind::Weights, &*self.weights),
         ];
-        container::compose(&self.manifest, &contents)
+        container::compose_with(&self.manifest, &contents, &Executor::AllCores)
     }
 }
 
@@ -419,7 +418,10 @@ impl Stored {
         let (problem, detail) = match panics::catch(|| encoder.session()?.compute(&ids)) {
             Ok(Ok(())) => return Ok(start.elapsed()),
             Ok(Err(error)) => (one_line(&error), detail(&error).map(Into::into)),
-            Err(panic) => ("the inference engine failed".into(), Some(panic)),
+            Err(bug) => (
+                "the inference engine failed".into(),
+                bug.detail().map(Into::into),
+            ),
         };
         Err(BuildError::FullLength {
             path: paths.weights.clone(),
@@ -449,10 +451,10 @@ fn does_not_run(paths: &Paths, source: Error) -> BuildError {
 
 /// Runs the model; an inference engine that panics is an error, not a crash.
 fn run<T>(paths: &Paths, model: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
-    panics::catch(model).unwrap_or_else(|detail| {
+    panics::catch(model).unwrap_or_else(|bug| {
         Err(BuildError::Panic {
             path: paths.weights.clone(),
-            detail,
+            detail: bug.detail().unwrap_or_default().to_owned(),
         })
     })
 }

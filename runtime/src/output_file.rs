@@ -72,6 +72,15 @@ impl OutputFile {
         self.file.set_permissions(fs::Permissions::from_mode(0o755))
     }
 
+    /// There is nothing to allow here.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(unix))]
+    pub fn set_executable(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Gives the file its name. Whatever had it before is gone.
     ///
     /// # Errors

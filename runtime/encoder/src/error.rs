@@ -124,6 +124,16 @@ pub enum Bug {
     },
 }
 
+impl Bug {
+    /// The words of the inference engine or of the panic, on one line.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Engine(graph) => graph.detail(),
+            Self::Panic { message } => Some(message),
+        }
+    }
+}
+
 impl From<ContainerError> for Error {
     fn from(error: ContainerError) -> Self {
         Self::File(error.into())
@@ -184,12 +194,12 @@ pub fn detail<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a st
         // Transparent variants are not among the causes.
         let detail = match error.downcast_ref::<Error>() {
             Some(Error::File(error)) => of_file(error),
-            Some(Error::Bug(bug)) => of_bug(bug),
+            Some(Error::Bug(bug)) => bug.detail(),
             Some(Error::Request(_)) => None,
             None => error
                 .downcast_ref::<FileError>()
                 .and_then(of_file)
-                .or_else(|| error.downcast_ref::<Bug>().and_then(of_bug))
+                .or_else(|| error.downcast_ref::<Bug>().and_then(Bug::detail))
                 .or_else(|| error.downcast_ref::<GraphError>()?.detail()),
         };
         if detail.is_some() {
@@ -204,13 +214,6 @@ fn of_file(error: &FileError) -> Option<&str> {
     match error {
         FileError::Graph(graph) => graph.detail(),
         _ => None,
-    }
-}
-
-fn of_bug(bug: &Bug) -> Option<&str> {
-    match bug {
-        Bug::Engine(graph) => graph.detail(),
-        Bug::Panic { message } => Some(message),
     }
 }
 
