@@ -4,10 +4,8 @@
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Weights};
-use crate::panics;
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
-use encoderfile::graph::Stage;
 use encoderfile::manifest::{
     self, Compute, Dense, Finding, LayerNorm, Manifest, Module, Pipeline, Provenance, StoredTensor,
     StoredWeights, Task, WeightsEncoding,
@@ -15,7 +13,7 @@ use encoderfile::manifest::{
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
 use encoderfile::weights::TENSOR_ALIGNMENT;
-use encoderfile::{Encoder, Error, GraphError, detail, one_line};
+use encoderfile::{Bug, Encoder, Error, Executor, FileError, GraphError, detail, one_line, panics};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,7 +96,7 @@ impl Assembled {
             (ArtifactKind::Golden, &self.golden),
             (ArtifactKind::Weights, &*self.weights),
         ];
-        container::compose(&self.manifest, &contents)
+        container::compose_with(&self.manifest, &contents, &Executor::AllCores)
     }
 }
 
@@ -392,10 +390,10 @@ impl Stored {
         let cases = GOLDEN_TEXTS.iter().map(|text| {
             let case = golden::case(&mut session, text);
             case.map_err(|source| match source {
-                Error::NotFinite { .. } => BuildError::NotFinite {
+                Error::File(FileError::NotFinite { .. }) => BuildError::NotFinite {
                     path: paths.weights.clone(),
                     text: (*text).into(),
-                    source,
+                    source: source.into(),
                 },
                 source => does_not_run(paths, source),
             })
@@ -420,7 +418,10 @@ impl Stored {
         let (problem, detail) = match panics::catch(|| encoder.session()?.compute(&ids)) {
             Ok(Ok(())) => return Ok(start.elapsed()),
             Ok(Err(error)) => (one_line(&error), detail(&error).map(Into::into)),
-            Err(panic) => ("the inference engine failed".into(), Some(panic)),
+            Err(bug) => (
+                "the inference engine failed".into(),
+                bug.detail().map(Into::into),
+            ),
         };
         Err(BuildError::FullLength {
             path: paths.weights.clone(),
@@ -433,32 +434,27 @@ impl Stored {
 }
 
 fn does_not_run(paths: &Paths, source: Error) -> BuildError {
-    use GraphError::{Engine, OutputShape};
-    if let Error::Graph(
-        OutputShape { .. }
-        | Engine {
-            stage: Stage::Computing,
-            ..
-        },
-    ) = source
+    // The graph failed over a text, or gave another shape for it than for others.
+    if let Error::Bug(Bug::Engine(_))
+    | Error::File(FileError::Graph(GraphError::OutputShape { .. })) = source
     {
         return BuildError::OneLength {
             path: paths.weights.clone(),
-            source,
+            source: source.into(),
         };
     }
     BuildError::Runtime {
         path: paths.folder.clone(),
-        source,
+        source: source.into(),
     }
 }
 
 /// Runs the model; an inference engine that panics is an error, not a crash.
 fn run<T>(paths: &Paths, model: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
-    panics::catch(model).unwrap_or_else(|detail| {
+    panics::catch(model).unwrap_or_else(|bug| {
         Err(BuildError::Panic {
             path: paths.weights.clone(),
-            detail,
+            detail: bug.detail().unwrap_or_default().to_owned(),
         })
     })
 }

@@ -3,9 +3,9 @@
 
 use anyhow::Context;
 use encoderfile::container::{self, ArtifactKind, Content};
+use encoderfile::file::MappedFile;
 use encoderfile::manifest::Manifest;
 use encoderfile_builder::base::Base;
-use encoderfile_builder::file::MappedFile;
 use encoderfile_builder::folder::read_file;
 use std::path::Path;
 

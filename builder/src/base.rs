@@ -1,11 +1,11 @@
 //! Base programs: what a payload is appended to.
 
-use crate::file::MappedFile;
 use crate::output::{Mode, write_file};
 use crate::wasm_payload;
 use anyhow::{Context, bail};
 use encoderfile::Payload;
 use encoderfile::container::{ArtifactKind, PAYLOAD_ALIGNMENT};
+use encoderfile::file::MappedFile;
 use encoderfile::source::Source;
 use std::fmt;
 use std::io::{self, Read, Write};

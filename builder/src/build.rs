@@ -1,47 +1,99 @@
-//! The `build` command: what the options and the config file mean together.
+//! `build`: a model and settings in, one file out.
 
-use crate::cli::{Build, ComputeArgument, TaskArgument, WeightsArgument};
-use crate::runtimes::{warn, warn_of_version};
-use anyhow::{Context, bail, ensure};
-use clap::ValueEnum;
-use encoderfile::manifest::{Compute, TruncationSide, TruncationStrategy, WeightsEncoding};
-use encoderfile::source::Source;
-use encoderfile::{Payload, manifest::Manifest};
-use encoderfile_builder::assemble::{Assembled, Encoding, Identity, assemble};
-use encoderfile_builder::base::{Base, Carried};
-use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
-use encoderfile_builder::file::MappedFile;
-use encoderfile_builder::folder::{self, Overrides, Paths};
-use encoderfile_builder::graph::Graph;
-use encoderfile_builder::upstream::{self, Upstream};
+use crate::assemble::{Assembled, Encoding, Identity, assemble};
+use crate::base::{Base, Carried};
+use crate::folder::{self, Overrides, Paths};
+use crate::graph::Graph;
+use crate::upstream::{self, Upstream};
+use anyhow::{Context, ensure};
+use encoderfile::file::MappedFile;
+use encoderfile::manifest::{Compute, Manifest, WeightsEncoding};
+use encoderfile::{Executor, Payload, Source};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// This machine's target: the one the tool itself was built for.
-pub(crate) const HOST_TARGET: &str = env!("ENCODERFILE_HOST_TARGET");
-
-/// A text of full length that takes longer is worth a line.
-const NOTABLE: Duration = Duration::from_secs(1);
+pub const HOST_TARGET: &str = env!("ENCODERFILE_HOST_TARGET");
 
 /// Where a model comes from.
-enum Origin {
+#[derive(Clone, Debug, Default)]
+pub enum Origin {
+    /// This tool.
+    #[default]
     Default,
+    /// Another encoderfile: ours of any kind, or upstream's.
     Encoderfile(PathBuf),
+    /// A model folder in Hugging Face layout.
     Folder(Paths),
 }
 
-/// What the options and the config file mean together.
-struct Plan {
-    origin: Origin,
-    target: String,
-    base: Option<PathBuf>,
-    output: Option<PathBuf>,
-    name: Option<String>,
-    version: Option<String>,
-    overrides: Overrides,
-    weights: Option<WeightsEncoding>,
-    compute: Option<Compute>,
+/// What is built. `None` is what the model's folder or file says, or else the default.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The model.
+    pub origin: Origin,
+    /// A target, or [`BUNDLE_TARGET`](crate::base::BUNDLE_TARGET) [default: [`HOST_TARGET`]].
+    pub target: Option<String>,
+    /// A base program instead of the one that is carried.
+    pub base: Option<PathBuf>,
+    /// Where to write [default: a name in the current folder].
+    pub output: Option<PathBuf>,
+    /// The `model_id` of results.
+    pub name: Option<String>,
+    /// The caller's version of the model.
+    pub version: Option<String>,
+    /// What else the caller knows better than the folder.
+    pub overrides: Overrides,
+    /// How the large matrices are stored.
+    pub weights: Option<WeightsEncoding>,
+    /// What products with large matrices are computed in.
+    pub compute: Option<Compute>,
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Where.
+    pub output: PathBuf,
+    /// What can run it.
+    pub kind: Kind,
+    /// Of the file.
+    pub length_bytes: u64,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// How long a text of full length took to compute on all cores, where the model was
+    /// made here.
+    pub full_length: Option<Duration>,
+}
+
+/// What a file can be run by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Another encoderfile's program.
+    Bundle,
+    /// The system.
+    Native,
+    /// A WebAssembly host.
+    Wasm,
+}
+
+impl Kind {
+    fn of(base: &Base) -> Self {
+        match base {
+            Base::Bundle => Self::Bundle,
+            Base::Native(_) => Self::Native,
+            Base::Wasm(_) => Self::Wasm,
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Bundle => "ef",
+            Self::Native => "encoderfile",
+            Self::Wasm => "ef.wasm",
+        }
+    }
 }
 
 /// A model that is ready to be written.
@@ -68,19 +120,26 @@ impl Finished {
     }
 }
 
-/// Builds and says what was built.
-pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
-    let plan = Plan::new(arguments)?;
-    let carried = Carried::open()?;
-    let base = match &plan.base {
+/// Builds one file, which is there when it is complete.
+///
+/// `carried` has the base programs and the default model; see [`Carried::open`].
+///
+/// # Errors
+/// [`BuildError`](crate::BuildError) for a model that cannot be built, with the file and
+/// key at fault; [`encoderfile::Error`] for an encoderfile that is none; and what the
+/// system says of files. None of them leaves a file behind.
+pub fn build(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
+    let target = settings.target.as_deref().unwrap_or(HOST_TARGET);
+    let base = match &settings.base {
         Some(path) => Base::from_bytes(folder::read_file(path)?),
-        None => carried.base(&plan.target)?,
+        None => carried.base(target)?,
     };
-    let model = plan.finish(&carried)?;
+    let kind = Kind::of(&base);
+    let model = settings.finish(carried)?;
     let manifest = model.manifest();
-    let output = match &plan.output {
+    let output = match &settings.output {
         Some(output) => output.clone(),
-        None => default_output(&manifest.name, &base)?,
+        None => default_output(&manifest.name, kind)?,
     };
     ensure!(
         !output.is_dir(),
@@ -89,123 +148,23 @@ pub(crate) fn build(arguments: &Build) -> anyhow::Result<()> {
     );
     let payload = model.payload()?;
     base.write_with(&*payload, &output)
-        .with_context(|| match &plan.base {
+        .with_context(|| match &settings.base {
             Some(path) => format!("base program {}", path.display()),
-            None => format!("base program for {}", plan.target),
+            None => format!("base program for {target}"),
         })?;
-    report(&output, &base, manifest)?;
-    if let Finished::Assembled(assembled) = &model
-        && assembled.full_length() >= NOTABLE
-    {
-        let tokens = manifest
-            .model
-            .as_ref()
-            .map_or(0, |model| model.pipeline.max_tokens);
-        let seconds = assembled.full_length().as_secs_f64();
-        eprintln!("a text of {tokens} tokens took {seconds:.1} s on this machine");
-    }
-    Ok(())
+    Ok(Built {
+        length_bytes: std::fs::metadata(&output)?.len(),
+        output,
+        kind,
+        manifest: manifest.clone(),
+        full_length: match &model {
+            Finished::Assembled(assembled) => Some(assembled.full_length()),
+            Finished::Verbatim(_) => None,
+        },
+    })
 }
 
-impl Origin {
-    fn new(arguments: &Build, config: &mut ConfigFile) -> anyhow::Result<Self> {
-        let weights_file = arguments.weights_file.as_deref();
-        let weights_file = weights_file.or(config.weights_file.as_deref());
-        Ok(
-            match (&arguments.from, &arguments.model, config.path.take()) {
-                (Some(file), ..) => Self::Encoderfile(file.clone()),
-                (None, Some(folder), _) => {
-                    Self::Folder(Paths::in_folder_with(folder, weights_file)?)
-                }
-                (None, None, Some(ModelPath::Folder(folder))) => {
-                    Self::Folder(Paths::in_folder_with(&folder, weights_file)?)
-                }
-                (None, None, Some(ModelPath::Files(_))) if weights_file.is_some() => {
-                    bail!(
-                        "`weights_file` is a name in a model folder; here `model_weights_path` names the file"
-                    )
-                }
-                (None, None, Some(ModelPath::Files(files))) => Self::Folder(paths_of(files)),
-                (None, None, None) => match &arguments.config {
-                    // A file that was meant to say it.
-                    Some(file) => bail!(
-                        "{}: `path` is missing: the model folder; or give --model DIR or --from FILE",
-                        file.display()
-                    ),
-                    None => Self::Default,
-                },
-            },
-        )
-    }
-}
-
-fn paths_of(files: ModelFiles) -> Paths {
-    let beside = |name| files.tokenizer_path.with_file_name(name);
-    Paths {
-        folder: files
-            .model_config_path
-            .parent()
-            .unwrap_or(Path::new("."))
-            .to_owned(),
-        tokenizer_config: files
-            .tokenizer_config_path
-            .unwrap_or_else(|| beside("tokenizer_config.json")),
-        weights: files.model_weights_path,
-        config: files.model_config_path,
-        tokenizer: files.tokenizer_path,
-        tokenizer_stands_alone: false,
-    }
-}
-
-impl Plan {
-    fn new(arguments: &Build) -> anyhow::Result<Self> {
-        let mut config = read_config(arguments)?;
-        let of_file = |error: anyhow::Error| match &arguments.config {
-            Some(path) => error.context(path.display().to_string()),
-            None => error,
-        };
-        let origin = Origin::new(arguments, &mut config)?;
-        let task = match (arguments.task, &config.model_type) {
-            (Some(task), _) => Some(task),
-            (None, Some(name)) => {
-                Some(choice::<TaskArgument>("model_type", name).map_err(of_file)?)
-            }
-            (None, None) => None,
-        };
-        let weights = match (arguments.weights, &config.weights) {
-            (Some(weights), _) => Some(weights),
-            (None, Some(name)) => {
-                Some(choice::<WeightsArgument>("weights", name).map_err(of_file)?)
-            }
-            (None, None) => None,
-        };
-        let compute = match (arguments.compute, &config.compute) {
-            (Some(compute), _) => Some(compute),
-            (None, Some(name)) => {
-                Some(choice::<ComputeArgument>("compute", name).map_err(of_file)?)
-            }
-            (None, None) => None,
-        };
-        let target = arguments.target.clone().or(config.target);
-        Ok(Self {
-            origin,
-            target: target.unwrap_or_else(|| HOST_TARGET.into()),
-            base: arguments.base.clone().or(config.base_binary_path),
-            output: arguments.output.clone().or(config.output_path),
-            name: arguments.name.clone().or(config.name),
-            version: arguments.model_version.clone().or(config.version),
-            overrides: Overrides {
-                task: task.map(Into::into),
-                max_length: arguments.max_length.or(config.tokenizer.max_length),
-                truncation_side: truncation_side(&config.tokenizer).map_err(of_file)?,
-                truncation_strategy: truncation_strategy(&config.tokenizer).map_err(of_file)?,
-                license: arguments.license.clone(),
-            },
-            weights: weights.map(Into::into),
-            compute: compute.map(Into::into),
-        })
-    }
-
+impl Settings {
     /// What is to be written.
     fn finish(&self, carried: &Carried) -> anyhow::Result<Finished> {
         match &self.origin {
@@ -244,7 +203,7 @@ impl Plan {
                 && overrides.license.is_none(),
             "a finished encoderfile keeps its name, version, task, limits, licence, weights and arithmetic; build from the model folder to change them"
         );
-        payload.verify()?;
+        payload.verify_with(&Executor::AllCores)?;
         Ok(Finished::Verbatim(Box::new(payload)))
     }
 
@@ -306,109 +265,11 @@ impl Plan {
     }
 }
 
-/// The config file; then goes where relative paths begin.
-fn read_config(arguments: &Build) -> anyhow::Result<ConfigFile> {
-    let config = match &arguments.config {
-        Some(path) => ConfigFile::read(path)?,
-        None => ConfigFile::default(),
-    };
-    for message in config.without_effect() {
-        warn(&message);
-    }
-    if let Some(version) = &arguments.runtime_version {
-        warn_of_version(version);
-    }
-    if let Some(directory) = &arguments.directory {
-        let there = std::env::set_current_dir(directory);
-        there.with_context(|| format!("--directory {}", directory.display()))?;
-    }
-    Ok(config)
-}
-
-fn truncation_side(settings: &TokenizerSection) -> anyhow::Result<Option<TruncationSide>> {
-    Ok(match settings.truncation_side.as_deref() {
-        None => None,
-        Some("left") => Some(TruncationSide::Left),
-        Some("right") => Some(TruncationSide::Right),
-        Some(other) => bail!("`tokenizer.truncation_side`: {other:?}; expected left or right"),
-    })
-}
-
-fn truncation_strategy(settings: &TokenizerSection) -> anyhow::Result<Option<TruncationStrategy>> {
-    Ok(match settings.truncation_strategy.as_deref() {
-        None => None,
-        Some("longest_first") => Some(TruncationStrategy::LongestFirst),
-        Some("only_first") => Some(TruncationStrategy::OnlyFirst),
-        Some("only_second") => Some(TruncationStrategy::OnlySecond),
-        Some(other) => bail!(
-            "`tokenizer.truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
-        ),
-    })
-}
-
-/// A value of the config file that is one of a few.
-fn choice<T: ValueEnum>(key: &str, name: &str) -> anyhow::Result<T> {
-    T::from_str(name, true).map_err(|_| {
-        let known: Vec<String> = T::value_variants()
-            .iter()
-            .filter_map(|it| Some(it.to_possible_value()?.get_name().to_owned()))
-            .collect();
-        anyhow::anyhow!("`{key}`: {name:?}; expected one of {}", known.join(", "))
-    })
-}
-
 /// In the current folder, whatever the name: it may come from somebody else's file.
-fn default_output(name: &str, base: &Base) -> anyhow::Result<PathBuf> {
-    let extension = match base {
-        Base::Bundle => "ef",
-        Base::Native(_) => "encoderfile",
-        Base::Wasm(_) => "ef.wasm",
-    };
+fn default_output(name: &str, kind: Kind) -> anyhow::Result<PathBuf> {
     let stem = Path::new(name).file_name().and_then(|stem| stem.to_str());
     let stem = stem.with_context(|| format!("the name {name:?} is no file name; say -o FILE"))?;
-    Ok(PathBuf::from(format!("{stem}.{extension}")))
-}
-
-fn report(output: &Path, base: &Base, manifest: &Manifest) -> anyhow::Result<()> {
-    let length = std::fs::metadata(output)?.len();
-    let model = manifest.model.as_ref().context("it holds no model")?;
-    let (weights, pipeline) = (model.weights, &model.pipeline);
-    let cosine = if weights.min_cosine == 1.0 {
-        String::new()
-    } else {
-        format!(", worst cosine to f32 {:.5}", weights.min_cosine)
-    };
-    let quantised = match weights.quantized_matrices {
-        0 => String::new(),
-        count => format!(" ({count} matrices in 8 bits as in the source)"),
-    };
-    let computed = match pipeline.compute {
-        Compute::F32 => "",
-        Compute::Int8 => ", computed in int8",
-    };
-    let shown = output.display();
-    eprintln!(
-        "{shown}: {}, {}, up to {} tokens ({}), weights {}{quantised}{computed}{cosine}, {:.1} MB",
-        manifest.name,
-        model.task.name(),
-        pipeline.max_tokens,
-        pipeline.max_tokens_source,
-        weights.encoding.name(),
-        length as f64 / 1e6,
-    );
-    let command = match base {
-        Base::Bundle => format!("encoderfile run {shown}"),
-        Base::Native(_) if output.components().count() == 1 => format!("./{shown}"),
-        Base::Native(_) => shown.to_string(),
-        Base::Wasm(_) => format!("wasmtime run {shown}"),
-    };
-    eprintln!("try: {command} infer \"…\"");
-    Ok(())
-}
-
-/// The targets, for `version`.
-pub(crate) fn targets(carried: &Carried) -> String {
-    carried.targets().join(", ")
+    Ok(PathBuf::from(format!("{stem}.{}", kind.extension())))
 }
 
 #[cfg(test)]
@@ -417,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_name_never_leaves_the_current_folder() {
-        let output = |name| default_output(name, &Base::Bundle);
+        let output = |name| default_output(name, Kind::Bundle);
         assert_eq!(output("org/minilm").unwrap(), Path::new("minilm.ef"));
         assert_eq!(output("../../etc/x").unwrap(), Path::new("x.ef"));
         assert_eq!(output("/tmp/x").unwrap(), Path::new("x.ef"));

@@ -296,7 +296,7 @@ pub enum BuildError {
         /// The ONNX file.
         path: PathBuf,
         /// What failed.
-        source: encoderfile::Error,
+        source: Box<encoderfile::Error>,
     },
     /// A stored result that is no number.
     #[error("{}: {source}: {text:?}; a weight may be damaged, or too large for the type it is in", .path.display())]
@@ -306,7 +306,7 @@ pub enum BuildError {
         /// The text that was tried.
         text: String,
         /// What was found.
-        source: encoderfile::Error,
+        source: Box<encoderfile::Error>,
     },
     /// The finished model does not run.
     #[error("{}: the finished model does not run: {source}", .path.display())]
@@ -314,7 +314,7 @@ pub enum BuildError {
         /// The model folder.
         path: PathBuf,
         /// Why.
-        source: encoderfile::Error,
+        source: Box<encoderfile::Error>,
     },
     /// The inference engine met something it did not expect.
     #[error("{}: the inference engine cannot compute this graph", .path.display())]
@@ -332,6 +332,10 @@ impl BuildError {
         match self {
             Self::Condition { detail, .. } | Self::Panic { detail, .. } => Some(detail),
             Self::FullLength { detail, .. } => detail.as_deref(),
+            // What is in a box is not among the causes as what it is.
+            Self::OneLength { source, .. }
+            | Self::NotFinite { source, .. }
+            | Self::Runtime { source, .. } => encoderfile::detail(&**source),
             other => encoderfile::detail(other),
         }
     }

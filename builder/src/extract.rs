@@ -4,25 +4,29 @@
 //! any ONNX runtime loads the result.
 
 use crate::base::copy;
-use crate::file::MappedFile;
 use crate::inspect::inspect;
 use crate::output::{Mode, write_file};
 use crate::upstream::{self, Upstream};
 use anyhow::{Context, bail, ensure};
-use encoderfile::Payload;
 use encoderfile::container::ArtifactKind;
+use encoderfile::file::MappedFile;
 use encoderfile::graph::decode;
 use encoderfile::limits::{GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};
 use encoderfile::onnx::{GraphProto, TensorProto, tensor_proto::DataType};
 use encoderfile::source::{Section, Source};
 use encoderfile::weights::{Encoding, External, LOCATION, Matrix};
+use encoderfile::{Executor, Payload};
 use prost::Message;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Writes the parts of `file` into `folder` and returns their paths.
+/// Writes the parts of `file` into `folder`, which is made if it is not there, and
+/// returns their paths.
+///
+/// # Errors
+/// As [`inspect()`](crate::inspect()). Parts that were written before stay.
 pub fn extract(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let name = file.display().to_string();
     let mapped = MappedFile::open(file).with_context(|| name.clone())?;
@@ -41,7 +45,9 @@ pub fn extract(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         written.write("model.onnx", &upstream.weights)?;
     } else {
         let payload = Payload::open(Arc::new(mapped)).with_context(|| name.clone())?;
-        payload.verify().with_context(|| name)?;
+        payload
+            .verify_with(&Executor::AllCores)
+            .with_context(|| name)?;
         extract_payload(&payload, &mut written)?;
     }
     let description = serde_json::to_vec_pretty(&inspect(file)?)?;

@@ -1,16 +1,20 @@
 //! `inspect`: what is in an encoderfile, without running it.
 
-use crate::file::MappedFile;
 use crate::{upstream, wasm_payload};
 use anyhow::{Context, bail};
-use encoderfile::Payload;
+use encoderfile::file::MappedFile;
 use encoderfile::manifest::{Model, Module, Pipeline, StoredWeights, Task};
 use encoderfile::proto::Artifact;
+use encoderfile::{Executor, Payload};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Everything a file says of itself, as JSON. Every hash is checked.
+///
+/// # Errors
+/// [`encoderfile::Error`] and what the system says, with the file's name; a file
+/// without a footer is one too.
 pub fn inspect(path: &Path) -> anyhow::Result<Value> {
     let name = path.display().to_string();
     let file = MappedFile::open(path).with_context(|| name.clone())?;
@@ -42,7 +46,7 @@ fn kind(file: &[u8]) -> &'static str {
 
 fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
     let payload = Payload::open(file)?;
-    payload.verify()?;
+    payload.verify_with(&Executor::AllCores)?;
     let manifest = payload.manifest();
     let task = manifest.model.as_ref().map(|model| model.task);
     let task = task.map_or("unspecified", Task::name);

@@ -1,23 +1,28 @@
 //! The library behind the `encoderfile` command: model folder in, one file out.
 //!
+//! [`build()`], [`inspect()`] and [`extract()`] are its three calls; the command turns
+//! what was typed into their arguments, and prints what they give.
+//!
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
 //! splits the ONNX model, [`assemble`] checks that the result runs and makes a
 //! payload of it, [`base`] knows the programs a payload can be appended to, and
-//! [`output`] writes files that are complete or absent.
+//! [`output`] writes files.
 
 pub mod assemble;
 pub mod base;
+pub mod build;
 pub mod config_file;
 pub mod error;
 pub mod extract;
-pub mod file;
 pub mod folder;
 pub mod graph;
 pub mod inspect;
 pub mod output;
-mod panics;
 pub mod run;
 pub mod upstream;
 pub mod wasm_payload;
 
+pub use build::build;
 pub use error::BuildError;
+pub use extract::extract;
+pub use inspect::inspect;

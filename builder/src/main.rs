@@ -1,9 +1,9 @@
 //! The `encoderfile` command.
 
 mod assemble_tool;
-mod build;
 mod cli;
 mod runtimes;
+mod settings;
 
 use anyhow::Context;
 use clap::Parser;
@@ -58,9 +58,9 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
         Isa::choose(&name).context(ISA_VARIABLE)?;
     }
     match command {
-        Command::Build(arguments) => build::build(arguments)?,
+        Command::Build(arguments) => settings::run(arguments)?,
         Command::Inspect { file, json } => {
-            let description = inspect::inspect(file)?;
+            let description = inspect(file)?;
             print(&if *json {
                 serde_json::to_string_pretty(&description)? + "\n"
             } else {
@@ -68,7 +68,7 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
             })?;
         }
         Command::Extract { file, output } => {
-            for path in extract::extract(file, output)? {
+            for path in extract(file, output)? {
                 print(&format!("{}\n", path.display()))?;
             }
         }
@@ -81,7 +81,7 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
             return run::run(&arguments.file, base, directories, passed);
         }
         Command::Version => {
-            let targets = build::targets(&Carried::open()?);
+            let targets = Carried::open()?.targets().join(", ");
             let version = env!("CARGO_PKG_VERSION");
             let sets = Isa::names();
             print(&format!(

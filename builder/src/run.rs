@@ -8,10 +8,10 @@
 //! Invariant: the guest sees its arguments, the standard streams, FILE's folder
 //! (to read) and the directories it was given; no environment and no network.
 
-use crate::file::MappedFile;
 use crate::wasm_payload::{MAGIC, base_of};
 use anyhow::{Context, bail};
 use encoderfile::container::Footer;
+use encoderfile::file::MappedFile;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

@@ -6,13 +6,12 @@ mod results;
 use crate::cli::{Cli, Command, Format, Infer, Texts};
 use crate::inputs::Items;
 use crate::progress::Progress;
-use crate::{infer, source};
+use crate::source;
 use anyhow::Context;
-#[cfg(not(target_family = "wasm"))]
-use encoderfile::Info;
 use encoderfile::graph::{ISA_VARIABLE, Isa};
-use encoderfile::output::Tokenized;
-use encoderfile::{Encoder, Options, Payload, Prediction, TokenUsage, golden, output};
+#[cfg(not(target_family = "wasm"))]
+use encoderfile::{Encoder, Error, Info};
+use encoderfile::{Executor, Model, Options, Payload, Prediction, TokenUsage, output, panics};
 use results::Results;
 use std::process::ExitCode;
 
@@ -21,19 +20,16 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Ok(name) = std::env::var(ISA_VARIABLE) {
         Isa::choose(&name).context(ISA_VARIABLE)?;
     }
-    let payload = source::open(cli.payload.as_deref())?;
+    let payload = panics::catch(|| source::open(cli.payload.as_deref()))??;
     match &cli.command {
-        Command::Infer(arguments) => infer(&payload, arguments)?,
-        Command::Info { json } => info::print(&payload, *json)?,
-        Command::SelfTest => return self_test(&payload),
-        Command::Tokenize { texts, options } => tokenize(&payload, texts, &options.0)?,
         #[cfg(not(target_family = "wasm"))]
         Command::Serve {
             settings,
             onnx_runtime,
         } => {
             onnx_runtime.check()?;
-            encoderfile_server::serve(settings, || model(&payload))?;
+            encoderfile_server::serve(settings, || Ok(model(&payload)?))?;
+            Ok(ExitCode::SUCCESS)
         }
         #[cfg(not(target_family = "wasm"))]
         Command::Mcp {
@@ -41,41 +37,56 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             onnx_runtime,
         } => {
             onnx_runtime.check()?;
-            encoderfile_server::mcp(settings, || model(&payload))?;
+            encoderfile_server::mcp(settings, || Ok(model(&payload)?))?;
+            Ok(ExitCode::SUCCESS)
         }
+        // A server's panics are caught where they fail one request, and are logged.
+        command => panics::catch(|| once(command, payload))?,
+    }
+}
+
+/// A command that ends by itself.
+fn once(command: &Command, payload: Payload) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Infer(arguments) => infer(payload, arguments)?,
+        Command::Info { json } => info::print(&payload, *json)?,
+        Command::SelfTest => return self_test(payload),
+        Command::Tokenize { texts, options } => tokenize(payload, texts, &options.0)?,
+        #[cfg(not(target_family = "wasm"))]
+        Command::Serve { .. } | Command::Mcp { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
+fn infer(payload: Payload, arguments: &Infer) -> anyhow::Result<()> {
     arguments.onnx_runtime.check()?;
     let items = Items::open(&arguments.texts, arguments.format == Format::Jsonl)?;
-    let encoder = load(payload)?;
+    let executor = arguments
+        .threads
+        .map_or(Executor::AllCores, Executor::Threads);
+    let model = Model::from_payload(payload, executor)?;
     let options = &arguments.options.0;
-    encoder.check(options)?;
-    let threads = match arguments.threads {
-        Some(threads) => threads.get(),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    encoder.use_cores(threads);
-    let progress = Progress::new(items.total());
+    model.check(options)?;
+    let total = items.total();
+    let progress = Progress::new(total);
     let output = arguments.texts.output.as_deref();
-    let mut results = Results::open(output, arguments.format, &payload.manifest().name)?;
+    let mut results = Results::open(output, arguments.format, &model.info().name)?;
     // Answers to a query are ranked when all of them are known.
     let mut answers = options.query.as_ref().map(|_| Vec::new());
-    let emit = |index, prediction: Prediction| {
+    model.infer_each(items, options, |index, result| {
+        let prediction = match result {
+            Err(error) if total != Some(1) => {
+                return Err(anyhow::Error::new(error).context(format!("text {}", index + 1)));
+            }
+            result => result?,
+        };
         if let Some(usage) = &prediction.usage {
             progress.note(&note(index, usage));
         }
-        match &mut answers {
-            Some(answers) => {
-                answers.push(prediction);
-                Ok(())
-            }
-            None => results.push(&prediction),
-        }
-    };
-    infer::run(&encoder, items, options, threads, &progress, emit)?;
+        push(&mut answers, &mut results, prediction)?;
+        progress.advance();
+        Ok(())
+    })?;
     for ranked in output::rank(&answers.unwrap_or_default(), options.top_k) {
         results.push(&ranked)?;
     }
@@ -83,24 +94,36 @@ fn infer(payload: &Payload, arguments: &Infer) -> anyhow::Result<()> {
     results.finish()
 }
 
-fn tokenize(payload: &Payload, arguments: &Texts, options: &Options) -> anyhow::Result<()> {
+/// Keeps an answer to a query; writes every other result.
+fn push(
+    answers: &mut Option<Vec<Prediction>>,
+    results: &mut Results,
+    prediction: Prediction,
+) -> anyhow::Result<()> {
+    match answers {
+        Some(answers) => {
+            answers.push(prediction);
+            Ok(())
+        }
+        None => results.push(&prediction),
+    }
+}
+
+fn tokenize(payload: Payload, arguments: &Texts, options: &Options) -> anyhow::Result<()> {
     let items = Items::open(arguments, false)?;
-    let encoder = load(payload)?;
-    encoder.check(options)?;
+    let model = Model::from_payload(payload, Executor::AllCores)?;
+    model.check(options)?;
     let output = arguments.output.as_deref();
-    let mut results = Results::open(output, Format::Json, &payload.manifest().name)?;
+    let mut results = Results::open(output, Format::Json, &model.info().name)?;
     for (index, item) in items.enumerate() {
-        let item = item?;
-        let tokens = encoder.tokenize(item.input(), options);
-        let tokens = tokens.with_context(|| format!("text {}", index + 1))?;
-        results.push(&Tokenized::from(tokens))?;
+        let tokens = model.tokenize(item?, options);
+        results.push(&tokens.with_context(|| format!("text {}", index + 1))?)?;
     }
     results.finish()
 }
 
-fn self_test(payload: &Payload) -> anyhow::Result<ExitCode> {
-    let encoder = load(payload)?;
-    let report = golden::self_test(payload, &encoder)?;
+fn self_test(payload: Payload) -> anyhow::Result<ExitCode> {
+    let report = Model::from_payload(payload, Executor::AllCores)?.self_test()?;
     let verdict = if report.passed() { "passed" } else { "FAILED" };
     println(&format!(
         "self-test {verdict}: {} cases, {} with other token ids, largest difference {:.1e} (limit {:.0e}), computed with {}",
@@ -117,38 +140,11 @@ fn self_test(payload: &Payload) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Loads the model while other cores read the tokenizer, and check the weights
-/// against their hash.
-#[cfg(not(target_family = "wasm"))]
-fn load(payload: &Payload) -> anyhow::Result<Encoder> {
-    std::thread::scope(|scope| {
-        let verification = scope.spawn(|| payload.verify());
-        let encoder = Encoder::load_with(payload, |tokenizer, graph| {
-            // The scope waits for it, and takes on a panic in it.
-            std::thread::scope(|scope| {
-                scope.spawn(tokenizer);
-                graph();
-            });
-        });
-        match verification.join() {
-            Ok(verified) => verified?,
-            Err(_) => anyhow::bail!("the hash check ended unexpectedly"),
-        }
-        Ok(encoder?)
-    })
-}
-
-/// Checks the weights against their hash, then loads the model.
-#[cfg(target_family = "wasm")]
-fn load(payload: &Payload) -> anyhow::Result<Encoder> {
-    payload.verify()?;
-    Ok(Encoder::load(payload)?)
-}
-
 /// What a server serves.
 #[cfg(not(target_family = "wasm"))]
-fn model(payload: &Payload) -> anyhow::Result<(Encoder, Info)> {
-    Ok((load(payload)?, Info::of(payload)?))
+fn model(payload: &Payload) -> Result<(Encoder, Info), Error> {
+    let encoder = encoderfile::load(payload, Executor::AllCores)?;
+    Ok((encoder, Info::of(payload)?))
 }
 
 /// What became of a text that did not fit.

@@ -2,10 +2,7 @@
 
 use crate::cli::{InputFormat, Texts};
 use anyhow::{Context, ensure};
-use encoderfile::Input;
-use encoderfile::json::{self, Nulls};
-use serde::Deserialize;
-use serde::de::Error;
+use encoderfile::Item;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,32 +15,6 @@ const AHEAD: usize = 1024;
 
 /// What waits for the first result before it writes the second text gets it.
 const ONE_BY_ONE: usize = 1;
-
-/// A text or a pair; in a JSON line, whatever else the caller keeps beside it is ignored.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct Item {
-    text: String,
-    text_pair: Option<String>,
-}
-
-impl Item {
-    /// From a JSON object; the rest of it is the caller's.
-    fn read(line: &str) -> serde_json::Result<Self> {
-        // serde also takes a list for the fields of a struct.
-        if !line.trim_start().starts_with('{') {
-            return Err(serde_json::Error::custom("it is no object"));
-        }
-        serde_json::from_slice(&json::mend(line.as_bytes(), &Nulls::ALL)?)
-    }
-
-    /// As the runtime takes it.
-    pub(crate) fn input(&self) -> Input<'_> {
-        match &self.text_pair {
-            Some(pair) => Input::Pair(&self.text, pair),
-            None => Input::Text(&self.text),
-        }
-    }
-}
 
 /// Texts in order; at least one.
 pub(crate) struct Items {
@@ -105,6 +76,11 @@ impl Iterator for Items {
             None => self.rest.as_mut()?.next(),
         }
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let most = self.rest.is_none().then_some(self.ahead.len());
+        (self.ahead.len(), most)
+    }
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -123,9 +99,9 @@ fn pair_up(texts: &[String], pairs: &[String]) -> anyhow::Result<Vec<Item>> {
         texts.len(),
         pairs.len()
     );
-    let items = texts.iter().enumerate().map(|(index, text)| Item {
-        text: text.clone(),
-        text_pair: pairs.get(index).or(pairs.first()).cloned(),
+    let items = texts.iter().enumerate().map(|(index, text)| {
+        let pair = pairs.get(index).or(pairs.first());
+        pair.map_or_else(|| text.into(), |pair| (text, pair).into())
     });
     Ok(items.collect())
 }
@@ -179,12 +155,9 @@ impl Line {
 
     fn item(self, format: InputFormat) -> anyhow::Result<Item> {
         if format == InputFormat::Text {
-            return Ok(Item {
-                text: self.text,
-                text_pair: None,
-            });
+            return Ok(self.text.into());
         }
-        Item::read(&self.text).map_err(|error| {
+        Item::from_json_line(&self.text).map_err(|error| {
             let message = error.to_string();
             // Of the line alone, each is the first.
             let message = message.replace("at line 1 column", "at column");
@@ -305,9 +278,17 @@ mod tests {
         Lines::new("f", None, content.as_bytes()).collect()
     }
 
+    fn parts(item: Item) -> (String, Option<String>) {
+        match item {
+            Item::One(text) => (text, None),
+            Item::Pair(text, pair) => (text, Some(pair)),
+            Item::Ids(_) => panic!("nobody reads ids"),
+        }
+    }
+
     fn texts(content: &'static str) -> Vec<String> {
         let items = lines(content).unwrap().into_iter();
-        items.map(|item| item.text).collect()
+        items.map(|item| parts(item).0).collect()
     }
 
     fn error(format: Option<InputFormat>, content: &'static [u8]) -> String {
@@ -334,7 +315,7 @@ mod tests {
         let text = Some(InputFormat::Text);
         let lines = Lines::new("f", text, "{\"text\": \"a\"}".as_bytes());
         let lines: Vec<Item> = lines.map(Result::unwrap).collect();
-        assert_eq!(lines[0].text, json);
+        assert_eq!(lines, [json.into()]);
     }
 
     #[test]
@@ -353,8 +334,7 @@ mod tests {
         let content = "{\"id\": 1, \"text\": \"a\\nb\", \"text_pair\": null}\n\n{\"text\": \"\", \"text_pair\": \"c\"}\n";
         assert_eq!(texts(content), ["a\nb", ""]);
         let items = lines(content).unwrap();
-        assert_eq!(items[0].text_pair, None);
-        assert_eq!(items[1].text_pair.as_deref(), Some("c"));
+        assert_eq!(items, ["a\nb".into(), ("", "c").into()]);
         let halves =
             r#"{"text": "\ud83da\ud83d\ude00\\ud800", "text_pair": null, "note": "\udc00"}"#;
         assert_eq!(texts(halves), ["\u{fffd}a\u{1f600}\\ud800"]);
@@ -402,7 +382,7 @@ mod tests {
         let pairs = |pairs: &[&str]| {
             let items = pair_up(&strings(&["a", "b"]), &strings(pairs));
             items.map(|items| {
-                let seconds = items.into_iter().map(|item| item.text_pair);
+                let seconds = items.into_iter().map(|item| parts(item).1);
                 seconds.map(Option::unwrap_or_default).collect::<Vec<_>>()
             })
         };

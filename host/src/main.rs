@@ -2,12 +2,11 @@
 //! command that computes what its model computes.
 //!
 //! The same program is built natively and for wasm32-wasip1. It finds its
-//! payload ([`source`]), reads texts ([`inputs`]), runs them ([`infer`]) and
-//! prints results ([`commands`]).
+//! payload ([`source`]), reads texts ([`inputs`]), has the crate
+//! `encoderfile` compute them, and prints results ([`commands`]).
 
 mod cli;
 mod commands;
-mod infer;
 mod inputs;
 mod options;
 mod progress;
@@ -41,6 +40,8 @@ fn main() -> ExitCode {
             });
         }
     };
+    #[cfg(target_family = "wasm")]
+    end_on_panic(cli.verbose);
     match commands::run(&cli) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -49,6 +50,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Panics do not unwind here: what others report as an error ends the program in the
+/// hook.
+#[cfg(target_family = "wasm")]
+fn end_on_panic(verbose: bool) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let bug = encoderfile::panics::bug(panic.payload());
+        report(&bug.into(), verbose);
+        std::process::exit(1);
+    }));
 }
 
 /// One line for people, and the engine's own words for those who ask.

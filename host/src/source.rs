@@ -1,28 +1,18 @@
 //! Where the payload is.
 
-#[cfg(not(target_family = "wasm"))]
-mod native;
 #[cfg(target_family = "wasm")]
-mod wasm;
-
-#[cfg(not(target_family = "wasm"))]
-use native as platform;
-#[cfg(target_family = "wasm")]
-use wasm as platform;
+mod segment;
 
 use anyhow::Context;
-use encoderfile::{Payload, Source};
+use encoderfile::{Payload, Source, file};
 use std::path::Path;
 use std::sync::Arc;
 
 /// The bytes that end in a payload: those of `path`, or this program's own.
 pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Payload> {
     let (name, source): (_, Arc<dyn Source>) = match path {
-        Some(path) => {
-            let name = path.display().to_string();
-            (name.clone(), platform::file(path).context(name)?)
-        }
-        None => platform::own().context("this program")?,
+        Some(path) => (path.display().to_string(), file::open(path)?),
+        None => own().context("this program")?,
     };
     Payload::open(source).with_context(|| {
         let hint = if path.is_none() {
@@ -32,4 +22,17 @@ pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Payload> {
         };
         format!("{name}: no usable model{hint}")
     })
+}
+
+/// This executable.
+#[cfg(not(target_family = "wasm"))]
+fn own() -> anyhow::Result<(String, Arc<dyn Source>)> {
+    let path = std::env::current_exe()?;
+    Ok((path.display().to_string(), file::open(path)?))
+}
+
+/// The payload segment of this module.
+#[cfg(target_family = "wasm")]
+fn own() -> anyhow::Result<(String, Arc<dyn Source>)> {
+    Ok(("this module".into(), Arc::new(segment::own()?)))
 }

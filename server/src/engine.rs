@@ -9,7 +9,8 @@ mod queue;
 mod tests;
 mod worker;
 
-use encoderfile::{Encoder, Error, Input, Options, Prediction, Tokens, Work};
+pub(crate) use encoderfile::Item as Text;
+use encoderfile::{Bug, Encoder, Error, Options, Prediction, Tokens, Work};
 use queue::Queue;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -29,43 +30,19 @@ pub(crate) enum Client {
     Local,
 }
 
-/// A text as it came in.
-#[derive(Clone, Debug)]
-pub(crate) enum Text {
-    /// One text.
-    One(String),
-    /// Two.
-    Pair(String, String),
-    /// Token ids.
-    Ids(Vec<u32>),
+/// About how many tokens a text has: English has four bytes to one.
+fn estimated_tokens(text: &Text) -> usize {
+    2 + match text {
+        Text::One(text) => text.len() / 4,
+        Text::Pair(text, pair) => (text.len() + pair.len()) / 4,
+        Text::Ids(ids) => ids.len(),
+    }
 }
 
-impl Text {
-    fn input(&self) -> Input<'_> {
-        match self {
-            Self::One(text) => Input::Text(text),
-            Self::Pair(text, pair) => Input::Pair(text, pair),
-            Self::Ids(ids) => Input::Ids(ids),
-        }
-    }
-
-    /// How many code points it has, to be counted where it was decoded anyway.
-    pub(crate) fn characters(&self) -> usize {
-        match self {
-            Self::One(text) => text.chars().count(),
-            Self::Pair(text, pair) => text.chars().count() + pair.chars().count(),
-            Self::Ids(_) => 0,
-        }
-    }
-
-    /// About how many tokens it has: English has four bytes to one.
-    fn tokens(&self) -> usize {
-        2 + match self {
-            Self::One(text) => text.len() / 4,
-            Self::Pair(text, pair) => (text.len() + pair.len()) / 4,
-            Self::Ids(ids) => ids.len(),
-        }
-    }
+/// What a text has until a worker has finished it.
+fn unfinished() -> Error {
+    let message = "no worker has finished it".to_owned();
+    Bug::Panic { message }.into()
 }
 
 /// What is to be done with the texts of a request.
@@ -89,19 +66,9 @@ pub(crate) enum Output {
     Text(String),
 }
 
-/// Why a text has no output.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TextError {
-    #[error(transparent)]
-    Runtime(#[from] Error),
-    /// A bug; the worker lives on.
-    #[error("the computation failed unexpectedly")]
-    Panic,
-}
-
 /// A text's result and where its time went.
 pub(crate) struct Outcome {
-    pub(crate) result: Result<Output, TextError>,
+    pub(crate) result: Result<Output, Error>,
     pub(crate) queued: Duration,
     pub(crate) tokenization: Duration,
     pub(crate) inference: Duration,
@@ -286,7 +253,10 @@ impl Engine {
             _ => 1,
         };
         let limit = self.max_queued_tokens;
-        let cost: usize = texts.iter().map(|text| text.tokens() * sequences).sum();
+        let cost: usize = texts
+            .iter()
+            .map(|text| estimated_tokens(text) * sequences)
+            .sum();
         let fits = |queued: usize| {
             let fits = queued == 0 || queued.saturating_add(cost) <= limit;
             fits.then(|| queued.saturating_add(cost))
@@ -299,7 +269,7 @@ impl Engine {
             });
         }
         let shares = texts.iter().map(|text| Share {
-            tokens: text.tokens() * sequences,
+            tokens: estimated_tokens(text) * sequences,
             of: tokens.clone(),
         });
         Ok(shares.collect())
@@ -324,7 +294,7 @@ impl Engine {
             index,
             work: None,
             outcome: Outcome {
-                result: Err(TextError::Panic),
+                result: Err(unfinished()),
                 queued: Duration::ZERO,
                 tokenization: Duration::ZERO,
                 inference: Duration::ZERO,

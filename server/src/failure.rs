@@ -2,9 +2,8 @@
 //! each dialect's name for it.
 
 use crate::dialects::Dialect;
-use crate::engine::{Refusal, TextError};
-use encoderfile::tokenizer::TokenizerError;
-use encoderfile::{Error, one_line};
+use crate::engine::Refusal;
+use encoderfile::{Bug, Error, FileError, RequestError, one_line};
 use http::StatusCode;
 use serde_path_to_error::Segment;
 use std::fmt;
@@ -281,12 +280,6 @@ fn path(of: &serde_path_to_error::Path) -> String {
     path
 }
 
-/// The option that a message of the runtime's begins with.
-fn leading_option(message: &str) -> Option<&str> {
-    let (option, _) = message.strip_prefix('`')?.split_once('`')?;
-    Some(option)
-}
-
 impl Failure {
     /// For gRPC, with the code that a service has for it.
     pub(crate) fn into_status(self, code: tonic::Code) -> tonic::Status {
@@ -320,32 +313,27 @@ impl From<Refusal> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let kind = match &error {
-            Error::Tokenizer(TokenizerError::Encode(_) | TokenizerError::Decode(_)) => {
-                Kind::Tokenizer
-            }
-            Error::TooManyTokens { .. } => Kind::TooLong,
-            Error::Tokenizer(_) | Error::TokenId { .. } => Kind::Validation,
-            Error::Request(_) | Error::Option { .. } | Error::NoMask { .. } => Kind::Validation,
-            Error::TextLength { .. } => Kind::Limit,
-            Error::NotFinite { .. } => Kind::NotFinite,
-            _ => Kind::Backend,
+        let failure = Self::new(kind(&error), one_line(&error));
+        let option = match &error {
+            Error::Request(error) => error.option(),
+            _ => None,
         };
-        let message = one_line(&error);
-        let failure = Self::new(kind, &message);
-        match leading_option(&message) {
+        match option {
             Some(option) => failure.about(option),
             None => failure,
         }
     }
 }
 
-impl From<TextError> for Failure {
-    fn from(error: TextError) -> Self {
-        match error {
-            TextError::Runtime(error) => error.into(),
-            TextError::Panic => Self::new(Kind::Internal, error.to_string()),
-        }
+fn kind(error: &Error) -> Kind {
+    match error {
+        Error::Request(RequestError::Tokenizer { .. }) => Kind::Tokenizer,
+        Error::Request(RequestError::TooManyTokens { .. }) => Kind::TooLong,
+        Error::Request(RequestError::TextLength { .. }) => Kind::Limit,
+        Error::Request(_) => Kind::Validation,
+        Error::File(FileError::NotFinite { .. }) => Kind::NotFinite,
+        Error::Bug(Bug::Panic { .. }) => Kind::Internal,
+        _ => Kind::Backend,
     }
 }
 

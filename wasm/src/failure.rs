@@ -2,7 +2,7 @@
 //! `npm/src/error.ts` lists.
 
 use encoderfile::container::ContainerError;
-use encoderfile::{Error, one_line};
+use encoderfile::{Error, FileError, RequestError, one_line};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
@@ -18,13 +18,11 @@ pub(crate) fn thrown(code: &str, message: &str) -> JsValue {
 pub(crate) fn opening(error: impl Into<Error>) -> JsValue {
     let error = error.into();
     let code = match &error {
-        Error::Container(ContainerError::TooShort { .. } | ContainerError::Magic { .. }) => {
-            "not_encoderfile"
-        }
-        Error::Container(ContainerError::Version { .. } | ContainerError::Flags { .. }) => {
-            "unsupported_format"
-        }
-        Error::Container(_) => "corrupt",
+        Error::File(FileError::Container(error)) => match error {
+            ContainerError::TooShort { .. } | ContainerError::Magic { .. } => "not_encoderfile",
+            ContainerError::Version { .. } | ContainerError::Flags { .. } => "unsupported_format",
+            _ => "corrupt",
+        },
         _ => "unsupported_model",
     };
     thrown(code, &one_line(&error))
@@ -33,10 +31,10 @@ pub(crate) fn opening(error: impl Into<Error>) -> JsValue {
 /// A text without a result.
 pub(crate) fn computing(error: &Error) -> JsValue {
     let code = match error {
-        Error::Request(_) | Error::Option { .. } => "invalid_option",
-        Error::NotFinite { .. } => "not_finite",
-        Error::Container(_) | Error::Graph(_) => "internal",
-        _ => "invalid_input",
+        Error::Request(RequestError::Options(_)) => "invalid_option",
+        Error::Request(_) => "invalid_input",
+        Error::File(FileError::NotFinite { .. }) => "not_finite",
+        _ => "internal",
     };
     thrown(code, &one_line(error))
 }

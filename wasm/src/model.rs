@@ -3,11 +3,10 @@
 use crate::bytes::{Bytes, Payload as Held};
 use crate::failure::{computing, opening, thrown};
 use encoderfile::container::ArtifactKind;
-use encoderfile::json::{self, Nulls};
 use encoderfile::output::{Tokenized, Values};
-use encoderfile::{Encoder, Error, Info, Input, Options, Payload, Session, golden};
+use encoderfile::{Encoder, Error, Executor, Info, Item, Options, Payload, Session, golden, json};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::sync::Arc;
 use wasm_bindgen::prelude::*;
@@ -25,36 +24,6 @@ struct Model {
     encoder: &'static Encoder,
 }
 
-/// A text, or a pair of texts.
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a text, or an object with `text` and perhaps `text_pair`"
-)]
-enum Item {
-    Text(String),
-    Pair(Pair),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pair {
-    text: String,
-    text_pair: Option<String>,
-}
-
-impl Item {
-    fn input(&self) -> Input<'_> {
-        match self {
-            Self::Text(text) => Input::Text(text),
-            Self::Pair(Pair { text, text_pair }) => match text_pair {
-                Some(pair) => Input::Pair(text, pair),
-                None => Input::Text(text),
-            },
-        }
-    }
-}
-
 /// What a self-test found, and whether it is good enough.
 #[derive(Serialize)]
 struct SelfTest {
@@ -67,8 +36,7 @@ struct SelfTest {
 #[wasm_bindgen]
 pub fn load(bytes: Bytes) -> Result<String, JsValue> {
     let payload = Payload::open(Arc::new(Held::new(bytes))).map_err(opening)?;
-    payload.verify().map_err(opening)?;
-    let encoder = Encoder::load(&payload).map_err(opening)?;
+    let encoder = encoderfile::load(&payload, Executor::OneThread).map_err(opening)?;
     payload.release(|kind| !matches!(kind, ArtifactKind::Golden | ArtifactKind::Weights));
     let model = Model {
         payload: Box::leak(Box::new(payload)),
@@ -150,9 +118,7 @@ fn with_session<T>(
 }
 
 fn from_json<T: DeserializeOwned>(text: &str, code: &str) -> Result<T, JsValue> {
-    let mended = json::mend(text.as_bytes(), &Nulls::ALL);
-    let value = mended.and_then(|json| serde_json::from_slice(&json));
-    value.map_err(|error| thrown(code, &error.to_string()))
+    json::read(text).map_err(|error| thrown(code, &error.to_string()))
 }
 
 fn to_json(value: &impl Serialize) -> Result<String, JsValue> {

@@ -17,12 +17,12 @@ use super::config::Config;
 use super::findings::Findings;
 use super::{Paths, parse_json, read_file, read_json_if_there};
 use crate::error::BuildError;
-use crate::panics;
 use added::{Sources, Token, Tokens};
 use class::{Choice, Class, Said};
 use components::Components;
 use differences::Contradictions;
 use encoderfile::manifest::TruncationSide;
+use encoderfile::{Bug, panics};
 use serde::Deserialize;
 use serde_json::Value;
 use settings::Settings;
@@ -353,7 +353,10 @@ fn guarded<T>(
     path: &Path,
     run: impl FnOnce() -> Result<T, tokenizers::Error>,
 ) -> Result<T, BuildError> {
-    let fails = |panic| Err(format!("the tokenizers library fails over it: {panic}").into());
+    let fails = |bug: Bug| {
+        let panic = bug.detail().unwrap_or_default();
+        Err(format!("the tokenizers library fails over it: {panic}").into())
+    };
     let result = panics::catch(run).unwrap_or_else(fails);
     result.map_err(|error| unusable(path, &error))
 }

@@ -10,7 +10,6 @@ use super::binding::tensor_type;
 use super::conditionals::without_values;
 use super::remove_unused;
 use crate::folder::{Limit, Tables};
-use crate::panics;
 use encoderfile::graph::read;
 use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
@@ -359,8 +358,8 @@ impl Probe {
     /// By name: every index for a sequence of `length` tokens that are all `id`.
     fn indices(&self, length: u32, id: i64) -> TractResult<HashMap<String, Vec<i64>>> {
         // An operator of the engine may panic at what is out of its bounds.
-        let computed = panics::catch(|| self.compute(length, id));
-        computed.unwrap_or_else(|message| bail!("{message}"))
+        let computed = encoderfile::panics::catch(|| self.compute(length, id));
+        computed.unwrap_or_else(|bug| bail!("{}", bug.detail().unwrap_or_default()))
     }
 
     fn compute(&self, length: u32, id: i64) -> TractResult<HashMap<String, Vec<i64>>> {

@@ -2,8 +2,8 @@
 //! holding what is in them: tensors are parts of mapped files.
 
 use crate::error::BuildError;
-use crate::file::MappedFile;
 use bytes::Bytes;
+use encoderfile::file::MappedFile;
 use encoderfile::onnx::{
     GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_proto::DataLocation,
     tensor_proto::DataType,

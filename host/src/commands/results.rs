@@ -2,26 +2,40 @@
 
 use crate::cli::Format;
 use anyhow::Context;
+use encoderfile::output_file::OutputFile;
 use serde::Serialize;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Results on their way out. A file appears under its name only when complete.
 pub(super) struct Results {
-    out: BufWriter<Box<dyn Write>>,
+    out: BufWriter<Out>,
     format: Format,
     model_id: String,
     count: usize,
     /// For messages.
     name: String,
-    file: Option<Unfinished>,
 }
 
-/// A file that is removed unless it was renamed to what it should be.
-struct Unfinished {
-    temporary: PathBuf,
-    path: PathBuf,
+enum Out {
+    Standard(io::Stdout),
+    File(OutputFile),
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard(out) => out.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Standard(out) => out.flush(),
+            Self::File(file) => file.flush(),
+        }
+    }
 }
 
 impl Results {
@@ -30,19 +44,12 @@ impl Results {
         format: Format,
         model_id: &str,
     ) -> anyhow::Result<Self> {
-        let (out, file): (Box<dyn Write>, _) = match path {
-            None => (Box::new(io::stdout()), None),
-            // A pipe or a device cannot be replaced by a file.
-            Some(path) if path.exists() && !path.is_file() => {
-                let out = File::options().write(true).open(path);
-                (
-                    Box::new(out.with_context(|| path.display().to_string())?),
-                    None,
-                )
-            }
+        let (out, name) = match path {
+            None => (Out::Standard(io::stdout()), "standard output".into()),
             Some(path) => {
-                let (out, file) = Unfinished::create(path)?;
-                (Box::new(out), Some(file))
+                let name = path.display().to_string();
+                let file = OutputFile::create(path).with_context(|| name.clone())?;
+                (Out::File(file), name)
             }
         };
         Ok(Self {
@@ -50,8 +57,7 @@ impl Results {
             format,
             model_id: model_id.into(),
             count: 0,
-            name: path.map_or("standard output".into(), |path| path.display().to_string()),
-            file,
+            name,
         })
     }
 
@@ -77,11 +83,14 @@ impl Results {
     }
 
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        self.write_end().with_context(|| self.name.clone())?;
-        match self.file {
-            Some(file) => file.complete(),
-            None => Ok(()),
-        }
+        let written = self.write_end().and_then(|()| {
+            // Flushed: nothing is left in the buffer.
+            match self.out.into_parts().0 {
+                Out::Standard(_) => Ok(()),
+                Out::File(file) => file.complete(),
+            }
+        });
+        written.context(self.name)
     }
 
     fn write_end(&mut self) -> io::Result<()> {
@@ -91,46 +100,5 @@ impl Results {
             self.out.write_all(b"}\n")?;
         }
         self.out.flush()
-    }
-}
-
-impl Unfinished {
-    /// A new file beside `path`, whatever else is there.
-    fn create(path: &Path) -> anyhow::Result<(File, Self)> {
-        /// So many runs at once, or killed ones, may have left theirs.
-        const TRIES: usize = 100;
-
-        let mut tries = 0;
-        loop {
-            let mut name = path.file_name().unwrap_or_default().to_os_string();
-            name.push(".part");
-            if tries > 0 {
-                name.push(tries.to_string());
-            }
-            let temporary = path.with_file_name(name);
-            let file = File::options()
-                .write(true)
-                .create_new(true)
-                .open(&temporary);
-            let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
-            if file.as_ref().is_err_and(exists) && tries < TRIES {
-                tries += 1;
-                continue;
-            }
-            let file = file.with_context(|| temporary.display().to_string())?;
-            let path = path.to_owned();
-            return Ok((file, Self { temporary, path }));
-        }
-    }
-
-    fn complete(self) -> anyhow::Result<()> {
-        fs::rename(&self.temporary, &self.path).with_context(|| self.path.display().to_string())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Gone already if it was renamed.
-        let _ = fs::remove_file(&self.temporary);
     }
 }

@@ -137,10 +137,9 @@ impl Encoder {
     /// Refuses options that this model cannot serve; [`Session::infer`] does too.
     ///
     /// # Errors
-    /// [`Error::Option`] for one of another task, [`Error::Request`] for values that
-    /// make no sense.
+    /// [`Error::Request`] for options of another task and values that make no sense.
     pub fn check(&self, options: &Options) -> Result<(), Error> {
-        options.check(&*self.head, self.task, &self.pipeline)
+        Ok(options.check(&*self.head, self.task, &self.pipeline)?)
     }
 
     /// A session with scratch memory of its own. One thread uses one session.
@@ -165,7 +164,7 @@ impl Encoder {
     /// For texts that cannot be tokenised or do not fit, and token ids beyond the
     /// model's vocabulary.
     pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
-        self.processor().sequence(input, options)
+        Ok(self.processor().sequence(input, options)?)
     }
 
     /// All tokens of a text, prompt included, however many the model takes.
@@ -174,7 +173,7 @@ impl Encoder {
     /// As [`Encoder::check`], and for texts that cannot be tokenised.
     pub fn tokenize_whole(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
         self.check(options)?;
-        self.processor().whole(input, options)
+        Ok(self.processor().whole(input, options)?)
     }
 
     /// The mask token as a text has to spell it, if the task has one.

@@ -6,11 +6,11 @@
 //! of that (modules have weights of their own, sums overflow).
 
 use crate::encoder::Encoder;
-use crate::error::Error;
+use crate::error::FileError;
 use crate::output::Values;
 
 /// Refuses the graph's output if one of its numbers is not finite.
-pub(crate) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Error> {
+pub(crate) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), FileError> {
     // What a model must never say has the logit -inf in a vocabulary: its score is 0.
     let over_vocabulary = encoder.head.masks_vocabulary();
     let allowed = |value: f32| over_vocabulary && value == f32::NEG_INFINITY;
@@ -23,19 +23,19 @@ pub(crate) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), Erro
 }
 
 /// Refuses a result if one of its numbers is not finite.
-pub(crate) fn check_values(values: &Values) -> Result<(), Error> {
+pub(crate) fn check_values(values: &Values) -> Result<(), FileError> {
     check_numbers(values.numbers())
 }
 
 /// Refuses numbers that are made of a model's output if one of them is not finite.
-pub(crate) fn check_numbers(mut numbers: impl Iterator<Item = f32>) -> Result<(), Error> {
+pub(crate) fn check_numbers(mut numbers: impl Iterator<Item = f32>) -> Result<(), FileError> {
     match numbers.find(|value| !value.is_finite()) {
         Some(found) => Err(not_finite(found, "what is made of its output".into())),
         None => Ok(()),
     }
 }
 
-fn not_finite(found: f32, place: String) -> Error {
+fn not_finite(found: f32, place: String) -> FileError {
     let found = if found.is_nan() { "NaN" } else { "infinity" };
-    Error::NotFinite { found, place }
+    FileError::NotFinite { found, place }
 }

@@ -2,7 +2,7 @@
 //! show that this machine gets the same numbers.
 
 use crate::encoder::Encoder;
-use crate::error::Error;
+use crate::error::{Error, FileError};
 use crate::session::Session;
 use encoderfile_format::container::{ArtifactKind, Payload};
 use encoderfile_format::limits::GOLDEN_LEN_MAX;
@@ -52,7 +52,7 @@ pub fn case(session: &mut Session<'_>, text: &str) -> Result<GoldenCase, Error> 
 /// Recomputes every stored case.
 pub fn self_test(payload: &Payload, encoder: &Encoder) -> Result<Report, Error> {
     let golden = payload.read(ArtifactKind::Golden, GOLDEN_LEN_MAX)?;
-    let golden = decode(&golden).map_err(|source| Error::Section {
+    let golden = decode(&golden).map_err(|source| FileError::Section {
         section: "golden",
         source,
     })?;

@@ -14,7 +14,7 @@ mod sparse_embedding;
 mod token_classification;
 mod token_embedding;
 
-use crate::error::Error;
+use crate::error::{Error, OptionsError, RequestError, TaskProblem};
 use crate::options::{Input, Options};
 use crate::output::{Entity, Values};
 use crate::processor::Processor;
@@ -110,7 +110,7 @@ pub(crate) trait Head: Send + Sync {
     fn options(&self, request: &Options) -> Vec<&'static str>;
 
     /// What is wrong with the options together, beyond what [`Options`] checks.
-    fn problem(&self, _options: &Options) -> Option<String> {
+    fn problem(&self, _options: &Options) -> Option<OptionsError> {
         None
     }
 
@@ -136,7 +136,7 @@ pub(crate) trait Head: Send + Sync {
         processor: Processor<'_>,
         input: Input<'_>,
         options: &Options,
-    ) -> Result<Item, Error> {
+    ) -> Result<Item, RequestError> {
         Ok(vec![processor.sequence(input, options)?].into())
     }
 
@@ -149,7 +149,7 @@ pub(crate) trait Head: Send + Sync {
         output: Vec<f32>,
         item: &Item,
         options: &Options,
-    ) -> Result<Part, Error>;
+    ) -> Result<Part, RequestError>;
 
     /// The result of an item, from what was kept of its sequences; `None` where no
     /// part says anything. Not asked where a part is all of the result.
@@ -158,7 +158,11 @@ pub(crate) trait Head: Send + Sync {
     }
 
     /// The numbers that a golden case keeps of the graph's output for a text.
-    fn golden(&self, _processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, Error> {
+    fn golden(
+        &self,
+        _processor: Processor<'_>,
+        output: Vec<f32>,
+    ) -> Result<Vec<f32>, RequestError> {
         Ok(output)
     }
 }
@@ -166,7 +170,7 @@ pub(crate) trait Head: Send + Sync {
 /// The head of a task.
 ///
 /// # Errors
-/// [`Error::Manifest`] for a pipeline that lacks what the task needs.
+/// [`TaskProblem`] for a pipeline that lacks what the task needs.
 pub(crate) fn new(
     task: Task,
     pipeline: &Pipeline,
@@ -211,17 +215,17 @@ fn vectors(parts: Vec<Part>) -> Vec<Vec<f32>> {
 
 /// Refuses a graph that gives one row a text where the task takes one a token, or the
 /// other way round.
-fn check_rank(pipeline: &Pipeline, per_token: bool) -> Result<(), Error> {
+fn check_rank(pipeline: &Pipeline, per_token: bool) -> Result<(), TaskProblem> {
     if pipeline.output.per_token == per_token {
         return Ok(());
     }
-    Err(Error::Manifest("output rank does not fit the task"))
+    Err(TaskProblem::OutputRank)
 }
 
 /// Refuses a classifier without a label for each of its logits.
-fn check_labels(pipeline: &Pipeline, logits: usize) -> Result<(), Error> {
+fn check_labels(pipeline: &Pipeline, logits: usize) -> Result<(), TaskProblem> {
     if pipeline.labels.len() == logits {
         return Ok(());
     }
-    Err(Error::Manifest("not one label for each logit"))
+    Err(TaskProblem::Labels)
 }

@@ -6,7 +6,7 @@
 //! a byte order mark before the text is nothing. Nothing else that is not JSON
 //! becomes JSON by it, and it takes time in proportion to the text's length.
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -56,6 +56,15 @@ pub fn mend<'a>(json: &'a [u8], nulls: &Nulls) -> Result<Cow<'a, [u8]>, serde_js
     serde_json::from_slice::<IgnoredAny>(&mending.json)?;
     mending.run();
     Ok(mending.json.into())
+}
+
+/// Reads [mended](mend) JSON, whatever is in it without the members that are `null`.
+///
+/// # Errors
+///
+/// Where it is not JSON, or not that of a `T`.
+pub fn read<T: DeserializeOwned>(json: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(&mend(json.as_bytes(), &Nulls::ALL)?)
 }
 
 fn has_null(json: &[u8]) -> bool {

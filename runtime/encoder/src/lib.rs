@@ -22,7 +22,10 @@ mod session;
 pub mod tokenizer;
 
 pub use encoder::{Encoder, LoadTask};
-pub use error::{Error, detail, one_line};
+pub use error::{
+    Bug, Error, FileError, LimitedBy, OptionsError, PoolingProblem, RequestError, TaskProblem,
+    detail, one_line,
+};
 pub use heads::Capability;
 pub use info::Info;
 pub use options::{

@@ -8,7 +8,7 @@ mod table;
 
 pub use table::{Kind, OptionRow, Surface};
 
-use crate::error::Error;
+use crate::error::OptionsError;
 use crate::heads::Head;
 use encoderfile_format::manifest::{Pipeline, Task, TruncationStrategy as Stored};
 use serde::Deserialize;
@@ -201,16 +201,16 @@ impl Options {
         head: &dyn Head,
         task: Task,
         pipeline: &Pipeline,
-    ) -> Result<(), Error> {
+    ) -> Result<(), OptionsError> {
         let taken = head.options(self);
         if let Some(option) = self.of_some_tasks().find(|option| !taken.contains(option)) {
-            return Err(Error::Option {
+            return Err(OptionsError::Inapplicable {
                 option,
                 task: task.name(),
             });
         }
         let problem = self.problem(pipeline).or_else(|| head.problem(self));
-        problem.map_or(Ok(()), |problem| Err(Error::Request(problem)))
+        problem.map_or(Ok(()), Err)
     }
 
     /// The options that were given and that some task lacks.
@@ -223,39 +223,46 @@ impl Options {
     }
 
     /// What is wrong with the options together, for any task.
-    fn problem(&self, pipeline: &Pipeline) -> Option<String> {
+    fn problem(&self, pipeline: &Pipeline) -> Option<OptionsError> {
         let prompts = [
             self.prompt.is_some(),
             self.prompt_name.is_some(),
             self.role.is_some(),
         ];
         if prompts.into_iter().filter(|is_set| *is_set).count() > 1 {
-            return Some("give one of `prompt`, `prompt_name` and `role`".into());
+            return Some(OptionsError::Exclusive {
+                options: &["prompt", "prompt_name", "role"],
+            });
         }
         if let Some(name) = &self.prompt_name
             && !pipeline.prompts.iter().any(|prompt| prompt.name == *name)
         {
-            let names: Vec<&str> = pipeline.prompts.iter().map(|it| it.name.as_str()).collect();
-            return Some(match names.as_slice() {
-                [] => format!("no prompt named `{name}`: the model has none"),
-                names => format!("no prompt named `{name}`: it has {}", names.join(", ")),
+            let known = pipeline.prompts.iter().map(|prompt| prompt.name.clone());
+            return Some(OptionsError::NoSuchPrompt {
+                name: name.clone(),
+                known: known.collect(),
             });
         }
         if self.max_tokens == Some(0) {
-            return Some("`max_tokens` is 0".into());
+            return Some(OptionsError::Zero {
+                option: "max_tokens",
+            });
         }
         if self.top_k == Some(0) {
-            return Some("`top_k` is 0".into());
+            return Some(OptionsError::Zero { option: "top_k" });
         }
         if self.targets.as_ref().is_some_and(Vec::is_empty) {
-            return Some("`targets` is empty".into());
+            return Some(OptionsError::Empty { option: "targets" });
         }
         let orphan = match (&self.labels, self.multi_label, &self.template) {
             (None, true, _) => "multi_label",
             (None, false, Some(_)) => "template",
             _ => return None,
         };
-        Some(format!("`{orphan}` needs `labels`"))
+        Some(OptionsError::Needs {
+            option: orphan,
+            needs: "`labels`",
+        })
     }
 
     /// The sentence a label is put into.

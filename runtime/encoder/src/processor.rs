@@ -1,7 +1,7 @@
 //! From an item to the sequences of tokens that a graph takes: prompt, limit and
 //! truncation, as the pipeline and the request say.
 
-use crate::error::Error;
+use crate::error::{LimitedBy, RequestError};
 use crate::options::{Input, Options, Overflow, TruncationStrategy};
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::limits::TEXT_LEN_MAX;
@@ -32,7 +32,11 @@ impl Prompted<'_> {
 impl<'a> Processor<'a> {
     /// The one sequence of a text or pair, prompt included, cut to the limit or
     /// refused.
-    pub(crate) fn sequence(self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
+    pub(crate) fn sequence(
+        self,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
         check_length(input)?;
         let prompted = self.prompted(input, options.prompt(self.pipeline))?;
         let input = prompted.as_ref().map_or(input, Prompted::input);
@@ -50,13 +54,13 @@ impl<'a> Processor<'a> {
         if options.overflow == Overflow::Error && tokens.total > tokens.ids.len() {
             let max_tokens = self.tokenizer.limit(options.max_tokens);
             let is_requests = options.max_tokens == Some(max_tokens);
-            return Err(Error::TooManyTokens {
+            return Err(RequestError::TooManyTokens {
                 tokens_total: tokens.total,
                 max_tokens,
                 limited_by: if is_requests {
-                    "`max_tokens` is"
+                    LimitedBy::Request
                 } else {
-                    "the model takes"
+                    LimitedBy::Model
                 },
             });
         }
@@ -65,11 +69,11 @@ impl<'a> Processor<'a> {
     }
 
     /// All tokens of a text, prompt included, however many the model takes.
-    pub(crate) fn whole(self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
+    pub(crate) fn whole(self, input: Input<'_>, options: &Options) -> Result<Tokens, RequestError> {
         check_length(input)?;
         let prompted = self.prompted(input, options.prompt(self.pipeline))?;
         let input = prompted.as_ref().map_or(input, Prompted::input);
-        Ok(self.tokenizer.encode_whole(input)?)
+        self.tokenizer.encode_whole(input)
     }
 
     /// Windows of about the same length that cover all of a text, each with the
@@ -78,14 +82,14 @@ impl<'a> Processor<'a> {
         self,
         input: Input<'_>,
         options: &Options,
-    ) -> Result<Vec<Tokens>, Error> {
+    ) -> Result<Vec<Tokens>, RequestError> {
         check_length(input)?;
         let prompt = options.prompt(self.pipeline);
         let limit = options.max_tokens;
         let prompt_len = self.tokenizer.prompt_len(prompt, limit)?;
         let prompted = self.prompted(input, prompt)?;
         let input = prompted.as_ref().map_or(input, Prompted::input);
-        Ok(self.tokenizer.even_windows(input, prompt_len, limit)?)
+        self.tokenizer.even_windows(input, prompt_len, limit)
     }
 
     /// Windows that share `stride` tokens.
@@ -94,24 +98,24 @@ impl<'a> Processor<'a> {
         input: Input<'_>,
         stride: usize,
         options: &Options,
-    ) -> Result<Vec<Tokens>, Error> {
+    ) -> Result<Vec<Tokens>, RequestError> {
         check_length(input)?;
         let (side, limit) = (options.truncation_side, options.max_tokens);
-        Ok(self.tokenizer.windows(input, stride, side, limit)?)
+        self.tokenizer.windows(input, stride, side, limit)
     }
 
     /// How many tokens of a sequence the request's prompt has, special tokens in
     /// front of it included.
-    pub(crate) fn prompt_len(self, options: &Options) -> Result<usize, Error> {
+    pub(crate) fn prompt_len(self, options: &Options) -> Result<usize, RequestError> {
         let prompt = options.prompt(self.pipeline);
-        Ok(self.tokenizer.prompt_len(prompt, options.max_tokens)?)
+        self.tokenizer.prompt_len(prompt, options.max_tokens)
     }
 
     /// Refuses token ids that the model has no embedding for.
-    pub(crate) fn check_ids(self, tokens: &Tokens) -> Result<(), Error> {
+    pub(crate) fn check_ids(self, tokens: &Tokens) -> Result<(), RequestError> {
         let vocabulary_size = self.pipeline.vocabulary_size;
         match tokens.ids.iter().find(|id| **id >= vocabulary_size) {
-            Some(id) => Err(Error::TokenId {
+            Some(id) => Err(RequestError::TokenId {
                 id: *id,
                 vocabulary_size,
             }),
@@ -120,7 +124,11 @@ impl<'a> Processor<'a> {
     }
 
     /// The prompt and the first text together, where there is a prompt.
-    fn prompted<'t>(self, input: Input<'t>, prompt: &str) -> Result<Option<Prompted<'t>>, Error> {
+    fn prompted<'t>(
+        self,
+        input: Input<'t>,
+        prompt: &str,
+    ) -> Result<Option<Prompted<'t>>, RequestError> {
         if prompt.is_empty() {
             return Ok(None);
         }
@@ -137,14 +145,14 @@ impl<'a> Processor<'a> {
     }
 }
 
-fn check_length(input: Input<'_>) -> Result<(), Error> {
+fn check_length(input: Input<'_>) -> Result<(), RequestError> {
     let length = match input {
         Input::Text(text) => text.len(),
         Input::Pair(text, pair) => text.len().saturating_add(pair.len()),
         Input::Ids(ids) => size_of_val(ids),
     };
     if length > TEXT_LEN_MAX {
-        return Err(Error::TextLength {
+        return Err(RequestError::TextLength {
             length,
             limit: TEXT_LEN_MAX,
         });

@@ -4,7 +4,7 @@
 //! be compared in is another one too.
 
 use crate::encoder::Encoder;
-use crate::error::Error;
+use crate::error::{Error, OptionsError, PoolingProblem};
 use crate::heads;
 use crate::info::Info;
 use encoderfile_format::manifest::{Pooling, Splade, Task};
@@ -47,9 +47,9 @@ impl Encoder {
     /// A model of token vectors becomes one of texts, and a masked language model
     /// a sparse one. Modules after the pooling stay, and have to fit.
     pub fn repool(mut self, choice: PoolingChoice, info: &mut Info) -> Result<Self, Error> {
-        let refuse = |why: &str| {
-            let name = choice.name();
-            Err(Error::Request(format!("pooling {name}: {why}")))
+        let refuse = |problem| {
+            let pooling = choice.name();
+            Err(OptionsError::Pooling { pooling, problem }.into())
         };
         let per_token = self.pipeline.output.per_token;
         let Some(mode) = choice.mode() else {
@@ -60,23 +60,23 @@ impl Encoder {
                     self.pipeline.splade = Some(Splade::default());
                     self.repooled(choice, info)
                 }
-                _ => refuse("the model has no vocabulary logits"),
+                _ => refuse(PoolingProblem::NoLogits),
             };
         };
         match self.task {
-            Task::SentenceEmbedding if !per_token => refuse("the model pools in its graph"),
+            Task::SentenceEmbedding if !per_token => refuse(PoolingProblem::InGraph),
             Task::SentenceEmbedding if self.pipeline.pooling == [mode] => Ok(self),
             Task::SentenceEmbedding
                 if !self.pipeline.modules.is_empty() && self.pipeline.pooling.len() > 1 =>
             {
-                refuse("the modules after it take a wider vector")
+                refuse(PoolingProblem::Width)
             }
             Task::SentenceEmbedding | Task::Embedding => {
                 self.task = Task::SentenceEmbedding;
                 self.pipeline.pooling = vec![mode];
                 self.repooled(choice, info)
             }
-            task => refuse(&format!("it does not apply to {}", task.name())),
+            task => refuse(PoolingProblem::Task(task.name())),
         }
     }
 

@@ -1,7 +1,7 @@
 //! An item on its way to its result, one sequence after another.
 
 use crate::encoder::Encoder;
-use crate::error::Error;
+use crate::error::{Bug, Error, OptionsError};
 use crate::finite;
 use crate::heads::{Item, Part};
 use crate::options::{Input, Options};
@@ -64,7 +64,7 @@ impl Encoder {
         })
     }
 
-    fn check_form(&self, input: Input<'_>) -> Result<(), Error> {
+    fn check_form(&self, input: Input<'_>) -> Result<(), OptionsError> {
         let (form, applies) = match input {
             Input::Text(_) => return Ok(()),
             Input::Pair(..) => ("text_pair", self.head.takes_pairs()),
@@ -73,7 +73,7 @@ impl Encoder {
         if applies {
             return Ok(());
         }
-        Err(Error::Option {
+        Err(OptionsError::Inapplicable {
             option: form,
             task: self.task.name(),
         })
@@ -116,8 +116,19 @@ impl Session<'_> {
         input: impl Into<Input<'t>>,
         options: &Options,
     ) -> Result<Prediction, Error> {
-        let options = Arc::new(options.clone());
-        let mut work = self.encoder.prepare(input.into(), &options)?;
+        self.infer_with(input.into(), &Arc::new(options.clone()))
+    }
+
+    /// As [`Session::infer`], for many texts with the same options.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn infer_with(
+        &mut self,
+        input: Input<'_>,
+        options: &Arc<Options>,
+    ) -> Result<Prediction, Error> {
+        let mut work = self.encoder.prepare(input, options)?;
         loop {
             if let Some(prediction) = self.step(&mut work)? {
                 return Ok(prediction);
@@ -148,7 +159,7 @@ impl Session<'_> {
             }
             None => None,
         };
-        let values = values.ok_or(Error::NoSequence)?;
+        let values = values.ok_or(Bug::NoSequence)?;
         finite::check_values(&values)?;
         Ok(Some(Prediction {
             values,
@@ -206,6 +217,6 @@ impl Session<'_> {
     /// Where the graph fails, or gives numbers that are not finite.
     pub fn compute(&mut self, ids: &[u32]) -> Result<(), Error> {
         let output = self.run.evaluate(ids, &vec![0; ids.len()])?;
-        finite::check_output(&output, self.encoder)
+        Ok(finite::check_output(&output, self.encoder)?)
     }
 }

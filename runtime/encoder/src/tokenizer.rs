@@ -2,68 +2,12 @@
 //! else: truncation and padding in `tokenizer.json` itself are training
 //! leftovers and are switched off.
 
+use crate::error::{FileError, RequestError};
 use crate::options::{Input, Side, TruncationStrategy};
 use encoderfile_format::manifest::{Pipeline, TruncationSide};
 use std::ops::Range;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, PostProcessorWrapper, Token};
-
-/// A tokenizer that cannot be read, or a text it refuses.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenizerError {
-    /// Not a tokenizer this program can read.
-    #[error("tokenizer.json: {0}")]
-    Load(String),
-    /// A limit that leaves no room for text beside the special tokens.
-    #[error("at most {max_tokens} tokens a sequence, but {special_tokens} of them are special")]
-    NoRoom {
-        /// The pipeline's limit.
-        max_tokens: usize,
-        /// What the tokenizer adds to every text.
-        special_tokens: usize,
-    },
-    /// A prompt that leaves no room for text.
-    #[error("at most {max_tokens} tokens a sequence, but the prompt takes {prompt_tokens} of them")]
-    LongPrompt {
-        /// The pipeline's limit.
-        max_tokens: usize,
-        /// Special tokens included.
-        prompt_tokens: usize,
-    },
-    /// A pair whose other text alone is too long.
-    #[error(
-        "the pair has {tokens_total} tokens, the model takes {max_tokens}, and `{truncation}` leaves nothing to cut"
-    )]
-    PairTooLong {
-        /// Special tokens included.
-        tokens_total: usize,
-        /// The pipeline's limit.
-        max_tokens: usize,
-        /// The strategy.
-        truncation: &'static str,
-    },
-    /// Windows that share all their tokens never end.
-    #[error("`stride` is {stride}, but a window holds only {room} tokens of the text")]
-    Stride {
-        /// Tokens shared by neighbouring windows.
-        stride: usize,
-        /// Tokens of the text in a window.
-        room: usize,
-    },
-    /// A token id that the vocabulary lacks.
-    #[error("token id {id} is not in the tokenizer's vocabulary")]
-    UnknownId {
-        /// The id.
-        id: u32,
-    },
-    /// A text that cannot be tokenised.
-    #[error("tokenizer: {0}")]
-    Encode(String),
-    /// Tokens that cannot be put together again.
-    #[error("tokenizer: {0}")]
-    Decode(String),
-}
 
 /// A tokenizer with the pipeline's limit.
 ///
@@ -98,14 +42,14 @@ pub struct Tokens {
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
-    pub fn load(json: &[u8], pipeline: &Pipeline) -> Result<Self, TokenizerError> {
+    pub fn load(json: &[u8], pipeline: &Pipeline) -> Result<Self, FileError> {
         let mut inner = parse(json)?;
         let processor = inner.get_post_processor().cloned();
         inner.with_post_processor(None::<PostProcessorWrapper>);
         let special_tokens = added_tokens(processor.as_ref(), false);
         let max_tokens = pipeline.max_tokens as usize;
         if max_tokens <= special_tokens {
-            return Err(TokenizerError::NoRoom {
+            return Err(FileError::NoRoom {
                 max_tokens,
                 special_tokens,
             });
@@ -145,7 +89,7 @@ impl Tokenizer {
         truncation: TruncationStrategy,
         side: Option<Side>,
         max_tokens: Option<usize>,
-    ) -> Result<Tokens, TokenizerError> {
+    ) -> Result<Tokens, RequestError> {
         let content = self.content(input)?;
         let special_tokens = self.special_tokens_of(&content);
         let tokens_total = special_tokens + content.len();
@@ -155,12 +99,12 @@ impl Tokenizer {
             return self.finish(content, tokens_total);
         }
         if special_tokens >= max_tokens {
-            return Err(TokenizerError::NoRoom {
+            return Err(RequestError::NoRoom {
                 max_tokens,
                 special_tokens,
             });
         }
-        let too_long = |truncation| TokenizerError::PairTooLong {
+        let too_long = |truncation| RequestError::PairTooLong {
             tokens_total,
             max_tokens,
             truncation,
@@ -179,7 +123,7 @@ impl Tokenizer {
     }
 
     /// Tokenises all of a text or pair, special tokens included.
-    pub fn encode_whole(&self, input: Input<'_>) -> Result<Tokens, TokenizerError> {
+    pub fn encode_whole(&self, input: Input<'_>) -> Result<Tokens, RequestError> {
         let content = self.content(input)?;
         let total = self.special_tokens_of(&content) + content.len();
         self.finish(content, total)
@@ -193,12 +137,12 @@ impl Tokenizer {
         stride: usize,
         side: Option<Side>,
         max_tokens: Option<usize>,
-    ) -> Result<Vec<Tokens>, TokenizerError> {
+    ) -> Result<Vec<Tokens>, RequestError> {
         let text = self.content(input)?.first;
         let limit = self.limit(max_tokens);
         let room = limit.saturating_sub(self.special_tokens());
         if stride >= room {
-            return Err(TokenizerError::Stride { stride, room });
+            return Err(RequestError::Stride { stride, room });
         }
         let total = self.special_tokens() + text.len();
         let ranges = overlapping(text.len(), room, stride, side.unwrap_or(self.side));
@@ -215,7 +159,7 @@ impl Tokenizer {
         input: Input<'_>,
         prompt_len: usize,
         max_tokens: Option<usize>,
-    ) -> Result<Vec<Tokens>, TokenizerError> {
+    ) -> Result<Vec<Tokens>, RequestError> {
         let text = self.content(input)?.first;
         let prompt = self.prompt_in(&text, prompt_len)?;
         let rest = text.len() - prompt;
@@ -223,7 +167,7 @@ impl Tokenizer {
         let max_tokens = self.limit(max_tokens);
         let room = max_tokens.saturating_sub(fixed);
         if room == 0 && rest > 0 {
-            return Err(TokenizerError::LongPrompt {
+            return Err(RequestError::LongPrompt {
                 max_tokens,
                 prompt_tokens: fixed,
             });
@@ -240,7 +184,7 @@ impl Tokenizer {
 
     /// How many tokens of a text are those of its prompt, which is `prompt_len` with the
     /// special tokens before it.
-    fn prompt_in(&self, text: &Encoding, prompt_len: usize) -> Result<usize, TokenizerError> {
+    fn prompt_in(&self, text: &Encoding, prompt_len: usize) -> Result<usize, RequestError> {
         if prompt_len == 0 || text.is_empty() {
             return Ok(0);
         }
@@ -256,7 +200,7 @@ impl Tokenizer {
         &self,
         prompt: &str,
         max_tokens: Option<usize>,
-    ) -> Result<usize, TokenizerError> {
+    ) -> Result<usize, RequestError> {
         if prompt.is_empty() {
             return Ok(0);
         }
@@ -273,22 +217,22 @@ impl Tokenizer {
     }
 
     /// Token ids to text.
-    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, TokenizerError> {
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, RequestError> {
         // tokenizers leaves them out.
         if let Some(id) = ids.iter().find(|id| self.inner.id_to_token(**id).is_none()) {
-            return Err(TokenizerError::UnknownId { id: *id });
+            return Err(RequestError::UnknownId { id: *id });
         }
         let text = self.inner.decode(ids, skip_special);
-        text.map_err(|error| TokenizerError::Decode(one_line(&error)))
+        text.map_err(refused)
     }
 
     /// Tokens as the vocabulary spells them, to text.
-    pub fn join(&self, tokens: Vec<String>) -> Result<String, TokenizerError> {
+    pub fn join(&self, tokens: Vec<String>) -> Result<String, RequestError> {
         let Some(decoder) = self.inner.get_decoder() else {
             return Ok(tokens.join(" "));
         };
         let text = decoder.decode(tokens);
-        text.map_err(|error| TokenizerError::Decode(one_line(&error)))
+        text.map_err(refused)
     }
 
     /// Whether tokens that continue a word are spelt so: `##ing`.
@@ -309,13 +253,13 @@ impl Tokenizer {
     }
 
     /// The first token of a text, without special tokens.
-    pub fn first_id(&self, text: &str) -> Result<Option<u32>, TokenizerError> {
+    pub fn first_id(&self, text: &str) -> Result<Option<u32>, RequestError> {
         let encoding = self.inner.encode_char_offsets(text, false);
-        let encoding = encoding.map_err(|error| TokenizerError::Encode(one_line(&error)))?;
+        let encoding = encoding.map_err(refused)?;
         Ok(encoding.get_ids().first().copied())
     }
 
-    fn content(&self, input: Input<'_>) -> Result<Content, TokenizerError> {
+    fn content(&self, input: Input<'_>) -> Result<Content, RequestError> {
         Ok(match input {
             Input::Text(text) => Content::of(self.tokens(text)?),
             Input::Pair(text, pair) => {
@@ -331,14 +275,12 @@ impl Tokenizer {
     }
 
     /// The tokens of one text.
-    fn tokens(&self, text: &str) -> Result<Encoding, TokenizerError> {
-        self.inner
-            .encode_char_offsets(text, false)
-            .map_err(|error| TokenizerError::Encode(one_line(&error)))
+    fn tokens(&self, text: &str) -> Result<Encoding, RequestError> {
+        self.inner.encode_char_offsets(text, false).map_err(refused)
     }
 
     /// Token ids, without the special tokens that they may have around them already.
-    fn unwrapped(&self, ids: &[u32]) -> Result<Encoding, TokenizerError> {
+    fn unwrapped(&self, ids: &[u32]) -> Result<Encoding, RequestError> {
         let content = self.tokens_of(ids)?;
         let whole = self.processed(Content::of(content.clone()))?;
         let special = whole.get_special_tokens_mask();
@@ -353,14 +295,14 @@ impl Tokenizer {
         Ok(content)
     }
 
-    fn tokens_of(&self, ids: &[u32]) -> Result<Encoding, TokenizerError> {
+    fn tokens_of(&self, ids: &[u32]) -> Result<Encoding, RequestError> {
         let token = |id: &u32| {
             let value = self.inner.id_to_token(*id);
-            let value = value.ok_or(TokenizerError::UnknownId { id: *id })?;
+            let value = value.ok_or(RequestError::UnknownId { id: *id })?;
             Ok(Token::new(*id, value, (0, 0)))
         };
         let tokens = ids.iter().map(token);
-        let tokens = tokens.collect::<Result<_, TokenizerError>>()?;
+        let tokens = tokens.collect::<Result<_, RequestError>>()?;
         Ok(Encoding::from_tokens(tokens, 0))
     }
 
@@ -369,7 +311,7 @@ impl Tokenizer {
     }
 
     /// The sequence that the model sees, where `total` tokens would be all of it.
-    fn finish(&self, content: Content, total: usize) -> Result<Tokens, TokenizerError> {
+    fn finish(&self, content: Content, total: usize) -> Result<Tokens, RequestError> {
         let encoding = self.processed(content)?;
         let special = encoding.get_special_tokens_mask().iter();
         Ok(Tokens {
@@ -383,12 +325,12 @@ impl Tokenizer {
     }
 
     /// With the special tokens.
-    fn processed(&self, Content { first, second }: Content) -> Result<Encoding, TokenizerError> {
+    fn processed(&self, Content { first, second }: Content) -> Result<Encoding, RequestError> {
         let processed = match &self.processor {
             Some(processor) => processor.process(first, second, true),
             None => self.inner.post_process(first, second, true),
         };
-        processed.map_err(|error| TokenizerError::Encode(one_line(&error)))
+        processed.map_err(refused)
     }
 }
 
@@ -517,7 +459,7 @@ fn overlapping(length: usize, room: usize, stride: usize, side: Side) -> Vec<Ran
 
 /// Lower-cases texts first, unless the tokenizer does it anyway: what
 /// sentence-transformers does for `do_lower_case`.
-fn lower_case(tokenizer: &mut tokenizers::Tokenizer) -> Result<(), TokenizerError> {
+fn lower_case(tokenizer: &mut tokenizers::Tokenizer) -> Result<(), FileError> {
     let is_lowercase = |it: &NormalizerWrapper| matches!(it, NormalizerWrapper::Lowercase(_));
     let mut steps = vec![NormalizerWrapper::Lowercase(Lowercase)];
     match tokenizer.get_normalizer() {
@@ -536,13 +478,22 @@ fn lower_case(tokenizer: &mut tokenizers::Tokenizer) -> Result<(), TokenizerErro
     Ok(())
 }
 
-fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {
+fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, FileError> {
     tokenizers::Tokenizer::from_bytes(json).map_err(load_error)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn load_error(error: tokenizers::Error) -> TokenizerError {
-    TokenizerError::Load(one_line(&error))
+fn load_error(error: tokenizers::Error) -> FileError {
+    FileError::Tokenizer {
+        problem: one_line(&error),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(error: tokenizers::Error) -> RequestError {
+    RequestError::Tokenizer {
+        problem: one_line(&error),
+    }
 }
 
 fn one_line(error: &tokenizers::Error) -> String {

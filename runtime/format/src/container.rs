@@ -19,7 +19,7 @@ use std::fmt;
 
 pub use error::ContainerError;
 pub use reader::Payload;
-pub use writer::{Content, compose, write};
+pub use writer::{Content, compose, compose_with, write};
 
 /// The first eight bytes of the footer, as in upstream's format 1.
 pub const MAGIC: [u8; 8] = *b"ENCFILE\0";

@@ -10,7 +10,9 @@ pub mod golden;
 pub mod limits;
 pub mod manifest;
 pub mod source;
+pub mod threads;
 pub mod weights;
 
 pub use container::Payload;
 pub use source::Source;
+pub use threads::Threads;

@@ -5,6 +5,23 @@ use std::sync::Arc;
 /// Why bytes could not be read, in the words of whoever owns them.
 pub type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A [`ReadError`] that an error of ours carries. Two are equal that say the same.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReadFailure(Arc<dyn std::error::Error + Send + Sync>);
+
+impl From<ReadError> for ReadFailure {
+    fn from(error: ReadError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl PartialEq for ReadFailure {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
 /// Random access to bytes that do not change.
 pub trait Source: Send + Sync {
     /// The number of bytes.
@@ -29,7 +46,7 @@ pub trait Source: Send + Sync {
 }
 
 /// A read past the end.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{length} bytes at {offset} are not within {total}")]
 pub struct OutOfBounds {
     offset: u64,

@@ -66,7 +66,7 @@ pub enum GroupAxis {
 }
 
 /// A tensor outside the graph that cannot be used, and why.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("tensor `{tensor}`: {problem}")]
 pub struct WeightsError {
     tensor: String,

@@ -4,7 +4,7 @@ use encoderfile_format::weights::WeightsError;
 use tract_hir::internal::TractError;
 
 /// A graph that cannot be served, and what tract says of it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {
     /// Not an ONNX model.

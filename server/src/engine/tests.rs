@@ -1,7 +1,7 @@
 //! The engine's promises, on the model that the tool carries.
 
-use super::{Client, Engine, Operation, Output, Refusal, Text, TextError};
-use encoderfile::{Encoder, Error, Options, Overflow, Payload, Values};
+use super::{Client, Engine, Operation, Output, Refusal, Text};
+use encoderfile::{Bug, Encoder, Error, Options, Overflow, Payload, RequestError, Values};
 use std::fs;
 use std::future::Future;
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ fn infer() -> Operation {
     Operation::Infer(Arc::default())
 }
 
-fn embedding(output: &Result<Output, TextError>) -> &[f32] {
+fn embedding(output: &Result<Output, Error>) -> &[f32] {
     match output {
         Ok(Output::Prediction(prediction)) => match &prediction.values {
             Values::SentenceEmbedding { embedding } => embedding,
@@ -108,7 +108,7 @@ async fn a_panic_fails_one_request_and_the_worker_lives() {
         .await
         .unwrap();
     for outcome in &broken {
-        assert!(matches!(outcome.result, Err(TextError::Panic)));
+        assert!(matches!(outcome.result, Err(Error::Bug(Bug::Panic { .. }))));
     }
     let fine = engine.run(client(1), infer(), texts(2)).await.unwrap();
     assert_eq!(embedding(&fine[1].result).len(), 384);
@@ -130,7 +130,10 @@ async fn a_text_that_fails_fails_alone() {
     let outcomes = outcomes.unwrap();
     assert_eq!(embedding(&outcomes[0].result).len(), 384);
     let failed = &outcomes[1].result;
-    let too_long = matches!(failed, Err(TextError::Runtime(Error::TooManyTokens { .. })));
+    let too_long = matches!(
+        failed,
+        Err(Error::Request(RequestError::TooManyTokens { .. }))
+    );
     assert!(too_long);
     assert_eq!(embedding(&outcomes[2].result).len(), 384);
 }

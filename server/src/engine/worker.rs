@@ -1,8 +1,8 @@
 //! A thread that computes one sequence after another.
 
 use super::queue::Entry;
-use super::{Client, Item, Operation, Output, Shared, TextError, lock};
-use encoderfile::Session;
+use super::{Client, Item, Operation, Output, Shared, lock};
+use encoderfile::{Error, Session, panics};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -15,9 +15,9 @@ pub(super) fn run(shared: &Shared) {
         let item = &mut entry.item;
         // Whatever a panic left behind in the session goes with it.
         let step = catch_unwind(AssertUnwindSafe(|| step(shared, &mut session, item)));
-        let done = step.unwrap_or_else(|_| {
+        let done = step.unwrap_or_else(|panic| {
             session = None;
-            Some(Err(TextError::Panic))
+            Some(Err(panics::bug(&*panic).into()))
         });
         match done {
             None => put_back(shared, entry),
@@ -50,7 +50,7 @@ fn step<'s>(
     shared: &'s Shared,
     session: &mut Option<Session<'s>>,
     item: &mut Item,
-) -> Option<Result<Output, TextError>> {
+) -> Option<Result<Output, Error>> {
     let request = item.request.clone();
     let input = request.texts[item.index].input();
     let encoder = &*shared.encoder;
@@ -59,7 +59,7 @@ fn step<'s>(
         Operation::Infer(_) => infer(shared, session, item).transpose(),
         Operation::Tokenize(options) => {
             let tokens = encoder.tokenize_whole(input, options);
-            Some(tokens.map(Output::Tokens).map_err(TextError::from))
+            Some(tokens.map(Output::Tokens))
         }
         #[cfg(test)]
         Operation::Panic => panic!("as asked"),
@@ -70,10 +70,7 @@ fn step<'s>(
                 return Some(Ok(Output::Text(String::new())));
             };
             let text = tokenizer.decode(ids, *skip_special_tokens);
-            Some(
-                text.map(Output::Text)
-                    .map_err(|it| TextError::Runtime(it.into())),
-            )
+            Some(text.map(Output::Text).map_err(Error::from))
         }
     }
 }
@@ -82,7 +79,7 @@ fn infer<'s>(
     shared: &'s Shared,
     session: &mut Option<Session<'s>>,
     item: &mut Item,
-) -> Result<Option<Output>, TextError> {
+) -> Result<Option<Output>, Error> {
     let request = item.request.clone();
     let Operation::Infer(options) = &request.operation else {
         return Ok(None);
@@ -138,7 +135,7 @@ fn put_back(shared: &Shared, entry: Entry<Client, Item>) {
     }
 }
 
-fn finish(item: Item, result: Result<Output, TextError>) {
+fn finish(item: Item, result: Result<Output, Error>) {
     let mut outcome = item.outcome;
     outcome.result = result;
     let (request, index) = (item.request, item.index);

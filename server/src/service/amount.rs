@@ -28,7 +28,7 @@ pub(super) fn check(
     }
     let mut all = 0;
     for (index, text) in texts.iter().enumerate() {
-        let characters = text.characters();
+        let characters = characters(text);
         let length = match text {
             Text::Ids(ids) => ids.len().saturating_mul(CHARACTERS_A_TOKEN),
             Text::One(_) | Text::Pair(..) => characters,
@@ -38,6 +38,15 @@ pub(super) fn check(
         all += characters;
     }
     Ok(all)
+}
+
+/// How many code points a text has, to be counted where it was decoded anyway.
+fn characters(text: &Text) -> usize {
+    match text {
+        Text::One(text) => text.chars().count(),
+        Text::Pair(text, pair) => text.chars().count() + pair.chars().count(),
+        Text::Ids(_) => 0,
+    }
 }
 
 /// So many characters of English are one token.

@@ -4,7 +4,7 @@ use crate::forge::{self, CONTENTS, DIGEST_LEN, refused, refused_bytes};
 use anyhow::{Context, ensure};
 use encoderfile::container::{ArtifactKind, ContainerError, FOOTER_LEN, Footer};
 use encoderfile::source::{ReadError, Section, checked_range};
-use encoderfile::{Encoder, Error, Payload, Source};
+use encoderfile::{Encoder, Error, FileError, Payload, Source};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
@@ -188,7 +188,7 @@ fn flipped_content_of_a_built_file_is_never_read() -> anyhow::Result<()> {
             if matches!(kind, ArtifactKind::Tokenizer | ArtifactKind::Graph) {
                 let loaded = Encoder::load(&payload).err().context("it was loaded")?;
                 ensure!(
-                    matches!(&loaded, Error::Container(error) if is_it(error)),
+                    matches!(&loaded, Error::File(FileError::Container(error)) if is_it(error)),
                     "{loaded:?}"
                 );
             }

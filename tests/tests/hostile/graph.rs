@@ -7,7 +7,9 @@ use encoderfile::container::ArtifactKind;
 use encoderfile::graph::{self, Stage};
 use encoderfile::manifest::{Output, Pipeline, Task};
 use encoderfile::onnx::{StringStringEntryProto, TensorProto};
-use encoderfile::{Encoder, Error, GraphError, Options, Payload, Source};
+use encoderfile::{
+    Encoder, Error, FileError, GraphError, Options, Payload, RequestError, Source, TaskProblem,
+};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
@@ -192,13 +194,13 @@ fn refuse_all(parts: &Parts) -> anyhow::Result<()> {
             let error = result.err().with_context(at).context("it ran")?;
             let typed = matches!(
                 error,
-                Error::Graph(
+                Error::File(FileError::Graph(
                     GraphError::Weights(_)
                         | GraphError::Engine {
                             stage: Stage::Reading,
                             ..
                         }
-                )
+                ))
             );
             ensure!(typed, "{}: {error:?}", at());
             ensure!(
@@ -264,19 +266,25 @@ fn what_is_no_graph_is_refused() -> anyhow::Result<()> {
     };
     let (result, _) = parts.try_run(&[])?;
     ensure!(
-        matches!(result, Err(Error::Graph(GraphError::NoGraph))),
+        matches!(
+            result,
+            Err(Error::File(FileError::Graph(GraphError::NoGraph)))
+        ),
         "{result:?}"
     );
     let (result, _) = parts.try_run(&[0xff; 100])?;
     ensure!(
-        matches!(result, Err(Error::Graph(GraphError::Decode { .. }))),
+        matches!(
+            result,
+            Err(Error::File(FileError::Graph(GraphError::Decode { .. })))
+        ),
         "{result:?}"
     );
     for cut in (1..parts.graph.len()).step_by(97) {
         let at = || format!("cut to {cut}");
         let (result, _) = parts.try_run(&parts.graph[..cut]).with_context(at)?;
         ensure!(
-            matches!(result, Err(Error::Graph(_))),
+            matches!(result, Err(Error::File(FileError::Graph(_)))),
             "{}: {result:?}",
             at()
         );
@@ -296,7 +304,10 @@ fn many_empty_entries_take_no_memory() -> anyhow::Result<()> {
     graph.node.resize_with(4 << 20, Default::default);
     let (result, peak) = parts.try_run(&model.encode_to_vec())?;
     ensure!(
-        matches!(result, Err(Error::Graph(GraphError::Entries { .. }))),
+        matches!(
+            result,
+            Err(Error::File(FileError::Graph(GraphError::Entries { .. })))
+        ),
         "{result:?}"
     );
     ensure!(peak <= honest_peak, "{peak} bytes, honest {honest_peak}");
@@ -305,6 +316,8 @@ fn many_empty_entries_take_no_memory() -> anyhow::Result<()> {
 
 #[test]
 fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
+    use GraphError::{NoSuchName, OutputShape, UnboundInput};
+
     let Some(honest) = Parts::of("f32")? else {
         return Ok(());
     };
@@ -323,42 +336,42 @@ fn a_pipeline_that_does_not_fit_the_graph_is_refused() -> anyhow::Result<()> {
             .with_context(|| name.to_owned())?;
         result.err().with_context(|| format!("{name}: it ran"))
     };
-    let error = refused("another input", &|it| it.inputs[0].name = "pixels".into())?;
-    ensure!(
-        matches!(
-            error,
-            Error::Graph(GraphError::NoSuchName { what: "input", .. })
-        ),
-        "{error:?}"
-    );
-    let error = refused("a missing input", &|it| drop(it.inputs.pop()))?;
-    ensure!(
-        matches!(error, Error::Graph(GraphError::UnboundInput { .. })),
-        "{error:?}"
-    );
     let output = |change: fn(&mut Output)| move |it: &mut Pipeline| change(&mut it.output);
-    let error = refused("a wide output", &output(|it| it.width = u32::MAX))?;
-    ensure!(matches!(error, Error::Pipeline(_)), "{error:?}");
-    let error = refused("another output", &output(|it| it.name = "image".into()))?;
-    ensure!(
-        matches!(
-            error,
-            Error::Graph(GraphError::NoSuchName { what: "output", .. })
-        ),
-        "{error:?}"
-    );
-    let error = refused("another width", &output(|it| it.width = 31))?;
-    ensure!(
-        matches!(error, Error::Graph(GraphError::OutputShape { .. })),
-        "{error:?}"
-    );
-    let error = refused("no width", &output(|it| it.width = 0))?;
-    ensure!(matches!(error, Error::Pipeline(_)), "{error:?}");
-    let error = refused("another rank", &output(|it| it.per_token = false))?;
-    ensure!(matches!(error, Error::Manifest(_)), "{error:?}");
-    let error = refused("no room for a text", &|it| it.max_tokens = 2)?;
-    ensure!(matches!(error, Error::Tokenizer(_)), "{error:?}");
+    let file = |name: &str, change: &dyn Fn(&mut Pipeline), is_it: fn(&FileError) -> bool| {
+        let error = refused(name, change)?;
+        let is_expected = matches!(&error, Error::File(error) if is_it(error));
+        ensure!(is_expected, "{name}: {error:?}");
+        Ok(())
+    };
+    let manifest = |error: &FileError| matches!(error, FileError::Manifest(_));
+    file(
+        "another input",
+        &|it| it.inputs[0].name = "pixels".into(),
+        |error| matches!(error, FileError::Graph(NoSuchName { what: "input", .. })),
+    )?;
+    file(
+        "another output",
+        &output(|it| it.name = "image".into()),
+        |error| matches!(error, FileError::Graph(NoSuchName { what: "output", .. })),
+    )?;
+    file("a missing input", &|it| drop(it.inputs.pop()), |error| {
+        matches!(error, FileError::Graph(UnboundInput { .. }))
+    })?;
+    file("a wide output", &output(|it| it.width = u32::MAX), manifest)?;
+    file("no width", &output(|it| it.width = 0), manifest)?;
+    file("another width", &output(|it| it.width = 31), |error| {
+        matches!(error, FileError::Graph(OutputShape { .. }))
+    })?;
+    file(
+        "another rank",
+        &output(|it| it.per_token = false),
+        |error| matches!(error, FileError::Task(TaskProblem::OutputRank)),
+    )?;
+    file("no room for a text", &|it| it.max_tokens = 2, |error| {
+        matches!(error, FileError::NoRoom { max_tokens: 2, .. })
+    })?;
     let error = refused("a smaller vocabulary", &|it| it.vocabulary_size = 3)?;
-    ensure!(matches!(error, Error::TokenId { .. }), "{error:?}");
+    let is_id = matches!(error, Error::Request(RequestError::TokenId { .. }));
+    ensure!(is_id, "{error:?}");
     Ok(())
 }

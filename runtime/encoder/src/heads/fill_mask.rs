@@ -1,7 +1,7 @@
 //! Fill-mask: the likeliest words for each mask token of a text.
 
 use super::{Capability, Head, Item, Part, check_rank};
-use crate::error::Error;
+use crate::error::{OptionsError, RequestError, TaskProblem};
 use crate::options::{Input, Options};
 use crate::output::{Filling, Values};
 use crate::pooling::activate;
@@ -21,11 +21,11 @@ pub(super) struct FillMask {
 }
 
 impl FillMask {
-    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, TaskProblem> {
         check_rank(pipeline, true)?;
         let mask = pipeline.mask_token_id;
         Ok(Self {
-            mask_token_id: mask.ok_or(Error::Manifest("no mask token"))?,
+            mask_token_id: mask.ok_or(TaskProblem::MaskToken)?,
             padding_token_id: pipeline.padding_token_id,
             clean_up: pipeline.clean_up_decoded,
             width: pipeline.output.width as usize,
@@ -45,7 +45,7 @@ impl FillMask {
         &self,
         tokenizer: &Tokenizer,
         options: &Options,
-    ) -> Result<Option<Vec<u32>>, Error> {
+    ) -> Result<Option<Vec<u32>>, RequestError> {
         let Some(targets) = &options.targets else {
             return Ok(None);
         };
@@ -56,7 +56,9 @@ impl FillMask {
                 None => tokenizer.first_id(target)?,
             };
             let id = id.filter(|id| (*id as usize) < self.width);
-            let id = id.ok_or_else(|| Error::Request(format!("target {target:?} has no token")))?;
+            let id = id.ok_or_else(|| OptionsError::Target {
+                target: target.clone(),
+            })?;
             if !ids.contains(&id) {
                 ids.push(id);
             }
@@ -73,7 +75,7 @@ impl FillMask {
         id: u32,
         score: f32,
         only_mask: bool,
-    ) -> Result<Filling, Error> {
+    ) -> Result<Filling, RequestError> {
         let tidy = |text: String| {
             if self.clean_up { clean_up(&text) } else { text }
         };
@@ -119,13 +121,13 @@ impl Head for FillMask {
         processor: Processor<'_>,
         input: Input<'_>,
         options: &Options,
-    ) -> Result<Item, Error> {
+    ) -> Result<Item, RequestError> {
         let tokens = processor.sequence(input, options)?;
         let tokenizer = processor.tokenizer;
         self.target_ids(tokenizer, options)?;
         if self.masks(&tokens).is_empty() {
             let mask = tokenizer.decode(&[self.mask_token_id], false);
-            return Err(Error::NoMask {
+            return Err(RequestError::NoMask {
                 mask: mask.unwrap_or_default(),
                 truncated: tokens.total > tokens.ids.len(),
             });
@@ -140,7 +142,7 @@ impl Head for FillMask {
         logits: Vec<f32>,
         _item: &Item,
         options: &Options,
-    ) -> Result<Part, Error> {
+    ) -> Result<Part, RequestError> {
         let tokenizer = processor.tokenizer;
         let targets = self.target_ids(tokenizer, options)?;
         let positions = self.masks(tokens);
@@ -159,7 +161,11 @@ impl Head for FillMask {
         Ok(Part::Values(Values::FillMask { masks }))
     }
 
-    fn golden(&self, _processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, Error> {
+    fn golden(
+        &self,
+        _processor: Processor<'_>,
+        output: Vec<f32>,
+    ) -> Result<Vec<f32>, RequestError> {
         Ok(first_logits(&output, self.width))
     }
 }

@@ -1,7 +1,7 @@
 //! What follows pooling: the Dense, `LayerNorm` and Normalize modules of
 //! sentence-transformers.
 
-use crate::error::Error;
+use crate::error::TaskProblem;
 use crate::pooling::normalize;
 use encoderfile_format::manifest::{self, DenseFunction, Pipeline, StoredTensor};
 use encoderfile_format::source::Source;
@@ -26,7 +26,10 @@ pub(crate) enum Module {
 
 /// Loads the modules of a pipeline, whose widths fit one another: see
 /// `Pipeline::check`.
-pub(crate) fn load(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Vec<Module>, Error> {
+pub(crate) fn load(
+    pipeline: &Pipeline,
+    weights: &Arc<dyn Source>,
+) -> Result<Vec<Module>, TaskProblem> {
     let modules = pipeline.modules.iter().map(|module| {
         Ok(match module {
             manifest::Module::Dense(dense) => Module::Dense {
@@ -49,18 +52,16 @@ pub(crate) fn load(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Vec
 }
 
 /// The float32 values of a tensor in the weights artifact.
-fn read(tensor: StoredTensor, weights: &Arc<dyn Source>) -> Result<Vec<f32>, Error> {
+fn read(tensor: StoredTensor, weights: &Arc<dyn Source>) -> Result<Vec<f32>, TaskProblem> {
     let end = tensor.offset.checked_add(tensor.length);
     let inside = end.is_some_and(|end| end <= weights.len());
     // Checked before anything of this length is allocated.
     let Some(length) = usize::try_from(tensor.length).ok().filter(|_| inside) else {
-        return Err(Error::Manifest(
-            "a module whose weights are not in the file",
-        ));
+        return Err(TaskProblem::ModuleBounds);
     };
     let mut bytes = vec![0; length];
     let result = weights.read_at(tensor.offset, &mut bytes);
-    result.map_err(|_| Error::Manifest("a module whose weights cannot be read"))?;
+    result.map_err(|_| TaskProblem::ModuleRead)?;
     let values = bytes.as_chunks::<4>().0.iter();
     Ok(values.map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }

@@ -1,7 +1,7 @@
 //! From the graph's output to one vector: pooling, and the modules after it.
 
 use super::modules::{self, Module};
-use crate::error::Error;
+use crate::error::TaskProblem;
 use crate::pooling::pool;
 use encoderfile_format::Source;
 use encoderfile_format::manifest::{Pipeline, Pooling};
@@ -18,7 +18,7 @@ pub(super) struct Pooler {
 }
 
 impl Pooler {
-    pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, Error> {
+    pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, TaskProblem> {
         Ok(Self {
             modes: pipeline.pooling.clone(),
             modules: modules::load(pipeline, weights)?,

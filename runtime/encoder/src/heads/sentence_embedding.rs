@@ -2,7 +2,7 @@
 
 use super::pooler::Pooler;
 use super::{Capability, Head, Item, Part, check_rank, token_embedding, vectors};
-use crate::error::Error;
+use crate::error::{OptionsError, RequestError, TaskProblem};
 use crate::options::{Input, Options, Overflow};
 use crate::output::Values;
 use crate::pooling::normalize;
@@ -25,7 +25,7 @@ pub(super) struct SentenceEmbedding {
 }
 
 impl SentenceEmbedding {
-    pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, Error> {
+    pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, TaskProblem> {
         // What is not pooled here is pooled in the graph.
         check_rank(pipeline, !pipeline.pooling.is_empty())?;
         Ok(Self {
@@ -38,7 +38,7 @@ impl SentenceEmbedding {
     }
 
     /// The tokens of the prompt that take no part in pooling.
-    fn skipped(&self, processor: Processor<'_>, options: &Options) -> Result<usize, Error> {
+    fn skipped(&self, processor: Processor<'_>, options: &Options) -> Result<usize, RequestError> {
         if self.pooler.skips_prompt() && !options.unpooled {
             return processor.prompt_len(options);
         }
@@ -96,14 +96,14 @@ impl Head for SentenceEmbedding {
         options
     }
 
-    fn problem(&self, options: &Options) -> Option<String> {
+    fn problem(&self, options: &Options) -> Option<OptionsError> {
         if options.unpooled && self.pooler.is_in_graph() {
-            return Some("`unpooled`: this model pools in its graph".into());
+            return Some(OptionsError::PooledInGraph);
         }
         let width = self.width;
         let dimensions = options.dimensions?;
         (dimensions == 0 || dimensions > width)
-            .then(|| format!("`dimensions` is {dimensions}; the model has 1 to {width}"))
+            .then_some(OptionsError::Dimensions { dimensions, width })
     }
 
     fn takes_ids(&self) -> bool {
@@ -115,7 +115,7 @@ impl Head for SentenceEmbedding {
         processor: Processor<'_>,
         input: Input<'_>,
         options: &Options,
-    ) -> Result<Item, Error> {
+    ) -> Result<Item, RequestError> {
         let is_windows = options.overflow == Overflow::Mean;
         let sequences = match is_windows {
             true => processor.even_windows(input, options)?,
@@ -135,7 +135,7 @@ impl Head for SentenceEmbedding {
         output: Vec<f32>,
         item: &Item,
         options: &Options,
-    ) -> Result<Part, Error> {
+    ) -> Result<Part, RequestError> {
         if options.unpooled {
             let width = self.token_width;
             let values = token_embedding::vectors(sequence, &output, width, options);
@@ -154,7 +154,7 @@ impl Head for SentenceEmbedding {
         Some(Values::SentenceEmbedding { embedding })
     }
 
-    fn golden(&self, processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, Error> {
+    fn golden(&self, processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, RequestError> {
         let options = Options::default();
         let vector = self
             .pooler

@@ -3,7 +3,7 @@
 
 use super::pooler::Pooler;
 use super::{Capability, Head, Item, Part, check_labels, check_rank, vectors};
-use crate::error::Error;
+use crate::error::{OptionsError, RequestError, TaskProblem};
 use crate::options::{Input, Options, TruncationStrategy};
 use crate::output::Values;
 use crate::pooling::{activate, argmax};
@@ -24,12 +24,12 @@ pub(super) struct SequenceClassification {
 }
 
 impl SequenceClassification {
-    pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, Error> {
+    pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, TaskProblem> {
         check_rank(pipeline, !pipeline.pooling.is_empty())?;
         let logits = pipeline.embedding_width();
         check_labels(pipeline, logits)?;
         if pipeline.entailment.is_some() && logits < 2 {
-            return Err(Error::Manifest("no such entailment label"));
+            return Err(TaskProblem::EntailmentLabel);
         }
         Ok(Self {
             pooler: Pooler::new(pipeline, weights)?,
@@ -46,11 +46,9 @@ impl SequenceClassification {
         processor: Processor<'_>,
         input: Input<'_>,
         options: &Options,
-    ) -> Result<Vec<Tokens>, Error> {
+    ) -> Result<Vec<Tokens>, RequestError> {
         let Input::Text(text) = input else {
-            return Err(Error::Request(
-                "`query` and `labels` make the pair themselves: give texts alone".into(),
-            ));
+            return Err(OptionsError::PairOfPairs.into());
         };
         if let Some(query) = &options.query {
             return Ok(vec![processor.sequence(Input::Pair(query, text), options)?]);
@@ -70,24 +68,25 @@ impl SequenceClassification {
         pairs.collect()
     }
 
-    fn zero_shot_problem(&self, options: &Options) -> Option<String> {
+    fn zero_shot_problem(&self, options: &Options) -> Option<OptionsError> {
         let labels = options.labels.as_ref()?;
         if self.entailment.is_none() {
-            return Some(
-                "`labels` needs a model trained on natural language inference: one with a label whose name starts with \"entail\"".into(),
-            );
+            return Some(OptionsError::Needs {
+                option: "labels",
+                needs: "a model trained on natural language inference: one with a label whose name starts with \"entail\"",
+            });
         }
         if labels.is_empty() {
-            return Some("`labels` is empty".into());
+            return Some(OptionsError::Empty { option: "labels" });
         }
         if options.query.is_some() {
-            return Some("give one of `labels` and `query`".into());
+            return Some(OptionsError::Exclusive {
+                options: &["labels", "query"],
+            });
         }
         let template = options.template();
-        (template.matches("{}").count() != 1).then(|| {
-            format!(
-                "`template` {template:?} does not have exactly one `{{}}`, where the label goes"
-            )
+        (template.matches("{}").count() != 1).then(|| OptionsError::Template {
+            template: template.to_owned(),
         })
     }
 
@@ -155,11 +154,10 @@ impl Head for SequenceClassification {
         options
     }
 
-    fn problem(&self, options: &Options) -> Option<String> {
+    fn problem(&self, options: &Options) -> Option<OptionsError> {
         self.zero_shot_problem(options).or_else(|| {
             let logits = self.labels.len();
-            (options.query.is_some() && logits != 1)
-                .then(|| format!("`query` needs a model with one logit, this one has {logits}"))
+            (options.query.is_some() && logits != 1).then_some(OptionsError::NoScore { logits })
         })
     }
 
@@ -172,7 +170,7 @@ impl Head for SequenceClassification {
         processor: Processor<'_>,
         input: Input<'_>,
         options: &Options,
-    ) -> Result<Item, Error> {
+    ) -> Result<Item, RequestError> {
         let makes_pairs = options.query.is_some() || options.labels.is_some();
         let sequences = match makes_pairs {
             true => self.pairs(processor, input, options)?,
@@ -194,7 +192,7 @@ impl Head for SequenceClassification {
         output: Vec<f32>,
         item: &Item,
         _options: &Options,
-    ) -> Result<Part, Error> {
+    ) -> Result<Part, RequestError> {
         Ok(Part::Vector(self.pooler.apply(output, item.skipped)))
     }
 
@@ -219,7 +217,11 @@ impl Head for SequenceClassification {
         })
     }
 
-    fn golden(&self, _processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, Error> {
+    fn golden(
+        &self,
+        _processor: Processor<'_>,
+        output: Vec<f32>,
+    ) -> Result<Vec<f32>, RequestError> {
         Ok(self.pooler.apply(output, 0))
     }
 }

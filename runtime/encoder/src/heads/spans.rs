@@ -1,7 +1,7 @@
 //! Token classification as spans, by the rules of transformers'
 //! token-classification pipeline.
 
-use crate::error::Error;
+use crate::error::RequestError;
 use crate::options::{Aggregation, Options};
 use crate::output::{Entity, EntityLabel};
 use crate::pooling::{activate, argmax};
@@ -47,7 +47,7 @@ impl Spans<'_> {
         logits: &[f32],
         characters: &[char],
         options: &Options,
-    ) -> Result<Vec<Entity>, Error> {
+    ) -> Result<Vec<Entity>, RequestError> {
         let scored = self.scored(tokens, logits, characters);
         let aggregation = options.aggregation.unwrap_or(Aggregation::None);
         let ignored = |label: &str| match &options.ignore_labels {
@@ -85,9 +85,7 @@ impl Spans<'_> {
             let continues = if marks_subwords {
                 word.chars().count() != reference.len()
             } else {
-                let around = start.saturating_sub(1)..(start + 1).min(characters.len());
-                let around = characters.get(around).unwrap_or_default();
-                start > 0 && !around.contains(&' ')
+                is_inside_word(characters, start)
             };
             let is_unknown = unknown == Some(tokens.ids[index]);
             Scored {
@@ -126,7 +124,7 @@ impl Spans<'_> {
 
     /// Neighbours with the same label, without the `B-` and `I-` in front of
     /// it, become one; `B-` begins another.
-    fn groups(&self, parts: Vec<Labelled>) -> Result<Vec<Entity>, Error> {
+    fn groups(&self, parts: Vec<Labelled>) -> Result<Vec<Entity>, RequestError> {
         let mut groups: Vec<Vec<Labelled>> = Vec::new();
         for part in parts {
             let (begins, tag) = tag(&self.labels[part.label]);
@@ -142,7 +140,7 @@ impl Spans<'_> {
         groups.into_iter().map(|group| self.group(group)).collect()
     }
 
-    fn group(&self, parts: Vec<Labelled>) -> Result<Entity, Error> {
+    fn group(&self, parts: Vec<Labelled>) -> Result<Entity, RequestError> {
         let first = &parts[0];
         let label = &self.labels[first.label];
         // Not only `B-` and `I-`: transformers names groups by what follows the first hyphen.
@@ -162,6 +160,14 @@ impl Spans<'_> {
             end,
         })
     }
+}
+
+/// Whether no space is at a place of the text or before it. Past the end, where a
+/// tokenizer may put a token, there is none either.
+fn is_inside_word(characters: &[char], start: usize) -> bool {
+    let around = start.saturating_sub(1)..characters.len().min(start.saturating_add(1));
+    let around = characters.get(around).unwrap_or_default();
+    start > 0 && !around.contains(&' ')
 }
 
 /// Whether a label begins an entity, and of which kind.
@@ -200,7 +206,7 @@ fn label_word(
     tokens: Vec<Scored>,
     aggregation: Aggregation,
     tokenizer: &Tokenizer,
-) -> Result<Labelled, Error> {
+) -> Result<Labelled, RequestError> {
     let surest = |token: &Scored| token.scores[argmax(&token.scores)];
     let scores = match aggregation {
         Aggregation::Max => {
@@ -278,6 +284,13 @@ mod tests {
             joined,
             [entity(3, 9, 0.1), entity(9, 12, 0.3), entity(20, 25, 0.7)]
         );
+    }
+
+    #[test]
+    fn an_offset_past_the_text_is_inside_a_word() {
+        let text: Vec<char> = "ab c".chars().collect();
+        let inside = [0, 1, 2, 3, 4, 5, 6, usize::MAX].map(|at| is_inside_word(&text, at));
+        assert_eq!(inside, [false, true, false, false, true, true, true, true]);
     }
 
     #[test]

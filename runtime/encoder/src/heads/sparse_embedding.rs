@@ -1,7 +1,7 @@
 //! Sparse embeddings: SPLADE's weights of vocabulary entries.
 
 use super::{Capability, Head, Item, Part, check_rank, fill_mask};
-use crate::error::Error;
+use crate::error::{RequestError, TaskProblem};
 use crate::options::Options;
 use crate::output::{SparseValue, Values};
 use crate::pooling::splade;
@@ -16,7 +16,7 @@ pub(super) struct SparseEmbedding {
 }
 
 impl SparseEmbedding {
-    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, TaskProblem> {
         check_rank(pipeline, true)?;
         Ok(Self {
             splade: pipeline.splade.unwrap_or_default(),
@@ -58,7 +58,7 @@ impl Head for SparseEmbedding {
         output: Vec<f32>,
         _item: &Item,
         options: &Options,
-    ) -> Result<Part, Error> {
+    ) -> Result<Part, RequestError> {
         let weights = if output.is_empty() {
             Vec::new()
         } else {
@@ -78,7 +78,11 @@ impl Head for SparseEmbedding {
         }))
     }
 
-    fn golden(&self, _processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, Error> {
+    fn golden(
+        &self,
+        _processor: Processor<'_>,
+        output: Vec<f32>,
+    ) -> Result<Vec<f32>, RequestError> {
         Ok(fill_mask::first_logits(&output, self.width))
     }
 }

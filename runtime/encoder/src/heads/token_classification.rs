@@ -3,7 +3,7 @@
 use super::spans::{Spans, join_overlapping};
 use super::token_embedding::rows;
 use super::{Capability, Head, Item, Part, check_labels, check_rank};
-use crate::error::Error;
+use crate::error::{OptionsError, RequestError, TaskProblem};
 use crate::options::{Aggregation, Input, Options, Overflow};
 use crate::output::{TokenPrediction, Values};
 use crate::pooling::{activate, argmax};
@@ -18,7 +18,7 @@ pub(super) struct TokenClassification {
 }
 
 impl TokenClassification {
-    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, TaskProblem> {
         check_rank(pipeline, true)?;
         check_labels(pipeline, pipeline.output.width as usize)?;
         Ok(Self {
@@ -65,21 +65,27 @@ impl Head for TokenClassification {
         vec!["special_tokens", "aggregation", "ignore_labels", "stride"]
     }
 
-    fn problem(&self, options: &Options) -> Option<String> {
+    fn problem(&self, options: &Options) -> Option<OptionsError> {
         let spans = !matches!(options.aggregation, None | Some(Aggregation::None));
         if options.stride.is_some() && !spans {
-            return Some(
-                "`stride` needs an `aggregation` of simple, first, average or max: windows are joined by their spans".into(),
-            );
+            return Some(OptionsError::Needs {
+                option: "stride",
+                needs: "an `aggregation` of simple, first, average or max: windows are joined by their spans",
+            });
         }
         if options.ignore_labels.is_some() && options.aggregation.is_none() {
-            return Some("`ignore_labels` needs an `aggregation`".into());
+            return Some(OptionsError::Needs {
+                option: "ignore_labels",
+                needs: "an `aggregation`",
+            });
         }
         if options.special_tokens && options.aggregation.is_some() {
-            return Some("`special_tokens` does not apply to spans".into());
+            return Some(OptionsError::SpecialTokensOfSpans);
         }
         if options.stride.is_some() && options.overflow == Overflow::Error {
-            return Some("give one of `stride` and `overflow=error`".into());
+            return Some(OptionsError::Exclusive {
+                options: &["stride", "overflow=error"],
+            });
         }
         None
     }
@@ -89,7 +95,7 @@ impl Head for TokenClassification {
         processor: Processor<'_>,
         input: Input<'_>,
         options: &Options,
-    ) -> Result<Item, Error> {
+    ) -> Result<Item, RequestError> {
         let sequences = match options.stride {
             Some(stride) => processor.overlapping_windows(input, stride, options)?,
             None => vec![processor.sequence(input, options)?],
@@ -111,7 +117,7 @@ impl Head for TokenClassification {
         output: Vec<f32>,
         item: &Item,
         options: &Options,
-    ) -> Result<Part, Error> {
+    ) -> Result<Part, RequestError> {
         if options.aggregation.is_none() {
             return Ok(Part::Values(self.predictions(sequence, &output, options)));
         }

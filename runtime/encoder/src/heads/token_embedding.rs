@@ -1,7 +1,7 @@
 //! Token embeddings: the graph's rows as they are.
 
 use super::{Capability, Head, Item, Part, check_rank};
-use crate::error::Error;
+use crate::error::{RequestError, TaskProblem};
 use crate::options::Options;
 use crate::output::{TokenInfo, TokenVector, Values};
 use crate::pooling::normalize;
@@ -15,7 +15,7 @@ pub(super) struct TokenEmbedding {
 }
 
 impl TokenEmbedding {
-    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, TaskProblem> {
         check_rank(pipeline, true)?;
         Ok(Self {
             width: pipeline.output.width as usize,
@@ -52,7 +52,7 @@ impl Head for TokenEmbedding {
         output: Vec<f32>,
         _item: &Item,
         options: &Options,
-    ) -> Result<Part, Error> {
+    ) -> Result<Part, RequestError> {
         Ok(Part::Values(vectors(
             sequence, &output, self.width, options,
         )))

@@ -3,11 +3,11 @@
 
 use super::{ArtifactKind, FOOTER_LEN, FORMAT_VERSION};
 use crate::manifest::ManifestError;
-use crate::source::ReadError;
+use crate::source::ReadFailure;
 use encoderfile_proto::Malformed;
 
 /// A file that is no valid encoderfile, and where.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContainerError {
     /// Too short to hold a footer.
@@ -160,6 +160,6 @@ pub enum ContainerError {
         /// How many.
         length: u64,
         /// What their owner says.
-        source: ReadError,
+        source: ReadFailure,
     },
 }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::limits::{MANIFEST_ENTRIES_MAX, MANIFEST_LEN_MAX};
 use crate::manifest::{Manifest, Model};
-use crate::source::{Section, Source};
+use crate::source::{ReadError, Section, Source};
+use crate::threads::{OneThread, Threads};
 use encoderfile_proto as proto;
 use std::sync::Arc;
 
@@ -142,9 +143,22 @@ impl Payload {
     }
 
     /// Checks every artifact against its hash.
+    ///
+    /// # Errors
+    /// [`ContainerError::Hash`] for the first that does not match, and
+    /// [`ContainerError::Read`].
     pub fn verify(&self) -> Result<(), ContainerError> {
+        self.verify_with(&OneThread)
+    }
+
+    /// As [`Payload::verify`], by several threads.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn verify_with(&self, threads: &dyn Threads) -> Result<(), ContainerError> {
         for artifact in &self.artifacts {
-            artifact.check(hash(&*self.source, artifact.offset, artifact.length)?)?;
+            let (offset, length) = (artifact.offset, artifact.length);
+            artifact.check(hash(&*self.source, offset, length, threads)?)?;
         }
         Ok(())
     }
@@ -163,7 +177,7 @@ impl Payload {
             ContainerError::Read {
                 offset,
                 length,
-                source: error.into(),
+                source: ReadError::from(error).into(),
             }
         })
     }
@@ -295,7 +309,7 @@ fn read(source: &dyn Source, offset: u64, buffer: &mut [u8]) -> Result<(), Conta
         .map_err(|error| ContainerError::Read {
             offset,
             length: buffer.len() as u64,
-            source: error,
+            source: error.into(),
         })
 }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::manifest::Manifest;
 use crate::source::{Source, Spliced};
+use crate::threads::{OneThread, Threads};
 use encoderfile_proto::{self as proto, Artifact};
 use prost::Message;
 use std::io::{self, Write};
@@ -26,12 +27,24 @@ pub type Content<'a> = (ArtifactKind, &'a dyn Source);
 /// Of kind `InvalidInput` for a manifest that no reader would take, and for
 /// contents that it does not name.
 pub fn compose<'a>(manifest: &Manifest, contents: &[Content<'a>]) -> io::Result<Spliced<'a>> {
+    compose_with(manifest, contents, &OneThread)
+}
+
+/// As [`compose`]; the contents are hashed by several threads.
+///
+/// # Errors
+/// The same.
+pub fn compose_with<'a>(
+    manifest: &Manifest,
+    contents: &[Content<'a>],
+    threads: &dyn Threads,
+) -> io::Result<Spliced<'a>> {
     manifest
         .check()
         .map_err(|error| invalid(format!("manifest: {error}")))?;
     let mut manifest = proto::Manifest::from(manifest);
     for (kind, content) in contents {
-        let hash = hash(*content, 0, content.len()).map_err(io::Error::other)?;
+        let hash = hash(*content, 0, content.len(), threads).map_err(io::Error::other)?;
         let entry = kind
             .entry(&mut manifest)
             .ok_or_else(|| invalid(format!("{kind} is not named in the manifest")))?;

@@ -1,4 +1,4 @@
-//! The module's own payload segment, or a WASI file.
+//! The module's own payload segment.
 //!
 //! A guest cannot read its own module, but it can copy out of a passive data
 //! segment. Which one it is, only the builder knows: this base exports two
@@ -7,11 +7,7 @@
 
 use anyhow::ensure;
 use encoderfile::source::{ReadError, Source, checked_range};
-use std::fs::File;
 use std::hint::black_box;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The payload's length in bytes; 0 without one. Replaced by the builder.
 #[unsafe(no_mangle)]
@@ -30,27 +26,16 @@ extern "C" fn encoderfile_payload_read(destination: *mut u8, offset: u32, len: u
 }
 
 /// The payload segment of this module.
-pub(super) fn own() -> anyhow::Result<(String, Arc<dyn Source>)> {
+pub(super) fn own() -> anyhow::Result<Segment> {
     let length = black_box(encoderfile_payload_len as extern "C" fn() -> u32)();
     ensure!(
         length > 0,
         "it carries no model; build one onto it, or use --payload FILE"
     );
-    Ok(("this module".into(), Arc::new(Segment { length })))
+    Ok(Segment { length })
 }
 
-/// A file in a pre-opened folder.
-pub(super) fn file(path: &Path) -> anyhow::Result<Arc<dyn Source>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let file = Mutex::new(file);
-    Ok(Arc::new(WasiFile { file, length }))
-}
-
-/// Hosts bound what one call may move: wasmtime refuses more than 128 MiB.
-const CALL_LEN_MAX: usize = 64 << 20;
-
-struct Segment {
+pub(super) struct Segment {
     length: u32,
 }
 
@@ -67,26 +52,6 @@ impl Source for Segment {
             u32::try_from(range.start)?,
             u32::try_from(buffer.len())?,
         );
-        Ok(())
-    }
-}
-
-struct WasiFile {
-    file: Mutex<File>,
-    length: u64,
-}
-
-impl Source for WasiFile {
-    fn len(&self) -> u64 {
-        self.length
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(offset))?;
-        for part in buffer.chunks_mut(CALL_LEN_MAX) {
-            file.read_exact(part)?;
-        }
         Ok(())
     }
 }

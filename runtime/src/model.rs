@@ -1,0 +1,311 @@
+//! A model that a program holds: opened, checked, and ready for any thread.
+
+use crate::panics::guarded;
+use crate::{
+    Encoder, Error, Executor, FileError, Info, Item, Options, OptionsError, Payload, Prediction,
+    Source, Values, golden, parallel,
+};
+use encoderfile_encoder::output::{Ranked, Tokenized, rank};
+use encoderfile_encoder::pooling::similarity;
+use std::convert::Infallible;
+#[cfg(any(unix, target_os = "wasi"))]
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One encoder model: texts in, vectors, labels or scores out.
+///
+/// It is shared by any number of threads, and a clone is the same model. No method
+/// panics: what a library does wrong is [`Error::Bug`].
+///
+/// ```
+/// use encoderfile::{Executor, Model, Options, Values};
+///
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/all-MiniLM-L6-v2.ef");
+/// let model = Model::open_with(path, Executor::OneThread)?;
+/// let prediction = model.infer("How do I reset my password?", &Options::default())?;
+/// let Values::SentenceEmbedding { embedding } = prediction.values else {
+///     panic!("this model gives one vector a text");
+/// };
+/// assert_eq!(embedding.len(), 384);
+/// # Ok::<(), encoderfile::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model(Arc<Opened>);
+
+struct Opened {
+    payload: Payload,
+    encoder: Encoder,
+    info: Info,
+    executor: Executor,
+}
+
+impl Model {
+    /// Opens an encoderfile of any kind (native, wasm, or a payload alone) with all
+    /// cores.
+    ///
+    /// Natively the file is mapped, and what nobody asks for stays on disk; under WASI
+    /// it is read. Whoever changes the file while it is open gets wrong numbers.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that is not there, is no encoderfile, or does not
+    /// match its hashes.
+    #[cfg(any(unix, target_os = "wasi"))]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, Executor::AllCores)
+    }
+
+    /// As [`Model::open`], on the threads that are said.
+    ///
+    /// # Errors
+    /// The same.
+    #[cfg(any(unix, target_os = "wasi"))]
+    pub fn open_with(path: impl AsRef<Path>, executor: Executor) -> Result<Self, Error> {
+        Self::from_source(crate::file::open(path)?, executor)
+    }
+
+    /// A model in memory.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    ///
+    /// ```
+    /// use encoderfile::{Error, Executor, FileError, Model};
+    ///
+    /// let model = Model::from_bytes(*b"no encoderfile", Executor::OneThread);
+    /// assert!(matches!(model, Err(Error::File(FileError::Container(_)))));
+    /// ```
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>, executor: Executor) -> Result<Self, Error> {
+        Self::from_source(Arc::new(bytes.into()), executor)
+    }
+
+    /// A model anywhere that bytes can be read from at an offset. Tables that rows are
+    /// looked up in are read while texts are computed, so the source stays in use.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_source(source: Arc<dyn Source>, executor: Executor) -> Result<Self, Error> {
+        let payload = guarded(|| Payload::open(source).map_err(Error::from))?;
+        Self::from_payload(payload, executor)
+    }
+
+    /// The model of an opened payload.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_payload(payload: Payload, executor: Executor) -> Result<Self, Error> {
+        let encoder = load(&payload, executor)?;
+        encoder.use_cores(executor.threads());
+        Ok(Self(Arc::new(Opened {
+            info: Info::of(&payload)?,
+            payload,
+            encoder,
+            executor,
+        })))
+    }
+
+    /// What the file says of its model: task, limits, labels, licence, ids and sizes.
+    ///
+    /// ```
+    /// # use encoderfile::{Executor, Model};
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/all-MiniLM-L6-v2.ef");
+    /// # let model = Model::open_with(path, Executor::OneThread)?;
+    /// assert_eq!(model.info().task, "sentence_embedding");
+    /// assert_eq!(model.info().max_tokens, 256);
+    /// # Ok::<(), encoderfile::Error>(())
+    /// ```
+    pub fn info(&self) -> &Info {
+        &self.0.info
+    }
+
+    /// The model itself, for whoever runs sequences one by one.
+    pub fn encoder(&self) -> &Encoder {
+        &self.0.encoder
+    }
+
+    /// Refuses options that this model cannot serve, whatever the text is.
+    ///
+    /// # Errors
+    /// [`Error::Request`].
+    pub fn check(&self, options: &Options) -> Result<(), Error> {
+        self.0.encoder.check(options)
+    }
+
+    /// The result for a text, a pair or token ids, computed by all threads together
+    /// where that is faster.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text or options that the model does not take.
+    pub fn infer(&self, item: impl Into<Item>, options: &Options) -> Result<Prediction, Error> {
+        let item = item.into();
+        guarded(|| self.0.encoder.session()?.infer(item.input(), options))
+    }
+
+    /// The result for each of many, in their order; one that fails fails alone.
+    ///
+    /// Each thread computes another text.
+    ///
+    /// ```
+    /// # use encoderfile::{Executor, Model, Options};
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/all-MiniLM-L6-v2.ef");
+    /// # let model = Model::open_with(path, Executor::OneThread)?;
+    /// let results = model.infer_all(["red", "green"], &Options::default());
+    /// let results: Vec<_> = results.into_iter().collect::<Result<_, _>>()?;
+    /// assert_eq!(results.len(), 2);
+    /// # Ok::<(), encoderfile::Error>(())
+    /// ```
+    pub fn infer_all<T: Into<Item>>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        options: &Options,
+    ) -> Vec<Result<Prediction, Error>> {
+        let items: Vec<Item> = items.into_iter().map(Into::into).collect();
+        let mut results = Vec::with_capacity(items.len());
+        let items = items.into_iter().map(Ok::<_, Infallible>);
+        let Ok(()) = self.infer_each(items, options, |_, result| {
+            results.push(result);
+            Ok(())
+        });
+        results
+    }
+
+    /// As [`Model::infer_all`] for items that come one after another, and results that
+    /// are taken one after another: `emit` has each with its index, in order.
+    ///
+    /// Items are read on another thread, a few more than there are threads, and results
+    /// wait for a slow `emit`; so the memory that this takes does not depend on how many
+    /// items there are.
+    ///
+    /// # Errors
+    /// The first of the iterator's or of `emit`'s own, which ends it.
+    pub fn infer_each<I, E>(
+        &self,
+        items: I,
+        options: &Options,
+        emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        I: IntoIterator<Item = Result<Item, E>, IntoIter: Send + 'static>,
+        E: Send + 'static,
+    {
+        let options = Arc::new(options.clone());
+        let Opened {
+            encoder, executor, ..
+        } = &*self.0;
+        parallel::run(encoder, items.into_iter(), &options, *executor, emit)
+    }
+
+    /// The texts as answers to a query, best first, and no more than
+    /// [`Options::top_k`]; those that score the same stay in their order.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a model that is no cross-encoder with one logit, and for a
+    /// text that has no result.
+    pub fn rank<T: Into<Item>>(
+        &self,
+        query: &str,
+        texts: impl IntoIterator<Item = T>,
+        options: &Options,
+    ) -> Result<Vec<Ranked>, Error> {
+        let options = Options {
+            query: Some(query.to_owned()),
+            ..options.clone()
+        };
+        self.check(&options)?;
+        let results = self.infer_all(texts, &options).into_iter();
+        let predictions = results.collect::<Result<Vec<_>, _>>()?;
+        Ok(rank(&predictions, options.top_k))
+    }
+
+    /// How alike each text is to `source`, by the function that the model is made for
+    /// ([`Info::similarity`]): more is more alike, and cosines are from -1 to 1.
+    ///
+    /// ```
+    /// # use encoderfile::{Executor, Model, Options};
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/all-MiniLM-L6-v2.ef");
+    /// # let model = Model::open_with(path, Executor::OneThread)?;
+    /// let texts = ["a cat sleeps", "interest rates rose"];
+    /// let alike = model.similarity("a kitten naps", texts, &Options::default())?;
+    /// assert!(alike[0] > 0.5 && alike[1] < 0.2, "{alike:?}");
+    /// # Ok::<(), encoderfile::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a model that does not give one vector a text, and for a
+    /// text that has no result; [`FileError::NotFinite`] where a similarity is beyond
+    /// the numbers that there are.
+    pub fn similarity<T: Into<Item>>(
+        &self,
+        source: impl Into<Item>,
+        texts: impl IntoIterator<Item = T>,
+        options: &Options,
+    ) -> Result<Vec<f32>, Error> {
+        let items = std::iter::once(source.into()).chain(texts.into_iter().map(Into::into));
+        let results = self.infer_all(items, options).into_iter();
+        let vectors = results.map(|result| match result?.values {
+            Values::SentenceEmbedding { embedding } => Ok(embedding),
+            _ => Err(OptionsError::Inapplicable {
+                option: "similarity",
+                task: self.info().task,
+            }
+            .into()),
+        });
+        let vectors = vectors.collect::<Result<Vec<_>, Error>>()?;
+        let function = self.0.encoder.pipeline().similarity;
+        let Some((source, others)) = vectors.split_first() else {
+            return Ok(Vec::new());
+        };
+        let alike = others.iter().map(|it| {
+            let alike = similarity(source, it, function);
+            alike.is_finite().then_some(alike).ok_or_else(|| {
+                let place = "a similarity".into();
+                let found = if alike.is_nan() { "NaN" } else { "infinity" };
+                FileError::NotFinite { found, place }.into()
+            })
+        });
+        alike.collect()
+    }
+
+    /// The tokens of a text or pair as the model sees them: prompt and special tokens
+    /// included, cut where the model cuts.
+    ///
+    /// # Errors
+    /// [`Error::Request`].
+    pub fn tokenize(&self, item: impl Into<Item>, options: &Options) -> Result<Tokenized, Error> {
+        let item = item.into();
+        let tokens = guarded(|| self.0.encoder.tokenize(item.input(), options))?;
+        Ok(Tokenized::from(tokens))
+    }
+
+    /// Recomputes the results that were stored when the file was built.
+    ///
+    /// # Errors
+    /// [`Error::File`] where they cannot be read; numbers that differ are in the
+    /// [report](golden::Report).
+    pub fn self_test(&self) -> Result<golden::Report, Error> {
+        guarded(|| golden::self_test(&self.0.payload, &self.0.encoder))
+    }
+}
+
+/// Loads the model of a payload while other threads read the tokenizer, and check
+/// every artifact against its hash. With one thread the check comes first.
+///
+/// # Errors
+/// As [`Model::open`].
+pub fn load(payload: &Payload, executor: Executor) -> Result<Encoder, Error> {
+    guarded(|| {
+        if executor.threads() == 1 {
+            payload.verify()?;
+            return Encoder::load(payload);
+        }
+        let verify = || payload.verify_with(&executor);
+        let (verified, encoder) = executor.join(verify, || {
+            Encoder::load_with(payload, |tokenizer, graph| {
+                let tokenizer = Mutex::new(tokenizer);
+                let tokenizer = || tokenizer.lock().unwrap_or_else(PoisonError::into_inner)();
+                executor.join(tokenizer, graph);
+            })
+        });
+        verified?;
+        encoder
+    })
+}

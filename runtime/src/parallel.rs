@@ -1,0 +1,71 @@
+//! Several texts at once: one thread reads them, others compute, the caller's hands
+//! on the results in order.
+
+use crate::panics::guarded;
+use crate::{Error, Executor, Item, Options, Prediction};
+use encoderfile_encoder::{Encoder, Session};
+use std::sync::Arc;
+
+/// Computes every item, and hands each result to `emit` with its index, in order.
+/// Stops at the first error of an item's source or of `emit`.
+pub(crate) fn run<E: Send + 'static>(
+    encoder: &Encoder,
+    items: impl Iterator<Item = Result<Item, E>> + Send + 'static,
+    options: &Arc<Options>,
+    executor: Executor,
+    emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+) -> Result<(), E> {
+    let most = items.size_hint().1.unwrap_or(usize::MAX).max(1);
+    match executor.threads().min(most) {
+        #[cfg(not(target_family = "wasm"))]
+        threads @ 2.. => threaded::run(encoder, items, options, threads, emit),
+        _ => here(encoder, items, options, emit),
+    }
+}
+
+fn here<E>(
+    encoder: &Encoder,
+    items: impl Iterator<Item = Result<Item, E>>,
+    options: &Arc<Options>,
+    mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut worker = Worker::new(encoder, options);
+    for (index, item) in items.enumerate() {
+        emit(index, worker.compute(&item?))?;
+    }
+    Ok(())
+}
+
+/// One thread's session, made when it is needed.
+struct Worker<'a> {
+    encoder: &'a Encoder,
+    options: &'a Arc<Options>,
+    session: Option<Session<'a>>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(encoder: &'a Encoder, options: &'a Arc<Options>) -> Self {
+        Self {
+            encoder,
+            options,
+            session: None,
+        }
+    }
+
+    fn compute(&mut self, item: &Item) -> Result<Prediction, Error> {
+        // Whatever a panic leaves behind in the session goes with it.
+        let session = self.session.take();
+        guarded(|| {
+            let mut session = match session {
+                Some(session) => session,
+                None => self.encoder.session()?,
+            };
+            let result = session.infer_with(item.input(), self.options);
+            self.session = Some(session);
+            result
+        })
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod threaded;

@@ -1,0 +1,216 @@
+//! The threads: one that reads items, and one for each session.
+
+use super::{Worker, here};
+use crate::{Error, Item, Options, Prediction};
+use encoderfile_encoder::Encoder;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::resume_unwind;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+/// How many results may wait for one before them, for each thread.
+const RESULTS_AHEAD: usize = 64;
+
+/// An item, or the caller's error in its place, and its number.
+type Numbered<E> = (usize, Result<Item, E>);
+
+/// A result, or the caller's error in its place.
+type Outcome<E> = Result<Result<Prediction, Error>, E>;
+
+pub(super) fn run<E: Send + 'static>(
+    encoder: &Encoder,
+    items: impl Iterator<Item = Result<Item, E>> + Send + 'static,
+    options: &Arc<Options>,
+    threads: usize,
+    mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+) -> Result<(), E> {
+    let queue = Arc::new(Queue::new());
+    let items = Arc::new(Mutex::new(Some(items)));
+    // By itself, not one of the scope's: whoever writes standard input may wait
+    // for us to end.
+    let reader = thread::Builder::new().spawn({
+        let (queue, items) = (Arc::clone(&queue), Arc::clone(&items));
+        move || queue.fill(lock(&items).take().into_iter().flatten(), threads)
+    });
+    let Ok(reader) = reader else {
+        // No thread is to be had, which is a matter of speed alone.
+        let items = lock(&items).take();
+        return here(encoder, items.into_iter().flatten(), options, emit);
+    };
+    // Bounded, so that a slow reader of the output holds the threads back.
+    let (sender, receiver) = mpsc::sync_channel(RESULTS_AHEAD.saturating_mul(threads));
+    thread::scope(|scope| {
+        let work = |sender: &_| work(&mut Worker::new(encoder, options), &queue, sender);
+        let workers = (0..threads).map_while(|_| {
+            let sender = sender.clone();
+            let worker = thread::Builder::new().spawn_scoped(scope, move || work(&sender));
+            worker.ok()
+        });
+        let workers = workers.count();
+        drop(sender);
+        let mut hand_on = |index, outcome: Outcome<E>| emit(index, outcome?);
+        let done = if workers == 0 {
+            here_from(&queue, &mut Worker::new(encoder, options), hand_on)
+        } else {
+            in_order(receiver, &mut hand_on)
+        };
+        queue.drop_rest();
+        done
+    })?;
+    match reader.join() {
+        Ok(()) => Ok(()),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Hands on every result when all before it have been.
+fn in_order<T, E>(
+    results: impl IntoIterator<Item = (usize, T)>,
+    mut hand_on: impl FnMut(usize, T) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut waiting = BTreeMap::new();
+    let mut due = 0;
+    for (index, result) in results {
+        waiting.insert(index, result);
+        while let Some(result) = waiting.remove(&due) {
+            hand_on(due, result)?;
+            due += 1;
+        }
+    }
+    Ok(())
+}
+
+/// One thread's share: the next item that nobody has taken, until none is left
+/// or nobody listens.
+fn work<E>(
+    worker: &mut Worker<'_>,
+    queue: &Queue<E>,
+    sender: &mpsc::SyncSender<(usize, Outcome<E>)>,
+) {
+    while let Some((index, item)) = queue.take() {
+        let outcome = item.map(|item| worker.compute(&item));
+        if sender.send((index, outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+/// All of it, where no thread is to be had.
+fn here_from<E>(
+    queue: &Queue<E>,
+    worker: &mut Worker<'_>,
+    mut hand_on: impl FnMut(usize, Outcome<E>) -> Result<(), E>,
+) -> Result<(), E> {
+    while let Some((index, item)) = queue.take() {
+        hand_on(index, item.map(|item| worker.compute(&item)))?;
+    }
+    Ok(())
+}
+
+/// Items on their way from the thread that reads them to those that compute.
+struct Queue<E> {
+    waiting: Mutex<Waiting<E>>,
+    changed: Condvar,
+}
+
+struct Waiting<E> {
+    items: VecDeque<Numbered<E>>,
+    /// Nothing is added any more.
+    ended: bool,
+}
+
+impl<E> Queue<E> {
+    fn new() -> Self {
+        Self {
+            waiting: Mutex::new(Waiting {
+                items: VecDeque::new(),
+                ended: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Adds every item, at most `ahead` before they are taken.
+    fn fill(&self, items: impl Iterator<Item = Result<Item, E>>, ahead: usize) {
+        let _end = End(self);
+        for item in items.enumerate() {
+            let is_full = |waiting: &mut Waiting<E>| !waiting.ended && waiting.items.len() >= ahead;
+            let mut waiting = self.wait_while(is_full);
+            if waiting.ended {
+                break;
+            }
+            waiting.items.push_back(item);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The next item; `None` when there will be none.
+    fn take(&self) -> Option<Numbered<E>> {
+        let is_empty = |waiting: &mut Waiting<E>| !waiting.ended && waiting.items.is_empty();
+        let item = self.wait_while(is_empty).items.pop_front();
+        self.changed.notify_all();
+        item
+    }
+
+    /// After an error, nobody wants what is still to come.
+    fn drop_rest(&self) {
+        let _end = End(self);
+        lock(&self.waiting).items.clear();
+    }
+
+    fn wait_while(
+        &self,
+        condition: impl FnMut(&mut Waiting<E>) -> bool,
+    ) -> MutexGuard<'_, Waiting<E>> {
+        let waiting = self.changed.wait_while(lock(&self.waiting), condition);
+        waiting.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a queue when it is dropped: nobody waits for a thread that panicked.
+struct End<'a, E>(&'a Queue<E>);
+
+impl<E> Drop for End<'_, E> {
+    fn drop(&mut self) {
+        lock(&self.0.waiting).ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Item, Queue, in_order};
+
+    #[test]
+    fn a_queue_ends_with_the_thread_that_fills_it() {
+        let queue = Queue::<()>::new();
+        std::thread::scope(|scope| {
+            let filling = scope.spawn(|| {
+                let read = || -> Option<Result<Item, ()>> { panic!("a reader's") };
+                queue.fill(std::iter::from_fn(read), 1);
+            });
+            assert!(queue.take().is_none());
+            assert!(filling.join().is_err());
+        });
+    }
+
+    #[test]
+    fn results_are_handed_on_in_order() {
+        let mut seen = Vec::new();
+        let results = [(2, 'c'), (0, 'a'), (3, 'd'), (1, 'b')];
+        in_order(results, |index, result| {
+            seen.push((index, result));
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')]);
+        let stopped = in_order([(0, 'a'), (1, 'b')], |index, _| {
+            if index == 0 { Err("stop") } else { Ok(()) }
+        });
+        assert_eq!(stopped, Err("stop"));
+    }
+}
