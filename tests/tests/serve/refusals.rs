@@ -1,20 +1,20 @@
 //! Settings that make no sense: one line, and an exit code that is not 0.
 
 use crate::client::post;
-use crate::stage::{Stage, run};
 use anyhow::ensure;
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::json;
 use std::fs;
 use std::net::TcpListener;
 
 #[test]
 fn settings_that_make_no_sense() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
-    let path = |name: &str| stage.folder().join(name).display().to_string();
+    let program = workbench.built("st-mean-normalize", &[])?;
+    let path = |name: &str| workbench.folder().join(name).display().to_string();
     fs::write(path("empty"), "# nobody\n\n")?;
     fs::write(path("text"), "this is no certificate\n")?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
@@ -54,9 +54,11 @@ fn settings_that_make_no_sense() -> anyhow::Result<()> {
         ),
     ];
     for (arguments, words) in cases {
-        run(&program, &[&["serve"], arguments].concat())?.refused(words)?;
+        workbench
+            .finish(&program, &[&["serve"], arguments].concat())?
+            .refused(words)?;
     }
-    let usage = run(&program, &["serve", "--cert-file", &text])?;
+    let usage = workbench.finish(&program, &["serve", "--cert-file", &text])?;
     ensure!(
         usage.code == Some(2) && usage.stderr.contains("--key-file"),
         "{usage:?}"
@@ -67,10 +69,10 @@ fn settings_that_make_no_sense() -> anyhow::Result<()> {
 /// What would be refused later, or of every request, is refused at the start.
 #[test]
 fn numbers_and_origins_that_make_no_sense() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
+    let program = workbench.built("st-mean-normalize", &[])?;
     let most = u64::MAX.to_string();
     let cases = [
         ("--max-concurrent-requests", "0"),
@@ -92,7 +94,7 @@ fn numbers_and_origins_that_make_no_sense() -> anyhow::Result<()> {
     ];
     for (flag, value) in cases {
         let ports = ["serve", "--http-port", "0", "--grpc-port", "0"];
-        let usage = run(&program, &[&ports[..], &[flag, value]].concat())?;
+        let usage = workbench.finish(&program, &[&ports[..], &[flag, value]].concat())?;
         ensure!(
             usage.code == Some(2) && usage.stderr.contains(flag),
             "{flag} {value}: {usage:?}"
@@ -104,7 +106,7 @@ fn numbers_and_origins_that_make_no_sense() -> anyhow::Result<()> {
 /// The largest that are taken neither overflow nor end the server.
 #[test]
 fn the_largest_settings_serve() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let (count, bytes) = (u32::MAX.to_string(), (1_u64 << 50).to_string());
@@ -125,7 +127,7 @@ fn the_largest_settings_serve() -> anyhow::Result<()> {
         "--grace",
         "31536000",
     ];
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     let url = format!("{}/embed", server.http());
     post(&url, &json!({ "inputs": ["a", "b"] }))?.good()?;
     server.stop()?;
@@ -134,10 +136,10 @@ fn the_largest_settings_serve() -> anyhow::Result<()> {
 
 #[test]
 fn who_listens_alone_names_the_flag_that_there_is() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
+    let program = workbench.built("st-mean-normalize", &[])?;
     let server = Server::start_mcp(&program, &["--port", "0"])?;
     server.says("; --hostname 0.0.0.0 lets others in")?;
     server.stop()?;
@@ -149,13 +151,13 @@ fn who_listens_alone_names_the_flag_that_there_is() -> anyhow::Result<()> {
 
 #[test]
 fn a_format_is_of_a_file() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
+    let program = workbench.built("st-mean-normalize", &[])?;
     for texts in [&["x"][..], &[]] {
         let arguments = [&["infer", "--input-format", "jsonl"], texts].concat();
-        let usage = run(&program, &arguments)?;
+        let usage = workbench.finish(&program, &arguments)?;
         ensure!(
             usage.code == Some(2) && usage.stderr.contains("--input-format"),
             "{usage:?}"

@@ -1,6 +1,5 @@
 //! What a built program prints, and where.
 
-use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::container::{self, ArtifactKind, Content};
 use encoderfile_runtime::graph::{ISA_VARIABLE, Isa};
@@ -10,7 +9,8 @@ use encoderfile_tests::fixture;
 use encoderfile_tests::process::{self, Finished};
 use encoderfile_tests::request::Item;
 use encoderfile_tests::rows::{self, TokenInfo};
-use encoderfile_tests::target::{Built, Runner, Target};
+use encoderfile_tests::target::{Built, Target};
+use encoderfile_tests::workbench::Workbench;
 use prost::Message;
 use serde_json::Value;
 use std::fs;
@@ -28,21 +28,21 @@ const MODELS: [&str; 4] = [
 
 /// A fixture's native program in an empty folder.
 fn native(model: &str) -> anyhow::Result<Option<Native>> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(None);
     };
-    workshop.build(model, &[], "model")?;
-    Ok(Some(Native { workshop }))
+    workbench.build(model, &[], "model")?;
+    Ok(Some(Native { workbench }))
 }
 
 struct Native {
-    workshop: Workshop,
+    workbench: Workbench,
 }
 
 impl Native {
     fn run(&self, arguments: &[&str]) -> anyhow::Result<Finished> {
-        let program = self.workshop.path("model");
-        process::succeed(&mut self.workshop.program(&program, arguments))
+        let program = self.workbench.path("model");
+        process::succeed(&mut self.workbench.program(&program, arguments))
     }
 
     fn infer(&self, arguments: &[&str]) -> anyhow::Result<Value> {
@@ -52,16 +52,18 @@ impl Native {
 
 #[test]
 fn an_empty_text_is_a_text_on_every_target() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let runner = Runner::new(workshop.programs.clone())?;
     for model in MODELS {
-        let built = Built::new(&runner, Some(&fixture::folder(model)))?;
+        let built = Built::new(&workbench, Some(&fixture::folder(model)))?;
         let items = [Item::text(""), Item::text("x")];
-        let native = runner.rows(Target::Native, &built, &items)?;
-        for target in Target::ALL.into_iter().filter(|target| runner.has(*target)) {
-            let rows = runner.rows(target, &built, &items)?;
+        let native = workbench.rows(Target::Native, &built, &items)?;
+        for target in Target::ALL
+            .into_iter()
+            .filter(|target| workbench.has(*target))
+        {
+            let rows = workbench.rows(target, &built, &items)?;
             let (row, numbers) = (&rows[0], rows[0].numbers());
             ensure!(
                 numbers.iter().all(|it| it.is_finite()),
@@ -85,7 +87,7 @@ fn a_long_file_is_read_as_it_is_needed() -> anyhow::Result<()> {
         return Ok(());
     };
     let lines: Vec<String> = (0..1500).map(|line| format!("text {line}\n")).collect();
-    program.workshop.write("texts", lines.concat())?;
+    program.workbench.write("texts", lines.concat())?;
     let arguments = ["infer", "-f", "jsonl", "--input", "texts"];
     let all = program.run(&arguments)?;
     ensure!(
@@ -97,9 +99,9 @@ fn a_long_file_is_read_as_it_is_needed() -> anyhow::Result<()> {
 
     let mut spoiled = lines.concat().into_bytes();
     spoiled.extend(b"\xff\n");
-    program.workshop.write("texts", spoiled)?;
-    let path = program.workshop.path("model");
-    let finished = process::finish(&mut program.workshop.program(&path, &arguments))?;
+    program.workbench.write("texts", spoiled)?;
+    let path = program.workbench.path("model");
+    let finished = process::finish(&mut program.workbench.program(&path, &arguments))?;
     finished.refused_midway(&["texts", "invalid UTF-8 at byte"])?;
     ensure!(finished.stdout == all.stdout, "results before it are lost");
     Ok(())
@@ -107,20 +109,20 @@ fn a_long_file_is_read_as_it_is_needed() -> anyhow::Result<()> {
 
 #[test]
 fn results_are_the_same_on_any_number_of_threads() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     // The tool's own model: one whose products are large enough to be shared.
-    workshop.run(&["build", "-o", "own"])?;
+    workbench.run(&["build", "-o", "own"])?;
     let long = "A long text is computed by all threads at once. ".repeat(20);
-    let own = workshop.path("own");
+    let own = workbench.path("own");
     for texts in [
         [long.as_str()].as_slice(),
         &[long.as_str(), "a short one", &long],
     ] {
         let on_threads = |count: &str| {
             let arguments = [&["infer", "--threads", count], texts].concat();
-            process::succeed(&mut workshop.program(&own, &arguments))
+            process::succeed(&mut workbench.program(&own, &arguments))
         };
         let one = on_threads("1")?.stdout;
         for count in ["2", "3", "8"] {
@@ -135,10 +137,10 @@ fn a_file_that_is_there_is_kept() -> anyhow::Result<()> {
     let Some(program) = native("bert-sequence_classification")? else {
         return Ok(());
     };
-    program.workshop.write("out.part", "mine")?;
+    program.workbench.write("out.part", "mine")?;
     program.run(&["infer", "-o", "out", "a text"])?;
-    ensure!(program.workshop.read("out.part")? == b"mine");
-    let names = program.workshop.names()?;
+    ensure!(program.workbench.read("out.part")? == b"mine");
+    let names = program.workbench.names()?;
     ensure!(names == ["model", "out", "out.part"], "{names:?}");
     Ok(())
 }
@@ -191,11 +193,13 @@ fn texts_come_from_arguments_files_and_standard_input() -> anyhow::Result<()> {
         ),
     ];
     for (name, content) in forms {
-        let path = program.workshop.write("texts", content)?;
+        let path = program.workbench.write("texts", content)?;
         let got = program.infer(&["--input", "texts"])?;
         ensure!(got == expected, "{name}: other results from a file");
-        let model = program.workshop.path("model");
-        let mut command = program.workshop.program(&model, &["infer", "--input", "-"]);
+        let model = program.workbench.path("model");
+        let mut command = program
+            .workbench
+            .program(&model, &["infer", "--input", "-"]);
         let got = process::finish_with_input(&mut command, &path)?
             .succeeded()?
             .json()?;
@@ -211,7 +215,7 @@ fn a_text_may_hold_line_breaks_and_any_character() -> anyhow::Result<()> {
     };
     let text = "Zoë 😀\nflew to\t東京";
     let line = serde_json::json!({ "text": text }).to_string();
-    program.workshop.write("texts", line)?;
+    program.workbench.write("texts", line)?;
     let from_file = program.infer(&["--input", "texts"])?;
     ensure!(from_file == program.infer(&[text])?, "other results");
     // Offsets are in code points.
@@ -246,12 +250,12 @@ fn a_file_holds_what_standard_output_would() -> anyhow::Result<()> {
         let printed = program.run(&["infer", "-f", format, "one", "two"])?.stdout;
         let silent = program.run(&["infer", "-f", format, "one", "two", "-o", "results"])?;
         ensure!(silent.stdout.is_empty(), "printed as well");
-        assert_eq!(program.workshop.read("results")?, printed);
+        assert_eq!(program.workbench.read("results")?, printed);
     }
     let printed = program.run(&["tokenize", "one"])?.stdout;
     program.run(&["tokenize", "one", "-o", "results"])?;
-    assert_eq!(program.workshop.read("results")?, printed);
-    assert_eq!(program.workshop.names()?, ["model", "results"]);
+    assert_eq!(program.workbench.read("results")?, printed);
+    assert_eq!(program.workbench.names()?, ["model", "results"]);
     Ok(())
 }
 
@@ -263,7 +267,7 @@ fn the_number_of_threads_changes_nothing() -> anyhow::Result<()> {
     let lines: String = (0..200)
         .map(|it| format!("text number {it}, {}\n", "and so on ".repeat(it % 7)))
         .collect();
-    program.workshop.write("texts", lines)?;
+    program.workbench.write("texts", lines)?;
     let one = program
         .run(&["infer", "--input", "texts", "--threads", "1"])?
         .stdout;
@@ -401,24 +405,26 @@ fn a_file_says_what_it_is() -> anyhow::Result<()> {
 
 #[test]
 fn the_self_test_passes_on_every_target() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let runner = Runner::new(workshop.programs.clone())?;
     for model in [
         None,
         Some("bert-token_classification"),
         Some("deberta-v2-embedding"),
     ] {
         let folder = model.map(fixture::folder);
-        let built = Built::new(&runner, folder.as_deref())?;
-        for target in Target::ALL.into_iter().filter(|target| runner.has(*target)) {
-            runner.self_test(target, &built)?;
+        let built = Built::new(&workbench, folder.as_deref())?;
+        for target in Target::ALL
+            .into_iter()
+            .filter(|target| workbench.has(*target))
+        {
+            workbench.self_test(target, &built)?;
             if target == Target::Browser {
                 continue;
             }
-            process::succeed(runner.command(target, &built)?.arg("info"))?;
-            process::succeed(runner.command(target, &built)?.arg("--version"))?;
+            process::succeed(workbench.command(target, &built)?.arg("info"))?;
+            process::succeed(workbench.command(target, &built)?.arg("--version"))?;
         }
     }
     Ok(())
@@ -430,8 +436,8 @@ fn the_instruction_set_that_is_chosen_computes() -> anyhow::Result<()> {
         return Ok(());
     };
     let with = |name: &str, program: &mut Command| process::finish(program.env(ISA_VARIABLE, name));
-    let model = native.workshop.path("model");
-    let self_test = || native.workshop.program(&model, &["self-test"]);
+    let model = native.workbench.path("model");
+    let self_test = || native.workbench.program(&model, &["self-test"]);
     for isa in Isa::all() {
         let said = with(isa.name(), &mut self_test())?.succeeded()?;
         let expected = format!("computed with {}\n", isa.name());
@@ -439,7 +445,7 @@ fn the_instruction_set_that_is_chosen_computes() -> anyhow::Result<()> {
     }
     let words = [ISA_VARIABLE, "`avx1024`", "portable"];
     with("avx1024", &mut self_test())?.refused(&words)?;
-    with("avx1024", &mut native.workshop.tool(&["version"]))?.refused(&words)
+    with("avx1024", &mut native.workbench.tool(&["version"]))?.refused(&words)
 }
 
 /// The bundle's payload with other golden cases.
@@ -469,8 +475,8 @@ fn the_self_test_fails_for_other_numbers() -> anyhow::Result<()> {
     let Some(program) = native("bert-embedding")? else {
         return Ok(());
     };
-    let workshop = &program.workshop;
-    let bundle = workshop.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
+    let workbench = &program.workbench;
+    let bundle = workbench.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
     type Change<'a> = (&'a str, &'a dyn Fn(&mut Golden));
     let changes: [Change<'_>; 4] = [
         ("a number", &|golden| golden.cases[1].values[7] += 0.01),
@@ -481,9 +487,9 @@ fn the_self_test_fails_for_other_numbers() -> anyhow::Result<()> {
         ("no cases", &|golden| golden.cases.clear()),
     ];
     for (name, change) in changes {
-        workshop.write("changed.ef", with_golden(&bundle, change)?)?;
-        let model = workshop.path("model");
-        let mut command = workshop.program(&model, &["--payload", "changed.ef", "self-test"]);
+        workbench.write("changed.ef", with_golden(&bundle, change)?)?;
+        let model = workbench.path("model");
+        let mut command = workbench.program(&model, &["--payload", "changed.ef", "self-test"]);
         let finished = process::finish(&mut command)?;
         ensure!(finished.code == Some(1), "{name}: {finished:?}");
         ensure!(

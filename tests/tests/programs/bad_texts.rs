@@ -1,33 +1,33 @@
 //! Texts that a built program refuses, on every target that runs it.
 
-use crate::workshop::Workshop;
 use anyhow::Context;
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
+use encoderfile_tests::workbench::Workbench;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
 /// A built program, and how to start it on each target.
 struct Program {
-    workshop: Workshop,
+    workbench: Workbench,
     starts: Vec<Command>,
 }
 
 impl Program {
     fn build(model: &str) -> anyhow::Result<Option<Self>> {
-        let Some(workshop) = Workshop::open()? else {
+        let Some(workbench) = Workbench::open()? else {
             return Ok(None);
         };
-        let native = workshop.build(model, &[], "native")?;
-        workshop.build(model, &["--target", WASI], "model.ef.wasm")?;
-        let mut starts = vec![workshop.program::<&str>(&native, &[])];
-        starts.push(workshop.tool(&["run", "--dir", ".", "model.ef.wasm"]));
-        if let Some(wasmtime) = &workshop.programs.wasmtime {
-            starts.push(workshop.program(wasmtime, &["run", "--dir", ".", "model.ef.wasm"]));
+        let native = workbench.build(model, &[], "native")?;
+        workbench.build(model, &["--target", WASI], "model.ef.wasm")?;
+        let mut starts = vec![workbench.program::<&str>(&native, &[])];
+        starts.push(workbench.tool(&["run", "--dir", ".", "model.ef.wasm"]));
+        if let Some(wasmtime) = &workbench.programs().wasmtime {
+            starts.push(workbench.program(wasmtime, &["run", "--dir", ".", "model.ef.wasm"]));
         }
-        Ok(Some(Self { workshop, starts }))
+        Ok(Some(Self { workbench, starts }))
     }
 
     /// Every target refuses the arguments with one line that contains `words`.
@@ -44,7 +44,7 @@ impl Program {
         for start in &self.starts {
             let mut command = Command::new(start.get_program());
             command.args(start.get_args()).args(arguments);
-            command.current_dir(self.workshop.folder());
+            command.current_dir(self.workbench.folder());
             let finished = match input {
                 Some(input) => process::finish_with_input(&mut command, input)?,
                 None => process::finish(&mut command)?,
@@ -63,7 +63,7 @@ fn no_texts() -> anyhow::Result<()> {
     };
     program.refuses(&["infer"], &["no texts"])?;
     program.refuses(&["tokenize"], &["no texts"])?;
-    let empty = program.workshop.write("empty.txt", "")?;
+    let empty = program.workbench.write("empty.txt", "")?;
     program.refuses(
         &["infer", "--input", "empty.txt"],
         &["empty.txt", "no texts"],
@@ -81,7 +81,7 @@ fn invalid_utf8() -> anyhow::Result<()> {
     let Some(program) = Program::build("bert-sequence_classification")? else {
         return Ok(());
     };
-    let bad = program.workshop.write("bad.txt", b"good\nbad \xff\n")?;
+    let bad = program.workbench.write("bad.txt", b"good\nbad \xff\n")?;
     let words = ["bad.txt", "invalid UTF-8 at byte 9"];
     program.refuses(&["infer", "--input", "bad.txt"], &words)?;
     let words = ["standard input", "invalid UTF-8 at byte 9"];
@@ -92,12 +92,12 @@ fn invalid_utf8() -> anyhow::Result<()> {
 #[test]
 fn invalid_utf8_as_an_argument() -> anyhow::Result<()> {
     use std::os::unix::ffi::OsStrExt;
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let native = workshop.build("bert-sequence_classification", &[], "native")?;
+    let native = workbench.build("bert-sequence_classification", &[], "native")?;
     let arguments = [OsStr::new("infer"), OsStr::from_bytes(b"bad \xff")];
-    let finished = process::finish(&mut workshop.program(&native, &arguments))?;
+    let finished = process::finish(&mut workbench.program(&native, &arguments))?;
     finished.refused(&["invalid UTF-8"])
 }
 
@@ -107,7 +107,7 @@ fn a_json_line_without_a_text() -> anyhow::Result<()> {
         return Ok(());
     };
     program
-        .workshop
+        .workbench
         .write("bad.jsonl", "{\"text\": \"good\"}\n{\"txt\": \"bad\"}\n")?;
     program.refuses(&["infer", "--input", "bad.jsonl"], &["bad.jsonl", "line 2"])
 }
@@ -142,16 +142,16 @@ fn a_payload_that_cannot_be_used() -> anyhow::Result<()> {
     let Some(program) = Program::build("bert-sequence_classification")? else {
         return Ok(());
     };
-    let workshop = &program.workshop;
-    workshop.write("prose.txt", "Call me Ishmael. ".repeat(100))?;
+    let workbench = &program.workbench;
+    workbench.write("prose.txt", "Call me Ishmael. ".repeat(100))?;
     // `encoderfile run` gives a payload itself.
     for start in program
         .starts
         .iter()
-        .filter(|it| it.get_program() != workshop.programs.encoderfile)
+        .filter(|it| it.get_program() != workbench.programs().encoderfile)
     {
         let run = |payload: &str| {
-            let mut command = workshop.program(Path::new(start.get_program()), &[] as &[&str]);
+            let mut command = workbench.program(Path::new(start.get_program()), &[] as &[&str]);
             process::finish(
                 command
                     .args(start.get_args())

@@ -1,26 +1,26 @@
 //! Files that are no encoderfile, or no longer the one that was built.
 
-use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::Payload;
 use encoderfile_runtime::container::ArtifactKind;
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
+use encoderfile_tests::workbench::Workbench;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Every command that opens an encoderfile refuses `file` and names it and `words`.
-fn refused_by_all(workshop: &Workshop, file: &str, words: &[&str]) -> anyhow::Result<()> {
+fn refused_by_all(workbench: &Workbench, file: &str, words: &[&str]) -> anyhow::Result<()> {
     let mut words = words.to_vec();
     words.push(file);
-    workshop.refuses(&["inspect", file], &words)?;
-    workshop.refuses(&["extract", file, "-o", "parts"], &words)?;
-    workshop.refuses(&["build", "--from", file, "-o", "out"], &words)?;
-    workshop.refuses(&["run", file, "infer", "text"], &words)?;
+    workbench.refuses(&["inspect", file], &words)?;
+    workbench.refuses(&["extract", file, "-o", "parts"], &words)?;
+    workbench.refuses(&["build", "--from", file, "-o", "out"], &words)?;
+    workbench.refuses(&["run", file, "infer", "text"], &words)?;
     ensure!(
-        !workshop.path("out").exists(),
+        !workbench.path("out").exists(),
         "a refused build left its output"
     );
     Ok(())
@@ -28,38 +28,39 @@ fn refused_by_all(workshop: &Workshop, file: &str, words: &[&str]) -> anyhow::Re
 
 #[test]
 fn a_file_that_is_no_encoderfile() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    workshop.write("prose.txt", "Call me Ishmael. ".repeat(100))?;
-    refused_by_all(&workshop, "prose.txt", &["encoderfile"])?;
-    workshop.write("short", "ENCFILE")?;
-    refused_by_all(&workshop, "short", &[])?;
-    workshop.write("empty", "")?;
-    refused_by_all(&workshop, "empty", &[])?;
-    fs::create_dir(workshop.path("folder"))?;
-    refused_by_all(&workshop, "folder", &[])?;
-    refused_by_all(&workshop, "missing", &[])
+    workbench.write("prose.txt", "Call me Ishmael. ".repeat(100))?;
+    refused_by_all(&workbench, "prose.txt", &["encoderfile"])?;
+    workbench.write("short", "ENCFILE")?;
+    refused_by_all(&workbench, "short", &[])?;
+    workbench.write("empty", "")?;
+    refused_by_all(&workbench, "empty", &[])?;
+    fs::create_dir(workbench.path("folder"))?;
+    refused_by_all(&workbench, "folder", &[])?;
+    refused_by_all(&workbench, "missing", &[])
 }
 
 #[test]
 fn a_file_that_is_cut() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let whole = fs::read(workshop.build("bert-embedding", &["--target", "bundle"], "whole.ef")?)?;
+    let whole =
+        fs::read(workbench.build("bert-embedding", &["--target", "bundle"], "whole.ef")?)?;
     for (name, length) in [
         ("last", whole.len() - 1),
         ("footer", whole.len() - 32),
         ("half", whole.len() / 2),
     ] {
-        workshop.write(name, &whole[..length])?;
-        refused_by_all(&workshop, name, &["encoderfile"])?;
+        workbench.write(name, &whole[..length])?;
+        refused_by_all(&workbench, name, &["encoderfile"])?;
     }
     // Cut at the front, the footer is still there.
-    workshop.write("front", &whole[1..])?;
+    workbench.write("front", &whole[1..])?;
     refused_by_all(
-        &workshop,
+        &workbench,
         "front",
         &["footer at offset", "does not fit the file"],
     )
@@ -79,7 +80,7 @@ fn flip(file: &Path, artifact: ArtifactKind) -> anyhow::Result<u64> {
 
 #[test]
 fn a_flipped_bit() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let artifacts = [
@@ -89,15 +90,15 @@ fn a_flipped_bit() -> anyhow::Result<()> {
         (ArtifactKind::ModelConfig, "model_config"),
     ];
     for (artifact, name) in artifacts {
-        let file = workshop.build("bert-embedding", &["--target", "bundle"], "flipped.ef")?;
+        let file = workbench.build("bert-embedding", &["--target", "bundle"], "flipped.ef")?;
         let offset = flip(&file, artifact)?;
         let place = format!("{name} at offset {offset}");
-        workshop.refuses(&["inspect", "flipped.ef"], &["flipped.ef", &place])?;
-        workshop.refuses(
+        workbench.refuses(&["inspect", "flipped.ef"], &["flipped.ef", &place])?;
+        workbench.refuses(
             &["extract", "flipped.ef", "-o", "parts"],
             &["flipped.ef", &place],
         )?;
-        workshop.refuses(
+        workbench.refuses(
             &["build", "--from", "flipped.ef", "-o", "out"],
             &["flipped.ef", &place],
         )?;
@@ -107,10 +108,10 @@ fn a_flipped_bit() -> anyhow::Result<()> {
 
 #[test]
 fn a_built_program_with_a_flipped_weight_computes_nothing() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let native = workshop.build("bert-embedding", &[], "native")?;
+    let native = workbench.build("bert-embedding", &[], "native")?;
     let offset = flip(&native, ArtifactKind::Weights)?;
     let place = format!("weights at offset {offset}");
     for arguments in [
@@ -118,18 +119,18 @@ fn a_built_program_with_a_flipped_weight_computes_nothing() -> anyhow::Result<()
         &["self-test"],
         &["tokenize", "text"],
     ] {
-        let finished = process::finish(&mut workshop.program(&native, arguments))?;
+        let finished = process::finish(&mut workbench.program(&native, arguments))?;
         finished
             .refused(&[&place])
             .with_context(|| format!("{arguments:?}"))?;
     }
-    let module = workshop.build("bert-embedding", &["--target", WASI], "model.ef.wasm")?;
+    let module = workbench.build("bert-embedding", &["--target", WASI], "model.ef.wasm")?;
     flip(&module, ArtifactKind::Weights)?;
-    if let Some(wasmtime) = &workshop.programs.wasmtime {
-        let mut command = workshop.program(wasmtime, &["run", "model.ef.wasm", "infer", "text"]);
+    if let Some(wasmtime) = &workbench.programs().wasmtime {
+        let mut command = workbench.program(wasmtime, &["run", "model.ef.wasm", "infer", "text"]);
         process::finish(&mut command)?.refused(&["weights at offset"])?;
     }
-    workshop.refuses(
+    workbench.refuses(
         &["run", "model.ef.wasm", "infer", "text"],
         &["weights at offset"],
     )
@@ -137,32 +138,32 @@ fn a_built_program_with_a_flipped_weight_computes_nothing() -> anyhow::Result<()
 
 #[test]
 fn a_program_without_a_model() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let tool = workshop.programs.encoderfile.clone();
-    workshop.run(&[
+    let tool = workbench.programs().encoderfile.clone();
+    workbench.run(&[
         "extract".as_ref(),
         tool.as_os_str(),
         "-o".as_ref(),
         ".".as_ref(),
     ])?;
     let base = format!("base-{WASI}");
-    if let Some(wasmtime) = &workshop.programs.wasmtime {
-        let mut command = workshop.program(wasmtime, &["run", &base, "infer", "text"]);
+    if let Some(wasmtime) = &workbench.programs().wasmtime {
+        let mut command = workbench.program(wasmtime, &["run", &base, "infer", "text"]);
         process::finish(&mut command)?.refused(&["--payload"])?;
     }
     // The tool itself is a container, but of base programs.
     let payload = tool.to_string_lossy();
-    let native = workshop.build("bert-embedding", &[], "native")?;
+    let native = workbench.build("bert-embedding", &[], "native")?;
     let arguments = ["--payload", &payload, "infer", "text"];
-    let finished = process::finish(&mut workshop.program(&native, &arguments))?;
+    let finished = process::finish(&mut workbench.program(&native, &arguments))?;
     finished.refused(&["holds no model"])
 }
 
 #[test]
 fn an_unknown_setting() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let model = fixture::folder("bert-embedding");
@@ -211,20 +212,20 @@ fn an_unknown_setting() -> anyhow::Result<()> {
     ];
     for (text, words) in settings {
         let text = text.replace("path: .", &format!("path: {}", model.display()));
-        workshop.write("my.yml", &text)?;
-        let refused = workshop.refuses(&["build", "-f", "my.yml", "-o", "out"], words);
+        workbench.write("my.yml", &text)?;
+        let refused = workbench.refuses(&["build", "-f", "my.yml", "-o", "out"], words);
         refused.context(text)?;
     }
-    workshop.refuses(&["build", "-f", "missing.yml"], &["missing.yml"])
+    workbench.refuses(&["build", "-f", "missing.yml"], &["missing.yml"])
 }
 
 #[test]
 fn a_target_without_a_base() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let words = ["riscv64gc-unknown-linux-gnu", WASI, "--base"];
-    workshop.refuses(
+    workbench.refuses(
         &[
             "build",
             "--target",
@@ -234,28 +235,28 @@ fn a_target_without_a_base() -> anyhow::Result<()> {
         ],
         &words,
     )?;
-    workshop.refuses(&["build", "--base", "missing", "-o", "out"], &["missing"])?;
-    workshop.refuses(
+    workbench.refuses(&["build", "--base", "missing", "-o", "out"], &["missing"])?;
+    workbench.refuses(
         &["build", "-o", "no/such/folder/out"],
         &["no/such/folder/out"],
     )?;
-    fs::create_dir(workshop.path("folder"))?;
-    workshop.refuses(&["build", "-o", "folder"], &["folder"])?;
+    fs::create_dir(workbench.path("folder"))?;
+    workbench.refuses(&["build", "-o", "folder"], &["folder"])?;
     ensure!(
-        workshop.names()? == ["folder"],
+        workbench.names()? == ["folder"],
         "left behind: {:?}",
-        workshop.names()?
+        workbench.names()?
     );
     Ok(())
 }
 
 #[test]
 fn a_base_that_cannot_take_a_payload() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     // The smallest module there is: the header alone.
-    workshop.write("other.wasm", b"\0asm\x01\0\0\0")?;
+    workbench.write("other.wasm", b"\0asm\x01\0\0\0")?;
     let arguments = [
         "build",
         "--target",
@@ -265,12 +266,12 @@ fn a_base_that_cannot_take_a_payload() -> anyhow::Result<()> {
         "-o",
         "out",
     ];
-    workshop.refuses(&arguments, &["other.wasm"])?;
-    workshop.write("cut.wasm", b"\0asm\x01\0\0\0\x01\x7f")?;
+    workbench.refuses(&arguments, &["other.wasm"])?;
+    workbench.write("cut.wasm", b"\0asm\x01\0\0\0\x01\x7f")?;
     let arguments = ["build", "--target", WASI, "--base", "cut.wasm", "-o", "out"];
-    workshop.refuses(&arguments, &["cut.wasm"])?;
+    workbench.refuses(&arguments, &["cut.wasm"])?;
     ensure!(
-        !workshop.path("out").exists(),
+        !workbench.path("out").exists(),
         "a refused build left its output"
     );
     Ok(())
@@ -278,10 +279,10 @@ fn a_base_that_cannot_take_a_payload() -> anyhow::Result<()> {
 
 #[test]
 fn a_finished_file_cannot_be_changed() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    workshop.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
+    workbench.build("bert-embedding", &["--target", "bundle"], "model.ef")?;
     for option in [
         ["--name", "other"],
         ["--weights", "int8"],
@@ -290,7 +291,7 @@ fn a_finished_file_cannot_be_changed() -> anyhow::Result<()> {
         let arguments = [
             "build", "--from", "model.ef", option[0], option[1], "-o", "out",
         ];
-        workshop.refuses(&arguments, &["finished encoderfile keeps"])?;
+        workbench.refuses(&arguments, &["finished encoderfile keeps"])?;
     }
     Ok(())
 }

@@ -2,13 +2,13 @@
 //! elsewhere a process cannot be kept from memory without being kept from
 //! mapped files.
 
-use crate::workshop::Workshop;
 use anyhow::ensure;
 use encoderfile_runtime::onnx::{
     GraphProto, NodeProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
 };
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
+use encoderfile_tests::workbench::Workbench;
 use std::fs::File;
 
 /// Above what a protobuf message may hold, in a table of which a text reads rows.
@@ -60,15 +60,15 @@ fn word_table(graph: &mut GraphProto) -> Option<&mut TensorProto> {
 
 #[test]
 fn weights_beyond_two_gigabytes_are_never_held_in_memory() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let folder = ModelFolder::copy_of("bert-embedding")?;
     enlarge(&folder)?;
     // The limit is on memory of the process's own, not on mapped files.
     let limited = format!("ulimit -d {MEMORY_KIB} && exec \"$0\" \"$@\"");
-    let mut build = workshop.program("/bin/sh".as_ref(), &["-c", &limited]);
-    build.arg(&workshop.programs.encoderfile);
+    let mut build = workbench.program("/bin/sh".as_ref(), &["-c", &limited]);
+    build.arg(&workbench.programs().encoderfile);
     build.args([
         "build",
         "--weights",
@@ -82,9 +82,9 @@ fn weights_beyond_two_gigabytes_are_never_held_in_memory() -> anyhow::Result<()>
 
     // Words that were there before have the vectors they had.
     let options = ["--weights", "int8", "--name", "model"];
-    workshop.build("bert-embedding", &options, "small")?;
+    workbench.build("bert-embedding", &options, "small")?;
     let infer = |name| -> anyhow::Result<String> {
-        let mut infer = workshop.program(&workshop.path(name), &["infer", "of the house"]);
+        let mut infer = workbench.program(&workbench.path(name), &["infer", "of the house"]);
         Ok(process::succeed(&mut infer)?.text()?.to_owned())
     };
     let (large, small) = (infer("large")?, infer("small")?);

@@ -1,9 +1,9 @@
 //! One payload, on any base: byte for byte the same.
 
-use crate::workshop::Workshop;
 use anyhow::ensure;
 use encoderfile_runtime::{Payload, Source};
 use encoderfile_tests::target::WASI;
+use encoderfile_tests::workbench::Workbench;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ fn payload(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 #[test]
 fn every_form_carries_the_same_payload() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let native = workshop.build("bert-embedding", &[], "native")?;
-    let module = workshop.build("bert-embedding", &["--target", WASI], "module")?;
-    let bundle = workshop.build("bert-embedding", &["--target", "bundle"], "bundle")?;
+    let native = workbench.build("bert-embedding", &[], "native")?;
+    let module = workbench.build("bert-embedding", &["--target", WASI], "module")?;
+    let bundle = workbench.build("bert-embedding", &["--target", "bundle"], "bundle")?;
     let bundle = fs::read(bundle)?;
     ensure!(
         fs::read(&native)?.ends_with(&bundle),
@@ -48,7 +48,7 @@ fn every_form_carries_the_same_payload() -> anyhow::Result<()> {
 
 #[test]
 fn a_retargeted_file_is_the_one_built_directly() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let targets = [
@@ -57,14 +57,14 @@ fn a_retargeted_file_is_the_one_built_directly() -> anyhow::Result<()> {
         ("bundle", &["--target", "bundle"]),
     ];
     for (name, options) in targets {
-        workshop.build("bert-embedding", options, name)?;
+        workbench.build("bert-embedding", options, name)?;
     }
     for (from, _) in targets {
         for (to, options) in targets {
             let mut arguments = vec!["build", "--from", from, "-o", "again"];
             arguments.extend(options);
-            workshop.run(&arguments)?;
-            let same = workshop.read("again")? == workshop.read(to)?;
+            workbench.run(&arguments)?;
+            let same = workbench.read("again")? == workbench.read(to)?;
             ensure!(same, "{to} from {from} differs from {to} built directly");
         }
     }
@@ -73,18 +73,18 @@ fn a_retargeted_file_is_the_one_built_directly() -> anyhow::Result<()> {
 
 #[test]
 fn the_default_model_is_taken_as_it_is() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let tool = workshop.programs.encoderfile.clone();
-    workshop.run(&[
+    let tool = workbench.programs().encoderfile.clone();
+    workbench.run(&[
         "extract".as_ref(),
         tool.as_os_str(),
         "-o".as_ref(),
         "tool".as_ref(),
     ])?;
-    workshop.run(&["build", "--target", "bundle", "-o", "default.ef"])?;
-    let same = workshop.read("default.ef")? == workshop.read("tool/default-model.ef")?;
+    workbench.run(&["build", "--target", "bundle", "-o", "default.ef"])?;
+    let same = workbench.read("default.ef")? == workbench.read("tool/default-model.ef")?;
     ensure!(same, "the default model was changed");
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! ONNX files.
 
 use super::{graph, refused, refused_with};
-use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::onnx::tensor_shape_proto::{Dimension, dimension};
 use encoderfile_runtime::onnx::{
@@ -10,6 +9,7 @@ use encoderfile_runtime::onnx::{
 use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
+use encoderfile_tests::workbench::Workbench;
 use prost::Message;
 use std::collections::BTreeSet;
 
@@ -295,7 +295,7 @@ fn axes_that_are_fixed() -> anyhow::Result<()> {
 /// The engine's words are for those who ask for them.
 #[test]
 fn what_the_engine_says_is_not_in_the_message() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let folder = ModelFolder::copy_of("bert-embedding")?;
@@ -307,7 +307,7 @@ fn what_the_engine_says_is_not_in_the_message() -> anyhow::Result<()> {
         order.expect("heads are transposed").ints = vec![3, 1, 0, 2];
     })?;
     let build = |options: &[&str]| {
-        let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
+        let mut build = workbench.tool(&["build", "-o", "out", "--model"]);
         process::finish(build.arg(folder.path()).args(options))
     };
     let silent = build(&[])?;

@@ -1,13 +1,13 @@
 //! Upstream's format 1: `[base][manifest][artifacts…][footer]`, the manifest
 //! found from the start of the file, the whole ONNX file, SHA-256 hashes.
 
-use crate::workshop::Workshop;
 use anyhow::ensure;
 use encoderfile_runtime::container::Footer;
 use encoderfile_runtime::proto::{Artifact, Manifest, Task};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
+use encoderfile_tests::workbench::Workbench;
 use prost::Message;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -80,19 +80,19 @@ fn format_1(model: &str, task: Task, max_length: u32) -> anyhow::Result<Vec<u8>>
     .concat())
 }
 
-fn results(workshop: &Workshop, program: &Path, model: &str) -> anyhow::Result<Vec<u8>> {
+fn results(workbench: &Workbench, program: &Path, model: &str) -> anyhow::Result<Vec<u8>> {
     let texts: Vec<String> = fixture::read(model)?
         .cases
         .into_iter()
         .map(|it| it.text)
         .collect();
-    let mut command = workshop.program(program, &["infer"]);
+    let mut command = workbench.program(program, &["infer"]);
     Ok(process::succeed(command.args(texts))?.stdout)
 }
 
 #[test]
 fn a_format_1_file_is_retargeted() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let models = [
@@ -102,13 +102,13 @@ fn a_format_1_file_is_retargeted() -> anyhow::Result<()> {
         ("bert-token_classification", Task::TokenClassification),
     ];
     for (model, task) in models {
-        workshop.write("upstream", format_1(model, task, 64)?)?;
-        workshop.run(&["build", "--from", "upstream", "-o", "again"])?;
-        let again = results(&workshop, &workshop.path("again"), model)?;
-        let direct = workshop.build(model, &["--task", task.name()], "direct")?;
-        let direct = results(&workshop, &direct, model)?;
+        workbench.write("upstream", format_1(model, task, 64)?)?;
+        workbench.run(&["build", "--from", "upstream", "-o", "again"])?;
+        let again = results(&workbench, &workbench.path("again"), model)?;
+        let direct = workbench.build(model, &["--task", task.name()], "direct")?;
+        let direct = results(&workbench, &direct, model)?;
         ensure!(again == direct, "{model}: other results from format 1");
-        workshop.run(&[
+        workbench.run(&[
             "build",
             "--from",
             "upstream",
@@ -118,7 +118,7 @@ fn a_format_1_file_is_retargeted() -> anyhow::Result<()> {
             "again.wasm",
         ])?;
         ensure!(
-            workshop.path("again.wasm").is_file(),
+            workbench.path("again.wasm").is_file(),
             "{model}: no wasm module"
         );
     }
@@ -127,11 +127,11 @@ fn a_format_1_file_is_retargeted() -> anyhow::Result<()> {
 
 #[test]
 fn a_format_1_file_is_described() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    workshop.write("upstream", format_1("bert-embedding", Task::Embedding, 64)?)?;
-    let description = workshop.run(&["inspect", "--json", "upstream"])?.json()?;
+    workbench.write("upstream", format_1("bert-embedding", Task::Embedding, 64)?)?;
+    let description = workbench.run(&["inspect", "--json", "upstream"])?.json()?;
     assert_eq!(description["format_version"], 1);
     assert_eq!(description["kind"], "ELF executable");
     assert_eq!(description["name"], "bert-embedding");
@@ -143,15 +143,15 @@ fn a_format_1_file_is_described() -> anyhow::Result<()> {
 
 #[test]
 fn a_format_1_file_is_taken_apart() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    workshop.write("upstream", format_1("bert-embedding", Task::Embedding, 64)?)?;
-    workshop.run(&["extract", "upstream", "-o", "parts"])?;
+    workbench.write("upstream", format_1("bert-embedding", Task::Embedding, 64)?)?;
+    workbench.run(&["extract", "upstream", "-o", "parts"])?;
     let folder = fixture::folder("bert-embedding");
     for name in ["model.onnx", "config.json"] {
         let (got, expected) = (
-            fs::read(workshop.path("parts").join(name))?,
+            fs::read(workbench.path("parts").join(name))?,
             fs::read(folder.join(name))?,
         );
         ensure!(got == expected, "{name} differs");
@@ -162,7 +162,7 @@ fn a_format_1_file_is_taken_apart() -> anyhow::Result<()> {
         )?)?)
     };
     ensure!(
-        json(&workshop.path("parts"))? == json(&folder)?,
+        json(&workbench.path("parts"))? == json(&folder)?,
         "tokenizer.json differs"
     );
     Ok(())
@@ -170,7 +170,7 @@ fn a_format_1_file_is_taken_apart() -> anyhow::Result<()> {
 
 #[test]
 fn a_model_of_images_is_refused_by_name() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     // Upstream's `model_type` of image classification.
@@ -196,11 +196,11 @@ fn a_model_of_images_is_refused_by_name() -> anyhow::Result<()> {
             flags: 1,
         };
         let file = [BASE, &manifest.encode_to_vec(), &footer.to_bytes()].concat();
-        workshop.write("images", file)?;
+        workbench.write("images", file)?;
         let words = ["images", "image classification", "encoders of texts"];
-        workshop.refuses(&["build", "--from", "images", "-o", "out"], &words)?;
-        workshop.refuses(&["extract", "images", "-o", "parts"], &words)?;
-        let description = workshop.run(&["inspect", "--json", "images"])?.json()?;
+        workbench.refuses(&["build", "--from", "images", "-o", "out"], &words)?;
+        workbench.refuses(&["extract", "images", "-o", "parts"], &words)?;
+        let description = workbench.run(&["inspect", "--json", "images"])?.json()?;
         assert_eq!(description["task"], "image_classification");
         let retarget = description["can_be_retargeted"].as_str().unwrap_or("");
         ensure!(
@@ -213,23 +213,23 @@ fn a_model_of_images_is_refused_by_name() -> anyhow::Result<()> {
 
 #[test]
 fn a_changed_format_1_file_is_refused() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let whole = format_1("bert-embedding", Task::Embedding, 64)?;
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    workshop.write("flipped", flipped)?;
+    workbench.write("flipped", flipped)?;
     let words = ["flipped", "at offset", "SHA-256"];
-    workshop.refuses(&["build", "--from", "flipped", "-o", "out"], &words)?;
-    workshop.refuses(&["extract", "flipped", "-o", "parts"], &words)?;
-    workshop.write("cut", &whole[..whole.len() - 1])?;
-    workshop.refuses(&["build", "--from", "cut", "-o", "out"], &["cut", "footer"])?;
+    workbench.refuses(&["build", "--from", "flipped", "-o", "out"], &words)?;
+    workbench.refuses(&["extract", "flipped", "-o", "parts"], &words)?;
+    workbench.write("cut", &whole[..whole.len() - 1])?;
+    workbench.refuses(&["build", "--from", "cut", "-o", "out"], &["cut", "footer"])?;
     // Without its base, the manifest is elsewhere.
-    workshop.write("front", &whole[BASE.len()..])?;
-    workshop.refuses(&["build", "--from", "front", "-o", "out"], &["front"])?;
+    workbench.write("front", &whole[BASE.len()..])?;
+    workbench.refuses(&["build", "--from", "front", "-o", "out"], &["front"])?;
     ensure!(
-        !workshop.path("out").exists(),
+        !workbench.path("out").exists(),
         "a refused build left its output"
     );
     Ok(())

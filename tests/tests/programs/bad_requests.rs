@@ -1,24 +1,24 @@
 //! Requests that a model cannot serve: refused by the name of the option,
 //! before anything is computed.
 
-use crate::workshop::Workshop;
 use anyhow::Context;
 use encoderfile_tests::process;
+use encoderfile_tests::workbench::Workbench;
 
 /// Each of `requests` is refused by the model with one line that contains its words.
 fn refused(model: &str, requests: &[(&[&str], &[&str])]) -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = workshop.build(model, &[], "model")?;
+    let program = workbench.build(model, &[], "model")?;
     for (arguments, words) in requests {
         let arguments = [&["infer", "-o", "out"], *arguments].concat();
-        let finished = process::finish(&mut workshop.program(&program, &arguments))?;
+        let finished = process::finish(&mut workbench.program(&program, &arguments))?;
         finished
             .refused(words)
             .with_context(|| format!("{model}: {arguments:?}"))?;
     }
-    let names = workshop.names()?;
+    let names = workbench.names()?;
     anyhow::ensure!(names == ["model"], "left behind: {names:?}");
     Ok(())
 }

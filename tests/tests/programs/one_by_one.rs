@@ -3,15 +3,15 @@
 use anyhow::{Context, ensure};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process;
-use encoderfile_tests::programs::Programs;
 use encoderfile_tests::request::Item;
-use encoderfile_tests::target::{Built, Runner, Target};
+use encoderfile_tests::target::{Built, Target};
+use encoderfile_tests::workbench::Workbench;
 use serde_json::Map;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a program may take for what takes milliseconds.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -52,16 +52,14 @@ impl Asked {
         answer.with_context(|| format!("no answer to {text:?}"))
     }
 
-    /// Waits for its end, with its standard input open.
+    /// Waits for its end, with its standard input open: that of its answers.
     fn ended(&mut self) -> anyhow::Result<ExitStatus> {
-        let deadline = Instant::now() + WAIT_MAX;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
-            }
-            ensure!(Instant::now() < deadline, "it does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
+        let ended = self.answers.recv_timeout(WAIT_MAX);
+        ensure!(
+            ended == Err(RecvTimeoutError::Disconnected),
+            "it does not end: {ended:?}"
+        );
+        Ok(self.child.wait()?)
     }
 }
 
@@ -75,17 +73,16 @@ impl Drop for Asked {
 
 #[test]
 fn each_text_is_answered_before_the_next_is_written() -> anyhow::Result<()> {
-    let Some(programs) = Programs::find()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let runner = Runner::new(programs)?;
-    let built = Built::new(&runner, Some(&fixture::folder("bert-embedding")))?;
+    let built = Built::new(&workbench, Some(&fixture::folder("bert-embedding")))?;
     let items = TEXTS.map(Item::text);
     let targets = Target::ALL.into_iter();
-    let with_pipes = |target: &Target| *target != Target::Browser && runner.has(*target);
+    let with_pipes = |target: &Target| *target != Target::Browser && workbench.has(*target);
     for target in targets.filter(with_pipes) {
-        let expected = runner.infer(target, &built, &items, &Map::new())?;
-        let mut asked = Asked::start(&mut runner.command(target, &built)?, &[])?;
+        let expected = workbench.infer(target, &built, &items, &Map::new())?;
+        let mut asked = Asked::start(&mut workbench.command(target, &built)?, &[])?;
         for (text, expected) in TEXTS.iter().zip(&expected) {
             let answer = asked.ask(text).with_context(|| target.name())?;
             ensure!(answer == *expected, "{}: {answer}", target.name());
@@ -97,14 +94,13 @@ fn each_text_is_answered_before_the_next_is_written() -> anyhow::Result<()> {
 /// Whoever waits for an answer does not close the input.
 #[test]
 fn a_refused_text_ends_the_program_while_its_input_is_open() -> anyhow::Result<()> {
-    let Some(programs) = Programs::find()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let runner = Runner::new(programs)?;
-    let built = Built::new(&runner, Some(&fixture::folder("bert-embedding")))?;
+    let built = Built::new(&workbench, Some(&fixture::folder("bert-embedding")))?;
     for threads in ["1", "2"] {
         let options = ["--long", "error", "--threads", threads];
-        let mut asked = Asked::start(&mut runner.command(Target::Native, &built)?, &options)?;
+        let mut asked = Asked::start(&mut workbench.command(Target::Native, &built)?, &options)?;
         asked.ask("short")?;
         ensure!(asked.ask(&"long ".repeat(5000)).is_err(), "an answer");
         let status = asked.ended()?;

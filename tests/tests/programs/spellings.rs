@@ -1,15 +1,15 @@
 //! Upstream's spellings: taken where they mean something here, warned of where they do
 //! not, and refused by name where they ask for what this is not.
 
-use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_tests::fixture;
 use encoderfile_tests::process::{self, Finished};
+use encoderfile_tests::workbench::Workbench;
 use std::fs;
 
 /// Runs the tool, which must succeed and warn once, of `words`.
-fn warns(workshop: &Workshop, arguments: &[&str], words: &[&str]) -> anyhow::Result<Finished> {
-    let finished = workshop.run(arguments)?;
+fn warns(workbench: &Workbench, arguments: &[&str], words: &[&str]) -> anyhow::Result<Finished> {
+    let finished = workbench.run(arguments)?;
     let warnings: Vec<&str> = finished
         .stderr
         .lines()
@@ -26,11 +26,11 @@ fn warns(workshop: &Workshop, arguments: &[&str], words: &[&str]) -> anyhow::Res
 
 #[test]
 fn a_build_as_upstream_spells_it() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let folder = fixture::folder("bert-embedding");
-    let there = workshop.path("there");
+    let there = workbench.path("there");
     fs::create_dir(&there)?;
     fs::create_dir(there.join("model"))?;
     for name in [
@@ -42,8 +42,8 @@ fn a_build_as_upstream_spells_it() -> anyhow::Result<()> {
         fs::copy(folder.join(name), there.join("model").join(name))?;
     }
     let settings = "encoderfile:\n  name: upstreams\n  version: 1.2.3\n  path: model\n  model_type: embedding\n";
-    workshop.write("encoderfile.yml", settings)?;
-    workshop.run(&[
+    workbench.write("encoderfile.yml", settings)?;
+    workbench.run(&[
         "build",
         "-f",
         "encoderfile.yml",
@@ -55,12 +55,12 @@ fn a_build_as_upstream_spells_it() -> anyhow::Result<()> {
     ])?;
     let built = there.join("mine.encoderfile");
     ensure!(built.is_file(), "not where --directory says");
-    let info = process::succeed(&mut workshop.program(&built, &["info", "--json"]))?.json()?;
+    let info = process::succeed(&mut workbench.program(&built, &["info", "--json"]))?.json()?;
     ensure!(
         info["name"] == "upstreams" && info["version"] == "1.2.3",
         "{info}"
     );
-    workshop.refuses(
+    workbench.refuses(
         &["build", "-f", "encoderfile.yml", "--directory", "nowhere"],
         &["--directory nowhere"],
     )
@@ -68,7 +68,7 @@ fn a_build_as_upstream_spells_it() -> anyhow::Result<()> {
 
 #[test]
 fn what_means_nothing_here_is_warned_of() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let model = fixture::folder("bert-embedding").display().to_string();
@@ -92,7 +92,7 @@ fn what_means_nothing_here_is_warned_of() -> anyhow::Result<()> {
     ] {
         let arguments = with(&flags);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        warns(&workshop, &arguments, &words)?;
+        warns(&workbench, &arguments, &words)?;
     }
     for (key, words) in [
         ("cache_dir: x", ["`cache_dir`", "nothing is downloaded"]),
@@ -107,9 +107,9 @@ fn what_means_nothing_here_is_warned_of() -> anyhow::Result<()> {
         ),
     ] {
         let settings = format!("encoderfile:\n  path: {model}\n  {key}\n");
-        workshop.write("encoderfile.yml", settings)?;
+        workbench.write("encoderfile.yml", settings)?;
         warns(
-            &workshop,
+            &workbench,
             &["build", "-f", "encoderfile.yml", "-o", "out"],
             &words,
         )?;
@@ -119,7 +119,7 @@ fn what_means_nothing_here_is_warned_of() -> anyhow::Result<()> {
 
 #[test]
 fn what_this_is_not_is_refused() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let model = fixture::folder("bert-embedding").display().to_string();
@@ -139,10 +139,10 @@ fn what_this_is_not_is_refused() -> anyhow::Result<()> {
             ["`path.preprocessor_config_path`", "images"],
         ),
     ] {
-        workshop.write("encoderfile.yml", format!("encoderfile:\n  {settings}"))?;
-        workshop.refuses(&["build", "-f", "encoderfile.yml"], &words)?;
+        workbench.write("encoderfile.yml", format!("encoderfile:\n  {settings}"))?;
+        workbench.refuses(&["build", "-f", "encoderfile.yml"], &words)?;
     }
-    workshop.refuses(
+    workbench.refuses(
         &["new-transform", "-m", "embedding"],
         &["new-transform", "Lua", "embedding"],
     )
@@ -150,10 +150,10 @@ fn what_this_is_not_is_refused() -> anyhow::Result<()> {
 
 #[test]
 fn runtimes_are_in_the_tool() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let listed = workshop.run(&["runtime", "list"])?;
+    let listed = workbench.run(&["runtime", "list"])?;
     let lines: Vec<&str> = listed.text()?.lines().collect();
     let first = lines.first().context("nothing is listed")?;
     let (version, target) = first.split_once(' ').context("no target")?;
@@ -163,21 +163,21 @@ fn runtimes_are_in_the_tool() -> anyhow::Result<()> {
         "{lines:?}"
     );
     let there = ["runtime", "add", target];
-    warns(&workshop, &there, &["nothing to do", target])?;
+    warns(&workbench, &there, &["nothing to do", target])?;
     let elsewhere = ["runtime", "add", "riscv64gc-unknown-linux-gnu"];
-    workshop.refuses(&elsewhere, &["riscv64gc", target, "--base FILE"])?;
-    workshop.refuses(&["runtime", "remove", target], &["part of this tool"])
+    workbench.refuses(&elsewhere, &["riscv64gc", target, "--base FILE"])?;
+    workbench.refuses(&["runtime", "remove", target], &["part of this tool"])
 }
 
 #[test]
 fn a_file_of_texts_is_read_as_it_says() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = workshop.build("bert-sequence_classification", &[], "program")?;
+    let program = workbench.build("bert-sequence_classification", &[], "program")?;
     let infer = |arguments: &[&str]| {
         let arguments = [&["infer", "-f", "jsonl"], arguments].concat();
-        process::finish(&mut workshop.program(&program, &arguments))
+        process::finish(&mut workbench.program(&program, &arguments))
     };
     let expected = infer(&["a", "b"])?.succeeded()?.stdout;
     for (name, content) in [
@@ -190,15 +190,15 @@ fn a_file_of_texts_is_read_as_it_says() -> anyhow::Result<()> {
         ("a.jsonl", "\u{feff}\n{\"text\": \"a\"}\n{\"text\": \"b\"}"),
         ("a.NDJSON", "{\"text\": \"a\"}\n\n{\"text\": \"b\"}\n"),
     ] {
-        workshop.write(name, content)?;
+        workbench.write(name, content)?;
         let got = infer(&["--input", name])?.succeeded()?;
         ensure!(got.stdout == expected, "{name} {content:?}");
     }
     let json = "{\"text\": \"a\"}";
     let as_text = infer(&["x", json])?.succeeded()?.stdout;
-    workshop.write("later.txt", format!("x\n{json}\n"))?;
+    workbench.write("later.txt", format!("x\n{json}\n"))?;
     ensure!(infer(&["--input", "later.txt"])?.succeeded()?.stdout == as_text);
-    workshop.write("text.jsonl", format!("x\n{json}\n"))?;
+    workbench.write("text.jsonl", format!("x\n{json}\n"))?;
     let told = ["--input", "text.jsonl", "--input-format", "text"];
     ensure!(infer(&told)?.succeeded()?.stdout == as_text);
 
@@ -210,10 +210,10 @@ fn a_file_of_texts_is_read_as_it_says() -> anyhow::Result<()> {
         ("bad.txt", "{\"text\": \"a\"\n", "line 1"),
         ("bad.json", "[{\"text\": \"a\"}]\n", "line 1"),
     ] {
-        workshop.write(name, content)?;
+        workbench.write(name, content)?;
         infer(&["--input", name])?.refused_midway(&[name, line, "JSON object with a `text`"])?;
     }
-    workshop.write("input", "a\n")?;
+    workbench.write("input", "a\n")?;
     let told = ["--input", "input", "--input-format", "jsonl"];
     infer(&told)?.refused(&["input", "line 1", "--input-format text"])
 }

@@ -1,10 +1,10 @@
 //! Outputs, labels, tokenizers, and what sentence-transformers folders say.
 
 use super::{config, refused, refused_with};
-use crate::workshop::Workshop;
 use anyhow::Context;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 
 #[test]
@@ -287,7 +287,7 @@ fn keys_that_say_nothing_are_taken() -> anyhow::Result<()> {
         (transformer, "processing_kwargs", json!({"text": {}})),
         (norm, "module_input_name", json!("sentence_embedding")),
     ];
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     for (file, key, value) in cases {
@@ -296,7 +296,7 @@ fn keys_that_say_nothing_are_taken() -> anyhow::Result<()> {
             folder.write(file, b"{}")?;
         }
         folder.edit_json(file, |it| it[key] = value.clone())?;
-        let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
+        let mut build = workbench.tool(&["build", "-o", "out", "--model"]);
         process::succeed(build.arg(folder.path())).with_context(|| format!("{file} {key}"))?;
     }
     Ok(())

@@ -4,11 +4,11 @@
 mod graphs;
 mod settings;
 
-use crate::workshop::Workshop;
 use anyhow::ensure;
 use encoderfile_runtime::onnx::GraphProto;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 
 type Spoil<'a> = &'a dyn Fn(&ModelFolder) -> anyhow::Result<()>;
@@ -25,17 +25,17 @@ fn refused_with(
     options: &[&str],
     words: &[&str],
 ) -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let folder = ModelFolder::copy_of(fixture)?;
     spoil(&folder)?;
-    let mut build = workshop.tool(&["build", "-o", "out", "--model"]);
+    let mut build = workbench.tool(&["build", "-o", "out", "--model"]);
     process::finish(build.arg(folder.path()).args(options))?.refused(words)?;
     ensure!(
-        workshop.names()?.is_empty(),
+        workbench.names()?.is_empty(),
         "left behind: {:?}",
-        workshop.names()?
+        workbench.names()?
     );
     Ok(())
 }
@@ -50,10 +50,10 @@ fn graph(change: impl Fn(&mut GraphProto)) -> impl Fn(&ModelFolder) -> anyhow::R
 
 #[test]
 fn no_folder() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    workshop.refuses(
+    workbench.refuses(
         &["build", "--model", "no/such/folder"],
         &["no/such/folder: no such folder"],
     )

@@ -1,8 +1,8 @@
 //! Products computed in int8: `build --compute int8`.
 
-use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_tests::target::WASI;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::Value;
 
 const TEXTS: [&str; 3] = [
@@ -12,19 +12,19 @@ const TEXTS: [&str; 3] = [
 ];
 
 /// The tool's own model as a folder, since the made-up ones have no large matrix.
-fn folder() -> anyhow::Result<Option<Workshop>> {
-    let Some(workshop) = Workshop::open()? else {
+fn folder() -> anyhow::Result<Option<Workbench>> {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(None);
     };
-    workshop.run(&["build", "--target", "bundle", "-o", "own.ef"])?;
-    workshop.run(&["extract", "own.ef", "-o", "parts"])?;
-    Ok(Some(workshop))
+    workbench.run(&["build", "--target", "bundle", "-o", "own.ef"])?;
+    workbench.run(&["extract", "own.ef", "-o", "parts"])?;
+    Ok(Some(workbench))
 }
 
-fn build(workshop: &Workshop, compute: &str, target: &str, name: &str) -> anyhow::Result<()> {
+fn build(workbench: &Workbench, compute: &str, target: &str, name: &str) -> anyhow::Result<()> {
     let model = ["build", "--model", "parts", "--max-length", "128"];
     let how = ["--compute", compute, "--target", target, "-o", name];
-    workshop.run(&[model.as_slice(), &how].concat())?;
+    workbench.run(&[model.as_slice(), &how].concat())?;
     Ok(())
 }
 
@@ -39,8 +39,8 @@ fn numbers(result: &Value) -> anyhow::Result<Vec<f64>> {
     Ok(numbers)
 }
 
-fn infer(workshop: &Workshop, file: &str, texts: &[&str]) -> anyhow::Result<Vec<Vec<f64>>> {
-    let output = workshop.run(&[&["run", file, "infer"], texts].concat())?;
+fn infer(workbench: &Workbench, file: &str, texts: &[&str]) -> anyhow::Result<Vec<Vec<f64>>> {
+    let output = workbench.run(&[&["run", file, "infer"], texts].concat())?;
     let output = output.json()?;
     let results = output["results"].as_array().context("no results")?;
     results.iter().map(numbers).collect()
@@ -60,15 +60,15 @@ fn least_cosine(one: &[Vec<f64>], other: &[Vec<f64>]) -> f64 {
 
 #[test]
 fn results_are_near_those_of_float32_on_every_target() -> anyhow::Result<()> {
-    let Some(workshop) = folder()? else {
+    let Some(workbench) = folder()? else {
         return Ok(());
     };
-    build(&workshop, "f32", "bundle", "exact.ef")?;
-    build(&workshop, "int8", "bundle", "native.ef")?;
-    build(&workshop, "int8", WASI, "module.wasm")?;
-    let exact = infer(&workshop, "exact.ef", &TEXTS)?;
-    let native = infer(&workshop, "native.ef", &TEXTS)?;
-    let module = infer(&workshop, "module.wasm", &TEXTS)?;
+    build(&workbench, "f32", "bundle", "exact.ef")?;
+    build(&workbench, "int8", "bundle", "native.ef")?;
+    build(&workbench, "int8", WASI, "module.wasm")?;
+    let exact = infer(&workbench, "exact.ef", &TEXTS)?;
+    let native = infer(&workbench, "native.ef", &TEXTS)?;
+    let module = infer(&workbench, "module.wasm", &TEXTS)?;
     let to_exact = least_cosine(&exact, &native);
     ensure!(
         (0.98..0.999_999).contains(&to_exact),
@@ -78,20 +78,20 @@ fn results_are_near_those_of_float32_on_every_target() -> anyhow::Result<()> {
     let to_native = least_cosine(&native, &module);
     ensure!(to_native > 0.999, "{to_native} from native to wasm");
     for file in ["native.ef", "module.wasm"] {
-        workshop.run(&["run", file, "self-test"])?;
+        workbench.run(&["run", file, "self-test"])?;
     }
     Ok(())
 }
 
 #[test]
 fn a_text_has_its_result_whatever_is_beside_it() -> anyhow::Result<()> {
-    let Some(workshop) = folder()? else {
+    let Some(workbench) = folder()? else {
         return Ok(());
     };
-    build(&workshop, "int8", "bundle", "model.ef")?;
-    let all = infer(&workshop, "model.ef", &TEXTS)?;
+    build(&workbench, "int8", "bundle", "model.ef")?;
+    let all = infer(&workbench, "model.ef", &TEXTS)?;
     for (text, beside) in TEXTS.iter().zip(all) {
-        let alone = infer(&workshop, "model.ef", &[text])?;
+        let alone = infer(&workbench, "model.ef", &[text])?;
         ensure!(alone == [beside], "{text}: another result alone");
     }
     Ok(())
@@ -99,28 +99,28 @@ fn a_text_has_its_result_whatever_is_beside_it() -> anyhow::Result<()> {
 
 #[test]
 fn a_file_says_what_it_computes_in_and_at_what_cost() -> anyhow::Result<()> {
-    let Some(workshop) = folder()? else {
+    let Some(workbench) = folder()? else {
         return Ok(());
     };
     let model = ["build", "--model", "parts", "--target", "bundle"];
     let how = ["--weights", "int8", "--compute", "int8", "-o", "model.ef"];
-    let built = workshop.run(&[model.as_slice(), &how].concat())?;
+    let built = workbench.run(&[model.as_slice(), &how].concat())?;
     ensure!(
         built
             .stderr
             .contains("computed in int8, worst cosine to f32 0.9")
     );
-    let description = workshop.run(&["inspect", "--json", "model.ef"])?.json()?;
+    let description = workbench.run(&["inspect", "--json", "model.ef"])?.json()?;
     assert_eq!(description["pipeline"]["compute"], "int8");
     let cosine = description["weights"]["worst_cosine"].as_f64();
     ensure!((0.97..0.999_999).contains(&cosine.context("no worst_cosine")?));
-    let info = workshop.run(&["run", "model.ef", "info"])?;
+    let info = workbench.run(&["run", "model.ef", "info"])?;
     ensure!(info.text()?.contains("int8"), "{}", info.text()?);
     // As comparable with the exact ones as those of weights stored in int8.
-    build(&workshop, "f32", "bundle", "exact.ef")?;
-    let exact = workshop.run(&["inspect", "--json", "exact.ef"])?.json()?;
+    build(&workbench, "f32", "bundle", "exact.ef")?;
+    let exact = workbench.run(&["inspect", "--json", "exact.ef"])?.json()?;
     ensure!(exact["pipeline"]["compute"] == "f32");
-    workshop.refuses(
+    workbench.refuses(
         &[
             "build",
             "--from",

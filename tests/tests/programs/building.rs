@@ -1,6 +1,5 @@
 //! What `build`, `inspect` and `extract` make of a model that is in order.
 
-use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use encoderfile_runtime::Payload;
 use encoderfile_runtime::container::ArtifactKind;
@@ -10,6 +9,7 @@ use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
+use encoderfile_tests::workbench::Workbench;
 use prost::Message;
 use serde_json::{Value, json};
 use std::fs;
@@ -17,30 +17,30 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What `infer` prints for a text.
-fn infer(workshop: &Workshop, program: &Path) -> anyhow::Result<Vec<u8>> {
+fn infer(workbench: &Workbench, program: &Path) -> anyhow::Result<Vec<u8>> {
     let text = "You really did it very well.";
-    let mut command = workshop.program(program, &["infer", text]);
+    let mut command = workbench.program(program, &["infer", text]);
     Ok(process::succeed(&mut command)?.stdout)
 }
 
-fn inspect(workshop: &Workshop, file: &str) -> anyhow::Result<Value> {
-    workshop.run(&["inspect", "--json", file])?.json()
+fn inspect(workbench: &Workbench, file: &str) -> anyhow::Result<Value> {
+    workbench.run(&["inspect", "--json", file])?.json()
 }
 
 #[test]
 fn the_same_folder_gives_the_same_bytes() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     for target in [None, Some(WASI), Some("bundle")] {
         let options = target.map_or(vec![], |target| vec!["--target", target]);
-        workshop.build("st-mean-normalize", &options, "one")?;
+        workbench.build("st-mean-normalize", &options, "one")?;
         // From a copy elsewhere, with another path on the command line.
         let copy = ModelFolder::copy_of("st-mean-normalize")?;
-        let mut build = workshop.tool(&["build", "-o", "other", "--name", "st-mean-normalize"]);
+        let mut build = workbench.tool(&["build", "-o", "other", "--name", "st-mean-normalize"]);
         build.arg("--model").arg(copy.path());
         process::succeed(build.args(&options))?;
-        let (one, other) = (workshop.read("one")?, workshop.read("other")?);
+        let (one, other) = (workbench.read("one")?, workbench.read("other")?);
         ensure!(one == other, "{target:?}: other bytes");
     }
     Ok(())
@@ -50,24 +50,24 @@ fn the_same_folder_gives_the_same_bytes() -> anyhow::Result<()> {
 #[test]
 fn programs_are_executable_and_bundles_are_not() -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let mode = |path: &Path| anyhow::Ok(fs::metadata(path)?.permissions().mode() & 0o777);
-    let native = workshop.build("bert-embedding", &[], "native")?;
-    let module = workshop.build("bert-embedding", &["--target", WASI], "module")?;
-    let bundle = workshop.build("bert-embedding", &["--target", "bundle"], "bundle")?;
+    let native = workbench.build("bert-embedding", &[], "native")?;
+    let module = workbench.build("bert-embedding", &["--target", WASI], "module")?;
+    let bundle = workbench.build("bert-embedding", &["--target", "bundle"], "bundle")?;
     assert_eq!(
         [mode(&native)?, mode(&module)?, mode(&bundle)?],
         [0o755, 0o755, 0o644]
     );
-    assert_eq!(workshop.names()?, ["bundle", "module", "native"]);
+    assert_eq!(workbench.names()?, ["bundle", "module", "native"]);
     Ok(())
 }
 
 #[test]
 fn a_file_is_called_after_its_model() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let folder = fixture::folder("st-cls");
@@ -75,10 +75,10 @@ fn a_file_is_called_after_its_model() -> anyhow::Result<()> {
     for target in [[].as_slice(), &["--target", WASI], &["--target", "bundle"]] {
         let mut arguments = vec!["build", "--model", &folder];
         arguments.extend(target);
-        workshop.run(&arguments)?;
+        workbench.run(&arguments)?;
     }
     assert_eq!(
-        workshop.names()?,
+        workbench.names()?,
         ["st-cls.ef", "st-cls.ef.wasm", "st-cls.encoderfile"]
     );
     Ok(())
@@ -86,10 +86,10 @@ fn a_file_is_called_after_its_model() -> anyhow::Result<()> {
 
 #[test]
 fn a_model_may_be_in_a_folder_of_its_own() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let whole = workshop.build("st-mean-normalize", &[], "whole")?;
+    let whole = workbench.build("st-mean-normalize", &[], "whole")?;
     let folder = ModelFolder::copy_of("st-mean-normalize")?;
     fs::create_dir(folder.file("0_Transformer"))?;
     for name in [
@@ -103,22 +103,22 @@ fn a_model_may_be_in_a_folder_of_its_own() -> anyhow::Result<()> {
         fs::rename(folder.file(name), folder.path().join(moved))?;
     }
     folder.edit_json("modules.json", |it| it[0]["path"] = "0_Transformer".into())?;
-    let mut build = workshop.tool(&["build", "-o", "apart", "--model"]);
+    let mut build = workbench.tool(&["build", "-o", "apart", "--model"]);
     process::succeed(
         build
             .arg(folder.path())
             .args(["--name", "st-mean-normalize"]),
     )?;
     assert_eq!(
-        infer(&workshop, &whole)?,
-        infer(&workshop, &workshop.path("apart"))?
+        infer(&workbench, &whole)?,
+        infer(&workbench, &workbench.path("apart"))?
     );
     Ok(())
 }
 
 #[test]
 fn settings_come_from_a_file() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let folder = fixture::folder("bert-sequence_classification");
@@ -140,9 +140,9 @@ fn settings_come_from_a_file() -> anyhow::Result<()> {
         },
     }});
     // JSON is YAML.
-    workshop.write("encoderfile.yml", settings.to_string())?;
-    workshop.run(&["build", "-f", "encoderfile.yml"])?;
-    let description = inspect(&workshop, "mood.ef")?;
+    workbench.write("encoderfile.yml", settings.to_string())?;
+    workbench.run(&["build", "-f", "encoderfile.yml"])?;
+    let description = inspect(&workbench, "mood.ef")?;
     assert_eq!(description["name"], "mood");
     assert_eq!(description["version"], "2.1.0");
     assert_eq!(description["pipeline"]["max_tokens"], 16);
@@ -158,14 +158,14 @@ fn settings_come_from_a_file() -> anyhow::Result<()> {
         "-o",
         "typed.ef",
     ];
-    workshop.run(&arguments)?;
-    assert_eq!(inspect(&workshop, "typed.ef")?["name"], "typed");
+    workbench.run(&arguments)?;
+    assert_eq!(inspect(&workbench, "typed.ef")?["name"], "typed");
     Ok(())
 }
 
 #[test]
 fn settings_may_name_each_file() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let folder = fixture::folder("bert-embedding");
@@ -179,11 +179,11 @@ fn settings_may_name_each_file() -> anyhow::Result<()> {
             "tokenizer_config_path": folder.join("tokenizer_config.json"),
         },
     }});
-    workshop.write("encoderfile.yml", settings.to_string())?;
-    workshop.run(&["build", "-f", "encoderfile.yml", "-o", "files.ef"])?;
-    workshop.build("bert-embedding", &["--target", "bundle"], "folder.ef")?;
+    workbench.write("encoderfile.yml", settings.to_string())?;
+    workbench.run(&["build", "-f", "encoderfile.yml", "-o", "files.ef"])?;
+    workbench.build("bert-embedding", &["--target", "bundle"], "folder.ef")?;
     ensure!(
-        workshop.read("files.ef")? == workshop.read("folder.ef")?,
+        workbench.read("files.ef")? == workbench.read("folder.ef")?,
         "other bytes"
     );
     Ok(())
@@ -191,14 +191,14 @@ fn settings_may_name_each_file() -> anyhow::Result<()> {
 
 #[test]
 fn weights_can_be_stored_smaller() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let mut previous = u64::MAX;
     for (encoding, cosine_min) in [("f32", 1.0), ("f16", 0.99999), ("int8", 0.99)] {
         let options = ["--weights", encoding, "--target", "bundle"];
-        workshop.build("st-mean-normalize", &options, "model.ef")?;
-        let description = inspect(&workshop, "model.ef")?;
+        workbench.build("st-mean-normalize", &options, "model.ef")?;
+        let description = inspect(&workbench, "model.ef")?;
         assert_eq!(description["weights"]["encoding"], encoding);
         let cosine = description["weights"]["worst_cosine"].as_f64();
         let cosine = cosine.context("no worst_cosine")?;
@@ -221,7 +221,7 @@ fn weights_can_be_stored_smaller() -> anyhow::Result<()> {
 
 #[test]
 fn inspect_tells_what_is_in_a_file() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let kinds = [
@@ -236,8 +236,8 @@ fn inspect_tells_what_is_in_a_file() -> anyhow::Result<()> {
         } else {
             options.as_slice()
         };
-        workshop.build("st-mean-normalize", options, target)?;
-        let description = inspect(&workshop, target)?;
+        workbench.build("st-mean-normalize", options, target)?;
+        let description = inspect(&workbench, target)?;
         if cfg!(target_os = "linux") || target != "native" {
             assert_eq!(description["kind"], kind);
         }
@@ -250,7 +250,7 @@ fn inspect_tells_what_is_in_a_file() -> anyhow::Result<()> {
         assert_eq!(pipeline["max_tokens"], 48);
         assert_eq!(pipeline["output_width"], 32);
         // The same facts as aligned lines.
-        let text = workshop.run(&["inspect", target])?;
+        let text = workbench.run(&["inspect", target])?;
         for word in [
             "st-mean-normalize",
             "sentence_embedding",
@@ -266,11 +266,11 @@ fn inspect_tells_what_is_in_a_file() -> anyhow::Result<()> {
 
 #[test]
 fn tensors_are_where_they_can_be_mapped() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     for options in [vec![], vec!["--target", "bundle"]] {
-        let file = workshop.build("bert-embedding", &options, "built")?;
+        let file = workbench.build("bert-embedding", &options, "built")?;
         let payload = Payload::open(Arc::new(fs::read(file)?))?;
         let (mut graph, mut weights) = (None, None);
         for (kind, offset, length) in payload.artifacts() {
@@ -305,13 +305,13 @@ fn tensors_are_where_they_can_be_mapped() -> anyhow::Result<()> {
 
 #[test]
 fn extracted_parts_are_a_model_again() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let whole = workshop.build("bert-token_classification", &[], "whole")?;
-    let printed = workshop.run(&["extract", "whole", "-o", "parts"])?;
+    let whole = workbench.build("bert-token_classification", &[], "whole")?;
+    let printed = workbench.run(&["extract", "whole", "-o", "parts"])?;
     for path in printed.text()?.lines() {
-        ensure!(workshop.path(path).is_file(), "{path} was not written");
+        ensure!(workbench.path(path).is_file(), "{path} was not written");
     }
     let options = [
         "--max-length",
@@ -323,17 +323,17 @@ fn extracted_parts_are_a_model_again() -> anyhow::Result<()> {
     ];
     let mut arguments = vec!["build", "--model", "parts"];
     arguments.extend(options);
-    workshop.run(&arguments)?;
+    workbench.run(&arguments)?;
     let (one, other) = (
-        infer(&workshop, &whole)?,
-        infer(&workshop, &workshop.path("again"))?,
+        infer(&workbench, &whole)?,
+        infer(&workbench, &workbench.path("again"))?,
     );
     ensure!(one == other, "other results from the parts");
 
     // Rounded weights come out as float32.
-    let small = workshop.build("bert-token_classification", &["--weights", "f16"], "small")?;
-    workshop.run(&["extract", "small", "-o", "small-parts"])?;
-    workshop.run(&[
+    let small = workbench.build("bert-token_classification", &["--weights", "f16"], "small")?;
+    workbench.run(&["extract", "small", "-o", "small-parts"])?;
+    workbench.run(&[
         "build",
         "--model",
         "small-parts",
@@ -345,8 +345,8 @@ fn extracted_parts_are_a_model_again() -> anyhow::Result<()> {
         "again",
     ])?;
     let (one, other) = (
-        infer(&workshop, &small)?,
-        infer(&workshop, &workshop.path("again"))?,
+        infer(&workbench, &small)?,
+        infer(&workbench, &workbench.path("again"))?,
     );
     ensure!(
         one == other,
@@ -357,24 +357,27 @@ fn extracted_parts_are_a_model_again() -> anyhow::Result<()> {
 
 #[test]
 fn the_tool_says_what_it_can_build_for() -> anyhow::Result<()> {
-    let Some(workshop) = Workshop::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let version = workshop.run(&["version"])?;
+    let version = workbench.run(&["version"])?;
     let version = version.text()?;
     for word in ["encoderfile 0.", WASI, "bundle"] {
         ensure!(version.contains(word), "no {word} in {version}");
     }
     ensure!(
-        workshop.run(&["--help"])?.text()?.contains("build"),
+        workbench.run(&["--help"])?.text()?.contains("build"),
         "no help"
     );
     // A copy of that one file is enough, in an empty folder.
-    fs::create_dir(workshop.path("empty"))?;
-    fs::copy(&workshop.programs.encoderfile, workshop.path("empty/tool"))?;
-    let mut command = workshop.program(&workshop.path("empty/tool"), &["build", "-o", "x"]);
-    command.current_dir(workshop.path("empty")).env_clear();
+    fs::create_dir(workbench.path("empty"))?;
+    fs::copy(
+        &workbench.programs().encoderfile,
+        workbench.path("empty/tool"),
+    )?;
+    let mut command = workbench.program(&workbench.path("empty/tool"), &["build", "-o", "x"]);
+    command.current_dir(workbench.path("empty")).env_clear();
     process::succeed(&mut command)?;
-    ensure!(workshop.path("empty/x").is_file(), "no x");
+    ensure!(workbench.path("empty/x").is_file(), "no x");
     Ok(())
 }

@@ -1,0 +1,297 @@
+//! Cases of the command line: `cases/**/*.case`, each a file with everything that
+//! its commands print. `cases/README.md` describes the format.
+//!
+//! Invariant: what a case compares is all of standard output, all of standard error,
+//! the exit code and every file that a command leaves behind; on each target the same.
+
+use crate::edit::{self, Edit};
+use anyhow::{Context, bail, ensure};
+use encoderfile_tests::process::{self, Finished};
+use encoderfile_tests::programs;
+use encoderfile_tests::target::{Target, WASI};
+use encoderfile_tests::workbench::Workbench;
+use snapbox::data::DataFormat;
+use snapbox::{Assert, Data, Redactions};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// What begins a line of output: of standard output, standard error, the exit code,
+/// a file that was written, one that was removed, and the targets that it is of.
+const OUTPUT: [char; 6] = ['>', '!', '=', '+', '-', '@'];
+
+/// What `model` is run on.
+const TARGETS: [Target; 3] = [Target::Native, Target::Run, Target::WasmtimeModule];
+
+/// A file of commands and what they print.
+pub(crate) struct Case {
+    /// Its path below `cases/`, without the extension.
+    pub(crate) name: String,
+    path: PathBuf,
+}
+
+/// Every case, in the order of the names.
+pub(crate) fn all() -> anyhow::Result<Vec<Case>> {
+    let root = programs::root().join("tests/cases");
+    let mut cases = Vec::new();
+    for path in files(&root)?.into_keys() {
+        if path.extension().is_some_and(|it| it == "case") {
+            let name = path.with_extension("").display().to_string();
+            let path = root.join(path);
+            cases.push(Case { name, path });
+        }
+    }
+    Ok(cases)
+}
+
+impl Case {
+    /// Runs the commands in an empty folder and compares everything that they print
+    /// with the file, or writes it there if `SNAPSHOTS=overwrite`.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let workbench = Workbench::open()?.context("no tool")?;
+        let mut session = Session {
+            redactions: redactions(&workbench)?,
+            workbench,
+            model: None,
+            transcript: String::new(),
+        };
+        let script = fs::read_to_string(&self.path)?;
+        for (index, line) in script.lines().enumerate() {
+            let place = || format!("{}:{}", self.path.display(), index + 1);
+            session.line(line).with_context(place)?;
+        }
+        let expected = Data::read_from(&self.path, Some(DataFormat::Text));
+        let got = Data::text(session.transcript);
+        let compared = Assert::new().normalize_paths(false);
+        compared
+            .try_eq(Some(&"what was printed"), got, expected)
+            .map_err(|error| anyhow::anyhow!("{error}"))
+    }
+}
+
+/// What differs between machines and runs, by the name that cases have for it.
+fn redactions(workbench: &Workbench) -> anyhow::Result<Redactions> {
+    let mut redactions = Redactions::new();
+    for (name, path) in places(workbench) {
+        redactions.insert(name, path)?;
+    }
+    // Their last digits depend on the instruction set; the conformance suite has them.
+    let number = regex::Regex::new(r"-?[0-9]+\.[0-9]{4,}(e-?[0-9]+)?")?;
+    redactions.insert("[NUMBER]", number)?;
+    redactions.insert("[VERSION]", env!("CARGO_PKG_VERSION"))?;
+    Ok(redactions)
+}
+
+/// Paths that are elsewhere on every machine. A command may name them too.
+fn places(workbench: &Workbench) -> [(&'static str, PathBuf); 4] {
+    [
+        ("[TOOL]", workbench.programs().encoderfile.clone()),
+        ("[MODELS]", programs::root().join("tests/models")),
+        ("[FOLDER]", workbench.folder().to_owned()),
+        ("[BUILT]", workbench.built_folder().to_owned()),
+    ]
+}
+
+/// A case that is being run.
+struct Session {
+    workbench: Workbench,
+    redactions: Redactions,
+    /// The fixture that `model` is, and the options of its build.
+    model: Option<(String, Vec<String>)>,
+    /// The file as it has to be.
+    transcript: String,
+}
+
+impl Session {
+    fn line(&mut self, line: &str) -> anyhow::Result<()> {
+        if line.starts_with(OUTPUT) {
+            return Ok(());
+        }
+        self.transcript.push_str(line);
+        self.transcript.push('\n');
+        if let Some(command) = line.strip_prefix("$ ") {
+            let output = self.command(command)?;
+            self.transcript += &output;
+        } else if !line.is_empty() && !line.starts_with('#') {
+            self.prepare(line)?;
+        }
+        Ok(())
+    }
+
+    /// Whatever is no command: what commands find.
+    fn prepare(&mut self, line: &str) -> anyhow::Result<()> {
+        if let Some(edit) = Edit::parse(line)? {
+            return edit.apply(self.workbench.folder());
+        }
+        let words = shlex::split(line).context("an open quotation mark")?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["model", fixture, options @ ..] => {
+                let options = options.iter().map(|it| (*it).to_owned()).collect();
+                self.model = Some(((*fixture).to_owned(), options));
+            }
+            ["build", name, fixture, options @ ..] => {
+                self.workbench.build(fixture, options, name)?;
+            }
+            _ => bail!("neither a command nor one of {}", edit::NAMES),
+        }
+        Ok(())
+    }
+
+    /// Runs a command, on each target if it is `model`, and gives its output.
+    fn command(&self, line: &str) -> anyhow::Result<String> {
+        let mut words = shlex::split(line).context("an open quotation mark")?;
+        let mut input = None;
+        if let [.., redirection, name] = words.as_slice()
+            && redirection == "<"
+        {
+            input = Some(self.workbench.path(name));
+            words.truncate(words.len() - 2);
+        }
+        for (name, path) in places(&self.workbench) {
+            for word in &mut words {
+                *word = word.replace(name, &path.to_string_lossy());
+            }
+        }
+        let variables = words.iter().take_while(|word| is_variable(word)).count();
+        let mut words = words.iter().map(String::as_str);
+        let variables: Vec<(&str, &str)> = words
+            .by_ref()
+            .take(variables)
+            .filter_map(|word| word.split_once('='))
+            .collect();
+        let program = words.next().context("no program")?;
+        let arguments: Vec<&str> = words.collect();
+        let mut outputs: Vec<(Vec<&str>, String)> = Vec::new();
+        for (target, mut command) in self.starts(program)? {
+            command.args(&arguments).envs(variables.iter().copied());
+            let before = files(self.workbench.folder())?;
+            let finished = match &input {
+                Some(input) => process::finish_with_input(&mut command, input)?,
+                None => process::finish(&mut command)?,
+            };
+            let output =
+                self.shown(&finished) + &changes(&before, &files(self.workbench.folder())?);
+            match outputs.iter_mut().find(|(_, it)| *it == output) {
+                Some((targets, _)) => targets.push(target),
+                None => outputs.push((vec![target], output)),
+            }
+        }
+        let is_one = outputs.len() == 1;
+        let outputs = outputs.into_iter().map(|(targets, output)| match is_one {
+            true => output,
+            false => format!("@ {}\n{output}", targets.join(" ")),
+        });
+        Ok(outputs.collect())
+    }
+
+    /// How a program of a case is started; `model` in each of its forms.
+    fn starts(&self, program: &str) -> anyhow::Result<Vec<(&'static str, Command)>> {
+        let workbench = &self.workbench;
+        let none: &[&str] = &[];
+        if program == "encoderfile" {
+            return Ok(vec![("", workbench.tool(none))]);
+        }
+        if let Some(name) = program.strip_prefix("./") {
+            return Ok(vec![("", workbench.program(&workbench.path(name), none))]);
+        }
+        let targets = TARGETS.into_iter();
+        let asked = |it: &Target| program == "model" || program == start_name(*it);
+        let targets: Vec<Target> = targets.filter(asked).collect();
+        ensure!(!targets.is_empty(), "no program `{program}`");
+        let (fixture, options) = self.model.as_ref().context("`model` is not chosen")?;
+        let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let mut starts = Vec::new();
+        for target in targets.into_iter().filter(|it| workbench.has(*it)) {
+            let command = if target == Target::Native {
+                workbench.program(&workbench.built(fixture, &options)?, none)
+            } else {
+                options.extend(["--target", WASI]);
+                let module = workbench.built(fixture, &options)?;
+                options.truncate(options.len() - 2);
+                let wasmtime = workbench.programs().wasmtime.as_ref();
+                let host = match target {
+                    Target::Run => &workbench.programs().encoderfile,
+                    _ => wasmtime.context("no wasmtime")?,
+                };
+                let mut command = workbench.program(host, &["run", "--dir", "."]);
+                command.arg(module);
+                command
+            };
+            starts.push((start_name(target), command));
+        }
+        Ok(starts)
+    }
+
+    /// What a program left behind, line by line.
+    fn shown(&self, finished: &Finished) -> String {
+        let mut shown = String::new();
+        let stdout = String::from_utf8_lossy(&finished.stdout);
+        for (mark, text) in [('>', &*stdout), ('!', &finished.stderr)] {
+            let text = self.redactions.redact(text);
+            for line in text.lines() {
+                shown += format!("{mark} {line}").trim_end();
+                shown.push('\n');
+            }
+            if !text.is_empty() && !text.ends_with('\n') {
+                shown += &format!("{mark}\\ no newline at the end\n");
+            }
+        }
+        match finished.code {
+            Some(0) => {}
+            Some(code) => shown += &format!("= {code}\n"),
+            None => shown += "= killed\n",
+        }
+        shown
+    }
+}
+
+/// What cases call a target.
+fn start_name(target: Target) -> &'static str {
+    match target {
+        Target::WasmtimeModule => "wasmtime",
+        other => other.name(),
+    }
+}
+
+/// Whether a word before a program sets a variable of its environment.
+fn is_variable(word: &str) -> bool {
+    let name = word.split_once('=').map(|(name, _)| name);
+    name.is_some_and(|it| {
+        it.chars()
+            .all(|char| char.is_ascii_uppercase() || char == '_')
+    })
+}
+
+/// Files and folders below one, by their paths in it, with size and time of each file.
+fn files(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, Option<(u64, SystemTime)>>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(inner) = open.pop() {
+        for entry in fs::read_dir(folder.join(&inner))? {
+            let entry = entry?;
+            let path = inner.join(entry.file_name());
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                open.push(path.clone());
+                found.insert(path, None);
+            } else {
+                found.insert(path, Some((metadata.len(), metadata.modified()?)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What was written and what was removed.
+fn changes<T: PartialEq>(before: &BTreeMap<PathBuf, T>, after: &BTreeMap<PathBuf, T>) -> String {
+    let written = after
+        .iter()
+        .filter(|(path, of)| before.get(*path) != Some(of));
+    let written = written.map(|(path, _)| format!("+ {}\n", path.display()));
+    let removed = before.keys().filter(|path| !after.contains_key(*path));
+    let removed = removed.map(|path| format!("- {}\n", path.display()));
+    written.chain(removed).collect()
+}
