@@ -10,9 +10,11 @@ use encoderfile_tests::process::{self, Finished};
 use encoderfile_tests::programs;
 use encoderfile_tests::target::{Target, WASI};
 use encoderfile_tests::workbench::Workbench;
+use regex::Regex;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data, Redactions};
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -71,26 +73,48 @@ impl Case {
     }
 }
 
-/// What differs between machines and runs, by the name that cases have for it.
+/// What differs between machines and builds, by the name that cases have for it.
 fn redactions(workbench: &Workbench) -> anyhow::Result<Redactions> {
+    let patterns = [
+        // Last digits depend on the instruction set; the conformance suite has them.
+        (
+            "[NUMBER]",
+            r"-?[0-9]+\.[0-9]{4,}(e-?[0-9]+)?|\b[0-9]\.[0-9]e-?[0-9]+\b",
+        ),
+        ("[SIZE]", r"[0-9.]+ [kM]?B\b"),
+        (
+            "[ISA]",
+            r"(instruction sets: |computed with )(?<redacted>[a-z].*)",
+        ),
+        ("[HASH]", r"\b[0-9a-f]{64}\b"),
+        // Of a native program or a module, which begin with megabytes of code.
+        ("[OFFSET]", r"offset (?<redacted>[0-9]{7,})"),
+    ];
     let mut redactions = Redactions::new();
-    for (name, path) in places(workbench) {
-        redactions.insert(name, path)?;
+    for (name, value) in places(workbench) {
+        redactions.insert(name, value)?;
     }
-    // Their last digits depend on the instruction set; the conformance suite has them.
-    let number = regex::Regex::new(r"-?[0-9]+\.[0-9]{4,}(e-?[0-9]+)?")?;
-    redactions.insert("[NUMBER]", number)?;
-    redactions.insert("[VERSION]", env!("CARGO_PKG_VERSION"))?;
+    for (name, pattern) in patterns {
+        redactions.insert(name, Regex::new(pattern)?)?;
+    }
     Ok(redactions)
 }
 
-/// Paths that are elsewhere on every machine. A command may name them too.
-fn places(workbench: &Workbench) -> [(&'static str, PathBuf); 4] {
+/// What is elsewhere or another on every machine. A command may name it too.
+fn places(workbench: &Workbench) -> [(&'static str, String); 6] {
+    let path = |path: &Path| path.display().to_string();
+    let os = match env::consts::OS {
+        "macos" => "apple-darwin",
+        "windows" => "pc-windows-msvc",
+        _ => "unknown-linux-gnu",
+    };
     [
-        ("[TOOL]", workbench.programs().encoderfile.clone()),
-        ("[MODELS]", programs::root().join("tests/models")),
-        ("[FOLDER]", workbench.folder().to_owned()),
-        ("[BUILT]", workbench.built_folder().to_owned()),
+        ("[TOOL]", path(&workbench.programs().encoderfile)),
+        ("[MODELS]", path(&programs::root().join("tests/models"))),
+        ("[FOLDER]", path(workbench.folder())),
+        ("[BUILT]", path(workbench.built_folder())),
+        ("[HOST]", format!("{}-{os}", env::consts::ARCH)),
+        ("[VERSION]", env!("CARGO_PKG_VERSION").into()),
     ]
 }
 
@@ -150,9 +174,9 @@ impl Session {
             input = Some(self.workbench.path(name));
             words.truncate(words.len() - 2);
         }
-        for (name, path) in places(&self.workbench) {
+        for (name, value) in places(&self.workbench) {
             for word in &mut words {
-                *word = word.replace(name, &path.to_string_lossy());
+                *word = word.replace(name, &value);
             }
         }
         let variables = words.iter().take_while(|word| is_variable(word)).count();
@@ -196,6 +220,12 @@ impl Session {
         }
         if let Some(name) = program.strip_prefix("./") {
             return Ok(vec![("", workbench.program(&workbench.path(name), none))]);
+        }
+        if program == "base" {
+            let wasmtime = workbench.programs().wasmtime.as_ref();
+            let mut command = workbench.program(wasmtime.context("no wasmtime")?, &["run"]);
+            command.arg(workbench.base()?);
+            return Ok(vec![("", command)]);
         }
         let targets = TARGETS.into_iter();
         let asked = |it: &Target| program == "model" || program == start_name(*it);

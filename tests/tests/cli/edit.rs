@@ -14,8 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// For messages.
-pub(crate) const NAMES: &str =
-    "model, build, folder, write, bytes, mkdir, mv, rm, cut, flip, set, unset, rename and value";
+pub(crate) const NAMES: &str = "model, build, folder, write, bytes, mkdir, cp, mv, rm, cut, flip, set, unset, rename and value";
 
 /// A change.
 pub(crate) enum Edit<'a> {
@@ -23,6 +22,7 @@ pub(crate) enum Edit<'a> {
     Folder(&'a str),
     Write(&'a str, Vec<u8>),
     Mkdir(&'a str),
+    Cp(&'a str, &'a str),
     Mv(&'a str, &'a str),
     Rm(&'a str),
     /// The bytes that stay: `0..100`, `1..`, `..-32`, `..half`.
@@ -49,6 +49,7 @@ impl<'a> Edit<'a> {
             "write" => Self::Write(first, serde_json::from_str::<String>(more)?.into_bytes()),
             "bytes" => Self::Write(first, hex(more)?),
             "mkdir" => Self::Mkdir(first),
+            "cp" => Self::Cp(first, second),
             "mv" => Self::Mv(first, second),
             "rm" => Self::Rm(first),
             "cut" => Self::Cut(first, second),
@@ -72,6 +73,9 @@ impl<'a> Edit<'a> {
             }
             Self::Write(name, content) => fs::write(place.join(name), content)?,
             Self::Mkdir(name) => fs::create_dir(place.join(name))?,
+            Self::Cp(from, to) => {
+                fs::copy(place.join(from), place.join(to))?;
+            }
             Self::Mv(from, to) => fs::rename(place.join(from), place.join(to))?,
             Self::Rm(name) => fs::remove_file(place.join(name))?,
             Self::Cut(name, range) => {
