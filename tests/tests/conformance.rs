@@ -90,6 +90,11 @@ fn trials(
         "{} models, expected {MODELS_MIN}",
         subjects.len()
     );
+    let on_all = subjects.iter().filter(|it| it.targets == Target::ALL);
+    ensure!(
+        is_of_one_isa() || on_all.count() == ON_ALL_TARGETS.len() + 1,
+        "a model of ON_ALL_TARGETS is not there"
+    );
     let rows = subjects.iter().filter(|it| it.has_reference_row());
     let rows = rows.map(|it| (it.architecture.clone(), it.task.clone()));
     let rows: BTreeSet<(String, String)> = rows.collect();

@@ -12,9 +12,10 @@ use encoderfile_tests::target::{Target, WASI};
 use encoderfile_tests::workbench::Workbench;
 use regex::Regex;
 use snapbox::data::DataFormat;
-use snapbox::{Assert, Data, Redactions};
+use snapbox::{Assert, Data};
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,8 +54,11 @@ impl Case {
     /// with the file, or writes it there if `SNAPSHOTS=overwrite`.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let workbench = Workbench::open()?.context("no tool")?;
+        let patterns = PATTERNS.into_iter();
+        let patterns = patterns.map(|(name, pattern)| Ok((name, Regex::new(pattern)?)));
         let mut session = Session {
-            redactions: redactions(&workbench)?,
+            places: places(&workbench),
+            patterns: patterns.collect::<anyhow::Result<_>>()?,
             workbench,
             model: None,
             transcript: String::new(),
@@ -66,42 +70,46 @@ impl Case {
         }
         let expected = Data::read_from(&self.path, Some(DataFormat::Text));
         let got = Data::text(session.transcript);
-        let compared = Assert::new().normalize_paths(false);
+        let compared = Assert::new()
+            .action_env(snapbox::assert::DEFAULT_ACTION_ENV)
+            .normalize_paths(false);
         compared
             .try_eq(Some(&"what was printed"), got, expected)
             .map_err(|error| anyhow::anyhow!("{error}"))
     }
 }
 
-/// What differs between machines and builds, by the name that cases have for it.
-fn redactions(workbench: &Workbench) -> anyhow::Result<Redactions> {
-    let patterns = [
-        // Last digits depend on the instruction set; the conformance suite has them.
-        (
-            "[NUMBER]",
-            r"-?[0-9]+\.[0-9]{4,}(e-?[0-9]+)?|\b[0-9]\.[0-9]e-?[0-9]+\b",
+/// What differs between machines and builds, and the name that cases have for it. The
+/// first are within those that follow.
+const PATTERNS: [(&str, &str); 9] = [
+    // Last digits depend on the instruction set; the conformance suite has them.
+    ("[NUMBERS]", r"\[-?[0-9.e-]+(, *-?[0-9.e-]+){3,}\]"),
+    (
+        "[NUMBER]",
+        r"-?\b[0-9]+\.[0-9]{4,}(e-?[0-9]+)?|\b[0-9]\.[0-9]e-?[0-9]+\b",
+    ),
+    ("[SIZE]", r"\b[0-9.]+ [kM]B\b"),
+    (
+        "$1[ISA]",
+        r"(instruction sets: |computed with |this machine has )[a-z].*",
+    ),
+    ("[HASH]", r"\b[0-9a-f]{64}\b"),
+    // In a native program or a module, which begin with megabytes of code.
+    ("$1[OFFSET]", r"(offset +)[0-9]{7,}\b"),
+    ("[PART]", r"\.encoderfile-\w+\.part"),
+    ("[EXECUTABLE]", r"\b(ELF|Mach-O|PE) executable\b"),
+    (
+        "$1[VERSION]",
+        concat!(
+            r"(?m)(encoderfile |version |^)",
+            env!("CARGO_PKG_VERSION"),
+            r"\b"
         ),
-        ("[SIZE]", r"[0-9.]+ [kM]?B\b"),
-        (
-            "[ISA]",
-            r"(instruction sets: |computed with )(?<redacted>[a-z].*)",
-        ),
-        ("[HASH]", r"\b[0-9a-f]{64}\b"),
-        // Of a native program or a module, which begin with megabytes of code.
-        ("[OFFSET]", r"offset (?<redacted>[0-9]{7,})"),
-    ];
-    let mut redactions = Redactions::new();
-    for (name, value) in places(workbench) {
-        redactions.insert(name, value)?;
-    }
-    for (name, pattern) in patterns {
-        redactions.insert(name, Regex::new(pattern)?)?;
-    }
-    Ok(redactions)
-}
+    ),
+];
 
 /// What is elsewhere or another on every machine. A command may name it too.
-fn places(workbench: &Workbench) -> [(&'static str, String); 6] {
+fn places(workbench: &Workbench) -> [(&'static str, String); 5] {
     let path = |path: &Path| path.display().to_string();
     let os = match env::consts::OS {
         "macos" => "apple-darwin",
@@ -114,14 +122,14 @@ fn places(workbench: &Workbench) -> [(&'static str, String); 6] {
         ("[FOLDER]", path(workbench.folder())),
         ("[BUILT]", path(workbench.built_folder())),
         ("[HOST]", format!("{}-{os}", env::consts::ARCH)),
-        ("[VERSION]", env!("CARGO_PKG_VERSION").into()),
     ]
 }
 
 /// A case that is being run.
 struct Session {
     workbench: Workbench,
-    redactions: Redactions,
+    places: [(&'static str, String); 5],
+    patterns: Vec<(&'static str, Regex)>,
     /// The fixture that `model` is, and the options of its build.
     model: Option<(String, Vec<String>)>,
     /// The file as it has to be.
@@ -174,9 +182,9 @@ impl Session {
             input = Some(self.workbench.path(name));
             words.truncate(words.len() - 2);
         }
-        for (name, value) in places(&self.workbench) {
+        for (name, value) in &self.places {
             for word in &mut words {
-                *word = word.replace(name, &value);
+                *word = word.replace(name, value);
             }
         }
         let variables = words.iter().take_while(|word| is_variable(word)).count();
@@ -190,7 +198,8 @@ impl Session {
         let arguments: Vec<&str> = words.collect();
         let mut outputs: Vec<(Vec<&str>, String)> = Vec::new();
         for (target, mut command) in self.starts(program)? {
-            command.args(&arguments).envs(variables.iter().copied());
+            command.args(&arguments).env_clear().envs(environment());
+            command.envs(variables.iter().copied());
             let before = files(self.workbench.folder())?;
             let finished = match &input {
                 Some(input) => process::finish_with_input(&mut command, input)?,
@@ -255,12 +264,24 @@ impl Session {
         Ok(starts)
     }
 
+    /// A text with the names of what differs between machines.
+    fn redacted(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (name, value) in &self.places {
+            text = text.replace(value, name);
+        }
+        for (name, pattern) in &self.patterns {
+            text = pattern.replace_all(&text, *name).into_owned();
+        }
+        text
+    }
+
     /// What a program left behind, line by line.
     fn shown(&self, finished: &Finished) -> String {
         let mut shown = String::new();
         let stdout = String::from_utf8_lossy(&finished.stdout);
         for (mark, text) in [('>', &*stdout), ('!', &finished.stderr)] {
-            let text = self.redactions.redact(text);
+            let text = self.redacted(text);
             for line in text.lines() {
                 shown += format!("{mark} {line}").trim_end();
                 shown.push('\n');
@@ -284,6 +305,14 @@ fn start_name(target: Target) -> &'static str {
         Target::WasmtimeModule => "wasmtime",
         other => other.name(),
     }
+}
+
+/// What programs need of the environment; the rest may be settings of a server.
+fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    let names = ["HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME"];
+    names
+        .into_iter()
+        .filter_map(|name| Some((name, env::var_os(name)?)))
 }
 
 /// Whether a word before a program sets a variable of its environment.

@@ -152,6 +152,9 @@ fn edit(file: &Path, change: impl FnOnce(&mut Value) -> anyhow::Result<()>) -> a
         true => DynamicMessage::deserialize(onnx()?, document)?.encode_to_vec(),
         false => serde_json::to_vec(&document)?,
     };
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
     Ok(fs::write(file, content)?)
 }
 
