@@ -2,7 +2,6 @@
 //! it says of bad input, and that memory comes back. What is checked is in
 //! `browser/`; that the numbers are right is the conformance suite's.
 
-use anyhow::ensure;
 use encoderfile_tests::fixture::DEFAULT_MODEL;
 use encoderfile_tests::process;
 use encoderfile_tests::programs;
@@ -49,18 +48,6 @@ fn pass(script: &str) -> anyhow::Result<()> {
     );
     command.arg("--package").arg(of_browser.npm_package);
     command.arg("--chromium").arg(of_browser.chromium);
-    let finished = process::finish(command.arg("--files").arg(workbench.folder()))?;
-    let printed = String::from_utf8_lossy(&finished.stdout);
-    eprintln!("{printed}");
-    ensure!(
-        finished.code == Some(0),
-        "{}: {}",
-        finished.command,
-        finished.stderr
-    );
-    ensure!(
-        printed.lines().any(|line| line.starts_with("ok ")),
-        "no case was run"
-    );
-    Ok(())
+    command.arg("--files").arg(workbench.folder());
+    process::pass(&mut command).map(drop)
 }

@@ -103,17 +103,7 @@ fn troubles(said: &str) -> String {
 fn pass(command: &mut Command) -> anyhow::Result<()> {
     // Where there is a proxy, clients would ask it for this machine.
     command.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
-    let finished = process::finish(command)?;
-    let printed = String::from_utf8_lossy(&finished.stdout);
-    ensure!(
-        finished.code == Some(0) && printed.lines().any(|line| line.starts_with("ok ")),
-        "{} ended with {:?}:\n{printed}{}",
-        finished.command,
-        finished.code,
-        finished.stderr
-    );
-    eprintln!("{}\n{printed}", finished.command);
-    Ok(())
+    process::pass(command).map(drop)
 }
 
 /// `NAME: SCRIPT, MODEL, ACCESS;` makes a test NAME.

@@ -79,8 +79,8 @@ impl Case {
     }
 }
 
-/// What differs between machines and builds, and the name that cases have for it. The
-/// first are within those that follow.
+/// What differs between machines and builds, and the name that cases have for it: lists
+/// are looked for before the numbers in them.
 const PATTERNS: [(&str, &str); 9] = [
     // Last digits depend on the instruction set; the conformance suite has them.
     ("[NUMBERS]", r"\[-?[0-9.e-]+(, *-?[0-9.e-]+){3,}\]"),

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// How many files there are at least, so that an empty folder is no success.
-const CASES_MIN: usize = 40;
+const CASES_MIN: usize = 60;
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
