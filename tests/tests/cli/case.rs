@@ -33,6 +33,8 @@ pub(crate) struct Case {
     /// Its path below `cases/`, without the extension.
     pub(crate) name: String,
     path: PathBuf,
+    /// Its content.
+    script: String,
 }
 
 /// Every case, in the order of the names.
@@ -43,13 +45,19 @@ pub(crate) fn all() -> anyhow::Result<Vec<Case>> {
         if path.extension().is_some_and(|it| it == "case") {
             let name = path.with_extension("").display().to_string();
             let path = root.join(path);
-            cases.push(Case { name, path });
+            let script = fs::read_to_string(&path)?;
+            cases.push(Case { name, path, script });
         }
     }
     Ok(cases)
 }
 
 impl Case {
+    /// Whether the wasmtime CLI has a part in it of its own.
+    pub(crate) fn needs_wasmtime(&self) -> bool {
+        self.script.contains("wasmtime") || self.script.contains("$ base ")
+    }
+
     /// Runs the commands in an empty folder and compares everything that they print
     /// with the file, or writes it there if `SNAPSHOTS=overwrite`.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
@@ -63,8 +71,7 @@ impl Case {
             model: None,
             transcript: String::new(),
         };
-        let script = fs::read_to_string(&self.path)?;
-        for (index, line) in script.lines().enumerate() {
+        for (index, line) in self.script.lines().enumerate() {
             let place = || format!("{}:{}", self.path.display(), index + 1);
             session.line(line).with_context(place)?;
         }
