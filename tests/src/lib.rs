@@ -1,7 +1,7 @@
 //! What the test programs share: the fixtures with their reference results
-//! ([`fixture`]), the real programs ([`programs`], [`process`]), the ways to run
-//! a built model ([`target`]), also as a server ([`server`]), and the comparison of
-//! results ([`compare`]).
+//! ([`fixture`]), a [`workbench`] with the real programs, the ways to run a built
+//! model ([`target`]), also as a server ([`server`]), and the comparison of results
+//! ([`compare`]).
 //!
 //! The suites are data-driven: a new model is a new folder in `models/`, a new
 //! way to run one is a new [`target::Target`].
@@ -19,3 +19,4 @@ pub mod rows;
 #[cfg(unix)]
 pub mod server;
 pub mod target;
+pub mod workbench;

@@ -83,7 +83,8 @@ impl ModelFolder {
     }
 }
 
-fn copy(source: &Path, destination: &Path) -> std::io::Result<()> {
+/// Copies a folder with everything in it.
+pub fn copy(source: &Path, destination: &Path) -> std::io::Result<()> {
     fs::create_dir_all(destination)?;
     for entry in fs::read_dir(source)? {
         let entry = entry?;

@@ -38,6 +38,22 @@ pub fn succeed(command: &mut Command) -> anyhow::Result<Finished> {
     finish(command)?.succeeded()
 }
 
+/// Runs a script that says of each thing it checked `ok …`, and shows what it printed;
+/// one that fails, or that checked nothing, is an error with all of that.
+pub fn pass(command: &mut Command) -> anyhow::Result<String> {
+    let finished = finish(command)?;
+    let printed = String::from_utf8_lossy(&finished.stdout).into_owned();
+    ensure!(
+        finished.code == Some(0) && printed.lines().any(|line| line.starts_with("ok ")),
+        "{} ended with {:?}:\n{printed}{}",
+        finished.command,
+        finished.code,
+        finished.stderr
+    );
+    eprintln!("{}\n{printed}", finished.command);
+    Ok(printed)
+}
+
 /// Starts a command that goes on.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     unless_busy(|| command.spawn())

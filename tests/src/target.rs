@@ -1,18 +1,17 @@
 //! The ways to run a model: the same command line, or the same requests, on every
 //! target.
 
-use crate::browser::Browser;
 use crate::process::{self, Finished};
 use crate::programs::Programs;
 use crate::request::{self, Item};
 use crate::rows::{self, Row, Tokenized};
+use crate::workbench::Workbench;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// The builder's name for WASI hosts.
@@ -61,57 +60,28 @@ impl Target {
             Self::Browser => "browser",
         }
     }
+
+    /// As names of trials have it.
+    pub fn trial(self) -> String {
+        self.name().replace(' ', "-")
+    }
 }
 
-/// The programs, and the base module that the tool carries.
-pub struct Runner {
-    programs: Programs,
-    base: PathBuf,
-    folder: TempDir,
-    /// Started when it is first needed.
-    browser: Mutex<Option<Browser>>,
-}
-
-impl Runner {
-    /// Takes the base module out of the tool.
-    pub fn new(programs: Programs) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let mut extract = Command::new(&programs.encoderfile);
-        extract.arg("extract").arg(&programs.encoderfile);
-        process::succeed(extract.arg("-o").arg(folder.path()))?;
-        let base = folder.path().join(format!("base-{WASI}"));
-        ensure!(base.is_file(), "the tool carries no base for {WASI}");
-        Ok(Self {
-            programs,
-            base,
-            folder,
-            browser: Mutex::new(None),
-        })
-    }
-
-    /// A place for files.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The `encoderfile` command.
-    pub fn encoderfile(&self) -> Command {
-        Command::new(&self.programs.encoderfile)
-    }
-
+/// A built model on any target.
+impl Workbench {
     /// Whether the programs for a target are there.
     pub fn has(&self, target: Target) -> bool {
         match target {
             Target::Native | Target::Run => true,
-            Target::Wasmtime | Target::WasmtimeModule => self.programs.wasmtime.is_some(),
-            Target::Node => self.programs.node.is_some(),
-            Target::Browser => self.programs.of_browser().is_some(),
+            Target::Wasmtime | Target::WasmtimeModule => self.programs().wasmtime.is_some(),
+            Target::Node => self.programs().node.is_some(),
+            Target::Browser => self.programs().of_browser().is_some(),
         }
     }
 
     /// A built model on a target, to be told what to do.
     pub fn command(&self, target: Target, built: &Built) -> anyhow::Result<Command> {
-        let programs = &self.programs;
+        let programs = self.programs();
         let command = match target {
             Target::Native => Command::new(&built.native),
             Target::Wasmtime => {
@@ -119,7 +89,7 @@ impl Runner {
                 command
                     .arg("--dir")
                     .arg(built.folder.path())
-                    .arg(&self.base);
+                    .arg(self.base()?);
                 command.arg("--payload").arg(&built.bundle);
                 command
             }
@@ -136,7 +106,7 @@ impl Runner {
                 command
             }
             Target::Run => {
-                let mut command = self.encoderfile();
+                let mut command = Command::new(&programs.encoderfile);
                 command.arg("run").arg(&built.module);
                 command
             }
@@ -231,14 +201,8 @@ impl Runner {
         items: &[Item],
         options: &Map<String, Value>,
     ) -> anyhow::Result<Vec<String>> {
-        let mut browser = self.browser.lock().unwrap_or_else(PoisonError::into_inner);
-        let browser = match &mut *browser {
-            Some(browser) => browser,
-            none => {
-                let programs = self.programs.of_browser().context("no browser")?;
-                none.insert(Browser::start(programs)?)
-            }
-        };
+        let mut browser = self.browser()?;
+        let browser = browser.as_mut().context("no browser")?;
         browser.lines(&built.native, command, items, options)
     }
 }
@@ -274,12 +238,12 @@ pub struct Built {
 
 impl Built {
     /// Builds a folder's model, or the tool's own.
-    pub fn new(runner: &Runner, model: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn new(workbench: &Workbench, model: Option<&Path>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let build = |target: Option<&str>, name: &str| {
             let path = folder.path().join(name);
-            let mut command = runner.encoderfile();
-            command.arg("build").arg("-o").arg(&path);
+            let mut command = workbench.tool(&["build"]);
+            command.arg("-o").arg(&path);
             if let Some(model) = model {
                 command.arg("--model").arg(model);
             }

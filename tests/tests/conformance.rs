@@ -1,28 +1,32 @@
 //! Every model folder, built with the real tool and run on every target:
 //! against its reference results, and every target against native.
 //!
-//! `ENCODERFILE_MODELS=deberta cargo test --test conformance` runs only the
-//! models whose name contains `deberta`.
+//! One trial for each model and target: `cargo test --test conformance deberta`,
+//! `cargo test --test conformance bert-embedding/node`.
 
-#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+#[path = "trials/trial.rs"]
+mod trial;
 
+use crate::trial::trial;
 use anyhow::{Context, ensure};
 use encoderfile::graph::ISA_VARIABLE;
 use encoderfile_tests::compare::{self, Agreement};
 use encoderfile_tests::fixture::{self, Case, DEFAULT_MODEL};
-use encoderfile_tests::programs::{self, Programs};
+use encoderfile_tests::programs;
 use encoderfile_tests::report::{self, Line};
 use encoderfile_tests::request::{Item, Request};
 use encoderfile_tests::rows::Row;
-use encoderfile_tests::target::{Built, Runner, Target};
+use encoderfile_tests::target::{Built, Target};
+use encoderfile_tests::workbench::Workbench;
+use libtest_mimic::{Arguments, Trial};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// wasmtime compiles each model's own module anew (some seconds), so only one
@@ -41,9 +45,6 @@ const MODELS_MIN: usize = 113;
 const TABLE_BEGIN: &str = "<!-- conformance table -->";
 const TABLE_END: &str = "<!-- end of conformance table -->";
 
-/// A suite of processes that each use one core, on the machines it runs on.
-const THREADS: usize = 2;
-
 /// A model, and what it is compared with.
 struct Subject {
     name: String,
@@ -58,67 +59,87 @@ struct Subject {
     options: Map<String, Value>,
 }
 
-/// What has been found so far.
-#[derive(Default)]
-struct Findings {
-    lines: Vec<Line>,
-    failures: Vec<String>,
+/// A model that trials share: built by the first, removed with the last.
+struct Model {
+    subject: Subject,
+    built: OnceLock<Result<Built, String>>,
+    native: OnceLock<Result<(Line, Results), String>>,
 }
 
-#[test]
-fn every_model_agrees_with_its_reference_on_every_target() {
-    let Some(programs) = Programs::find().unwrap() else {
-        return;
-    };
-    let runner = Runner::new(programs).unwrap();
-    let filter = env::var("ENCODERFILE_MODELS").unwrap_or_default();
-    let mut subjects = subjects().unwrap();
-    subjects.retain(|subject| subject.name.contains(&filter));
-
-    let findings = Mutex::new(Findings::default());
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some(subject) = subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    subject.check(&runner, &findings);
-                }
-            });
-        }
-    });
-    let Findings {
-        mut lines,
-        failures,
-    } = findings.into_inner().unwrap();
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let workbench = Workbench::open()?.map(Arc::new);
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let trials = trials(workbench.as_ref(), &lines)?;
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
     lines.sort_by(|a, b| a.model.cmp(&b.model));
-    show(&lines).unwrap();
-    assert!(
-        failures.is_empty(),
-        "{} failures:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
-    if filter.is_empty() && !is_of_one_isa() {
-        assert_counts(&runner, &lines);
-        assert_readme(&report::markdown(&lines));
+    if !lines.is_empty() {
+        show(&lines, conclusion.num_filtered_out == 0)?;
     }
+    Ok(conclusion.exit_code())
 }
 
-/// The README's table has the rows that this run has. Its numbers are of the
-/// run that wrote it.
-fn assert_readme(table: &str) {
-    let readme = fs::read_to_string(programs::root().join("README.md")).unwrap();
-    let names = |table: &str| -> Vec<String> {
-        let rows = table.lines().filter(|line| line.starts_with("| "));
-        rows.map(|row| row.split('|').take(3).collect()).collect()
-    };
-    let (_, rest) = readme.split_once(TABLE_BEGIN).unwrap();
-    let (written, _) = rest.split_once(TABLE_END).unwrap();
-    assert_eq!(
-        names(written),
-        names(table),
+fn trials(
+    workbench: Option<&Arc<Workbench>>,
+    lines: &Arc<Mutex<Vec<Line>>>,
+) -> anyhow::Result<Vec<Trial>> {
+    let subjects = subjects()?;
+    ensure!(
+        subjects.len() >= MODELS_MIN,
+        "{} models, expected {MODELS_MIN}",
+        subjects.len()
+    );
+    let on_all = subjects.iter().filter(|it| it.targets == Target::ALL);
+    ensure!(
+        is_of_one_isa() || on_all.count() == ON_ALL_TARGETS.len() + 1,
+        "a model of ON_ALL_TARGETS is not there"
+    );
+    let rows = subjects.iter().filter(|it| it.has_reference_row());
+    let rows = rows.map(|it| (it.architecture.clone(), it.task.clone()));
+    let rows: BTreeSet<(String, String)> = rows.collect();
+    let readme = trial("readme".into(), workbench.cloned(), |_| readme_has(rows));
+    let mut trials = vec![(0, readme)];
+    for (index, subject) in subjects.into_iter().enumerate() {
+        let targets = subject.targets.clone();
+        let model = Arc::new(Model {
+            subject,
+            built: OnceLock::new(),
+            native: OnceLock::new(),
+        });
+        for target in targets {
+            let name = format!("{}/{}", model.subject.name, target.trial());
+            let workbench = workbench.filter(|it| it.has(target)).cloned();
+            let (model, lines) = (model.clone(), lines.clone());
+            let trial = trial(name, workbench, move |workbench| {
+                let line = model.check(workbench, target)?;
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.push(line);
+                Ok(())
+            });
+            // The others wait for native, so the next model's native goes before them.
+            trials.push((index + usize::from(target != Target::Native), trial));
+        }
+    }
+    trials.sort_by_key(|(turn, _)| *turn);
+    Ok(trials.into_iter().map(|(_, trial)| trial).collect())
+}
+
+/// The README's table has these rows. Its numbers are of the run that wrote it.
+fn readme_has(rows: BTreeSet<(String, String)>) -> anyhow::Result<()> {
+    let readme = fs::read_to_string(programs::root().join("README.md"))?;
+    let rest = readme.split_once(TABLE_BEGIN).context(TABLE_BEGIN)?.1;
+    let (table, _) = rest.split_once(TABLE_END).context(TABLE_END)?;
+    let written = table.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        Some((cells.next()?.to_owned(), cells.next()?.replace(' ', "_")))
+    });
+    let written: Vec<(String, String)> = written.skip(1).collect();
+    ensure!(
+        written.iter().eq(&rows),
         "the table in README.md is of other models; `cargo xtask table` writes it anew"
     );
+    Ok(())
 }
 
 /// Whether this run is about an instruction set that was chosen, of which the other
@@ -175,51 +196,55 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-impl Subject {
-    /// Checks the model on each of its targets whose program is there.
-    fn check(&self, runner: &Runner, findings: &Mutex<Findings>) {
-        let built = Built::new(runner, self.model.as_deref()).context("build");
-        let mut native = None;
-        for &target in self.targets.iter().filter(|target| runner.has(**target)) {
-            let checked = match &built {
-                Ok(built) => self.check_on(target, runner, built, native.as_ref()),
-                Err(error) => Err(anyhow::anyhow!("{error:#}")),
-            };
-            let mut findings = findings.lock().unwrap();
-            match checked {
-                Ok((line, results)) => {
-                    findings.lines.push(line);
-                    if target == Target::Native {
-                        native = Some(results);
-                    }
-                }
-                Err(error) => {
-                    let (name, target) = (&self.name, target.name());
-                    findings
-                        .failures
-                        .push(format!("{name} on {target}: {error:#}"));
-                }
-            }
-            if built.is_err() {
-                break;
-            }
+impl Model {
+    /// Checks the model on a target.
+    fn check(&self, workbench: &Workbench, target: Target) -> anyhow::Result<Line> {
+        let built = self.built.get_or_init(|| {
+            let built = Built::new(workbench, self.subject.model.as_deref());
+            built.map_err(|error| format!("build: {error:#}"))
+        });
+        let built = built
+            .as_ref()
+            .map_err(|error| anyhow::Error::msg(error.clone()))?;
+        let native = self.native.get_or_init(|| {
+            let native = self
+                .subject
+                .check_on(Target::Native, workbench, built, None);
+            native.map_err(|error| format!("{error:#}"))
+        });
+        let native = native
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("native: {error}"))?;
+        if target == Target::Native {
+            return Ok(native.0.clone());
         }
+        let checked = self
+            .subject
+            .check_on(target, workbench, built, Some(&native.1));
+        Ok(checked?.0)
+    }
+}
+
+impl Subject {
+    /// Whether the README's table has a row of it.
+    fn has_reference_row(&self) -> bool {
+        matches!(self.agreement, Agreement::Within(_))
     }
 
     fn check_on(
         &self,
         target: Target,
-        runner: &Runner,
+        workbench: &Workbench,
         built: &Built,
         native: Option<&Results>,
     ) -> anyhow::Result<(Line, Results)> {
         let start = Instant::now();
         let items: Vec<Item> = self.cases.iter().map(Case::item).collect();
-        let tokenized = runner.tokenize(target, built, &items)?;
+        let tokenized = workbench.tokenize(target, built, &items)?;
         let mut to_reference = 0.0_f64;
         let mut to_native = native.map(|_| 0.0_f64);
         let rows = if self.has_rows() {
-            self.infer(target, runner, built, &items)?
+            self.infer(target, workbench, built, &items)?
         } else {
             Vec::new()
         };
@@ -237,7 +262,7 @@ impl Subject {
         let mut requests = Vec::new();
         for (index, request) in self.requests.iter().enumerate() {
             let name = || format!("request {}", request.name);
-            let got = request_results(target, runner, built, request).with_context(name)?;
+            let got = request_results(target, workbench, built, request).with_context(name)?;
             let expected = Value::from(request.results.clone());
             let distance = compare::json(&expected, &got, self.agreement);
             to_reference = to_reference.max(distance.with_context(name)?);
@@ -272,12 +297,12 @@ impl Subject {
     fn infer(
         &self,
         target: Target,
-        runner: &Runner,
+        workbench: &Workbench,
         built: &Built,
         items: &[Item],
     ) -> anyhow::Result<Vec<Row>> {
         let both: Vec<Item> = items.iter().chain(items.iter().rev()).cloned().collect();
-        let lines = runner.infer(target, built, &both, &self.options)?;
+        let lines = workbench.infer(target, built, &both, &self.options)?;
         for (index, item) in items.iter().enumerate() {
             let line = &lines[index];
             let again = &lines[both.len() - 1 - index];
@@ -288,7 +313,7 @@ impl Subject {
             );
             if target == Target::Native {
                 let alone =
-                    runner.infer(target, built, std::slice::from_ref(item), &self.options)?;
+                    workbench.infer(target, built, std::slice::from_ref(item), &self.options)?;
                 ensure!(
                     *line == alone[0],
                     "text {}: another result alone",
@@ -309,36 +334,23 @@ struct Results {
 /// What comes out of a request.
 fn request_results(
     target: Target,
-    runner: &Runner,
+    workbench: &Workbench,
     built: &Built,
     request: &Request,
 ) -> anyhow::Result<Value> {
-    let lines = runner.lines(target, built, &request.items, &request.options)?;
+    let lines = workbench.lines(target, built, &request.items, &request.options)?;
     let results = lines.iter().map(|line| serde_json::from_str(line));
     Ok(Value::Array(results.collect::<Result<_, _>>()?))
 }
 
-fn assert_counts(runner: &Runner, lines: &[Line]) {
-    for target in Target::ALL.into_iter().filter(|target| runner.has(*target)) {
-        let of_target = lines.iter().filter(|line| line.target == target.name());
-        let every = Target::EVERY_MODEL.contains(&target);
-        let expected = if every {
-            MODELS_MIN
-        } else {
-            ON_ALL_TARGETS.len() + 1
-        };
-        let count = of_target.count();
-        assert!(
-            count >= expected,
-            "{count} models on {}, expected {expected}",
-            target.name()
-        );
+/// Prints the table, and keeps that of all models for `cargo xtask table`.
+fn show(lines: &[Line], complete: bool) -> io::Result<()> {
+    let (table, summary) = (report::table(lines), report::summary(lines));
+    let mut out = io::stdout().lock();
+    write!(out, "{table}{summary}")?;
+    if !complete {
+        return Ok(());
     }
-}
-
-/// Prints the table past the test harness, which keeps what passing tests
-/// print to itself, and writes it as JSON.
-fn show(lines: &[Line]) -> io::Result<()> {
     // Of one instruction set there are no other targets, which the README's table has.
     let name = if is_of_one_isa() {
         "conformance-of-one-isa.json"
@@ -348,7 +360,5 @@ fn show(lines: &[Line]) -> io::Result<()> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&path, format!("{:#}\n", report::to_json(lines)))?;
     fs::write(path.with_extension("md"), report::markdown(lines))?;
-    let (table, summary) = (report::table(lines), report::summary(lines));
-    let mut out = io::stdout().lock();
-    write!(out, "\n{table}{summary}{}\n", path.display())
+    writeln!(out, "{}", path.display())
 }

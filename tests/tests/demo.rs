@@ -2,11 +2,9 @@
 //! in `browser/demo.mjs`.
 #![cfg(unix)]
 
-use anyhow::ensure;
-use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::programs::{self, Program};
-use std::path::Path;
+use encoderfile_tests::workbench::Workbench;
 use std::process::Command;
 
 /// The names that the script has for models, and the fixtures they are.
@@ -22,8 +20,8 @@ const MODELS: [(&str, &str); 7] = [
 
 #[test]
 fn demo() -> anyhow::Result<()> {
-    let (Some(tool), Some(node), Some(chromium), Some(site)) = (
-        Program::Encoderfile.find()?,
+    let (Some(workbench), Some(node), Some(chromium), Some(site)) = (
+        Workbench::open()?,
         Program::Node.find()?,
         Program::Chromium.find()?,
         Program::Demo.find()?,
@@ -33,35 +31,13 @@ fn demo() -> anyhow::Result<()> {
     if !programs::has_node_modules("browser")? {
         return Ok(());
     }
-    let models = tempfile::tempdir()?;
-    for (name, folder) in MODELS {
-        build(&tool, folder, &models.path().join(format!("{name}.ef")))?;
+    for (name, model) in MODELS {
+        workbench.build(model, &["--target", "bundle"], &format!("{name}.ef"))?;
     }
     let script = programs::root().join("tests/browser/demo.mjs");
     let mut command = Command::new(node);
     command.arg(script).arg("--site").arg(site);
-    command.arg("--models").arg(models.path());
+    command.arg("--models").arg(workbench.folder());
     command.arg("--chromium").arg(chromium);
-    let finished = process::finish(&mut command)?;
-    let printed = String::from_utf8_lossy(&finished.stdout);
-    ensure!(
-        finished.code == Some(0) && printed.lines().any(|line| line.starts_with("ok ")),
-        "{} ended with {:?}:\n{printed}{}",
-        finished.command,
-        finished.code,
-        finished.stderr
-    );
-    eprintln!("{}\n{printed}", finished.command);
-    Ok(())
-}
-
-fn build(tool: &Path, model: &str, output: &Path) -> anyhow::Result<()> {
-    let mut build = Command::new(tool);
-    build
-        .arg("build")
-        .arg("--model")
-        .arg(fixture::folder(model));
-    build.args(["--target", "bundle"]).arg("-o").arg(output);
-    process::succeed(&mut build)?;
-    Ok(())
+    process::pass(&mut command).map(drop)
 }

@@ -1,22 +1,26 @@
 //! Folders that are easily understood wrongly, each with what the reference
 //! implementation makes of it: `faults/*/expected.json`.
 //!
-//! `ENCODERFILE_FAULTS=prefix cargo test --test faults` runs only the folders whose
-//! name contains `prefix`.
+//! One trial for each folder and target: `cargo test --test faults regex`,
+//! `cargo test --test faults truncation-left/native`.
 
-#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+#[path = "trials/trial.rs"]
+mod trial;
 
+use crate::trial::trial;
 use anyhow::{Context, bail, ensure};
 use encoderfile_tests::compare::Agreement;
 use encoderfile_tests::process::{self, Finished};
-use encoderfile_tests::programs::Programs;
 use encoderfile_tests::request::Item;
-use encoderfile_tests::target::{Built, Runner, Target};
+use encoderfile_tests::target::{Built, Target};
+use encoderfile_tests::workbench::Workbench;
+use libtest_mimic::{Arguments, Trial};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 /// How many folders there are at least, so that an empty folder is no success.
 const FAULTS_MIN: usize = 90;
@@ -103,30 +107,16 @@ fn tolerance() -> f64 {
     TOLERANCE
 }
 
-#[test]
-fn every_folder_means_what_the_reference_makes_of_it() {
-    let Some(programs) = Programs::find().unwrap() else {
-        return;
-    };
-    let runner = Runner::new(programs).unwrap();
-    let filter = env::var("ENCODERFILE_FAULTS").unwrap_or_default();
-    let folders = folders().unwrap();
-    assert!(folders.len() >= FAULTS_MIN, "{} folders", folders.len());
-    let mut failures = Vec::new();
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let workbench = Workbench::open()?.map(Arc::new);
+    let folders = folders()?;
+    ensure!(folders.len() >= FAULTS_MIN, "{} folders", folders.len());
+    let mut trials = Vec::new();
     for folder in folders {
-        let name = folder.file_name().unwrap().to_string_lossy();
-        if name.contains(&filter)
-            && let Err(error) = check(&runner, &folder)
-        {
-            failures.push(format!("{name}: {error:#}"));
-        }
+        trials.extend(trials_of(workbench.as_ref(), folder)?);
     }
-    assert!(
-        failures.is_empty(),
-        "{} failures:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
 fn folders() -> anyhow::Result<Vec<PathBuf>> {
@@ -142,47 +132,72 @@ fn folders() -> anyhow::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn check(runner: &Runner, folder: &Path) -> anyhow::Result<()> {
+fn trials_of(workbench: Option<&Arc<Workbench>>, folder: PathBuf) -> anyhow::Result<Vec<Trial>> {
+    let name = folder.file_name().context("no name")?;
+    let name = name.to_string_lossy().into_owned();
     let path = folder.join("expected.json");
-    let expected: Expected = serde_json::from_slice(&fs::read(path)?).context("expected.json")?;
-    match &expected.kind {
-        Kind::Refused { says } => return refused(runner, folder, says),
-        Kind::NotTask { task } => return not_task(runner, folder, task),
-        _ => {}
-    }
-    let built = Built::new(runner, Some(folder))?;
-    for target in TARGETS.into_iter().filter(|target| runner.has(*target)) {
-        let subject = Subject {
-            runner,
-            target,
-            built: &built,
-        };
-        subject.check(&expected.kind).context(target.name())?;
-    }
-    Ok(())
+    let expected: Expected =
+        serde_json::from_slice(&fs::read(&path)?).with_context(|| path.display().to_string())?;
+    let kind = match expected.kind {
+        Kind::Refused { says } => {
+            let refused = move |workbench: &Workbench| refused(workbench, &folder, &says);
+            return Ok(vec![trial(name, workbench.cloned(), refused)]);
+        }
+        Kind::NotTask { task } => {
+            let not_task = move |workbench: &Workbench| not_task(workbench, &folder, &task);
+            return Ok(vec![trial(name, workbench.cloned(), not_task)]);
+        }
+        kind => kind,
+    };
+    // Built by the first of its trials, removed with the last.
+    let shared = Arc::new((folder, kind, OnceLock::new()));
+    let trials = TARGETS.map(|target| {
+        let shared = shared.clone();
+        let name = format!("{name}/{}", target.trial());
+        trial(
+            name,
+            workbench.filter(|it| it.has(target)).cloned(),
+            move |workbench| {
+                let (folder, kind, built) = &*shared;
+                let built = built.get_or_init(|| {
+                    Built::new(workbench, Some(folder)).map_err(|error| format!("build: {error:#}"))
+                });
+                let built = built
+                    .as_ref()
+                    .map_err(|error| anyhow::Error::msg(error.clone()))?;
+                let subject = Subject {
+                    workbench,
+                    target,
+                    built,
+                };
+                subject.check(kind)
+            },
+        )
+    });
+    Ok(trials.into())
 }
 
 /// Builds a folder, to fail or not.
-fn build(runner: &Runner, folder: &Path) -> anyhow::Result<(Finished, PathBuf)> {
+fn build(workbench: &Workbench, folder: &Path) -> anyhow::Result<(Finished, PathBuf)> {
     let name = folder.file_name().context("no name")?;
-    let output = runner.folder().join(name);
-    let mut command = runner.encoderfile();
-    command.args(["build", "--model"]).arg(folder);
+    let output = workbench.path(name);
+    let mut command = workbench.tool(&["build", "--model"]);
+    command.arg(folder);
     let finished = process::finish(command.arg("-o").arg(&output))?;
     Ok((finished, output))
 }
 
 /// One line that names the cause, and no file.
-fn refused(runner: &Runner, folder: &Path, says: &[String]) -> anyhow::Result<()> {
-    let (finished, output) = build(runner, folder)?;
+fn refused(workbench: &Workbench, folder: &Path, says: &[String]) -> anyhow::Result<()> {
+    let (finished, output) = build(workbench, folder)?;
     let says: Vec<&str> = says.iter().map(String::as_str).collect();
     finished.refused(&says)?;
     ensure!(!output.exists(), "refused, but there is a file");
     Ok(())
 }
 
-fn not_task(runner: &Runner, folder: &Path, task: &str) -> anyhow::Result<()> {
-    let (finished, output) = build(runner, folder)?;
+fn not_task(workbench: &Workbench, folder: &Path, task: &str) -> anyhow::Result<()> {
+    let (finished, output) = build(workbench, folder)?;
     if !output.exists() {
         return finished.refused(&[]);
     }
@@ -194,7 +209,7 @@ fn not_task(runner: &Runner, folder: &Path, task: &str) -> anyhow::Result<()> {
 
 /// A built folder on a target.
 struct Subject<'a> {
-    runner: &'a Runner,
+    workbench: &'a Workbench,
     target: Target,
     built: &'a Built,
 }
@@ -218,14 +233,14 @@ impl Subject<'_> {
                 scores,
             } => self.rerank(query, texts, scores),
             Kind::Limit { max_tokens } => self.limit(*max_tokens),
-            Kind::Builds {} => self.runner.self_test(self.target, self.built),
+            Kind::Builds {} => self.workbench.self_test(self.target, self.built),
             Kind::NotTask { .. } | Kind::Refused { .. } => bail!("not built"),
         }
     }
 
     fn ids(&self, max_length: usize, cases: &[Case]) -> anyhow::Result<()> {
         let items: Vec<Item> = cases.iter().map(Case::item).collect();
-        let tokenized = self.runner.tokenize(self.target, self.built, &items)?;
+        let tokenized = self.workbench.tokenize(self.target, self.built, &items)?;
         for (case, got) in cases.iter().zip(tokenized) {
             let ids: Vec<u32> = got.tokens.iter().map(|it| it.info.token_id).collect();
             let expected = case.input_ids.as_ref().context("no input_ids")?;
@@ -267,7 +282,7 @@ impl Subject<'_> {
     }
 
     fn labels(&self, labels: &[String]) -> anyhow::Result<()> {
-        let mut info = self.runner.command(self.target, self.built)?;
+        let mut info = self.workbench.command(self.target, self.built)?;
         let info = process::succeed(info.args(["info", "--json"]))?.json()?;
         ensure!(info["labels"] == json!(labels), "{info}");
         Ok(())
@@ -287,12 +302,12 @@ impl Subject<'_> {
     }
 
     fn limit(&self, max_tokens: usize) -> anyhow::Result<()> {
-        let mut info = self.runner.command(self.target, self.built)?;
+        let mut info = self.workbench.command(self.target, self.built)?;
         let info = process::succeed(info.args(["info", "--json"]))?.json()?;
         ensure!(info["max_tokens"] == max_tokens, "{info}");
         let text = "the king rode out ".repeat(max_tokens);
         let tokenized = self
-            .runner
+            .workbench
             .tokenize(self.target, self.built, &[Item::text(&text)])?;
         ensure!(
             tokenized[0].tokens_used == max_tokens,
@@ -303,7 +318,9 @@ impl Subject<'_> {
     }
 
     fn infer(&self, items: &[Item], options: &Map<String, Value>) -> anyhow::Result<Vec<Value>> {
-        let lines = self.runner.lines(self.target, self.built, items, options)?;
+        let lines = self
+            .workbench
+            .lines(self.target, self.built, items, options)?;
         let results = lines.iter().map(|line| Ok(serde_json::from_str(line)?));
         results.collect()
     }

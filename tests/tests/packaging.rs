@@ -26,15 +26,12 @@ fn pass(case: &str) -> anyhow::Result<()> {
     command.arg("--package").arg(package);
     command.arg("--model").arg(programs::root().join(MODEL));
     command.arg("--chromium").arg(chromium);
-    let finished = process::succeed(&mut command)?;
-    let printed = finished.text()?;
+    let printed = process::pass(&mut command)?;
     let ok = format!("ok {case} ");
     ensure!(
         printed.lines().any(|line| line.starts_with(&ok)),
-        "{}: {printed}",
-        finished.command
+        "{printed}"
     );
-    eprintln!("{printed}");
     Ok(())
 }
 

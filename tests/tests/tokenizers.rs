@@ -10,9 +10,9 @@ use encoderfile::manifest::{Pipeline, Task};
 use encoderfile::{Input, Tokenizer, TruncationStrategy};
 use encoderfile_builder::folder::{self, Model, Overrides, Paths};
 use encoderfile_tests::fixture;
-use encoderfile_tests::programs::Programs;
 use encoderfile_tests::request::Item;
-use encoderfile_tests::target::{Built, Runner, Target};
+use encoderfile_tests::target::{Built, Target};
+use encoderfile_tests::workbench::Workbench;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -419,17 +419,16 @@ fn a_contradiction_between_files_is_a_finding() {
 
 #[test]
 fn a_resolved_tokenizer_gives_the_same_tokens_on_every_target() {
-    let Some(programs) = Programs::find().unwrap() else {
+    let Some(workbench) = Workbench::open().unwrap() else {
         return;
     };
-    let runner = Runner::new(programs).unwrap();
     let mut failures = Vec::new();
     for folder in classes().unwrap() {
         let class = Class::read(&folder).unwrap();
         for case in &class.cases {
             let is_first = case.name == AGREEING;
             if (is_first || ON_ALL_TARGETS.contains(&case.name.as_str()))
-                && let Err(error) = check_targets(&runner, &class, &folder, case)
+                && let Err(error) = check_targets(&workbench, &class, &folder, case)
             {
                 let name = folder.file_name().unwrap().to_string_lossy();
                 failures.push(format!("{name}, {}: {error:#}", case.name));
@@ -440,7 +439,12 @@ fn a_resolved_tokenizer_gives_the_same_tokens_on_every_target() {
 }
 
 /// Builds the case with a graph that runs, and asks it for tokens.
-fn check_targets(runner: &Runner, class: &Class, folder: &Path, case: &Case) -> anyhow::Result<()> {
+fn check_targets(
+    workbench: &Workbench,
+    class: &Class,
+    folder: &Path,
+    case: &Case,
+) -> anyhow::Result<()> {
     let Some(expected) = class.expected(case)? else {
         bail!("chosen to run, but refused");
     };
@@ -455,12 +459,12 @@ fn check_targets(runner: &Runner, class: &Class, folder: &Path, case: &Case) -> 
     let mut json: Value = serde_json::from_slice(&fs::read(&config)?)?;
     json["vocab_size"] = GRAPH_ROWS.into();
     fs::write(&config, json.to_string())?;
-    let built = Built::new(runner, Some(place.path()))?;
+    let built = Built::new(workbench, Some(place.path()))?;
     for target in [Target::Native, Target::Wasmtime, Target::Node] {
-        if !runner.has(target) {
+        if !workbench.has(target) {
             continue;
         }
-        let got = runner.tokenize(target, &built, &class.items())?;
+        let got = workbench.tokenize(target, &built, &class.items())?;
         for (expected, got) in expected.iter().zip(got) {
             let infos = || got.tokens.iter().map(|token| &token.info);
             let ids: Vec<u32> = infos().map(|it| it.token_id).collect();

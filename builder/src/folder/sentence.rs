@@ -73,7 +73,8 @@ pub(super) fn read(folder: &Path) -> Result<Option<Sentence>, BuildError> {
         let listed = Listed::of(&path, module)?;
         let known = sentence.read_module(folder, &listed, place)?;
         if !known {
-            let followed = format!("{} at place {place}", module["type"]);
+            let class = module["type"].as_str().unwrap_or_default();
+            let followed = format!("{class} at place {place}");
             return Err(BuildError::key(&path, "type", &followed.into()));
         }
     }

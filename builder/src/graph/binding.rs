@@ -85,9 +85,14 @@ fn bind_input(input: &ValueInfoProto, model: &Model) -> Result<Input, String> {
     let integer_type = match element_type {
         Some(DataType::Int64) => IntegerType::Int64,
         Some(DataType::Int32) => IntegerType::Int32,
-        other => {
+        Some(other) => {
             return Err(format!(
                 "input `{name}` has type {other:?}, expected Int64 or Int32"
+            ));
+        }
+        None => {
+            return Err(format!(
+                "input `{name}` has no type, expected Int64 or Int32"
             ));
         }
     };

@@ -1,19 +1,36 @@
-//! The real programs on the command line: what they refuse, each with an exit
-//! code other than 0 and one line that says what and where, and what they do.
+//! The command line: one trial for each file in `cases/`, which has the commands and
+//! everything that they print. `cargo test --test cli build/` tries those of one
+//! folder; `SNAPSHOTS=overwrite cargo test --test cli` writes the files anew.
 
-mod bad_files;
-mod bad_models;
-mod bad_requests;
-mod bad_texts;
-mod building;
-mod full_disk;
-mod int8;
-#[cfg(target_os = "linux")]
-mod large_model;
-mod model_files;
-mod one_by_one;
-mod results;
-mod retargeting;
-mod spellings;
-mod upstream;
-mod workshop;
+mod case;
+mod edit;
+mod pointer;
+#[path = "../trials/trial.rs"]
+mod trial;
+
+use crate::trial::trial;
+use anyhow::ensure;
+use encoderfile_tests::target::Target;
+use encoderfile_tests::workbench::Workbench;
+use libtest_mimic::Arguments;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// How many files there are at least, so that an empty folder is no success.
+const CASES_MIN: usize = 60;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    // Held until the end, and with it what the cases build.
+    let workbench = Workbench::open()?.map(Arc::new);
+    let cases = case::all()?;
+    ensure!(cases.len() >= CASES_MIN, "{} cases", cases.len());
+    let trials = cases.into_iter().map(|case| {
+        let name = case.name.clone();
+        let can_run =
+            |it: &&Arc<Workbench>| !case.needs_wasmtime() || it.has(Target::WasmtimeModule);
+        let workbench = workbench.as_ref().filter(can_run).cloned();
+        trial(name, workbench, move |_| case.check())
+    });
+    Ok(libtest_mimic::run(&arguments, trials.collect()).exit_code())
+}

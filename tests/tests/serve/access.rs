@@ -1,9 +1,9 @@
 //! Keys, TLS and other origins.
 
 use crate::client::{Answer, get, post, send};
-use crate::stage::Stage;
 use anyhow::{Context, ensure};
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -23,14 +23,14 @@ fn post_with(server: &Server, route: &str, authorization: &str) -> anyhow::Resul
 
 #[test]
 fn keys_open_everything_but_the_probes_and_the_page() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let file = stage.folder().join("keys");
+    let file = workbench.folder().join("keys");
     fs::write(&file, "# team a\nsesame\n\nsecond-key\n")?;
     let file = file.display().to_string();
     let arguments = ["--mcp", "--api-key", "from-flag", "--api-key-file", &file];
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     let url = |route: &str| format!("{}{route}", server.http());
     for route in ["/", "/page.js", "/page.css", "/health", "/livez", "/readyz"] {
         ensure!(get(&url(route))?.status == 200, "{route}");
@@ -120,7 +120,7 @@ fn names(answer: &Answer, header: &str) -> Vec<String> {
 
 #[test]
 fn pages_of_listed_origins_may_send_what_clients_send() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let shared = ["--disable-grpc", "--mcp", "--api-key", "sesame"];
@@ -130,7 +130,7 @@ fn pages_of_listed_origins_may_send_what_clients_send() -> anyhow::Result<()> {
         ("*", OTHER),
     ] {
         let arguments = [&shared[..], &["--cors-allow-origin", allowed]].concat();
-        let server = stage.serve("st-mean-normalize", &arguments)?;
+        let server = workbench.serve("st-mean-normalize", &arguments)?;
         let answered = if allowed == "*" { "*" } else { origin };
         for asked in PREFLIGHTS {
             let answer = preflight(&server, origin, asked)?;
@@ -154,7 +154,7 @@ fn pages_of_listed_origins_may_send_what_clients_send() -> anyhow::Result<()> {
 /// Also of errors: a page that may not read them learns only that something failed.
 #[test]
 fn pages_of_listed_origins_read_every_answer() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let arguments = [
@@ -165,7 +165,7 @@ fn pages_of_listed_origins_read_every_answer() -> anyhow::Result<()> {
         "--cors-allow-origin",
         LISTED,
     ];
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     for (route, headers, status) in [
         ("/embed", &[("authorization", "Bearer sesame")][..], 200),
         ("/embed", &[], 401),
@@ -211,12 +211,12 @@ fn pages_of_listed_origins_read_every_answer() -> anyhow::Result<()> {
 
 #[test]
 fn pages_of_other_origins_may_not_call() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let listed = ["--disable-grpc", "--mcp", "--cors-allow-origin", LISTED];
     for (arguments, origin) in [(&listed[..], OTHER), (&listed[..2], LISTED)] {
-        let server = stage.serve("st-mean-normalize", arguments)?;
+        let server = workbench.serve("st-mean-normalize", arguments)?;
         for asked in PREFLIGHTS {
             let answer = preflight(&server, origin, asked)?;
             let allowed = answer.header("access-control-allow-origin");
@@ -237,7 +237,7 @@ fn pages_of_other_origins_may_not_call() -> anyhow::Result<()> {
 /// preflight, come with an origin of their own.
 #[test]
 fn mcp_is_for_its_own_pages_and_those_listed() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let message = r#"{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion":
@@ -264,7 +264,7 @@ fn mcp_is_for_its_own_pages_and_those_listed() -> anyhow::Result<()> {
         (&listed[..2], Some("null"), 403),
         (&any, Some(OTHER), 200),
     ] {
-        let server = stage.serve("st-mean-normalize", arguments)?;
+        let server = workbench.serve("st-mean-normalize", arguments)?;
         let mut request = Request::post(format!("{}/mcp", server.http()))
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream");
@@ -285,7 +285,7 @@ fn mcp_is_for_its_own_pages_and_those_listed() -> anyhow::Result<()> {
 /// What is not said to be JSON a browser sends for any page, without asking.
 #[test]
 fn ollamas_routes_are_not_for_any_page() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let routes = [
@@ -295,7 +295,7 @@ fn ollamas_routes_are_not_for_any_page() -> anyhow::Result<()> {
     ];
     let listed = ["--disable-grpc", "--cors-allow-origin", LISTED];
     for (arguments, allowed) in [(&listed[..], true), (&listed[..1], false)] {
-        let server = stage.serve("st-mean-normalize", arguments)?;
+        let server = workbench.serve("st-mean-normalize", arguments)?;
         let own = server.http().to_owned();
         for (route, body) in routes {
             for (origin, status) in [
@@ -324,16 +324,19 @@ fn ollamas_routes_are_not_for_any_page() -> anyhow::Result<()> {
 
 #[test]
 fn tls_with_a_certificate_that_the_client_knows() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let (cert, key) = (stage.folder().join("cert"), stage.folder().join("key"));
+    let (cert, key) = (
+        workbench.folder().join("cert"),
+        workbench.folder().join("key"),
+    );
     fs::write(&cert, made.cert.pem())?;
     fs::write(&key, made.signing_key.serialize_pem())?;
     let (cert_name, key_name) = (cert.display().to_string(), key.display().to_string());
     let arguments = ["--cert-file", &cert_name, "--key-file", &key_name];
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     let address = server.http().strip_prefix("https://");
     let address = address.with_context(|| server.http().to_owned())?;
 

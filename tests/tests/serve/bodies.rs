@@ -3,10 +3,10 @@
 //! from `/openapi.json`, so that no route or field can be forgotten here.
 
 use crate::client::{Answer, get, post, send, send_any};
-use crate::stage::Stage;
 use anyhow::{Context, ensure};
 use encoderfile_tests::programs;
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 use std::fs;
 use ureq::http::Request;
@@ -58,8 +58,8 @@ struct Served {
 }
 
 impl Served {
-    fn start(stage: &Stage, model: &str) -> anyhow::Result<Self> {
-        let server = stage.serve(model, &["--disable-grpc"])?;
+    fn start(workbench: &Workbench, model: &str) -> anyhow::Result<Self> {
+        let server = workbench.serve(model, &["--disable-grpc"])?;
         let document = get(&format!("{}/openapi.json", server.http()))?.good()?;
         let info = get(&format!("{}/info", server.http()))?.good()?;
         let mask = info["encoderfile"]["mask_token"].as_str();
@@ -182,11 +182,11 @@ fn lasting(answer: &Answer) -> anyhow::Result<(u16, Value)> {
 
 #[test]
 fn null_is_as_if_absent() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     for model in MODELS {
-        let served = Served::start(&stage, model)?;
+        let served = Served::start(&workbench, model)?;
         let (mut fields, mut good) = (0, 0);
         let mut compare = |path: &str, name: &str, null: &Value, absent: &Value| {
             let expected = lasting(&served.post(path, absent)?)?;
@@ -223,10 +223,10 @@ fn null_is_as_if_absent() -> anyhow::Result<()> {
 
 #[test]
 fn null_where_something_is_needed_or_kept() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let served = Served::start(&stage, "st-mean-normalize")?;
+    let served = Served::start(&workbench, "st-mean-normalize")?;
     for (path, name) in [
         ("/embed", "inputs"),
         ("/predict", "inputs"),
@@ -263,7 +263,7 @@ fn null_where_something_is_needed_or_kept() -> anyhow::Result<()> {
 
 #[test]
 fn half_a_surrogate_pair_is_the_replacement_character() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     // What clients write, and what has to be read.
@@ -275,7 +275,7 @@ fn half_a_surrogate_pair_is_the_replacement_character() -> anyhow::Result<()> {
         (r"\\ud800", r"\u005cud800"),
     ];
     for model in MODELS {
-        let served = Served::start(&stage, model)?;
+        let served = Served::start(&workbench, model)?;
         let mut good = 0;
         for (path, schema) in served.routes()? {
             let sample = served.sample(schema).to_string();
@@ -318,10 +318,10 @@ fn sample(name: &str) -> anyhow::Result<Vec<u8>> {
 
 #[test]
 fn compressed_bodies_are_read() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let served = Served::start(&stage, "st-mean-normalize")?;
+    let served = Served::start(&workbench, "st-mean-normalize")?;
     let plain: Value = serde_json::from_slice(&sample("body.json")?)?;
     for path in ["/embed", "/predict", "/tokenize", "/"] {
         let expected = served.post(path, &plain)?.good()?;
@@ -359,11 +359,11 @@ fn message(path: &str, body: &Value) -> Option<String> {
 
 #[test]
 fn compressed_bodies_are_refused_as_each_dialect_says_it() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let arguments = ["--disable-grpc", "--mcp", "--payload-limit", "1000000"];
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     let document = get(&format!("{}/openapi.json", server.http()))?.good()?;
     let served = Served {
         server,
@@ -419,10 +419,10 @@ pub(crate) fn message_to_mcp(
 
 #[test]
 fn messages_of_mcp_as_clients_write_them() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
     let hello = r#"{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion":
         "2025-06-18", "capabilities": {"roots": null}, "clientInfo": {"name": "\ud800", "version": "1",
         "title": null}, "_meta": null}}"#;

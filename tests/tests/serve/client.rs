@@ -1,10 +1,12 @@
 //! A client that shows every answer, whatever its status.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use encoderfile_tests::server::Server;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use ureq::http::{Request, Response};
 use ureq::{Agent, AsSendBody};
 
@@ -85,6 +87,38 @@ pub(crate) fn send_any(request: Request<impl AsSendBody>) -> anyhow::Result<Answ
         headers: headers.collect(),
         body: body.with_config().limit(1 << 30).read_to_string()?,
     })
+}
+
+/// A figure of `/metrics`; 0 where nothing has been counted.
+pub(crate) fn figure(server: &Server, name: &str) -> anyhow::Result<f64> {
+    let answer = get(&format!("{}/metrics", server.http()))?;
+    let mut lines = answer.text().lines();
+    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(Ok(0.0), |value| {
+        value.parse().with_context(|| format!("{name} {value}"))
+    })
+}
+
+/// Asks for a figure until it is as wanted.
+pub(crate) fn wait_for(
+    server: &Server,
+    name: &str,
+    wanted: impl Fn(f64) -> bool,
+) -> anyhow::Result<f64> {
+    let begin = Instant::now();
+    loop {
+        let value = figure(server, name)?;
+        if wanted(value) {
+            return Ok(value);
+        }
+        if begin.elapsed() > PATIENCE {
+            bail!(
+                "{name} is still {value}; the server said: {}",
+                server.said()
+            );
+        }
+        thread::yield_now();
+    }
 }
 
 /// A connection on which anything can be said.

@@ -1,11 +1,11 @@
 //! The same numbers in every dialect, in each one's shape.
 
 use crate::client::{Answer, get, post, send};
-use crate::stage::{Stage, run};
 use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 use ureq::http::Request;
 
@@ -26,18 +26,18 @@ fn rows(value: &Value) -> Vec<Vec<f64>> {
 
 #[test]
 fn one_embedding_in_every_dialect() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     // Normalised by a module of the folder, and by the graph itself.
     for model in ["st-mean-normalize", "files-pooled-without-modules"] {
-        one_embedding(&stage, model).context(model)?;
+        one_embedding(&workbench, model).context(model)?;
     }
     Ok(())
 }
 
-fn one_embedding(stage: &Stage, model: &str) -> anyhow::Result<()> {
-    let server = stage.serve(model, &["--disable-grpc"])?;
+fn one_embedding(workbench: &Workbench, model: &str) -> anyhow::Result<()> {
+    let server = workbench.serve(model, &["--disable-grpc"])?;
     let embed = ask(&server, "/embed", json!({ "inputs": TEXTS }))?;
     let expected = rows(&embed);
     ensure!(expected.len() == 2 && !expected[0].is_empty());
@@ -101,10 +101,10 @@ fn one_embedding(stage: &Stage, model: &str) -> anyhow::Result<()> {
 
 #[test]
 fn token_ids_give_what_their_text_gives() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let tokens = ask(&server, "/tokenize", json!({ "inputs": TEXTS }))?;
     let all = |index: usize, special: bool| -> Vec<Value> {
         let tokens = tokens[index].as_array().into_iter().flatten();
@@ -143,13 +143,13 @@ fn token_ids_give_what_their_text_gives() -> anyhow::Result<()> {
 
 #[test]
 fn token_vectors_are_those_of_infer() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
+    let program = workbench.built("st-mean-normalize", &[])?;
     let server = Server::start(&program, &["--disable-grpc"])?;
     let all = ask(&server, "/embed_all", json!({ "inputs": TEXTS[0] }))?;
-    let infer = run(
+    let infer = workbench.finish(
         &program,
         &["infer", "--unpooled", "--special-tokens", TEXTS[0]],
     )?;
@@ -165,10 +165,10 @@ fn token_vectors_are_those_of_infer() -> anyhow::Result<()> {
 
 #[test]
 fn reranking_in_three_dialects() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("ce-modules", &["--disable-grpc"])?;
+    let server = workbench.serve("ce-modules", &["--disable-grpc"])?;
     let (query, texts) = ("what is it?", ["a cat", "the second text", "12 o'clock"]);
     let tei = json!({ "query": query, "texts": texts, "return_text": true });
     let tei = ask(&server, "/rerank", tei)?;
@@ -203,10 +203,10 @@ fn reranking_in_three_dialects() -> anyhow::Result<()> {
 
 #[test]
 fn teis_forms_of_predict() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("cls-pair-nli", &["--disable-grpc"])?;
+    let server = workbench.serve("cls-pair-nli", &["--disable-grpc"])?;
     let pair = json!({ "text": "a", "text_pair": "b" });
     let ours = ask(&server, "/predict", json!({ "inputs": ["a", pair] }))?;
     let scores = |result: &Value| -> Vec<f64> {
@@ -241,10 +241,10 @@ fn teis_forms_of_predict() -> anyhow::Result<()> {
 
 #[test]
 fn answers_say_what_they_took_and_what_was_cut() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let info = get(&format!("{}/info", server.http()))?.good()?;
     let long = "word ".repeat(3000);
     let url = format!("{}/embed", server.http());
@@ -286,10 +286,10 @@ fn answers_say_what_they_took_and_what_was_cut() -> anyhow::Result<()> {
 
 #[test]
 fn a_text_that_fails_can_fail_alone() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let texts = json!(["good", "word ".repeat(3000), "also good"]);
     let url = format!("{}/predict", server.http());
     let whole = post(&url, &json!({ "inputs": texts, "long": "error" }))?;
@@ -306,10 +306,10 @@ fn a_text_that_fails_can_fail_alone() -> anyhow::Result<()> {
 
 #[test]
 fn what_the_model_cannot_do_is_said_with_its_task() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("bert-token_classification", &["--disable-grpc"])?;
+    let server = workbench.serve("bert-token_classification", &["--disable-grpc"])?;
     let cases = [
         ("/embed", json!({ "inputs": "a" })),
         ("/embed_all", json!({ "inputs": "a" })),
@@ -333,10 +333,10 @@ fn what_the_model_cannot_do_is_said_with_its_task() -> anyhow::Result<()> {
 
 #[test]
 fn each_dialect_has_its_own_error_body() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let broken = |route: &str| -> anyhow::Result<Answer> {
         let request = Request::post(format!("{}{route}", server.http()));
         let request = request.header("content-type", "application/json");
@@ -367,11 +367,11 @@ fn each_dialect_has_its_own_error_body() -> anyhow::Result<()> {
 
 #[test]
 fn widths_are_those_of_the_answers() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     for (model, width) in [("st-matryoshka", 8), ("st-mean-normalize", 32)] {
-        let server = stage.serve(model, &["--disable-grpc"])?;
+        let server = workbench.serve(model, &["--disable-grpc"])?;
         let embedded = ask(&server, "/embed", json!({ "inputs": "a" }))?;
         ensure!(embedded[0].as_array().map(Vec::len) == Some(width));
         let info = get(&format!("{}/info", server.http()))?.good()?;

@@ -2,9 +2,9 @@
 //! dialect's own words, and never in Rust's.
 
 use crate::client::{Answer, get, post, send, send_any};
-use crate::stage::Stage;
 use anyhow::{Context, ensure};
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 use ureq::http::Request;
 
@@ -35,10 +35,10 @@ fn all_refused(server: &Server, cases: &[(&str, Value, &[&str])]) -> anyhow::Res
 
 #[test]
 fn a_request_is_an_object() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let document = get(&format!("{}/openapi.json", server.http()))?.good()?;
     let paths = document["paths"].as_object().context("no paths")?;
     let routes = paths.iter().filter(|(_, item)| item["post"].is_object());
@@ -79,7 +79,7 @@ fn a_request_is_an_object() -> anyhow::Result<()> {
     all_refused(&server, &cases)?;
     server.stop()?;
 
-    let server = stage.serve("ce-modules", &["--disable-grpc"])?;
+    let server = workbench.serve("ce-modules", &["--disable-grpc"])?;
     let documents = json!({ "query": "a", "documents": ["b", ["c"]] });
     all_refused(&server, &[("/v1/rerank", documents, &["documents"])])?;
     server.stop()?;
@@ -118,10 +118,10 @@ fn same_counts(server: &Server, requests: &[(&str, WithCount)]) -> anyhow::Resul
 
 #[test]
 fn counts_are_whole_numbers_however_they_are_written() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let embeddings: [(&str, WithCount); 8] = [
         ("/embed", |it| json!({ "inputs": "a", "dimensions": it })),
         (
@@ -153,7 +153,7 @@ fn counts_are_whole_numbers_however_they_are_written() -> anyhow::Result<()> {
     same_counts(&server, &embeddings)?;
     server.stop()?;
 
-    let server = stage.serve("ce-modules", &["--disable-grpc"])?;
+    let server = workbench.serve("ce-modules", &["--disable-grpc"])?;
     let rerankers: [(&str, WithCount); 3] = [
         (
             "/v1/rerank",
@@ -171,7 +171,7 @@ fn counts_are_whole_numbers_however_they_are_written() -> anyhow::Result<()> {
     same_counts(&server, &rerankers)?;
     server.stop()?;
 
-    let server = stage.serve("bert-token_classification", &["--disable-grpc"])?;
+    let server = workbench.serve("bert-token_classification", &["--disable-grpc"])?;
     let spans: [(&str, WithCount); 2] = [
         ("/", |it| json!({ "inputs": "a", "stride": it })),
         (
@@ -186,10 +186,10 @@ fn counts_are_whole_numbers_however_they_are_written() -> anyhow::Result<()> {
 
 #[test]
 fn a_refusal_has_the_names_of_the_request() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("ce-modules", &["--disable-grpc"])?;
+    let server = workbench.serve("ce-modules", &["--disable-grpc"])?;
     let documents = json!({ "query": "a", "documents": ["b"], "top_n": 0 });
     let cases: [(&str, Value, &[&str]); 3] = [
         ("/v1/rerank", documents.clone(), &["`top_n` is 0"]),
@@ -203,7 +203,7 @@ fn a_refusal_has_the_names_of_the_request() -> anyhow::Result<()> {
     all_refused(&server, &cases)?;
     server.stop()?;
 
-    let server = stage.serve("cls-pair-nli", &["--disable-grpc"])?;
+    let server = workbench.serve("cls-pair-nli", &["--disable-grpc"])?;
     let zero_shot = |parameters: Value| json!({ "inputs": "a", "parameters": parameters });
     let cases: [(&str, Value, &[&str]); 5] = [
         (
@@ -235,7 +235,7 @@ fn a_refusal_has_the_names_of_the_request() -> anyhow::Result<()> {
     all_refused(&server, &cases)?;
     server.stop()?;
 
-    let server = stage.serve("bert-token_classification", &["--disable-grpc"])?;
+    let server = workbench.serve("bert-token_classification", &["--disable-grpc"])?;
     let cases: [(&str, Value, &[&str]); 3] = [
         (
             "/",
@@ -260,10 +260,10 @@ fn a_refusal_has_the_names_of_the_request() -> anyhow::Result<()> {
 
 #[test]
 fn a_refusal_names_the_field_as_each_dialect_does() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let param = |body: Value| -> anyhow::Result<Value> {
         let answer = ask(&server, "/v1/embeddings", &body)?;
         ensure!(answer.status >= 400, "{answer:?}");
@@ -283,10 +283,10 @@ fn a_refusal_names_the_field_as_each_dialect_does() -> anyhow::Result<()> {
 
 #[test]
 fn what_contradicts_itself_is_refused() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("ce-modules", &["--disable-grpc"])?;
+    let server = workbench.serve("ce-modules", &["--disable-grpc"])?;
     let query = |partial: bool| json!({ "query": "a", "inputs": ["b"], "partial": partial });
     all_refused(
         &server,
@@ -295,7 +295,7 @@ fn what_contradicts_itself_is_refused() -> anyhow::Result<()> {
     good(&server, "/predict", &query(false))?;
     server.stop()?;
 
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let both = |truncate: bool, truncation: &str| json!({ "inputs": "a", "truncate": truncate, "parameters": { "truncation": truncation } });
     let words: &[&str] = &["`truncate` and `truncation`"];
     let cases = [
@@ -311,11 +311,11 @@ fn what_contradicts_itself_is_refused() -> anyhow::Result<()> {
 
 #[test]
 fn invocations_take_what_the_root_takes() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let same = |model: &str, bodies: &[Value]| -> anyhow::Result<()> {
-        let server = stage.serve(model, &["--disable-grpc"])?;
+        let server = workbench.serve(model, &["--disable-grpc"])?;
         for body in bodies {
             let expected = good(&server, "/", body)?;
             let got = good(&server, "/invocations", body)?;
@@ -356,7 +356,7 @@ fn invocations_take_what_the_root_takes() -> anyhow::Result<()> {
     same("bert-token_classification", &[text, waiting.clone()])?;
 
     // A classifier's own form is TEI's still, whatever clients say of waiting.
-    let server = stage.serve("cls-pair-nli", &["--disable-grpc"])?;
+    let server = workbench.serve("cls-pair-nli", &["--disable-grpc"])?;
     let tei = good(&server, "/predict", &json!({ "inputs": "a" }))?;
     ensure!(good(&server, "/invocations", &waiting)? == tei);
     let unknown = json!({ "inputs": "a", "nromalize": true });
@@ -367,10 +367,10 @@ fn invocations_take_what_the_root_takes() -> anyhow::Result<()> {
 
 #[test]
 fn a_byte_order_mark_before_a_body_is_nothing() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let expected = good(&server, "/embed", &json!({ "inputs": "a" }))?;
     let request = Request::post(format!("{}/embed", server.http()))
         .header("content-type", "application/json");
@@ -382,11 +382,11 @@ fn a_byte_order_mark_before_a_body_is_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn models_have_names_with_slashes_or_none_that_is_text() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let arguments = ["--disable-grpc", "--served-model-name", "owner/model"];
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     let model = |name: &str| get(&format!("{}/v1/models/{name}", server.http()));
     for name in ["owner/model", "owner%2Fmodel"] {
         ensure!(model(name)?.good()?["id"] == "owner/model", "{name}");
@@ -406,10 +406,10 @@ fn models_have_names_with_slashes_or_none_that_is_text() -> anyhow::Result<()> {
 /// What a client writes is in the log only as part of a line, and not all of it.
 #[test]
 fn nobody_writes_lines_of_the_log() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
     let forged = "x\nINFO forged: line\r\u{1b}[2J\u{0}";
     let cases: [(&str, Value); 5] = [
         (

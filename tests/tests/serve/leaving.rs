@@ -1,16 +1,17 @@
 //! Clients that go away, or never come to the point.
 
-use crate::client::{Wire, get, post};
-use crate::stage::{Stage, figure, wait_for};
+use crate::client::{Wire, figure, get, post, wait_for};
 use anyhow::ensure;
+use encoderfile_tests::fixture::DEFAULT_MODEL;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::json;
 
 #[test]
 fn work_whose_client_has_gone_is_dropped() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve_default(&["--disable-grpc", "--threads", "1"])?;
+    let server = workbench.serve(DEFAULT_MODEL, &["--disable-grpc", "--threads", "1"])?;
     let texts = vec!["a text of some words, said again and again"; 2000];
     let body = json!({ "inputs": texts }).to_string();
     let mut wire = Wire::open(server.http())?;
@@ -34,10 +35,10 @@ fn work_whose_client_has_gone_is_dropped() -> anyhow::Result<()> {
 
 #[test]
 fn who_takes_too_long_to_ask_is_cut_off() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve(
+    let server = workbench.serve(
         "st-mean-normalize",
         &["--disable-grpc", "--read-timeout", "1"],
     )?;

@@ -1,8 +1,9 @@
 //! What is too much is refused, with what to do about it.
 
-use crate::client::{get, post};
-use crate::stage::{Stage, wait_for};
+use crate::client::{get, post, wait_for};
 use anyhow::{Context, ensure};
+use encoderfile_tests::fixture::DEFAULT_MODEL;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 use std::thread;
 
@@ -16,12 +17,12 @@ fn much() -> Value {
 
 #[test]
 fn too_many_texts_characters_or_bytes() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let limits = ["--max-client-batch-size", "3", "--max-input-chars", "10"];
     let arguments = [&["--disable-grpc", "--payload-limit", "1000"], &limits[..]].concat();
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     let url = format!("{}/embed", server.http());
     post(&url, &json!({ "inputs": ["a", "b", "c"] }))?.good()?;
     let texts = post(&url, &json!({ "inputs": ["a", "b", "c", "d"] }))?;
@@ -40,12 +41,12 @@ fn too_many_texts_characters_or_bytes() -> anyhow::Result<()> {
 
 #[test]
 fn options_that_make_much_of_a_short_request() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let limits = ["--max-client-batch-size", "10", "--max-input-chars", "100"];
     let arguments = [&["--disable-grpc"], &limits[..]].concat();
-    let server = stage.serve("cls-pair-nli", &arguments)?;
+    let server = workbench.serve("cls-pair-nli", &arguments)?;
     let url = format!("{}/predict", server.http());
     let text = "twenty characters is";
     let labels = |count: usize| vec!["a"; count];
@@ -60,7 +61,7 @@ fn options_that_make_much_of_a_short_request() -> anyhow::Result<()> {
     post(&url, &long)?.refused(422, &["beside them", "--max-input-chars"])?;
     server.stop()?;
 
-    let server = stage.serve("bert-token_classification", &arguments)?;
+    let server = workbench.serve("bert-token_classification", &arguments)?;
     let url = format!("{}/predict", server.http());
     let windows = |stride: usize| {
         let text = "a text of thirty characters ok";
@@ -71,7 +72,7 @@ fn options_that_make_much_of_a_short_request() -> anyhow::Result<()> {
     most.refused(422, &["times", "limit 100"])?;
     server.stop()?;
 
-    let server = stage.serve("st-mean-normalize", &arguments)?;
+    let server = workbench.serve("st-mean-normalize", &arguments)?;
     let ids = json!({ "inputs": vec![5; 26] });
     let ids = post(&format!("{}/embed", server.http()), &ids)?;
     ids.refused(422, &["104 characters", "limit 100"])?;
@@ -81,7 +82,7 @@ fn options_that_make_much_of_a_short_request() -> anyhow::Result<()> {
 
 #[test]
 fn a_full_queue_says_when_to_come_back() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let arguments = [
@@ -91,7 +92,7 @@ fn a_full_queue_says_when_to_come_back() -> anyhow::Result<()> {
         "--max-queued-tokens",
         "2000",
     ];
-    let server = stage.serve_default(&arguments)?;
+    let server = workbench.serve(DEFAULT_MODEL, &arguments)?;
     let url = format!("{}/embed", server.http());
     thread::scope(|scope| {
         let first = scope.spawn(|| post(&url, &much()));
@@ -116,10 +117,13 @@ fn a_full_queue_says_when_to_come_back() -> anyhow::Result<()> {
 
 #[test]
 fn too_many_requests_at_once() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve_default(&["--disable-grpc", "--max-concurrent-requests", "1"])?;
+    let server = workbench.serve(
+        DEFAULT_MODEL,
+        &["--disable-grpc", "--max-concurrent-requests", "1"],
+    )?;
     let url = format!("{}/embed", server.http());
     thread::scope(|scope| {
         let first = scope.spawn(|| post(&url, &much()));
@@ -142,10 +146,10 @@ fn too_many_requests_at_once() -> anyhow::Result<()> {
 /// Refused for how many there are, whatever they are, before any is held.
 #[test]
 fn many_small_values_are_counted_before_they_are_read() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
     let url = |route: &str| format!("{}{route}", server.http());
     let words = &["limit 131072", "--max-client-batch-size"];
     for value in [json!({}), json!([]), json!("")] {

@@ -13,6 +13,5 @@ mod mcp;
 mod not_finite;
 mod refusals;
 mod requests;
-mod stage;
 mod stopping;
 mod wire;

@@ -3,10 +3,10 @@
 
 use crate::bodies::message_to_mcp;
 use crate::client::{Answer, post};
-use crate::stage::Stage;
 use anyhow::{Context, ensure};
 use encoderfile_tests::process;
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -61,10 +61,10 @@ impl<'a> Session<'a> {
 
 #[test]
 fn parameters_that_do_not_fit_are_no_unknown_method() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
     let session = Session::open(&server)?;
     for (method, params, code, words) in [
         ("tools/call", json!({}), -32602, "missing field `name`"),
@@ -100,10 +100,10 @@ fn parameters_that_do_not_fit_are_no_unknown_method() -> anyhow::Result<()> {
 
 #[test]
 fn who_introduces_himself_at_length_has_no_session() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
     let long = initialize(&"n".repeat(100_000)).to_string();
     let answer = message_to_mcp(&server, None, &long)?;
     answer.refused(413, &["`initialize` has", "limit 32768"])?;
@@ -124,10 +124,10 @@ fn who_introduces_himself_at_length_has_no_session() -> anyhow::Result<()> {
 
 #[test]
 fn a_source_is_none_of_the_texts() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc", "--mcp"])?;
     let long = "word ".repeat(3000);
     let session = Session::open(&server)?;
     let result = session.call(
@@ -175,10 +175,10 @@ fn a_source_is_none_of_the_texts() -> anyhow::Result<()> {
 
 #[test]
 fn rerank_names_its_own_argument() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("ce-modules", &["--disable-grpc", "--mcp"])?;
+    let server = workbench.serve("ce-modules", &["--disable-grpc", "--mcp"])?;
     let session = Session::open(&server)?;
     let arguments = json!({ "query": "a", "texts": ["b"], "top_n": 0 });
     let said = session.call("rerank", &arguments)?;
@@ -207,10 +207,10 @@ fn answers(program: &Path, lines: Vec<u8>) -> anyhow::Result<Vec<Value>> {
 
 #[test]
 fn every_line_that_asks_is_answered() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
+    let program = workbench.built("st-mean-normalize", &[])?;
     let call = |id: u32| {
         let arguments = json!({ "texts": ["a"], "dimensions": 2 });
         request(

@@ -2,10 +2,10 @@
 //! `null`. One word of the model has an embedding that is NaN.
 
 use crate::client::{Answer, post};
-use crate::stage::{Stage, run};
 use anyhow::{Context, ensure};
 use encoderfile_tests::fixture;
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 
 const GOOD: &str = "The king rode out.";
@@ -13,8 +13,8 @@ const BROKEN: &str = "The king is broken.";
 const WORDS: [&str; 2] = ["not finite", "NaN"];
 
 /// A server of a folder beside the models.
-fn serve(stage: &Stage, fault: &str) -> anyhow::Result<Server> {
-    let program = stage.build_folder(&fixture::fault(fault), fault)?;
+fn serve(workbench: &Workbench, fault: &str) -> anyhow::Result<Server> {
+    let program = workbench.build_folder(&fixture::fault(fault), &[], fault)?;
     Server::start(&program, &["--mcp"])
 }
 
@@ -24,7 +24,7 @@ fn ask(server: &Server, route: &str, body: &Value) -> anyhow::Result<Answer> {
 
 #[test]
 fn every_dialect_says_so() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     for fault in [
@@ -32,7 +32,7 @@ fn every_dialect_says_so() -> anyhow::Result<()> {
         "graph-rare-infinity",
         "graph-rare-nan-elsewhere",
     ] {
-        let server = serve(&stage, fault)?;
+        let server = serve(&workbench, fault)?;
         let routes = [
             ("/embed", "inputs"),
             ("/embed_all", "inputs"),
@@ -68,15 +68,17 @@ fn every_dialect_says_so() -> anyhow::Result<()> {
 
 #[test]
 fn the_command_line_says_so() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let fault = "graph-rare-nan";
-    let program = stage.build_folder(&fixture::fault(fault), fault)?;
+    let program = workbench.build_folder(&fixture::fault(fault), &[], fault)?;
     for options in [&[][..], &["--normalize", "true"], &["--unpooled"]] {
-        let infer = |text| run(&program, &[&["infer", text], options].concat());
+        let infer = |text| workbench.finish(&program, &[&["infer", text], options].concat());
         infer(GOOD)?.succeeded()?;
         infer(BROKEN)?.refused(&WORDS)?;
     }
-    run(&program, &["infer", GOOD, BROKEN])?.refused_midway(&["text 2", "not finite"])
+    workbench
+        .finish(&program, &["infer", GOOD, BROKEN])?
+        .refused_midway(&["text 2", "not finite"])
 }

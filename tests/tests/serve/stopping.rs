@@ -1,17 +1,18 @@
 //! SIGTERM: what was accepted is answered, and nothing more is.
 
-use crate::client::{Wire, get, post};
-use crate::stage::{Stage, wait_for};
+use crate::client::{Wire, get, post, wait_for};
 use anyhow::ensure;
+use encoderfile_tests::fixture::DEFAULT_MODEL;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::json;
 use std::thread;
 
 #[test]
 fn what_was_accepted_is_answered() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve_default(&["--threads", "1"])?;
+    let server = workbench.serve(DEFAULT_MODEL, &["--threads", "1"])?;
     let url = server.http().to_owned();
     // Nobody is waited for who only sits there.
     let mut idle = Wire::open(&url)?;
@@ -37,10 +38,10 @@ fn what_was_accepted_is_answered() -> anyhow::Result<()> {
 
 #[test]
 fn after_the_grace_nothing_is_waited_for() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve_default(&["--threads", "1", "--grace", "0"])?;
+    let server = workbench.serve(DEFAULT_MODEL, &["--threads", "1", "--grace", "0"])?;
     let url = format!("{}/embed", server.http());
     let request = thread::spawn(move || post(&url, &json!({ "inputs": vec!["a text"; 2000] })));
     wait_for(&server, "te_queue_size", |waiting| waiting > 1500.0)?;
@@ -57,10 +58,10 @@ fn after_the_grace_nothing_is_waited_for() -> anyhow::Result<()> {
 
 #[test]
 fn told_twice_nothing_is_waited_for() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve_default(&["--threads", "1", "--grace", "3600"])?;
+    let server = workbench.serve(DEFAULT_MODEL, &["--threads", "1", "--grace", "3600"])?;
     let url = format!("{}/embed", server.http());
     let request = thread::spawn(move || post(&url, &json!({ "inputs": vec!["a text"; 2000] })));
     wait_for(&server, "te_queue_size", |waiting| waiting > 1500.0)?;

@@ -3,10 +3,10 @@
 //! AI's routes, and Hugging Face's forms of a request.
 
 use crate::client::{get, post, send};
-use crate::stage::{Stage, run};
 use anyhow::{Context, ensure};
 use encoderfile_tests::process::finish;
 use encoderfile_tests::server::Server;
+use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 use std::process::Command;
 use ureq::http::Request;
@@ -20,10 +20,10 @@ fn ask(server: &Server, route: &str, body: Value) -> anyhow::Result<Value> {
 
 #[test]
 fn health_is_a_json_string() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc", "--api-key", "k"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc", "--api-key", "k"])?;
     for route in ["/health", "/ping"] {
         let answer = get(&format!("{}{route}", server.http()))?;
         ensure!(
@@ -38,10 +38,10 @@ fn health_is_a_json_string() -> anyhow::Result<()> {
 
 #[test]
 fn teis_other_names_answer_alike() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let openai = json!({ "input": TEXTS, "model": "any" });
     let expected = ask(&server, "/v1/embeddings", openai.clone())?;
     ensure!(ask(&server, "/embeddings", openai)? == expected);
@@ -74,11 +74,11 @@ fn teis_other_names_answer_alike() -> anyhow::Result<()> {
 
 #[test]
 fn invocations_are_by_what_the_model_is() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let same = |model: &str, cases: &[(&str, Value)]| -> anyhow::Result<()> {
-        let server = stage.serve(model, &["--disable-grpc"])?;
+        let server = workbench.serve(model, &["--disable-grpc"])?;
         for (route, body) in cases {
             let expected = ask(&server, route, body.clone())?;
             let got = ask(&server, "/invocations", body.clone())?;
@@ -128,10 +128,10 @@ fn invocations_are_by_what_the_model_is() -> anyhow::Result<()> {
 
 #[test]
 fn default_prompts_are_for_requests_that_name_none() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-prompts")?;
+    let program = workbench.built("st-prompts", &[])?;
     let embed = |arguments: &[&str], body: Value| -> anyhow::Result<Value> {
         let server = Server::start(&program, &[&["--disable-grpc"], arguments].concat())?;
         let got = ask(&server, "/embed", body)?;
@@ -164,22 +164,23 @@ fn default_prompts_are_for_requests_that_name_none() -> anyhow::Result<()> {
     server.stop()?;
 
     let refused = |program: &std::path::Path, arguments: &[&str], words: &[&str]| {
-        run(
-            program,
-            &[
-                &["serve", "--http-port", "0", "--grpc-port", "0"],
-                arguments,
-            ]
-            .concat(),
-        )?
-        .refused(words)
+        workbench
+            .finish(
+                program,
+                &[
+                    &["serve", "--http-port", "0", "--grpc-port", "0"],
+                    arguments,
+                ]
+                .concat(),
+            )?
+            .refused(words)
     };
     refused(
         &program,
         &["--default-prompt-name", "title"],
         &["--default-prompt-name", "`title`", "document, query"],
     )?;
-    let tokens = stage.build("bert-token_classification")?;
+    let tokens = workbench.built("bert-token_classification", &[])?;
     refused(
         &tokens,
         &["--default-prompt", "x"],
@@ -189,12 +190,13 @@ fn default_prompts_are_for_requests_that_name_none() -> anyhow::Result<()> {
 
 #[test]
 fn another_pooling_is_another_model() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let start =
-        |model: &str, pooling: &str| stage.serve(model, &["--disable-grpc", "--pooling", pooling]);
-    let own = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let start = |model: &str, pooling: &str| {
+        workbench.serve(model, &["--disable-grpc", "--pooling", pooling])
+    };
+    let own = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let rows = ask(&own, "/embed_all", json!({ "inputs": TEXTS[0] }))?;
     let mean = ask(&own, "/embed", json!({ "inputs": TEXTS[0] }))?;
     let info = get(&format!("{}/info", own.http()))?.good()?;
@@ -237,11 +239,12 @@ fn another_pooling_is_another_model() -> anyhow::Result<()> {
 
 #[test]
 fn pooling_makes_text_embeddings_of_other_heads() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let start =
-        |model: &str, pooling: &str| stage.serve(model, &["--disable-grpc", "--pooling", pooling]);
+    let start = |model: &str, pooling: &str| {
+        workbench.serve(model, &["--disable-grpc", "--pooling", pooling])
+    };
     let server = start("bert-embedding", "cls")?;
     let cls = ask(
         &server,
@@ -259,34 +262,15 @@ fn pooling_makes_text_embeddings_of_other_heads() -> anyhow::Result<()> {
     let server = start("bert-fill_mask", "splade")?;
     ensure!(ask(&server, "/embed_sparse", json!({ "inputs": "a" }))?[0][0]["index"].is_u64());
     server.stop()?;
-
-    for (model, pooling, words) in [
-        ("bert-token_classification", "mean", "token_classification"),
-        ("st-mean-normalize", "splade", "vocabulary logits"),
-        ("files-pooled", "cls", "pools in its graph"),
-    ] {
-        let program = stage.build(model)?;
-        let arguments = [
-            "serve",
-            "--http-port",
-            "0",
-            "--grpc-port",
-            "0",
-            "--pooling",
-            pooling,
-        ];
-        let flag = format!("--pooling {pooling}");
-        run(&program, &arguments)?.refused(&[&flag, words])?;
-    }
     Ok(())
 }
 
 #[test]
 fn upstreams_flags_of_mcp_mean_http() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
+    let program = workbench.built("st-mean-normalize", &[])?;
     let initialize = json!({
         "jsonrpc": "2.0", "id": 1, "method": "initialize",
         "params": {
@@ -319,10 +303,10 @@ fn upstreams_flags_of_mcp_mean_http() -> anyhow::Result<()> {
 
 #[test]
 fn flags_of_onnx_runtime_have_no_effect() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = stage.build("st-mean-normalize")?;
+    let program = workbench.built("st-mean-normalize", &[])?;
     let flags = ["--execution-provider", "cuda", "--device-id", "0"];
     let arguments = [
         &[
@@ -341,8 +325,10 @@ fn flags_of_onnx_runtime_have_no_effect() -> anyhow::Result<()> {
         "{said}"
     );
     drop(server);
-    let plain = run(&program, &["infer", "a"])?.succeeded()?;
-    let finished = run(&program, &[&["infer", "a"], &flags[..]].concat())?.succeeded()?;
+    let plain = workbench.finish(&program, &["infer", "a"])?.succeeded()?;
+    let finished = workbench
+        .finish(&program, &[&["infer", "a"], &flags[..]].concat())?
+        .succeeded()?;
     ensure!(finished.stdout == plain.stdout);
     ensure!(finished.stderr.lines().count() == 1, "{}", finished.stderr);
     let alone = [
@@ -352,15 +338,17 @@ fn flags_of_onnx_runtime_have_no_effect() -> anyhow::Result<()> {
         "cuda",
         "--disable-cpu-fallback",
     ];
-    run(&program, &alone)?.refused(&["cuda", "on the CPU alone"])
+    workbench
+        .finish(&program, &alone)?
+        .refused(&["cuda", "on the CPU alone"])
 }
 
 #[test]
 fn hugging_faces_forms_of_a_request() -> anyhow::Result<()> {
-    let Some(stage) = Stage::open()? else {
+    let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let server = stage.serve("cls-pair-nli", &["--disable-grpc"])?;
+    let server = workbench.serve("cls-pair-nli", &["--disable-grpc"])?;
     let labels =
         |labels: Value| json!({ "inputs": "a", "parameters": { "candidate_labels": labels } });
     let listed = ask(&server, "/", labels(json!(["travel", "a crime"])))?;
@@ -394,7 +382,7 @@ fn hugging_faces_forms_of_a_request() -> anyhow::Result<()> {
     ensure!(ask(&server, "/", shorter)? == first);
     server.stop()?;
 
-    let server = stage.serve("st-mean-normalize", &["--disable-grpc"])?;
+    let server = workbench.serve("st-mean-normalize", &["--disable-grpc"])?;
     let url = format!("{}/", server.http());
     let refused = post(
         &url,

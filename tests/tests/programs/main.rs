@@ -1,0 +1,12 @@
+//! The real programs, in what no file of `cases/` can say: bytes and numbers that must
+//! be equal, full disks, killed processes, little memory.
+
+mod building;
+mod full_disk;
+mod int8;
+#[cfg(target_os = "linux")]
+mod large_model;
+mod one_by_one;
+mod results;
+mod retargeting;
+mod upstream;
