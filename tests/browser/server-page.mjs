@@ -29,7 +29,7 @@ const problems = [];
 const unauthorized = key ? /401/ : undefined;
 
 /** The page in a window of its own; what it logs must match `expected`. */
-async function open({ width = 1280, colorScheme = "light", expected = /^$/, url = baseUrl } = {}) {
+async function open({ width = 1280, colorScheme = "light", expected = /^$/, url = baseUrl, prepare } = {}) {
   const context = await browser.newContext({
     viewport: { width, height: 900 },
     colorScheme,
@@ -44,6 +44,7 @@ async function open({ width = 1280, colorScheme = "light", expected = /^$/, url 
     const isOwn = request.url().startsWith(url) || /^(data|blob):/.test(request.url());
     if (!isOwn) complain(`asks elsewhere: ${request.url()}`);
   });
+  await prepare?.(page);
   const answer = await page.goto(url);
   assert.match(answer.headers()["content-security-policy"] ?? "", /default-src 'self'/, "the page has a policy");
   if (key) await enterKey(page);
@@ -291,6 +292,24 @@ async function plainHttp() {
   await page.context().close();
 }
 
+/** As a reverse proxy shows it that takes the prefix away. */
+async function prefixed() {
+  const prefix = `${baseUrl}/models/small/`;
+  const page = await open({
+    expected: unauthorized,
+    url: prefix,
+    prepare: (page) =>
+      page.route(`${prefix}**`, async (route) => {
+        const path = route.request().url().slice(prefix.length);
+        await route.fulfill({ response: await route.fetch({ url: `${baseUrl}/${path}` }) });
+      }),
+  });
+  const [id] = await panels(page);
+  await run(page, id);
+  assert.ok((await page.locator("#snippet-code").innerText()).includes(`${prefix}predict`));
+  await page.context().close();
+}
+
 /** The second click takes the first request's place. */
 async function impatience() {
   const page = await open({ expected: unauthorized });
@@ -346,6 +365,7 @@ const checks = {
   "refusals are told": refusals,
   "a cut text is told": cutText,
   "copies over plain http": plainHttp,
+  "behind a prefix": prefixed,
   "a second click aborts the first request": impatience,
   "a server that is not ready": unready,
   "wide and narrow, light and dark": looks,
