@@ -1,6 +1,7 @@
 // What the server answers, as far as the page reads it: GET /info and POST /predict.
 
 import type { Info } from "encoderfile";
+import type { TokenEmbedding } from "../ui/vectors.js";
 
 /** What GET /info says. */
 export interface ServerInfo {
@@ -37,10 +38,7 @@ export interface Embedding extends Result {
 }
 
 export interface TokenEmbeddings extends Result {
-  embeddings: {
-    embedding: number[];
-    token_info: { token: string; token_id: number; start: number; end: number };
-  }[];
+  embeddings: TokenEmbedding[];
 }
 
 export interface SparseEmbedding extends Result {

@@ -44,7 +44,7 @@ function showTools(server) {
   /** @param {Panel} panel */
   const write = (panel) => showSnippets(server.encoderfile, panel);
   const panels = toolsOf(server).map((tool) => panelOf(tool, write));
-  byId("tools").replaceChildren(...panels.map(({ panel }) => panel));
+  byId("tools").replaceChildren(...panels.map(({ root }) => root));
   if (panels.length > 1) showToolTabs(panels, write);
   else panels.forEach(write);
   byId("use").hidden = !panels.length;
@@ -56,7 +56,7 @@ function showTools(server) {
  */
 function showToolTabs(tools, chosen) {
   const list = byId("tool-tabs");
-  const panels = tools.map(({ panel }) => panel);
+  const panels = tools.map(({ root }) => root);
   const select = tabs(list, tools.map(({ title }) => title), panels, (index) => {
     panels.forEach((panel, at) => (panel.hidden = at !== index));
     chosen(tools[index]);

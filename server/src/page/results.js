@@ -1,4 +1,5 @@
-// What only this page draws: texts that were cut, and similarities of all to all.
+// What only this page draws: texts that were truncated, similarities of all to all, and
+// spans of code points.
 
 import { element } from "../ui/dom.js";
 import { digits, score, whole } from "../ui/format.js";

@@ -9,7 +9,7 @@ import { Refusal, call, withKey } from "./server.js";
 /** @import { PredictRequest } from "./answers.js" */
 /** @import { toolsOf } from "./tools.js" */
 /** @typedef {ReturnType<typeof toolsOf>[number]} Tool */
-/** @typedef {Tool & { form: HTMLFormElement, panel: HTMLElement, status: HTMLElement, results: HTMLElement }} Panel */
+/** @typedef {Tool & { form: HTMLFormElement, root: HTMLElement, status: HTMLElement, results: HTMLElement }} Panel */
 
 /**
  * Builds the panel of a tool; `changed(panel)` is called when its form says something
@@ -26,7 +26,7 @@ export function panelOf(tool, changed) {
   if (/Mac|iPhone|iPad/.test(navigator.platform)) find(form, "[data-modifier]").textContent = "⌘";
   const results = element("div", { class: "results", role: "region", "aria-label": "Results" });
   const root = element("div", { id: `panel-${tool.capability}`, class: "tool" }, form, results);
-  const panel = { ...tool, form, results, panel: root, status: find(form, ".status") };
+  const panel = { ...tool, form, results, root, status: find(form, ".status") };
   tool.prepare?.(form);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -64,7 +64,7 @@ async function run(tool) {
   } catch (error) {
     if (!signal.aborted) complain(tool, error);
   } finally {
-    if (!signal.aborted) tool.panel.removeAttribute("aria-busy");
+    if (!signal.aborted) tool.root.removeAttribute("aria-busy");
   }
 }
 
@@ -74,7 +74,7 @@ function begin(tool) {
     panel.removeAttribute("aria-busy");
     find(panel, ".status").textContent = "";
   }
-  tool.panel.setAttribute("aria-busy", "true");
+  tool.root.setAttribute("aria-busy", "true");
   tool.form.querySelectorAll("[aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
 }
 
