@@ -5,39 +5,41 @@
 // The next line is written by `cargo xtask demo`; the version is a hash of the files.
 const PRECACHE = { version: "unbuilt", files: [] };
 
-const root = new URL("./", self.location).href;
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+const root = new URL("./", worker.location.href).href;
 // Other folders of this origin may have a demo too.
 const prefix = `encoderfile-demo ${root} `;
-const name = prefix + PRECACHE.version;
+const current = prefix + PRECACHE.version;
 const addresses = new Set(PRECACHE.files.map((file) => new URL(file, root).href));
 
 async function keep() {
-  const cache = await caches.open(name);
+  const cache = await caches.open(current);
   // Asked for again, so that no file of another version is among them.
   await cache.addAll([...addresses].map((address) => new Request(address, { cache: "no-cache" })));
 }
 
 async function takeOver() {
   const names = await caches.keys();
-  const old = names.filter((other) => other.startsWith(prefix) && other !== name);
+  const old = names.filter((other) => other.startsWith(prefix) && other !== current);
   await Promise.all(old.map((other) => caches.delete(other)));
-  await self.clients.claim();
+  await worker.clients.claim();
 }
 
+/** @param {string} address @param {Request} request */
 async function answer(address, request) {
-  const cache = await caches.open(name);
+  const cache = await caches.open(current);
   return (await cache.match(address, { ignoreVary: true })) ?? fetch(request);
 }
 
-self.addEventListener("install", (event) => event.waitUntil(keep()));
-self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
+worker.addEventListener("install", (event) => event.waitUntil(keep()));
+worker.addEventListener("activate", (event) => event.waitUntil(takeOver()));
 
 // A new version waits until the page, where somebody may be writing, asks for it.
-self.addEventListener("message", ({ data }) => {
-  if (data === "take over") self.skipWaiting();
+worker.addEventListener("message", ({ data }) => {
+  if (data === "take over") worker.skipWaiting();
 });
 
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("fetch", (event) => {
   const { request } = event;
   const { origin, pathname } = new URL(request.url);
   const address = (origin + pathname).replace(/\/index\.html$/, "/");

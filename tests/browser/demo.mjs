@@ -11,7 +11,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { launch } from "./chromium.mjs";
+import { insecure, launch } from "./chromium.mjs";
 import { contrast, everyControlHasAName, noSidewaysScroll } from "./looks.mjs";
 import { serve } from "./static.mjs";
 
@@ -238,7 +238,7 @@ async function defaultDigest() {
 async function contents(page) {
   const text = (await page.locator("#contents").innerText()).replace(/\s*\n\s*/g, "\n");
   const digest = await defaultDigest();
-  const shown = [/Weights\n2\d\.\d MB/, /Together\n2\d\.\d MB/, /Apache-2.0/, /sentence_bert_config.json/, /Worst cosine\n0\.9\d+/];
+  const shown = [/Weights\n2\d\.\d MB/, /Total\n2\d\.\d MB/, /Apache-2.0/, /sentence_bert_config.json/, /Minimum cosine similarity to f32\n0\.9\d+/];
   for (const words of [...shown, new RegExp(`${digest.slice(0, 6)}…${digest.slice(-6)}`)]) assert.match(text, words);
   await page.getByRole("button", { name: "Copy Payload digest" }).click();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), digest);
@@ -289,7 +289,9 @@ async function otherModels() {
   await choose(page, "sparse");
   await page.waitForFunction(() => document.querySelectorAll(".own .bars li").length > 8);
   await choose(page, "tokens");
-  await page.waitForFunction(() => document.querySelectorAll(".own tbody tr").length > 8);
+  await page.waitForFunction(() => document.querySelectorAll(".own .token").length > 8);
+  await page.locator(".own .token").nth(1).click();
+  assert.ok(JSON.parse(await page.locator(".own .vector").innerText()).length > 1);
   await page.click("#default-model");
   await settled(page);
   await firstIs(page, "Homing pigeons");
@@ -347,6 +349,21 @@ async function keyboard() {
   await page.keyboard.type("a silent audience");
   await firstIs(page, "The violinist");
   await everyControlHasAName(page, "search");
+  await page.context().close();
+}
+
+/** Where browsers have no `navigator.clipboard`, nor caches and service workers. */
+async function plainHttp() {
+  const page = await opened({ url: insecure(site.url) });
+  assert.equal(await page.evaluate(() => navigator.clipboard), undefined);
+  const button = page.getByRole("button", { name: "Copy Payload digest" });
+  await button.focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement.textContent === "Copied");
+  await page.focus("#text");
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Control+v");
+  assert.equal(await page.inputValue("#text"), await defaultDigest());
   await page.context().close();
 }
 
@@ -430,6 +447,7 @@ const checks = {
   "models of every kind": otherModels,
   "what fails is told, and the model stays": failures,
   "by keyboard": keyboard,
+  "copies over plain http": plainHttp,
   "offline, from a server without ranges": offline,
   "a new version is offered": update,
   "wide and narrow, light and dark": looks,

@@ -9,7 +9,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { chromium } from "playwright-core";
+import { insecure, launch } from "./chromium.mjs";
+import { contrast, everyControlHasAName, noSidewaysScroll } from "./looks.mjs";
 
 const { values: given } = parseArgs({
   options: {
@@ -21,23 +22,14 @@ const { values: given } = parseArgs({
 });
 const baseUrl = given.http;
 const key = given["api-key"];
-// Root may not use the sandbox, and nothing but the server is to be asked.
-const flags = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-const browser = await chromium.launch({ executablePath: given.chromium, args: flags });
+const browser = await launch(given.chromium);
 // What the page logs or asks for and should not.
 const problems = [];
 // Without the key the first answer is 401, which browsers log.
 const unauthorized = key ? /401/ : undefined;
 
 /** The page in a window of its own; what it logs must match `expected`. */
-async function open({ width = 1280, colorScheme = "light", expected = /^$/ } = {}) {
+async function open({ width = 1280, colorScheme = "light", expected = /^$/, url = baseUrl, prepare } = {}) {
   const context = await browser.newContext({
     viewport: { width, height: 900 },
     colorScheme,
@@ -49,10 +41,11 @@ async function open({ width = 1280, colorScheme = "light", expected = /^$/ } = {
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(message.text()));
   page.on("pageerror", (error) => complain(`uncaught ${error}`));
   page.on("request", (request) => {
-    const isOwn = request.url().startsWith(baseUrl) || /^(data|blob):/.test(request.url());
+    const isOwn = request.url().startsWith(url) || /^(data|blob):/.test(request.url());
     if (!isOwn) complain(`asks elsewhere: ${request.url()}`);
   });
-  const answer = await page.goto(baseUrl);
+  await prepare?.(page);
+  const answer = await page.goto(url);
   assert.match(answer.headers()["content-security-policy"] ?? "", /default-src 'self'/, "the page has a policy");
   if (key) await enterKey(page);
   await page.waitForSelector("#content:not([hidden])");
@@ -91,51 +84,6 @@ async function run(page, id) {
   assert.deepEqual(problems, [], id);
   assert.match(await panel.locator(".status").innerText(), /in all/);
   return panel;
-}
-
-async function noSidewaysScroll(page, where) {
-  const [content, view] = await page.evaluate(() => [
-    document.documentElement.scrollWidth,
-    document.documentElement.clientWidth,
-  ]);
-  assert.ok(content <= view, `${where}: the page is ${content} wide in ${view}`);
-}
-
-/** Every visible text against what is behind it, by WCAG 2 AA. */
-async function contrast(page, where) {
-  const low = await page.evaluate(() => {
-    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-    const rgba = (color) => {
-      canvas.clearRect(0, 0, 1, 1);
-      canvas.fillStyle = color;
-      canvas.fillRect(0, 0, 1, 1);
-      return canvas.getImageData(0, 0, 1, 1).data;
-    };
-    const luminance = ([r, g, b]) =>
-      [r, g, b]
-        .map((c) => c / 255)
-        .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-    const behind = (node) => {
-      for (let at = node; at; at = at.parentElement) {
-        const color = rgba(getComputedStyle(at).backgroundColor);
-        if (color[3] === 255) return color;
-      }
-      return [255, 255, 255];
-    };
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    const low = new Set();
-    while (walker.nextNode()) {
-      const node = walker.currentNode.parentElement;
-      const text = walker.currentNode.data.trim();
-      if (!text || !node.checkVisibility() || node.closest(".unseen, option, noscript")) continue;
-      const [a, b] = [luminance(rgba(getComputedStyle(node).color)), luminance(behind(node))];
-      const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-      if (ratio < 4.5) low.add(`${node.tagName}.${node.className} ${ratio.toFixed(2)} "${text.slice(0, 20)}"`);
-    }
-    return [...low];
-  });
-  assert.deepEqual(low, [], `${where}: contrast`);
 }
 
 async function everyFieldHasALabel(page) {
@@ -181,7 +129,7 @@ const results = {
     });
     assert.equal(shown, text, "highlighting changes no letter");
     const spans = await panel
-      .locator(".spans tbody tr")
+      .locator(".table tbody tr")
       .evaluateAll((rows) =>
         rows.map((row) => [row.cells[0].textContent, ...row.cells[3].textContent.split("–").map(Number)]),
       );
@@ -328,6 +276,40 @@ async function cutText() {
   await page.context().close();
 }
 
+/** Where browsers have no `navigator.clipboard`, and the page is often opened so. */
+async function plainHttp() {
+  const page = await open({ expected: unauthorized, url: insecure(baseUrl) });
+  assert.equal(await page.evaluate(() => navigator.clipboard), undefined);
+  const digest = await page.locator(".hash code").first().getAttribute("title");
+  const button = page.locator(".hash .copy").first();
+  await button.click();
+  await page.waitForFunction(() => document.querySelector(".hash .copy").textContent === "Copied");
+  assert.ok(await button.evaluate((button) => button === document.activeElement), "the focus stays");
+  const field = page.locator("#tools textarea").first();
+  await field.fill("");
+  await page.keyboard.press("Control+v");
+  assert.equal(await field.inputValue(), digest);
+  await page.context().close();
+}
+
+/** As a reverse proxy shows it that takes the prefix away. */
+async function prefixed() {
+  const prefix = `${baseUrl}/models/small/`;
+  const page = await open({
+    expected: unauthorized,
+    url: prefix,
+    prepare: (page) =>
+      page.route(`${prefix}**`, async (route) => {
+        const path = route.request().url().slice(prefix.length);
+        await route.fulfill({ response: await route.fetch({ url: `${baseUrl}/${path}` }) });
+      }),
+  });
+  const [id] = await panels(page);
+  await run(page, id);
+  assert.ok((await page.locator("#snippet-code").innerText()).includes(`${prefix}predict`));
+  await page.context().close();
+}
+
 /** The second click takes the first request's place. */
 async function impatience() {
   const page = await open({ expected: unauthorized });
@@ -368,6 +350,7 @@ async function looks() {
         if (id === "panel-token_embeddings") await panel.locator(".token").nth(3).click();
         await noSidewaysScroll(page, `${width} ${colorScheme} ${id}`);
         await contrast(page, `${width} ${colorScheme} ${id}`);
+        await everyControlHasAName(page, `${width} ${colorScheme} ${id}`);
         const shot = `${id.slice(6)}-${width}-${colorScheme}.png`;
         if (given.shots) await page.screenshot({ path: join(given.shots, shot), fullPage: true });
       }
@@ -381,6 +364,8 @@ const checks = {
   "tabs by keyboard": keyboard,
   "refusals are told": refusals,
   "a cut text is told": cutText,
+  "copies over plain http": plainHttp,
+  "behind a prefix": prefixed,
   "a second click aborts the first request": impatience,
   "a server that is not ready": unready,
   "wide and narrow, light and dark": looks,

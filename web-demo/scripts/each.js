@@ -1,29 +1,63 @@
 // Panels that show the same for what is written in their field, as it is written,
 // and for each of the reader's passages.
 
-import { announce, debounced, element } from "./dom.js";
-import { wordsFor } from "./errors.js";
-import { many } from "./format.js";
+import { announce, element, find, problem } from "../ui/dom.js";
+import { many, whole } from "../ui/format.js";
+import { debounced } from "./debounced.js";
+import { isDropped, wordsFor } from "./errors.js";
 import { workingLine } from "./working.js";
 import { Worklist } from "./worklist.js";
+
+/** @import { Encoderfile } from "encoderfile" */
+/** @import { Meter } from "./meter.js" */
+
+/**
+ * `own`, `each` and `summary` draw the result of the field, of a passage and of all;
+ * `said` is the field's in a sentence.
+ *
+ * @template R
+ * @typedef {{
+ *   own(text: string, result: R, model: Encoderfile): Node,
+ *   each(text: string, result: R, model: Encoderfile): Node,
+ *   summary(results: R[], model: Encoderfile): Node,
+ *   said(result: R): string,
+ * }} Drawing
+ */
+
+/**
+ * `compute` gives a result for a text; `verb` is what happens to passages.
+ *
+ * @template R
+ * @typedef {{
+ *   verb: string,
+ *   compute(model: Encoderfile, text: string, signal: AbortSignal): Promise<R>,
+ * }} Computing
+ */
 
 const TYPING = 120;
 const FIRST = 12;
 const MORE = 48;
 
 /**
- * `compute(model, text, signal)` gives a result for a text; `own`, `each` and
- * `summary` draw that of the field, of a passage (`(text, result, model)` both) and
- * of all (`(results, model)`); `said` is the field's in a sentence.
+ * @template R
+ * @param {HTMLElement} root
+ * @param {Meter} meter
+ * @param {Computing<R> & Drawing<R>} what
  */
 export function eachPanel(root, meter, { verb, compute, own, each, summary, said }) {
+  /** @type {Encoderfile | undefined} */
   let model;
+  /** @type {string[]} */
   let passages = [];
   let shown = FIRST;
+  /** @type {AbortController | undefined} */
   let asking;
-  const field = root.querySelector("[name=text]");
-  const [result, list, more] = [".own", ".each", ".more"].map((selector) => root.querySelector(selector));
+  const field = find(root, "[name=text]", HTMLTextAreaElement);
+  const [result, list, more] = [".own", ".each", ".more"].map((selector) => find(root, selector));
+  /** @type {Worklist<R>} */
   const work = new Worklist(draw);
+  /** What each row shows. @type {{ node: HTMLElement, text?: string, found?: R }[]} */
+  const rows = [];
   const showWork = workingLine(root, verb, work);
 
   async function ask() {
@@ -37,54 +71,66 @@ export function eachPanel(root, meter, { verb, compute, own, each, summary, said
       result.replaceChildren(own(text, found, model));
       announce(said(found));
     } catch (error) {
-      if (signal.aborted || error.code === "disposed") return;
-      result.replaceChildren(element("p", { class: "problem", role: "alert" }, wordsFor(error)));
+      if (!isDropped(error, signal)) result.replaceChildren(problem(wordsFor(error)));
     }
   }
 
   function draw() {
     const texts = passages.slice(0, shown);
-    while (list.childElementCount > texts.length) list.lastElementChild.remove();
-    while (list.childElementCount < texts.length) list.append(element("li", { tabindex: -1 }));
-    texts.forEach((text, at) => drawRow(list.children[at], text, work.result(text)));
+    while (rows.length > texts.length) rows.pop()?.node.remove();
+    while (rows.length < texts.length) {
+      const node = element("li", { tabindex: -1 });
+      rows.push({ node });
+      list.append(node);
+    }
+    texts.forEach((text, at) => drawRow(rows[at], text, work.result(text)));
     more.hidden = passages.length <= shown;
-    more.textContent = `Show more of ${passages.length}`;
-    const results = passages.map((text) => work.result(text)).filter(Boolean);
-    root.querySelector(".summary").replaceChildren(...(results.length ? [summary(results, model)] : []));
+    more.textContent = `Show more of ${whole(passages.length)}`;
+    const results = work.results(passages);
+    find(root, ".summary").replaceChildren(...(model && results.length ? [summary(results, model)] : []));
     showWork(many(passages.length, "passage"), Boolean(model));
     if (work.state !== "running") meter.measureMemory();
   }
 
-  /** Rows that stay the same are left alone. */
+  /**
+   * Rows that stay the same are left alone.
+   *
+   * @param {typeof rows[number]} row
+   * @param {string} text
+   * @param {R | undefined} found
+   */
   function drawRow(row, text, found) {
-    if (row.shownText === text && row.shownResult === found) return;
-    row.shownText = text;
-    row.shownResult = found;
-    row.classList.toggle("is-waiting", !found);
-    row.replaceChildren(found ? each(text, found, model) : element("p", {}, text));
+    if (row.text === text && row.found === found) return;
+    row.text = text;
+    row.found = found;
+    row.node.classList.toggle("is-waiting", !found);
+    row.node.replaceChildren(found && model ? each(text, found, model) : element("p", {}, text));
   }
 
   function again() {
-    if (model) work.setCompute((text, signal) => meter.text(compute(model, text, signal)));
+    const now = model;
+    if (now) work.setCompute((text, signal) => meter.text(compute(now, text, signal)));
     ask();
   }
 
   field.addEventListener("input", debounced(ask, TYPING));
-  root.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+  find(root, "form").addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", () => {
     const first = shown;
     shown += MORE;
     draw();
-    list.children[first]?.focus();
+    rows[first]?.node.focus();
   });
 
   return {
     /** To be called when results would be others now. */
     again,
+    /** @param {Encoderfile} next */
     setModel(next) {
       model = next;
       again();
     },
+    /** @param {string[]} next */
     setPassages(next) {
       passages = next;
       work.setTexts(next);

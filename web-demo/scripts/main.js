@@ -2,7 +2,7 @@
 
 import { classifyPanel, zeroShotPanel } from "./classify.js";
 import { showContents } from "./contents.js";
-import { byId, fromTemplate } from "./dom.js";
+import { byId, fromTemplate } from "../ui/dom.js";
 import { isModel, onChoice, onDrop } from "./drop.js";
 import { entitiesPanel } from "./entities.js";
 import { Meter } from "./meter.js";
@@ -14,21 +14,30 @@ import { maskPanel, sparsePanel, tokensPanel } from "./single.js";
 import { Texts } from "./texts.js";
 
 /**
- * By kind of model: the page's title, the template, and what brings it to life: a
- * function of the panel's element and the meter that gives `setModel(model)`,
- * `setPassages(passages)` and `end()`.
+ * @import { Encoderfile, Info } from "encoderfile"
+ * @import { Figures } from "./meter.js"
+ * @import { ModelSource } from "./models.js"
+ * @import { Panel, StartPanel } from "./panel.js"
+ */
+
+/**
+ * By kind of model: the page's title, the template, and what brings it to life. One
+ * that is of a single text has no use for passages.
+ *
+ * @type {Record<string, { title: string, template: string, start: StartPanel, isSingle?: boolean }>}
  */
 const panels = {
   search: { title: "Search text by meaning", template: "panel-search", start: searchPanel },
-  rerank: { title: "Rank text by how well it answers", template: "panel-rerank", start: rerankPanel },
-  entities: { title: "Find the names in a text", template: "panel-entities", start: entitiesPanel },
+  rerank: { title: "Rerank text by how well it answers", template: "panel-rerank", start: rerankPanel },
+  entities: { title: "Find the entities in a text", template: "panel-entities", start: entitiesPanel },
   classify: { title: "Classify text", template: "panel-classify", start: classifyPanel },
-  zeroShot: { title: "Classify by labels of your own", template: "panel-zero-shot", start: zeroShotPanel },
-  mask: { title: "Fill in missing words", template: "panel-single", start: maskPanel, isSingle: true },
-  sparse: { title: "Weigh the words of a text", template: "panel-single", start: sparsePanel, isSingle: true },
-  tokens: { title: "See the tokens of a text", template: "panel-single", start: tokensPanel, isSingle: true },
+  zeroShot: { title: "Classify by labels of your own (zero-shot)", template: "panel-zero-shot", start: zeroShotPanel },
+  mask: { title: "Fill in masked words", template: "panel-single", start: maskPanel, isSingle: true },
+  sparse: { title: "Sparse embedding of a text", template: "panel-single", start: sparsePanel, isSingle: true },
+  tokens: { title: "Token embeddings of a text", template: "panel-single", start: tokensPanel, isSingle: true },
 };
 
+/** @param {Info} info */
 function panelFor({ task, labels = [] }) {
   switch (task) {
     case "sentence_embedding": return "search";
@@ -43,9 +52,13 @@ function panelFor({ task, labels = [] }) {
 }
 
 const meter = new Meter();
-let shown;
+let shown = "";
+/** @type {Panel | undefined} */
 let panel;
+const texts = new Texts((passages) => panel?.setPassages(passages));
+const models = new Models(loaded);
 
+/** @param {string} name */
 function show(name) {
   if (shown === name) return;
   panel?.end();
@@ -57,14 +70,20 @@ function show(name) {
   byId("title").textContent = title;
   byId("texts").hidden = isSingle;
   panel = start(root, meter);
-  panel.setPassages(texts?.passages ?? []);
+  panel.setPassages(texts.passages);
 }
 
+/** @param {ModelSource} source */
 function sourceWords({ kind, from, name }) {
   if (kind === "default") return "The default model of encoderfile";
   return kind === "file" ? `From the file ${name}` : `From ${from}`;
 }
 
+/**
+ * @param {Encoderfile} model
+ * @param {ModelSource} source
+ * @param {Figures} figures
+ */
 function loaded(model, source, figures) {
   const { info } = model;
   meter.begin(model, figures);
@@ -76,32 +95,31 @@ function loaded(model, source, figures) {
   showContents(info);
   show(panelFor(info));
   texts.setMaxTokens(info.max_tokens);
-  panel.setModel(model);
+  panel?.setModel(model);
   if (source.kind !== "file") showWhenSaved();
 }
 
+/** @param {File[]} files */
 async function take(files) {
   const areModels = await Promise.all(files.map(isModel));
   const written = files.filter((_, index) => !areModels[index]);
-  const last = files.findLast((_, index) => areModels[index]);
+  const last = files.filter((_, index) => areModels[index]).pop();
   if (written.length) await texts.add(written);
   if (last) models.loadFile(last);
 }
 
-let texts;
 show("search");
-texts = new Texts((passages) => panel.setPassages(passages));
-const models = new Models(loaded);
 models.loadDefault();
 register();
 
 onDrop(take);
-onChoice(byId("add-files"), byId("text-files"), take);
-onChoice(byId("choose-model"), byId("model-file"), ([file]) => models.loadFile(file));
+onChoice(byId("add-files"), byId("text-files", HTMLInputElement), take);
+onChoice(byId("choose-model"), byId("model-file", HTMLInputElement), ([file]) => models.loadFile(file));
 byId("default-model").addEventListener("click", () => models.loadDefault());
 byId("by-address").addEventListener("submit", (event) => {
   event.preventDefault();
-  const address = byId("address").value.trim();
+  const field = byId("address", HTMLInputElement);
+  const address = field.value.trim();
   if (address) models.loadAddress(address);
-  else byId("address").focus();
+  else field.focus();
 });

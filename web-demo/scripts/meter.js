@@ -1,30 +1,49 @@
 // Timings and memory of the model in use, and the figures that show them.
 
-import { byId, element } from "./dom.js";
-import { bytes, duration } from "./format.js";
+import { byId, element } from "../ui/dom.js";
+import { bytes, duration, whole } from "../ui/format.js";
 
-const origins = { network: "from the network", cache: "from this browser’s cache", given: "from the file" };
+/** @import { Encoderfile, Origin } from "encoderfile" */
+
+/** What was loaded, from where, and how long it took. @typedef {{ time: number, amount: number, from: Origin }} Figures */
+
+/** @type {Record<Origin, string>} */
+export const origins = { network: "from the network", cache: "from this browser’s cache", given: "from the file" };
 
 export class Meter {
+  /** @type {Encoderfile | undefined} */
   #model;
-  #load;
+  /** @type {Figures} */
+  #load = { time: 0, amount: 0, from: "given" };
+  /** @type {number | undefined} */
   #first;
   #sum = 0;
   #count = 0;
+  /** @type {number | undefined} */
   #memory;
   #isDrawn = false;
 
-  /** Begins for a model that took `time` to load `amount` bytes. */
-  begin(model, { time, amount, from }) {
+  /**
+   * Begins for another model.
+   *
+   * @param {Encoderfile} model
+   * @param {Figures} load
+   */
+  begin(model, load) {
     this.#model = model;
-    this.#load = { time, amount, from };
+    this.#load = load;
     this.#first = undefined;
     this.#sum = this.#count = 0;
     this.#memory = undefined;
     this.measureMemory();
   }
 
-  /** The result of a computation over one text, whose time is counted. */
+  /**
+   * The result of a computation over one text, whose time is counted.
+   *
+   * @template R
+   * @param {Promise<R>} compute
+   */
   async text(compute) {
     const start = performance.now();
     const result = await compute;
@@ -57,6 +76,7 @@ export class Meter {
     }, 100);
   }
 
+  /** @returns {[title: string, value: string, note: string][]} */
   #figures() {
     const { time, amount, from } = this.#load;
     const each = this.#count ? this.#sum / this.#count : undefined;
@@ -69,8 +89,10 @@ export class Meter {
   }
 }
 
-const rate = (perSecond) => (perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString("en"));
+/** @param {number} perSecond */
+const rate = (perSecond) => (perSecond < 10 ? perSecond.toFixed(1) : whole(Math.round(perSecond)));
 
+/** @param {[title: string, value: string, note: string]} figure */
 function figure([title, value, note]) {
   return element("div", {}, element("dt", {}, title), element("dd", {}, element("b", {}, value), element("small", {}, note)));
 }

@@ -2,21 +2,31 @@
 // there when that fails.
 
 import { Encoderfile } from "../encoderfile/index.js";
-import { announce, byId, element } from "./dom.js";
-import { wordsFor } from "./errors.js";
-import { bytes } from "./format.js";
+import { announce, byId, element } from "../ui/dom.js";
+import { bytes } from "../ui/format.js";
+import { codeOf, wordsFor } from "./errors.js";
+import { origins } from "./meter.js";
 
-/** Beside the page, as every other file of it. */
+/** @import { Origin, Progress } from "encoderfile" */
+/** @import { Figures } from "./meter.js" */
+
+/** @typedef {{ kind: "default" | "address" | "file", from: URL | string | File, name: string }} ModelSource */
+
+/** Beside the page, as every other file of it. @type {ModelSource} */
 const DEFAULT = { kind: "default", from: new URL("../all-MiniLM-L6-v2.ef", import.meta.url), name: "all-MiniLM-L6-v2" };
 
-const origins = { network: "from the network", cache: "from this browser’s cache", given: "from the file" };
-
 export class Models {
+  /** @type {Encoderfile | undefined} */
   #inUse;
+  /** @type {AbortController | undefined} */
   #loading;
   #loaded;
 
-  /** `loaded(model, source, figures)` is called when there is another. */
+  /**
+   * `loaded` is called when there is another.
+   *
+   * @param {(model: Encoderfile, source: ModelSource, figures: Figures) => void} loaded
+   */
   constructor(loaded) {
     this.#loaded = loaded;
     byId("loading-cancel").addEventListener("click", () => this.#cancel());
@@ -26,23 +36,27 @@ export class Models {
     return this.#load(DEFAULT);
   }
 
+  /** @param {string} address */
   loadAddress(address) {
     return this.#load({ kind: "address", from: address, name: address.split(/[?#]/)[0].split("/").pop() || address });
   }
 
+  /** @param {File} file */
   loadFile(file) {
     return this.#load({ kind: "file", from: file, name: file.name });
   }
 
-  /** The one in use works until the next is ready. */
+  /** The one in use works until the next is ready. @param {ModelSource} source */
   async #load(source) {
     this.#loading?.abort();
     const loading = (this.#loading = new AbortController());
     const start = performance.now();
     let amount = 0;
+    /** @type {Origin} */
     let from = "given";
     this.#begin(source);
     try {
+      /** @param {Progress} progress */
       const onProgress = (progress) => {
         ({ loaded: amount, from } = progress);
         if (!loading.signal.aborted) this.#progress(progress);
@@ -67,6 +81,7 @@ export class Models {
     announce("Loading was cancelled");
   }
 
+  /** @param {ModelSource} source */
   #begin({ name }) {
     byId("problem").hidden = true;
     byId("loading-title").textContent = `Loading ${name}`;
@@ -77,11 +92,12 @@ export class Models {
     byId("chips").hidden = true;
   }
 
+  /** @param {Progress} progress */
   #progress({ loaded, total, from }) {
     const isThere = loaded === total;
     const amount = total ? `${bytes(loaded)} of ${bytes(total)}` : bytes(loaded);
     byId("loading-amount").textContent = isThere ? `${bytes(loaded)} read. Preparing…` : `${amount} ${origins[from]}`;
-    if (total) byId("loading-progress").value = loaded / total;
+    if (total) byId("loading-progress", HTMLProgressElement).value = loaded / total;
   }
 
   #end() {
@@ -89,14 +105,16 @@ export class Models {
     byId("chips").hidden = false;
   }
 
+  /** @param {ModelSource} source @param {unknown} error */
   #fail(source, error) {
     const remains = this.#inUse ? ` ${this.#inUse.info.name} is still in use.` : "";
     const again = element("button", { type: "button", onclick: () => this.#load(source) }, "Try again");
-    const isPassing = ["network", "http", "worker", "out_of_memory"].includes(error.code);
+    const code = codeOf(error);
+    const isPassing = ["network", "http", "worker", "out_of_memory"].includes(code ?? "");
     const close = element("button", { type: "button", onclick: () => (byId("problem").hidden = true) }, "Close");
     byId("problem").replaceChildren(
       element("p", {}, element("b", {}, source.name), " could not be loaded. ", wordsFor(error), remains,
-        element("small", {}, `${error.code ?? error.name}: ${error.message}`)),
+        element("small", {}, error instanceof Error ? `${code ?? error.name}: ${error.message}` : String(error))),
       isPassing || !this.#inUse ? again : "",
       this.#inUse ? close : "",
     );

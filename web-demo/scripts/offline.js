@@ -1,11 +1,12 @@
 // Registers the service worker, says when everything is kept, and offers the next
 // version of the page.
 
-import { byId } from "./dom.js";
+import { byId } from "../ui/dom.js";
 
 /** Where the package keeps models. */
 const MODELS = "encoderfile";
 
+/** @type {Promise<ServiceWorkerRegistration> | undefined} */
 let ready;
 
 export async function register() {
@@ -28,6 +29,7 @@ export async function showWhenSaved() {
   byId("saved").hidden = kept.length === 0;
 }
 
+/** @param {ServiceWorkerRegistration} registration */
 function watch(registration) {
   if (registration.waiting) offer(registration);
   registration.addEventListener("updatefound", () => {
@@ -39,6 +41,7 @@ function watch(registration) {
   });
 }
 
+/** @param {ServiceWorkerRegistration} registration */
 function offer(registration) {
   byId("update").hidden = false;
   byId("update-now").onclick = () => {

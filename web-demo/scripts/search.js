@@ -1,15 +1,21 @@
 // Semantic search: the passages as vectors, the query as one more, and what is
 // closest, in a list and on a map.
 
-import { announce, debounced, element } from "./dom.js";
-import { wordsFor } from "./errors.js";
-import { duration, many, shortened } from "./format.js";
+import { announce, element, find } from "../ui/dom.js";
+import { duration, many } from "../ui/format.js";
+import { similarityNamed } from "../ui/vectors.js";
+import { debounced } from "./debounced.js";
+import { isDropped, wordsFor } from "./errors.js";
 import { PassageMap } from "./map.js";
+import { shortened } from "./passages.js";
 import { Ranking } from "./ranking.js";
 import { QUERIES } from "./sample.js";
-import { similarityNamed } from "./vectors.js";
 import { workingLine } from "./working.js";
 import { Worklist } from "./worklist.js";
+
+/** @import { Encoderfile } from "encoderfile" */
+/** @import { Hit, StartPanel } from "./panel.js" */
+/** @typedef {{ vector: Float32Array, time: number }} Query */
 
 /** A letter more usually follows sooner. */
 const TYPING = 60;
@@ -17,18 +23,24 @@ const TYPING = 60;
 /** Readers of screens hear of results when somebody has stopped writing. */
 const SAID_AFTER = 900;
 
+/** @type {StartPanel} */
 export function searchPanel(root, meter) {
+  /** @type {Encoderfile | undefined} */
   let model;
+  /** @type {string[]} */
   let passages = [];
+  /** @type {Query | undefined} */
   let query;
+  /** @type {AbortController | undefined} */
   let asking;
-  const field = root.querySelector("[name=query]");
+  const field = find(root, "[name=query]", HTMLInputElement);
+  /** @type {Worklist<Float32Array>} */
   const work = new Worklist(draw);
   const showWork = workingLine(root, "Embedded", work);
   const ranking = new Ranking(root, (index, isPicked) => map.point(index, isPicked));
-  const map = new PassageMap(root.querySelector(".map"), (index) => ranking.pick(index));
+  const map = new PassageMap(find(root, ".map"), (index) => ranking.pick(index));
   const say = debounced(() => {
-    const [best] = query ? ranked() : [];
+    const [best] = query ? ranked(query) : [];
     if (best) announce(`Closest: ${shortened(best.text, 160)}`);
   }, SAID_AFTER);
 
@@ -49,25 +61,27 @@ export function searchPanel(root, meter) {
       draw();
       say();
     } catch (error) {
-      if (signal.aborted || error.code === "disposed") return;
+      if (isDropped(error, signal)) return;
       query = undefined;
       draw();
       announce(wordsFor(error));
     }
   }
 
-  function ranked() {
-    const similarity = similarityNamed(model.info.similarity);
-    return passages
-      .map((text, index) => ({ index, text, vector: work.result(text) }))
-      .filter(({ vector }) => vector)
-      .map((hit) => ({ ...hit, value: similarity(query.vector, hit.vector) }))
-      .sort((a, b) => b.value - a.value);
+  /** @param {Query} query */
+  function ranked({ vector: wanted }) {
+    const similarity = similarityNamed(model?.info.similarity);
+    const hits = passages.flatMap((text, /** @type {number} */ index) => {
+      const vector = work.result(text);
+      return vector ? [{ index, text, value: similarity(wanted, vector) }] : [];
+    });
+    return hits.sort((a, b) => b.value - a.value);
   }
 
   function draw() {
-    const hits = query ? ranked() : passages.map((text, index) => ({ index, text }));
-    root.querySelector("#hits-title").textContent = query ? "Closest passages" : "Passages";
+    /** @type {Hit[]} */
+    const hits = query ? ranked(query) : passages.map((text, index) => ({ index, text }));
+    find(root, "#hits-title").textContent = query ? "Closest passages" : "Passages";
     ranking.show(hits, query ? fullBar(hits) : 1);
     const vectors = passages.map((text) => work.result(text));
     map.show({ passages, vectors, similarity: model?.info.similarity, query: query?.vector, hits });
@@ -77,17 +91,17 @@ export function searchPanel(root, meter) {
   }
 
   field.addEventListener("input", debounced(ask, TYPING));
-  root.querySelector("form").addEventListener("submit", (event) => {
+  find(root, "form").addEventListener("submit", (event) => {
     event.preventDefault();
     ask();
   });
-  root.querySelector(".examples").append(...exampleButtons(field, ask));
+  find(root, ".examples").append(...exampleButtons(field, ask));
 
   return {
     setModel(next) {
       model = next;
       query = undefined;
-      work.setCompute((text, signal) => meter.text(model.embed(text, { role: "document", signal })));
+      work.setCompute((text, signal) => meter.text(next.embed(text, { role: "document", signal })));
       ask();
     },
     setPassages(next) {
@@ -103,7 +117,12 @@ export function searchPanel(root, meter) {
   };
 }
 
-/** Queries to try. */
+/**
+ * Queries to try.
+ *
+ * @param {HTMLInputElement} field
+ * @param {() => void} ask
+ */
 export function exampleButtons(field, ask) {
   return QUERIES.map((words) =>
     element("button", {
@@ -115,7 +134,7 @@ export function exampleButtons(field, ask) {
     }, words));
 }
 
-/** What fills a bar: 1 for cosines, for others the best. */
+/** What fills a bar: 1 for cosines, for others the best. @param {Hit[]} hits */
 function fullBar(hits) {
   const best = hits[0]?.value ?? 1;
   return best <= 1.0001 ? 1 : best;

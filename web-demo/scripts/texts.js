@@ -1,9 +1,10 @@
 // The reader's text: what is in the field, split into passages, and where it came
 // from.
 
-import { announce, byId, debounced } from "./dom.js";
+import { announce, byId } from "../ui/dom.js";
+import { many, whole } from "../ui/format.js";
+import { debounced } from "./debounced.js";
 import { textOf } from "./drop.js";
-import { many, whole } from "./format.js";
 import { PASSAGES_MAX, passagesOf } from "./passages.js";
 import { SAMPLE } from "./sample.js";
 
@@ -11,13 +12,19 @@ import { SAMPLE } from "./sample.js";
 const CHARACTERS_MAX = 5_000_000;
 
 export class Texts {
-  #field = byId("text");
+  #field = byId("text", HTMLTextAreaElement);
   #maxTokens = 256;
   #changed;
+  /** @type {string[]} */
   #notices = [];
+  /** @type {string[]} */
   passages = [];
 
-  /** `changed(passages)` is called whenever there are others. */
+  /**
+   * `changed` is called whenever there are others.
+   *
+   * @param {(passages: string[]) => void} changed
+   */
   constructor(changed) {
     this.#changed = changed;
     this.#field.value = SAMPLE;
@@ -30,13 +37,13 @@ export class Texts {
     this.#split();
   }
 
-  /** Models read more or less at once. */
+  /** Models read more or less at once. @param {number} maxTokens */
   setMaxTokens(maxTokens) {
     this.#maxTokens = maxTokens;
     this.#split();
   }
 
-  /** Files are added to what the reader wrote, but take the place of the sample. */
+  /** Files are added to what the reader wrote, but take the place of the sample. @param {File[]} files */
   async add(files) {
     const read = await Promise.all(files.map(textOf));
     const before = this.#field.value === SAMPLE ? "" : this.#field.value.trim();
@@ -45,6 +52,7 @@ export class Texts {
     announce(`${files.map((file) => file.name).join(", ")}: ${many(this.passages.length, "passage")} in all`);
   }
 
+  /** @param {string} text */
   #replace(text) {
     this.#field.value = text.slice(0, CHARACTERS_MAX);
     this.#field.scrollTop = 0;

@@ -1,22 +1,35 @@
 // The line that says how far a worklist is, with a button that stops it and lets it
 // go on.
 
-import { announce, fromTemplate } from "./dom.js";
-import { many, whole } from "./format.js";
+import { announce, find, fromTemplate } from "../ui/dom.js";
+import { many, whole } from "../ui/format.js";
 import { wordsFor } from "./errors.js";
 
-/** Puts the line in its place; `verb` is what happens to passages, as in "Embedded". */
+/** @import { Worklist } from "./worklist.js" */
+
+/**
+ * Puts the line in its place; `verb` is what happens to passages, as in "Embedded".
+ *
+ * @param {HTMLElement} root
+ * @param {string} verb
+ * @param {Worklist<unknown>} worklist
+ */
 export function workingLine(root, verb, worklist) {
-  const place = root.querySelector("[data-working]");
-  place.replaceWith(fromTemplate("working"));
-  const line = root.querySelector(".working");
-  const [words, progress, button] = line.children;
+  find(root, "[data-working]").replaceWith(fromTemplate("working"));
+  const words = find(root, ".working-words");
+  const progress = find(root, ".working progress", HTMLProgressElement);
+  const button = find(root, ".working button");
   button.addEventListener("click", () => {
     if (worklist.state === "running") worklist.stop();
     else worklist.resume();
   });
-  let last;
-  /** `done` is what it says when nothing is missing. */
+  let last = "";
+  /**
+   * `done` is what it says when nothing is missing.
+   *
+   * @param {string} done
+   * @param {boolean} isReady
+   */
   return function show(done, isReady) {
     const { state, count, total } = worklist;
     const isMissing = isReady && total > 0 && count < total;

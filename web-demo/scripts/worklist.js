@@ -1,38 +1,65 @@
 // What has been computed for each passage: the missing is computed one after
 // another, so that whatever the reader asks meanwhile waits for one passage at most.
 
+import { isDropped } from "./errors.js";
+
 /** How often, in milliseconds, progress is told. */
 const TELL_EVERY = 120;
 
 /** Drawing it takes at most one part of so many of the time. */
 const SHARE = 8;
 
+/**
+ * A result for a text.
+ *
+ * @template R
+ * @typedef {(text: string, signal: AbortSignal) => Promise<R>} Compute
+ */
+
+/** @template R */
 export class Worklist {
+  /** @type {Compute<R> | undefined} */
   #compute;
+  /** @type {() => void} */
   #changed;
+  /** @type {string[]} */
   #texts = [];
+  /** @type {Map<string, R>} */
   #done = new Map();
+  /** @type {AbortController | undefined} */
   #stop;
   #told = 0;
   #wait = TELL_EVERY;
-  #timer;
-  /** "running", "stopped" by the reader, "failed", or "idle": nothing is missing. */
+  #timer = 0;
+  /** `idle`: nothing is missing. @type {"running" | "stopped" | "failed" | "idle"} */
   state = "idle";
-  /** What it failed of. */
+  /** What it failed of. @type {unknown} */
   error;
 
-  /** `changed` is called when there is more, but not for every single passage. */
+  /**
+   * `changed` is called when there is more, but not for every single passage.
+   *
+   * @param {() => void} changed
+   */
   constructor(changed) {
     this.#changed = changed;
   }
 
-  /** The passages that count; what is known of them is kept. */
+  /**
+   * The passages that count; what is known of them is kept.
+   *
+   * @param {string[]} texts
+   */
   setTexts(texts) {
     this.#texts = texts;
     this.#run();
   }
 
-  /** `compute(text, signal)` gives the result for a text; what others gave is forgotten. */
+  /**
+   * What another one gave is forgotten.
+   *
+   * @param {Compute<R>} compute
+   */
   setCompute(compute) {
     this.#compute = compute;
     this.#done.clear();
@@ -56,8 +83,24 @@ export class Worklist {
     this.#changed = () => undefined;
   }
 
+  /** @param {string} text */
   result(text) {
     return this.#done.get(text);
+  }
+
+  /**
+   * Those that are known.
+   *
+   * @param {string[]} texts
+   */
+  results(texts) {
+    /** @type {R[]} */
+    const known = [];
+    for (const text of texts) {
+      const result = this.#done.get(text);
+      if (result !== undefined) known.push(result);
+    }
+    return known;
   }
 
   get total() {
@@ -65,7 +108,7 @@ export class Worklist {
   }
 
   get count() {
-    return this.#texts.reduce((count, text) => count + this.#done.has(text), 0);
+    return this.#texts.reduce((count, text) => count + Number(this.#done.has(text)), 0);
   }
 
   async #run() {
@@ -85,7 +128,7 @@ export class Worklist {
       }
       this.state = "idle";
     } catch (error) {
-      if (signal.aborted || error.code === "disposed") return;
+      if (isDropped(error, signal)) return;
       this.state = "failed";
       this.error = error;
     }

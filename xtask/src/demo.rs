@@ -129,7 +129,7 @@ impl Site {
     }
 }
 
-/// Copies a folder with all that is in it but types, which no browser reads.
+/// Copies a folder with all that is in it but what only the compiler reads.
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| shown(to))?;
     for entry in fs::read_dir(from).with_context(|| shown(from))? {
@@ -140,7 +140,7 @@ fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
         let target = to.join(name);
         if path.is_dir() {
             copy_folder(&path, &target)?;
-        } else if !name.to_string_lossy().ends_with(".d.ts") {
+        } else if !npm::is_for_compiler(&name.to_string_lossy()) {
             copy(&path, &target)?;
         }
     }

@@ -17,6 +17,17 @@ use wasm_bindgen_cli_support::Bindgen;
 /// The package's sources, from the root.
 const SOURCES: &str = "wasm/npm";
 
+/// The compiler, in [`SOURCES`].
+const COMPILER: &str = "node_modules/typescript/bin/tsc";
+
+/// What describes a set of scripts to the compiler, from the root: the demo with what
+/// both pages share, its service worker, and the server's page.
+const PAGES: [&str; 3] = [
+    "web-demo/tsconfig.json",
+    "web-demo/sw.tsconfig.json",
+    "server/src/page/tsconfig.json",
+];
+
 /// What the module may use of WebAssembly: what rustc uses by default, which is
 /// older than the SIMD that we add.
 const FEATURES: [&str; 8] = [
@@ -79,10 +90,10 @@ pub(crate) fn build(
     fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
     let script = |path: &str, arguments: &[&str]| {
         let mut command = Command::new(node);
-        command.arg(sources.join("node_modules").join(path));
-        process::run(command.args(arguments).current_dir(&sources))
+        command.arg(path).args(arguments);
+        process::run(command.current_dir(&sources))
     };
-    script("typescript/bin/tsc", &[])?;
+    script(COMPILER, &[])?;
     assemble(workspace, &folder, |assembled| {
         let assembled = assembled.to_string_lossy();
         let arguments = [
@@ -92,7 +103,7 @@ pub(crate) fn build(
             "--enable-simd",
             "--enable-relaxed-simd",
         ];
-        script("binaryen/bin/wasm-as", &arguments)
+        script("node_modules/binaryen/bin/wasm-as", &arguments)
     })?;
     let module = folder.join("encoderfile.wasm");
     bind(workspace, &folder, |bound, optimised| {
@@ -100,12 +111,36 @@ pub(crate) fn build(
         let [bound, optimised] = &paths;
         let mut arguments = vec!["-Oz", bound, "-o", optimised];
         arguments.extend(FEATURES);
-        script("binaryen/bin/wasm-opt", &arguments)
+        script("node_modules/binaryen/bin/wasm-opt", &arguments)
     })?;
     Ok(Package {
         tarball: pack(workspace, &sources)?,
         module,
     })
+}
+
+/// Checks the types of both pages' scripts against those of the package, which is built.
+pub(crate) fn check_pages(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    node: &Path,
+) -> anyhow::Result<()> {
+    steps.begin(
+        "pages",
+        "the types in the scripts of the demo and of the server's page",
+    );
+    let compiler = workspace.root.join(SOURCES).join(COMPILER);
+    for page in PAGES {
+        let mut check = Command::new(node);
+        check.arg(&compiler).arg("--project");
+        process::run(check.arg(workspace.root.join(page)))?;
+    }
+    Ok(())
+}
+
+/// Whether a file is of use to no browser: types, and what tells the compiler of them.
+pub(crate) fn is_for_compiler(name: &str) -> bool {
+    name.ends_with(".d.ts") || name.ends_with("tsconfig.json")
 }
 
 /// Writes `tile.js`: the assembled `tile.wat`, which is too small to be a file.

@@ -81,9 +81,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
             &format!("only tests named *{filter}* were asked for"),
         )?,
     }
+    let dist = dist::build(workspace, &mut steps, Native::Everything)?;
+    let package = npm::build(workspace, &mut steps, &programs.node)?;
+    npm::check_pages(workspace, &mut steps, &programs.node)?;
     let built = Built {
-        dist: dist::build(workspace, &mut steps, Native::Everything)?,
-        package: npm::build(workspace, &mut steps, &programs.node)?,
+        dist,
+        package,
         site: demo::build(workspace, &mut steps)?,
     };
     steps.begin(

@@ -1,5 +1,6 @@
 //! Who may ask: bearer keys, the same for HTTP, gRPC and MCP.
 
+use super::page;
 use crate::engine::Client;
 use crate::failure::{Failure, Kind};
 use crate::keys::Keys;
@@ -10,17 +11,8 @@ use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Routes without a secret: probes, and the page that asks for the key.
-const OPEN: [&str; 8] = [
-    "/",
-    "/favicon.ico",
-    "/page.css",
-    "/page.js",
-    "/health",
-    "/livez",
-    "/ping",
-    "/readyz",
-];
+/// Probes, which have no secret; nor has the page, which asks for the key.
+const OPEN: [&str; 4] = ["/health", "/livez", "/ping", "/readyz"];
 
 /// Lets requests pass that carry a key, and notes whose it is.
 pub(crate) async fn require(
@@ -29,7 +21,8 @@ pub(crate) async fn require(
     next: Next,
 ) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let open = reads && OPEN.contains(&request.uri().path());
+    let path = request.uri().path();
+    let open = reads && (OPEN.contains(&path) || page::holds(path));
     match check(&keys, &request) {
         Ok(client) => {
             request.extensions_mut().insert(client);

@@ -32,7 +32,17 @@ fn keys_open_everything_but_the_probes_and_the_page() -> anyhow::Result<()> {
     let arguments = ["--mcp", "--api-key", "from-flag", "--api-key-file", &file];
     let server = workbench.serve("st-mean-normalize", &arguments)?;
     let url = |route: &str| format!("{}{route}", server.http());
-    for route in ["/", "/page.js", "/page.css", "/health", "/livez", "/readyz"] {
+    for route in [
+        "/",
+        "/page/main.js",
+        "/page/page.css",
+        "/ui/dom.js",
+        "/ui/base.css",
+        "/ui/mark.svg",
+        "/health",
+        "/livez",
+        "/readyz",
+    ] {
         ensure!(get(&url(route))?.status == 200, "{route}");
     }
     for route in [

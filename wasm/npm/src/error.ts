@@ -17,7 +17,7 @@
  * | `unsupported_format` | an encoderfile of another format version |
  * | `corrupt` | the bytes are not those that were built: cut short or changed |
  * | `unsupported_model` | the model in it cannot be run |
- * | `unsupported_environment` | no WebAssembly with SIMD here, or it is forbidden |
+ * | `unsupported_environment` | WebAssembly is missing, too old or forbidden |
  * | `out_of_memory` | there is not enough memory |
  * | `worker` | the worker could not be started, or ended |
  * | `invalid_input` | a text is no string, or one the model cannot take |

@@ -1,23 +1,9 @@
-// Similarities of vectors, and their two principal components.
+// The two directions in which vectors differ most: where passages are on the map.
 
-const dot = (a, b) => {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
-};
-const norm = (vector) => Math.sqrt(dot(vector, vector));
-const distance = (a, b, power) => a.reduce((sum, value, i) => sum + Math.abs(value - b[i]) ** power, 0);
+import { dot, norm } from "../ui/vectors.js";
 
-// As sentence-transformers: a distance is negated, so that more is more alike.
-const similarities = {
-  cosine: (a, b) => dot(a, b) / (norm(a) * norm(b) || 1),
-  dot,
-  euclidean: (a, b) => -Math.sqrt(distance(a, b, 2)),
-  manhattan: (a, b) => -distance(a, b, 1),
-};
-
-/** How a model's vectors are compared, by the name in its `info`. */
-export const similarityNamed = (name) => similarities[name] ?? similarities.cosine;
+/** @import { Vector } from "../ui/vectors.js" */
+/** @typedef {{ mean: Float64Array, axes: Float64Array[], explained: number }} Components */
 
 /** So many vectors are looked at to find the components; beyond that they hardly move. */
 const SAMPLE_MAX = 500;
@@ -27,6 +13,10 @@ const ITERATIONS_MAX = 80;
  * The two directions in which vectors differ most, by power iteration, and how
  * much of their variance lies in them. `before`, components of nearly the same
  * vectors, is where the search for them begins.
+ *
+ * @param {Vector[]} vectors
+ * @param {Components} [before]
+ * @returns {Components}
  */
 export function principalComponents(vectors, before) {
   const step = Math.ceil(vectors.length / SAMPLE_MAX);
@@ -34,6 +24,7 @@ export function principalComponents(vectors, before) {
   const mean = meanOf(sample);
   const rows = sample.map((vector) => Float64Array.from(vector, (value, i) => value - mean[i]));
   const total = rows.reduce((sum, row) => sum + dot(row, row), 0);
+  /** @type {Float64Array[]} */
   const axes = [];
   let along = 0;
   for (let index = 0; index < 2; index++) {
@@ -46,21 +37,34 @@ export function principalComponents(vectors, before) {
   return { mean, axes, explained: total > 0 ? along / total : 0 };
 }
 
-/** Where a vector is on the map. */
+/**
+ * Where a vector is on the map.
+ *
+ * @param {Components} components
+ * @param {Vector} vector
+ */
 export function project({ mean, axes }, vector) {
   return axes.map((axis) => axis.reduce((sum, value, i) => sum + value * (vector[i] - mean[i]), 0));
 }
 
+/** @param {Vector[]} vectors */
 function meanOf(vectors) {
   const mean = new Float64Array(vectors[0].length);
   for (const vector of vectors) for (let i = 0; i < mean.length; i++) mean[i] += vector[i] / vectors.length;
   return mean;
 }
 
-/** No zeros, and not along any axis of the space. */
+/** No zeros, and not along any axis of the space. @param {number} length @param {number} index */
 const startVector = (length, index) => Float64Array.from({ length }, (_, i) => Math.cos(1 + i * (index + 1)));
 
-/** The largest direction that is at right angles to `found`, and the variance in it. */
+/**
+ * The largest direction that is at right angles to `found`, and the variance in it.
+ *
+ * @param {Float64Array[]} rows
+ * @param {Float64Array} start
+ * @param {Float64Array[]} found
+ * @returns {[axis: Float64Array, variance: number]}
+ */
 function powerIteration(rows, start, found) {
   let axis = normalised(orthogonal(Float64Array.from(start), found)) ?? start;
   let variance = 0;
@@ -82,6 +86,7 @@ function powerIteration(rows, start, found) {
   return [axis, variance];
 }
 
+/** @param {Float64Array} vector @param {Float64Array[]} found */
 function orthogonal(vector, found) {
   for (const axis of found) {
     const part = dot(vector, axis);
@@ -90,6 +95,7 @@ function orthogonal(vector, found) {
   return vector;
 }
 
+/** @param {Float64Array} vector */
 function normalised(vector) {
   const length = norm(vector);
   return length > 1e-9 ? vector.map((value) => value / length) : undefined;
