@@ -31,6 +31,7 @@
 mod activation;
 mod aligned;
 mod attention;
+mod dequantise;
 mod disentangled;
 mod geglu;
 mod gemm;
@@ -48,6 +49,7 @@ mod tests;
 pub use activation::Activation;
 pub use aligned::PANEL_ALIGNMENT;
 pub use attention::{Attention, Bias, attention};
+pub use dequantise::{Quantised, dequantise};
 pub use disentangled::{DisentangledBias, PositionIndices, PositionTable, disentangled_bias};
 pub use geglu::{GeGlu, geglu};
 pub use gemm::PackedB;

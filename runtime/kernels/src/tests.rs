@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod dequantise;
 mod disentangled;
 mod gemm;
 mod int8;

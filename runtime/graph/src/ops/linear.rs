@@ -74,7 +74,11 @@ impl EvalOp for Linear {
             "rows of {:?} times {depth} × {columns}",
             input.shape()
         );
-        let mut output = Tensor::zero::<f32>(&shape)?;
+        // Zeros would take another 1 to 2 % of the time of a text (all-MiniLM-L6-v2, 128 and
+        // 256 tokens, in turns).
+        // SAFETY: `linear` reads nothing of its output and writes every value of it, or
+        // refuses it, and then the tensor is dropped.
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         {
             let input = input.try_as_plain_ram()?;
             let mut plain = output.try_as_plain_ram_mut()?;

@@ -4,6 +4,8 @@
 use super::resolve_axis;
 use super::wired::like_first_of_type;
 use crate::onnx::node::Node;
+use encoderfile_kernels as kernels;
+use encoderfile_kernels::Quantised;
 use tract_hir::internal::*;
 use tract_hir::ops::logic::wire_with_rank_broadcast;
 use tract_hir::ops::math;
@@ -57,44 +59,21 @@ fn dequantise(inputs: &[Arc<Tensor>], axis: i64) -> TractResult<Tensor> {
         let mut plain = result.try_as_plain_ram_mut()?;
         let out = plain.as_slice_mut::<f32>()?;
         let at = |of: &[f32], place: usize| of[if of.len() == 1 { 0 } else { place }];
-        let parameter = |place: usize| (at(scales, place), at(zero_points, place));
+        let pairs = (0..length).map(|place| (at(scales, place), at(zero_points, place)));
+        let pairs: Vec<(f32, f32)> = pairs.collect();
         let source = values.try_as_plain_ram()?;
-        match values.datum_type() {
-            DatumType::U8 => scale(source.as_slice::<u8>()?, out, inner, length, parameter),
-            DatumType::I8 => scale(source.as_slice::<i8>()?, out, inner, length, parameter),
-            _ => scale(&floats(values)?, out, inner, length, parameter),
-        }
+        let floats = match values.datum_type() {
+            DatumType::U8 | DatumType::I8 => Vec::new(),
+            _ => floats(values)?,
+        };
+        let values = match values.datum_type() {
+            DatumType::U8 => Quantised::U8(source.as_slice()?),
+            DatumType::I8 => Quantised::I8(source.as_slice()?),
+            _ => Quantised::F32(&floats),
+        };
+        kernels::dequantise(values, &pairs, inner, out)?;
     }
     Ok(result)
-}
-
-/// Runs of `inner` values share a parameter; every `length` runs they begin anew.
-fn scale<T: Copy + Into<f32>>(
-    values: &[T],
-    out: &mut [f32],
-    inner: usize,
-    length: usize,
-    parameter: impl Fn(usize) -> (f32, f32),
-) {
-    let parameters: Vec<(f32, f32)> = (0..length).map(parameter).collect();
-    if inner == 1 {
-        let rows = out
-            .chunks_exact_mut(length)
-            .zip(values.chunks_exact(length));
-        for (out, values) in rows {
-            for ((out, value), (scale, zero)) in out.iter_mut().zip(values).zip(&parameters) {
-                *out = ((*value).into() - zero) * scale;
-            }
-        }
-        return;
-    }
-    let inner = inner.max(1);
-    let runs = out.chunks_exact_mut(inner).zip(values.chunks_exact(inner));
-    for ((out, values), (scale, zero)) in runs.zip(parameters.iter().cycle()) {
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = ((*value).into() - zero) * scale;
-        }
-    }
 }
 
 fn floats(tensor: &Tensor) -> TractResult<Vec<f32>> {
