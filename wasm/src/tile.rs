@@ -1,4 +1,4 @@
-//! The tile of products in instructions that not every engine has.
+//! The GEMM micro-kernel in instructions that not every engine has.
 
 use encoderfile::graph::{TileKernel, use_tile_kernel};
 use wasm_bindgen::prelude::*;
@@ -9,7 +9,7 @@ pub fn functions() -> JsValue {
     wasm_bindgen::function_table()
 }
 
-/// Has products computed by the function at a place in the instance's table: the
+/// Has GEMM computed by the function at a place in the instance's table: the
 /// one of `npm/src/tile.wat`, of this instance's memory.
 #[wasm_bindgen]
 pub fn use_tile(place: usize) {

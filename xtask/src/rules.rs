@@ -2,7 +2,9 @@
 
 use crate::process;
 use crate::workspace::Workspace;
-use anyhow::ensure;
+use anyhow::{Context, ensure};
+use std::fs;
+use std::path::Path;
 
 /// What one package must never depend on, not even through others.
 struct Rule {
@@ -11,18 +13,40 @@ struct Rule {
     why: &'static str,
 }
 
+/// The package in which numbers are computed.
+pub(crate) const KERNELS: &str = "encoderfile-kernels";
+
+/// Where it is, from the root: the one place of intrinsics.
+const KERNELS_FOLDER: &str = "runtime/kernels";
+
+/// Where intrinsics begin. In two parts, since this file is looked through as well.
+const INTRINSICS: [&str; 2] = [concat!("std", "::arch"), concat!("core", "::arch")];
+
 /// The packages in which everything between bytes and values is computed.
-pub(crate) const CORE: [&str; 3] = [
+pub(crate) const CORE: [&str; 4] = [
+    KERNELS,
     "encoderfile-format",
     "encoderfile-graph",
     "encoderfile-encoder",
 ];
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     Rule {
         package: "encoderfile-proto",
         never: &["encoderfile-format", "encoderfile-graph"],
         why: "the wire format stands below everything",
+    },
+    Rule {
+        package: KERNELS,
+        never: &[
+            "tract-hir",
+            "tract-core",
+            "prost",
+            "rayon",
+            "encoderfile-proto",
+            "encoderfile-format",
+        ],
+        why: "kernels take slices and give slices, on the threads of whoever calls them",
     },
     Rule {
         package: "encoderfile-format",
@@ -95,6 +119,33 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
             broken.unwrap_or(&""),
             rule.why
         );
+    }
+    for package in ["proto", "runtime", "server", "host", "wasm", "builder"] {
+        check_intrinsics(workspace, &workspace.root.join(package))?;
+    }
+    Ok(())
+}
+
+/// Refuses intrinsics in what is shipped, but for the kernels.
+fn check_intrinsics(workspace: &Workspace, folder: &Path) -> anyhow::Result<()> {
+    if folder == workspace.root.join(KERNELS_FOLDER) || folder.ends_with("node_modules") {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            check_intrinsics(workspace, &path)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let found = INTRINSICS.iter().find(|name| source.contains(*name));
+            ensure!(
+                found.is_none(),
+                "{} has intrinsics of {}: they belong to {KERNELS_FOLDER}",
+                workspace.shown(&path),
+                found.unwrap_or(&"")
+            );
+        }
     }
     Ok(())
 }

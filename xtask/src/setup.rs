@@ -163,6 +163,19 @@ pub(crate) fn is_on_path(program: &Path) -> bool {
     name.and_then(on_path).as_deref() == Some(program)
 }
 
+/// What checks every access to memory: from PATH, or installed. `None` where that cannot be.
+pub(crate) fn valgrind(steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
+    const NAME: &str = "valgrind";
+    if on_path(NAME).is_none() {
+        debian::install(&[NAME])?;
+    }
+    let found = on_path(NAME);
+    if found.is_none() {
+        steps.skip("memory", "no valgrind")?;
+    }
+    Ok(found)
+}
+
 /// The first program of that name in the folders of PATH.
 fn on_path(name: &str) -> Option<PathBuf> {
     let name = format!("{name}{}", env::consts::EXE_SUFFIX);

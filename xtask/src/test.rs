@@ -147,6 +147,7 @@ fn checks(workspace: &Workspace, steps: &mut Steps, totals: &mut Totals) -> anyh
         steps.begin("arm64", "the runtime's own tests, on an emulated processor");
         test_emulated(workspace, emulator, totals)?;
     }
+    test_memory(workspace, steps, totals)?;
     steps.begin(
         "check",
         "the runtime compiles for every target, also those that cannot run here",
@@ -178,6 +179,30 @@ fn test_emulated(
         process::succeeded(&tests, status)?;
     }
     Ok(())
+}
+
+/// The kernels' own tests, with every access to memory checked. What valgrind
+/// emulates has no AVX-512.
+fn test_memory(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    totals: &mut Totals,
+) -> anyhow::Result<()> {
+    let Some(valgrind) = setup::valgrind(steps)? else {
+        return Ok(());
+    };
+    steps.begin(
+        "memory",
+        "the kernels' own tests under valgrind, portable and up to AVX2",
+    );
+    let mut tests = workspace.cargo(&["test", "--release", "--lib"]);
+    tests.args(["--package", rules::KERNELS, "--target", &workspace.host]);
+    let target = workspace.host.replace('-', "_").to_uppercase();
+    let valgrind = valgrind.display();
+    let runner = format!("{valgrind} --quiet --error-exitcode=1 --leak-check=no");
+    tests.env(format!("CARGO_TARGET_{target}_RUNNER"), runner);
+    let status = totals.add_all(&mut tests)?;
+    process::succeeded(&tests, status)
 }
 
 /// One command for all targets keeps every core busy. In the release profile,

@@ -8,7 +8,7 @@ use super::quantize::Int8;
 use super::values::Floats;
 use crate::assemble::Encoding as Wanted;
 use bytes::Bytes;
-use encoderfile::graph::is_factor;
+use encoderfile::graph::is_matmul_weight;
 use encoderfile::manifest::{Compute, WeightsEncoding};
 use encoderfile::onnx::{
     GraphProto, NodeProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
@@ -145,7 +145,7 @@ fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: Wanted) -> Enc
     if tensor.dims.len() != 2 || value_count(tensor) < QUANTISED {
         return lossless;
     }
-    let is_multiplied_by = || wanted.compute == Compute::F32 && is_factor(graph, tensor);
+    let is_multiplied_by = || wanted.compute == Compute::F32 && is_matmul_weight(graph, tensor);
     match wanted.weights {
         WeightsEncoding::F32 if lossless == Encoding::Plain && is_multiplied_by() => {
             Encoding::Panels

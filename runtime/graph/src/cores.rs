@@ -3,6 +3,7 @@
 //! **Invariant:** how many there are changes no result: what is split are rows,
 //! heads and the like, each of which is computed as it would be alone.
 
+use encoderfile_kernels::Parallel;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The cores of an encoder, and how many texts share them.
@@ -40,29 +41,8 @@ impl Cores {
         Text(self)
     }
 
-    /// In how many parts a product of these dimensions is computed best.
-    pub(crate) fn parts<const COUNT: usize>(&self, dimensions: [usize; COUNT]) -> usize {
-        // Long texts have more multiplications than 32 bits count.
-        let multiplications = dimensions.into_iter().fold(1, usize::saturating_mul);
-        let total = self.total.load(Ordering::Relaxed);
-        let texts = self.texts.load(Ordering::Relaxed).max(1);
-        (total / texts).min(multiplications / PART_MIN).max(1)
-    }
-
-    /// Computes each of some parts, on a thread of its own where that is possible.
-    pub(crate) fn each<T: Send>(
-        &self,
-        parts: impl ExactSizeIterator<Item = T>,
-        compute: impl Fn(T) + Sync,
-    ) {
-        if parts.len() > 1 {
-            return self.each_at_once(parts, compute);
-        }
-        parts.for_each(compute);
-    }
-
     #[cfg(not(target_family = "wasm"))]
-    fn each_at_once<T: Send>(&self, parts: impl Iterator<Item = T>, compute: impl Fn(T) + Sync) {
+    fn each_at_once(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
         let threads = self.total.load(Ordering::Relaxed);
         let pool = self.pool.get_or_init(|| {
             let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
@@ -70,23 +50,34 @@ impl Cores {
         });
         let Some(pool) = pool else {
             // No threads are to be had, which is a matter of speed alone.
-            return parts.for_each(compute);
+            return (0..count).for_each(compute);
         };
-        let compute = &compute;
-        let parts: Vec<T> = parts.collect();
         pool.in_place_scope(|scope| {
-            let mut parts = parts.into_iter();
-            let own = parts.next();
-            for part in parts {
+            for part in 1..count {
                 scope.spawn(move |_| compute(part));
             }
-            own.into_iter().for_each(compute);
+            compute(0);
         });
     }
 
     #[cfg(target_family = "wasm")]
-    fn each_at_once<T: Send>(&self, parts: impl Iterator<Item = T>, compute: impl Fn(T) + Sync) {
-        parts.for_each(compute);
+    fn each_at_once(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(compute);
+    }
+}
+
+impl Parallel for Cores {
+    fn parts(&self, multiplications: usize) -> usize {
+        let total = self.total.load(Ordering::Relaxed);
+        let texts = self.texts.load(Ordering::Relaxed).max(1);
+        (total / texts).min(multiplications / PART_MIN).max(1)
+    }
+
+    fn each(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
+        if count > 1 {
+            return self.each_at_once(count, compute);
+        }
+        (0..count).for_each(compute);
     }
 }
 
@@ -101,22 +92,22 @@ impl Drop for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cores, PART_MIN};
+    use super::{Cores, PART_MIN, Parallel};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn texts_share_the_cores() {
         let cores = Cores::one();
-        assert_eq!(cores.parts([usize::MAX]), 1);
+        assert_eq!(cores.parts(usize::MAX), 1);
         cores.allow(4);
-        assert_eq!(cores.parts([usize::MAX, usize::MAX]), 4);
+        assert_eq!(cores.parts(usize::MAX), 4);
         let first = cores.enter();
-        assert_eq!(cores.parts([usize::MAX]), 4);
+        assert_eq!(cores.parts(usize::MAX), 4);
         let others = [cores.enter(), cores.enter()];
-        assert_eq!(cores.parts([usize::MAX]), 1);
+        assert_eq!(cores.parts(usize::MAX), 1);
         drop(others);
-        assert_eq!(cores.parts([3 * PART_MIN]), 3);
-        assert_eq!(cores.parts([PART_MIN]), 1);
+        assert_eq!(cores.parts(3 * PART_MIN), 3);
+        assert_eq!(cores.parts(PART_MIN), 1);
 
         drop(first);
     }
@@ -125,15 +116,12 @@ mod tests {
     fn every_part_is_computed_once() {
         let cores = Cores::one();
         cores.allow(3);
-        let mut values = [0; 10];
-        let count = AtomicUsize::new(0);
-        for chunk in [1, 3, 4, 10] {
-            cores.each(values.chunks_mut(chunk), |part| {
-                count.fetch_add(1, Ordering::Relaxed);
-                part.iter_mut().for_each(|value| *value += 1);
+        for count in [0, 1, 3, 10] {
+            let calls: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+            cores.each(count, &|part| {
+                calls[part].fetch_add(1, Ordering::Relaxed);
             });
+            assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1));
         }
-        assert_eq!(values, [4; 10]);
-        assert_eq!(count.into_inner(), 10 + 4 + 3 + 1);
     }
 }

@@ -4,21 +4,17 @@
 //! dimension and no padding, so a result cannot depend on what else is being
 //! computed. Throughput comes from several [`Run`]s over one shared plan.
 
+//!
+//! `onnx` reads a model into tract's operators, `passes` replaces what it recognises by
+//! those of `ops`, which compute with the kernels of `encoderfile-kernels`.
+
 mod cores;
-mod decode;
-mod detached;
 mod error;
-mod fused;
-mod indices;
-mod lookup;
-mod node;
-mod ones;
-mod operators;
-mod reader;
-mod tensor;
+mod onnx;
+mod ops;
+mod passes;
 
 use crate::cores::Cores;
-use detached::Detached;
 use encoderfile_format::manifest::{Input, InputRole, IntegerType, Pipeline};
 use encoderfile_format::source::Source;
 use encoderfile_proto::onnx::{GraphProto, ModelProto};
@@ -27,13 +23,18 @@ use std::sync::Arc;
 use tract_hir::internal::*;
 use tract_hir::tract_core::plan;
 
-use fused::Computing;
+use onnx::external::ExternalInitializers;
+use onnx::{operators, reader};
+use ops::Backend;
+use passes::{attention_mask, indices};
 
-pub use decode::decode;
-pub use detached::is_factor;
+pub use encoderfile_kernels::{ISA_VARIABLE, Isa, NoSuchIsa};
+#[cfg(target_family = "wasm")]
+pub use encoderfile_kernels::{TileKernel, use_tile_kernel};
 pub use error::{GraphError, Stage};
-pub use fused::{ISA_VARIABLE, Isa, NoSuchIsa, TileKernel, use_tile_kernel};
-pub use reader::opset;
+pub use onnx::decode::decode;
+pub use onnx::external::is_matmul_weight;
+pub use onnx::reader::opset;
 
 /// A loaded graph, shared by all runs.
 pub struct Graph {
@@ -65,20 +66,21 @@ impl Graph {
         }
 
         let cores = Arc::new(Cores::one());
-        let computing = Computing {
+        let backend = Backend {
+            isa: Isa::in_use(),
             compute: pipeline.compute,
             cores: Arc::clone(&cores),
         };
-        let detached = Detached::take(graph, weights, &computing)?;
-        let model = reader::read(&proto, &detached)?;
+        let external = ExternalInitializers::take(graph, weights, &backend)?;
+        let model = reader::read(&proto, &external)?;
         // Each matrix is freed when it has been packed, if nobody else holds it.
-        drop((detached, proto));
+        drop((external, proto));
         let known = simplify(model.clone(), pipeline, true);
-        let known = known.ok().filter(ones::is_whole);
+        let known = known.ok().filter(attention_mask::is_whole);
         let inputs = match known {
             Some(_) => inputs
                 .into_iter()
-                .filter(|it| !ones::is_known(it))
+                .filter(|it| !attention_mask::is_known(it))
                 .collect(),
             None => inputs,
         };
@@ -89,7 +91,7 @@ impl Graph {
             }
             None => simplify(model, pipeline, false)?,
         };
-        let plan = compile(model, &computing)?;
+        let plan = compile(model, &backend)?;
         Ok(Self {
             plan,
             cores,
@@ -224,7 +226,7 @@ pub fn unsupported(model: &ModelProto) -> Option<GraphError> {
     let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
     while let Some(graph) = graphs.pop() {
         for node in &graph.node {
-            let known = node.op_type == "If" && reader::is_standard(&node.domain);
+            let known = node.op_type == "If" && onnx::is_standard(&node.domain);
             if !known && !operators::is_known(node) {
                 return Some(operators::unknown(node));
             }
@@ -236,7 +238,7 @@ pub fn unsupported(model: &ModelProto) -> Option<GraphError> {
 
 /// Reads a model that has all its tensors in the graph.
 pub fn read(proto: &ModelProto) -> Result<InferenceModel, GraphError> {
-    reader::read(proto, &Detached::default())
+    reader::read(proto, &ExternalInitializers::default())
 }
 
 /// The shape of every input: a batch of one, and a length known only at run time.
@@ -275,7 +277,7 @@ fn simplify(
     let model = model.into_typed();
     let mut model = model.map_err(GraphError::engine(Stage::Typing))?;
     if mask_is_known {
-        ones::replace_known(&mut model, &pipeline.inputs)
+        attention_mask::replace_known(&mut model, &pipeline.inputs)
             .map_err(GraphError::engine(Stage::Planning))?;
     }
     indices::compute_as_numbers(&mut model).map_err(GraphError::engine(Stage::Planning))?;
@@ -283,11 +285,8 @@ fn simplify(
     model.map_err(GraphError::engine(Stage::Planning))
 }
 
-fn compile(
-    mut model: TypedModel,
-    computing: &Computing,
-) -> Result<Arc<TypedSimplePlan>, GraphError> {
-    fused::fuse(&mut model, computing).map_err(GraphError::engine(Stage::Planning))?;
+fn compile(mut model: TypedModel, backend: &Backend) -> Result<Arc<TypedSimplePlan>, GraphError> {
+    passes::fuse(&mut model, backend).map_err(GraphError::engine(Stage::Planning))?;
     let model = model.into_optimized();
     let model = model.map_err(GraphError::engine(Stage::Planning))?;
     model

@@ -2,7 +2,7 @@
 ;; that have it, one instruction for each multiplication and addition. Whether a
 ;; product is rounded before it is added is the processor's choice.
 ;;
-;; `multiply_portably` in runtime/src/graph/fused/product.rs says what it computes.
+;; `multiply_four` in runtime/kernels/src/gemm/micro_kernel/packed.rs says what it computes.
 (module
   (import "env" "memory" (memory 1))
   (func (export "tile") (param $strip i32) (param $panel i32) (param $depth i32) (param $sums i32)

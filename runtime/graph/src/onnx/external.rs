@@ -1,0 +1,161 @@
+//! External initializers: tensors that are not in the graph but in the weights artifact.
+
+use super::node::{attribute, is_standard};
+use super::tensor::{dims, matrix_shape, read_tensor};
+use crate::GraphError;
+use crate::error::Stage;
+use crate::ops::Backend;
+use crate::ops::linear::MatMulWeight;
+use encoderfile_format::source::{Section, Source};
+use encoderfile_format::weights::{Encoding, External, Matrix, TENSOR_ALIGNMENT, WeightsError};
+use encoderfile_proto::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tract_hir::internal::*;
+
+/// The external initializers of a graph: embedding tables, which stay where they are,
+/// weights of `MatMul`, which are packed from there, and everything else, read once.
+#[derive(Default)]
+pub(crate) struct ExternalInitializers {
+    /// With the names of the values.
+    pub(crate) constants: Vec<(String, Arc<Tensor>)>,
+    /// By name of the value.
+    tables: HashMap<String, Arc<Matrix>>,
+    matmul_weights: HashMap<String, MatMulWeight>,
+}
+
+impl ExternalInitializers {
+    /// Takes the external tensors out of `graph`.
+    pub(crate) fn take(
+        graph: &mut GraphProto,
+        weights: &Arc<dyn Source>,
+        backend: &Backend,
+    ) -> Result<Self, GraphError> {
+        let mut external = Self::default();
+        let mut inline = Vec::new();
+        for tensor in std::mem::take(&mut graph.initializer) {
+            match External::of(&tensor)? {
+                None => inline.push(tensor),
+                Some(place) if is_embedding_table(graph, &tensor) => {
+                    let shape = matrix_shape(&tensor)?;
+                    let table = Matrix::new(&tensor.name, shape, &place, weights)?;
+                    external.tables.insert(tensor.name, Arc::new(table));
+                }
+                Some(place) if is_matmul_weight(graph, &tensor) => {
+                    let shape = matrix_shape(&tensor)?;
+                    let matrix = Matrix::new(&tensor.name, shape, &place, weights)?;
+                    let weight = MatMulWeight::new(matrix, backend.clone());
+                    external.matmul_weights.insert(tensor.name, weight);
+                }
+                Some(place) => {
+                    let constant = read_external(&tensor, &place, weights)?;
+                    let padded = place.length.next_multiple_of(TENSOR_ALIGNMENT);
+                    weights.release(place.offset, padded);
+                    external.constants.push((tensor.name, constant));
+                }
+            }
+        }
+        graph.initializer = inline;
+        Ok(external)
+    }
+
+    /// The table that a node gathers rows of, if it does, and its other inputs.
+    pub(crate) fn table_of<'a>(&self, node: &'a NodeProto) -> Option<(Arc<Matrix>, &'a [String])> {
+        let (first, others) = node.input.split_first()?;
+        Some((Arc::clone(self.tables.get(first)?), others))
+    }
+
+    /// The weight that a node multiplies by, if it does, and its other inputs.
+    pub(crate) fn matmul_weight_of<'a>(
+        &self,
+        node: &'a NodeProto,
+    ) -> Option<(MatMulWeight, &'a [String])> {
+        let (last, others) = node.input.split_last()?;
+        Some((self.matmul_weights.get(last)?.clone(), others))
+    }
+}
+
+/// Whether a tensor is an embedding table: a float32 matrix that only whole rows are
+/// taken from.
+fn is_embedding_table(graph: &GraphProto, tensor: &TensorProto) -> bool {
+    is_matrix_for(graph, tensor, |node| {
+        node.op_type == "Gather"
+            && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
+            && node.input[0] == tensor.name
+            && node.input[1..].iter().all(|name| *name != tensor.name)
+    })
+}
+
+/// Whether a tensor is a weight: a float32 matrix that others are only multiplied by, with
+/// `MatMul`.
+pub fn is_matmul_weight(graph: &GraphProto, tensor: &TensorProto) -> bool {
+    let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if *first != tensor.name && *second == tensor.name);
+    is_matrix_for(graph, tensor, |node| {
+        node.op_type == "MatMul" && is_standard(&node.domain) && is_second(node)
+    }) && tensor.dims.iter().all(|length| *length > 0)
+}
+
+/// Whether a tensor is a float32 matrix, and all that is done with it is this.
+fn is_matrix_for(
+    graph: &GraphProto,
+    tensor: &TensorProto,
+    is_done: impl Fn(&NodeProto) -> bool,
+) -> bool {
+    tensor.dims.len() == 2
+        && tensor.data_type == DataType::Float as i32
+        && graph.output.iter().all(|output| output.name != tensor.name)
+        && graph
+            .node
+            .iter()
+            .filter(|node| node.input.contains(&tensor.name))
+            .all(is_done)
+}
+
+fn read_external(
+    tensor: &TensorProto,
+    place: &External,
+    weights: &Arc<dyn Source>,
+) -> Result<Arc<Tensor>, GraphError> {
+    match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) => {}
+        Ok(DataType::Int8 | DataType::Uint8) => return read_bytes(tensor, place, weights),
+        _ => {
+            let problem = "external but neither float32 nor 8-bit".to_owned();
+            return Err(WeightsError::new(&tensor.name, problem).into());
+        }
+    }
+    let matrix = Matrix::new(&tensor.name, matrix_shape(tensor)?, place, weights)?;
+    let values = Tensor::zero::<f32>(&dims(tensor)?);
+    let mut values = values.map_err(GraphError::engine(Stage::Reading))?;
+    {
+        let mut plain = values
+            .try_as_plain_ram_mut()
+            .map_err(GraphError::engine(Stage::Reading))?;
+        let slice = plain.as_slice_mut::<f32>();
+        matrix.read_rows(0, slice.map_err(GraphError::engine(Stage::Reading))?)?;
+    }
+    Ok(values.into_arc_tensor())
+}
+
+/// Quantised weights: a byte is a value.
+fn read_bytes(
+    tensor: &TensorProto,
+    place: &External,
+    weights: &Arc<dyn Source>,
+) -> Result<Arc<Tensor>, GraphError> {
+    let fail = |problem: String| WeightsError::new(&tensor.name, problem);
+    let (rows, columns) = matrix_shape(tensor)?;
+    let expected = rows.checked_mul(columns).map(|length| length as u64);
+    if expected != Some(place.length) || place.encoding != Encoding::Plain {
+        let problem = format!("{} bytes for {:?} values", place.length, tensor.dims);
+        return Err(fail(problem).into());
+    }
+    let section = Section::new(Arc::clone(weights), place.offset, place.length);
+    let section = section.map_err(|error| fail(error.to_string()))?;
+    let mut bytes = vec![0; rows * columns];
+    let read = section.read_at(0, &mut bytes);
+    read.map_err(|error| fail(error.to_string()))?;
+    let mut inline = tensor.clone();
+    inline.raw_data = bytes.into();
+    Ok(read_tensor(&inline)?.into_arc_tensor())
+}

@@ -1,0 +1,53 @@
+//! tract's operators over the kernels of `encoderfile-kernels`: shapes and tensors here,
+//! numbers there.
+//!
+//! **Invariant:** an operator computes what it replaces, in the same order of roundings
+//! wherever that has one and the micro-kernel leaves it.
+
+pub(crate) mod attention;
+pub(crate) mod disentangled;
+pub(crate) mod embedding;
+pub(crate) mod geglu;
+pub(crate) mod head_layout;
+pub(crate) mod layer_norm;
+pub(crate) mod linear;
+pub(crate) mod range;
+pub(crate) mod rope;
+pub(crate) mod weights;
+
+use crate::cores::Cores;
+use encoderfile_format::manifest::Compute;
+use encoderfile_kernels::Isa;
+use std::sync::Arc;
+
+/// What operators compute with.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    pub(crate) isa: Isa,
+    /// How products with large matrices are computed.
+    pub(crate) compute: Compute,
+    pub(crate) cores: Arc<Cores>,
+}
+
+#[cfg(test)]
+impl Backend {
+    /// In float32 on several cores, in the instruction set that the environment names.
+    pub(crate) fn of_tests() -> Self {
+        let cores = Cores::one();
+        cores.allow(3);
+        Self {
+            isa: isa_of_tests(),
+            compute: Compute::F32,
+            cores: Arc::new(cores),
+        }
+    }
+}
+
+/// This crate's own tests have no program around them that would choose.
+#[cfg(test)]
+pub(crate) fn isa_of_tests() -> Isa {
+    if let Ok(name) = std::env::var(encoderfile_kernels::ISA_VARIABLE) {
+        Isa::choose(&name).unwrap();
+    }
+    Isa::in_use()
+}

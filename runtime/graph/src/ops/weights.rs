@@ -1,0 +1,314 @@
+//! Matrices that are multiplied by: packed for this machine, or so stored and used where
+//! the file is mapped (zero-copy).
+
+use super::Backend;
+use crate::cores::Cores;
+use encoderfile_format::manifest::Compute;
+use encoderfile_format::weights::{Matrix, PANEL, WeightsError};
+use encoderfile_kernels::{
+    Epilogue, INT8_DEPTH_MAX, Int8Matrix, Isa, Order, PackedB, PackedMatrix, ShapeError, Weights,
+    linear,
+};
+use std::sync::Arc;
+
+/// Matrices of fewer values are computed in float32: they take no time, and those
+/// of a classifier's last step are worth their precision.
+const INT8_VALUES_MIN: usize = 1 << 14;
+
+/// A matrix of `[depth, columns]`.
+#[derive(Debug)]
+pub(crate) struct LinearWeights {
+    panels: Panels,
+    isa: Isa,
+    cores: Arc<Cores>,
+    depth: usize,
+    columns: usize,
+}
+
+#[derive(Debug)]
+enum Panels {
+    F32(PackedMatrix),
+    /// Where they are stored.
+    Mapped(Arc<Matrix>),
+    Int8(Int8Matrix),
+}
+
+/// Why a matrix cannot be read.
+#[derive(Debug)]
+enum ReadError {
+    Weights(WeightsError),
+    Shape(ShapeError),
+}
+
+impl From<WeightsError> for ReadError {
+    fn from(error: WeightsError) -> Self {
+        Self::Weights(error)
+    }
+}
+
+impl From<ShapeError> for ReadError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
+}
+
+impl LinearWeights {
+    /// Reads a matrix of `[depth, columns]` from where it is stored, unless it can be
+    /// multiplied by there.
+    pub(crate) fn read(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Self, WeightsError> {
+        let panels = read_panels(matrix, backend).map_err(|error| match error {
+            ReadError::Weights(error) => error,
+            ReadError::Shape(error) => WeightsError::new(&format!("{matrix:?}"), error.to_string()),
+        })?;
+        if !matches!(panels, Panels::Mapped(_)) {
+            matrix.release();
+        }
+        Ok(Self {
+            panels,
+            isa: backend.isa,
+            cores: Arc::clone(&backend.cores),
+            depth: matrix.rows(),
+            columns: matrix.columns(),
+        })
+    }
+
+    /// Packs `[depth, columns]`, or its transpose.
+    pub(crate) fn new(
+        matrix: &[f32],
+        depth: usize,
+        order: Order,
+        backend: &Backend,
+    ) -> Result<Self, ShapeError> {
+        let columns = matrix.len() / depth.max(1);
+        let shape = (depth, columns);
+        let panels = if in_int8(depth, columns, backend.compute) {
+            Panels::Int8(Int8Matrix::new(backend.isa, matrix, shape, order)?)
+        } else {
+            Panels::F32(PackedMatrix::new(backend.isa, matrix, shape, order)?)
+        };
+        Ok(Self {
+            panels,
+            isa: backend.isa,
+            cores: Arc::clone(&backend.cores),
+            depth,
+            columns,
+        })
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Columns of whole panels: of so many the biases are given.
+    pub(crate) fn padded_columns(&self) -> usize {
+        match &self.panels {
+            Panels::F32(packed) => packed.as_b().padded_columns(),
+            Panels::Mapped(_) => self.columns.next_multiple_of(PANEL),
+            Panels::Int8(packed) => packed.padded_columns(),
+        }
+    }
+
+    /// `activation(input · weights + bias)`, of whole rows.
+    pub(crate) fn multiply(
+        &self,
+        input: &[f32],
+        epilogue: Epilogue<'_>,
+        output: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        let weights = match &self.panels {
+            Panels::F32(packed) => Weights::F32(packed.as_b()),
+            Panels::Mapped(matrix) => {
+                // They were mapped when the matrix was read, and stay so.
+                let panels = matrix.mapped_panels().unwrap_or_default();
+                let shape = (self.depth, self.columns);
+                Weights::F32(PackedB::new(panels, shape, PANEL)?)
+            }
+            Panels::Int8(packed) => Weights::Int8(packed),
+        };
+        linear(self.isa, &*self.cores, input, weights, epilogue, output)
+    }
+}
+
+fn in_int8(depth: usize, columns: usize, compute: Compute) -> bool {
+    let is_large = depth * columns >= INT8_VALUES_MIN;
+    compute == Compute::Int8 && is_large && depth <= INT8_DEPTH_MAX
+}
+
+fn read_panels(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Panels, ReadError> {
+    let Backend { isa, compute, .. } = *backend;
+    let shape = (matrix.rows(), matrix.columns());
+    let read_rows = |first: usize, rows: &mut [f32]| -> Result<(), ReadError> {
+        Ok(matrix.read_rows(first, rows)?)
+    };
+    if in_int8(shape.0, shape.1, compute) {
+        return Ok(Panels::Int8(Int8Matrix::read_rows(isa, shape, read_rows)?));
+    }
+    if isa.reads_wide_panels() && matrix.mapped_panels().is_some() {
+        return Ok(Panels::Mapped(Arc::clone(matrix)));
+    }
+    let read_stored = |first: usize, panels: &mut [f32]| matrix.read_panels(first, panels);
+    let packed = match matrix.panels() {
+        Some(_) => PackedMatrix::read_panels(isa, shape, PANEL, read_stored)?,
+        None => PackedMatrix::read_rows(isa, shape, read_rows)?,
+    };
+    Ok(Panels::F32(packed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::isa_of_tests;
+    use encoderfile_format::source::{ReadError, Source};
+    use encoderfile_format::weights::{Encoding, External};
+    use encoderfile_kernels::{Activation, PANEL_ALIGNMENT, Parallel};
+
+    const DEPTH: usize = 300;
+    const COLUMNS: usize = 410;
+
+    fn values(count: usize) -> Vec<f32> {
+        let values = (0..count).map(|place| (place * 7919 % 1009) as f32);
+        values.map(|value| value / 97.0 - 5.0).collect()
+    }
+
+    fn backend(compute: Compute) -> Backend {
+        Backend {
+            isa: isa_of_tests(),
+            compute,
+            cores: Arc::new(Cores::one()),
+        }
+    }
+
+    /// What weights make of so many rows.
+    fn product(weights: &LinearWeights, rows: usize, activation: Activation) -> Vec<f32> {
+        let bias = values(weights.padded_columns());
+        let epilogue = Epilogue {
+            bias: &bias,
+            activation,
+        };
+        let mut output = vec![f32::NAN; rows * weights.columns()];
+        let input = values(rows * weights.depth());
+        weights.multiply(&input, epilogue, &mut output).unwrap();
+        output
+    }
+
+    #[test]
+    fn products_are_the_same_on_any_number_of_cores() {
+        let matrix = values(DEPTH * COLUMNS);
+        for compute in [Compute::F32, Compute::Int8] {
+            let backend = backend(compute);
+            let weights = LinearWeights::new(&matrix, DEPTH, Order::Rows, &backend).unwrap();
+            for rows in [1, 100, 131] {
+                let results = [1, 2, 3].map(|count| {
+                    backend.cores.allow(count);
+                    product(&weights, rows, Activation::Gelu)
+                });
+                let parts = backend.cores.parts(rows * DEPTH * COLUMNS);
+                assert_eq!(parts, 3, "{rows} rows");
+                assert!(results[0].iter().all(|value| value.is_finite()));
+                assert!(results.iter().all(|it| *it == results[0]), "{rows} rows");
+            }
+        }
+    }
+
+    /// Bytes in memory, as aligned as a mapped file's, and perhaps to be used there.
+    struct Memory {
+        bytes: Vec<u8>,
+        start: usize,
+        mapped: bool,
+    }
+
+    impl Memory {
+        fn new(values: &[f32], mapped: bool) -> Self {
+            let mut bytes = vec![0; values.len() * 4 + PANEL_ALIGNMENT];
+            let start = bytes.as_ptr().align_offset(PANEL_ALIGNMENT);
+            let (places, _) = bytes[start..].as_chunks_mut::<4>();
+            for (place, value) in places.iter_mut().zip(values) {
+                *place = value.to_le_bytes();
+            }
+            bytes.truncate(start + values.len() * 4);
+            Self {
+                bytes,
+                start,
+                mapped,
+            }
+        }
+
+        fn bytes(&self) -> &[u8] {
+            &self.bytes[self.start..]
+        }
+    }
+
+    impl Source for Memory {
+        fn len(&self) -> u64 {
+            Source::len(self.bytes())
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+            self.bytes().read_at(offset, buffer)
+        }
+
+        fn mapped(&self, offset: u64, length: u64) -> Option<&[u8]> {
+            let [start, length] = [offset, length].map(|it| usize::try_from(it).unwrap());
+            self.mapped.then(|| &self.bytes()[start..start + length])
+        }
+    }
+
+    /// As `Encoding::Panels` has them.
+    fn in_panels(rows: &[f32]) -> Vec<f32> {
+        let mut panels = Vec::new();
+        for first in (0..COLUMNS).step_by(PANEL) {
+            for row in rows.chunks_exact(COLUMNS) {
+                let columns = first..first + PANEL;
+                panels.extend(columns.map(|column| row.get(column).copied().unwrap_or(0.0)));
+            }
+        }
+        panels
+    }
+
+    #[test]
+    fn matrices_stored_in_panels_are_the_same_ones() {
+        let rows = values(DEPTH * COLUMNS);
+        let panels = in_panels(&rows);
+        let stored = |values: &[f32], encoding, mapped| {
+            let memory = Arc::new(Memory::new(values, mapped));
+            let place = External {
+                offset: 0,
+                length: Source::len(&*memory),
+                encoding,
+            };
+            let memory: Arc<dyn Source> = memory;
+            Arc::new(Matrix::new("test", (DEPTH, COLUMNS), &place, &memory).unwrap())
+        };
+        for compute in [Compute::F32, Compute::Int8] {
+            let backend = backend(compute);
+            let multiplied = |matrix: &Arc<Matrix>| {
+                let weights = LinearWeights::read(matrix, &backend).unwrap();
+                let output = product(&weights, 7, Activation::None);
+                (output, matches!(weights.panels, Panels::Mapped(_)))
+            };
+            let (expected, _) = multiplied(&stored(&rows, Encoding::Plain, true));
+            let [read, mapped] = [false, true];
+            for mapped in [read, mapped] {
+                let (output, is_mapped) = multiplied(&stored(&panels, Encoding::Panels, mapped));
+                assert!(output == expected, "{compute:?}, mapped: {mapped}");
+                let wide = backend.isa.reads_wide_panels() && compute == Compute::F32;
+                assert_eq!(is_mapped, mapped && wide);
+            }
+        }
+    }
+
+    #[test]
+    fn small_matrices_are_computed_in_float32() {
+        let backend = backend(Compute::Int8);
+        let is_int8 = |depth: usize, columns: usize| {
+            let matrix = values(depth * columns);
+            let weights = LinearWeights::new(&matrix, depth, Order::Rows, &backend).unwrap();
+            matches!(weights.panels, Panels::Int8(_))
+        };
+        assert!(is_int8(128, 128) && !is_int8(128, 3));
+    }
+}

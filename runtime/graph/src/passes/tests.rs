@@ -1,0 +1,349 @@
+//! Whole blocks of encoders: what is fused computes the same, and only what is fused.
+
+use super::fuse;
+use crate::ops::Backend;
+use crate::ops::linear::Linear;
+use tract_hir::internal::*;
+use tract_hir::ops::logic::wire_with_rank_broadcast;
+use tract_hir::ops::math;
+use tract_hir::tract_core::ops::array::{Slice, TypedConcat};
+use tract_hir::tract_core::ops::einsum::EinSum;
+use tract_hir::tract_core::ops::nn::gelu_exact::gelu_exact;
+use tract_hir::tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
+
+const HEADS: usize = 3;
+const WIDTH: usize = 15;
+const INNER: usize = 22;
+
+/// Values between -1 and 1, not all sums of few bits.
+fn values(shape: &[usize], seed: usize) -> Tensor {
+    let count = shape.iter().product::<usize>();
+    let value = |place: usize| ((place + seed) * 7919 % 2003) as f32 / 1001.0 - 1.0;
+    let values: Vec<f32> = (0..count).map(value).collect();
+    tensor1(&values).into_shape(shape).unwrap()
+}
+
+/// A block of an encoder as tract has it when it is simplified.
+struct Block {
+    model: TypedModel,
+    seed: usize,
+}
+
+impl Block {
+    fn wire(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> OutletId {
+        let name = format!("node.{}", self.model.nodes.len());
+        self.model.wire_node(name, op, inputs).unwrap()[0]
+    }
+
+    fn constant(&mut self, shape: &[usize]) -> OutletId {
+        self.seed += 31;
+        let name = format!("constant.{}", self.seed);
+        self.model
+            .add_const(name, values(shape, self.seed))
+            .unwrap()
+    }
+
+    fn product(&mut self, axes: &str, inputs: &[OutletId]) -> OutletId {
+        let op = EinSum::new(axes.parse().unwrap(), f32::datum_type());
+        self.wire(op, inputs)
+    }
+
+    fn linear(&mut self, axes: &str, input: OutletId, shape: &[usize], bias: &[usize]) -> OutletId {
+        let weights = self.constant(shape);
+        let product = self.product(axes, &[input, weights]);
+        let bias = self.constant(bias);
+        self.wire(math::add(), &[bias, product])
+    }
+
+    fn with_number(&mut self, op: Box<dyn TypedOp>, input: OutletId, number: f32) -> OutletId {
+        let name = format!("number.{}", self.model.nodes.len());
+        let number = self.model.add_const(&name, tensor0(number)).unwrap();
+        let name = format!("{name}.op");
+        wire_with_rank_broadcast(name, &mut self.model, op, &[input, number]).unwrap()[0]
+    }
+
+    fn norm(&mut self, input: OutletId) -> OutletId {
+        let sum = self.wire(Reduce::new(tvec!(2), Reducer::Sum), &[input]);
+        let mean = self.with_number(math::mul().into(), sum, 1.0 / WIDTH as f32);
+        let deviation = self.wire(math::sub(), &[input, mean]);
+        let eps = tensor0(1e-12f32).into_arc_tensor();
+        let norm = self.wire(RmsNorm { axis: 2, eps }, &[deviation]);
+        let scale = self.constant(&[1, 1, WIDTH]);
+        let scaled = self.wire(math::mul(), &[norm, scale]);
+        let bias = self.constant(&[1, 1, WIDTH]);
+        self.wire(math::add(), &[scaled, bias])
+    }
+
+    fn head(&mut self, input: OutletId) -> OutletId {
+        let linear = self.linear("amk,kn->mn", input, &[WIDTH, WIDTH], &[1, WIDTH]);
+        let to = tvec!(HEADS.to_dim(), (WIDTH / HEADS).to_dim());
+        self.wire(AxisOp::Reshape(1, tvec!(WIDTH.to_dim()), to), &[linear])
+    }
+
+    fn attention(&mut self, input: OutletId, mask: OutletId) -> OutletId {
+        let queries = self.head(input);
+        let queries = self.with_number(math::mul().into(), queries, 0.7);
+        let (keys, values) = (self.head(input), self.head(input));
+        let scores = self.product("mbk,nbk->abmn", &[queries, keys]);
+        let scores = self.with_number(math::mul().into(), scores, 3.0);
+        let scores = self.wire(math::add(), &[scores, mask]);
+        let softmax = Softmax::new(tvec!(3), None, SoftmaxKind::Softmax);
+        let weights = self.wire(softmax, &[scores]);
+        let result = self.product("abmk,kbn->mbn", &[weights, values]);
+        let shape = [HEADS, WIDTH / HEADS, WIDTH];
+        self.linear("mbk,bkn->amn", result, &shape, &[1, 1, WIDTH])
+    }
+}
+
+/// `[1, S, WIDTH]` and a mask of `[1, 1, S, S]` → `[1, S, WIDTH]`.
+fn block() -> TypedModel {
+    let mut block = Block {
+        model: TypedModel::default(),
+        seed: 0,
+    };
+    let length = block.model.symbols.sym("S").to_dim();
+    let shape = dims!(1, length.clone(), WIDTH);
+    let input = block.model.add_source("input", f32::fact(shape)).unwrap();
+    let shape = dims!(1, 1, length.clone(), length);
+    let mask = block.model.add_source("mask", f32::fact(shape)).unwrap();
+    let attended = block.attention(input, mask);
+    let sum = block.wire(math::add(), &[attended, input]);
+    let norm = block.norm(sum);
+    let inner = block.linear("amk,kn->mn", norm, &[WIDTH, INNER], &[1, INNER]);
+    let inner = block.wire(gelu_exact(), &[inner]);
+    let outer = block.linear("mk,nk->amn", inner, &[WIDTH, INNER], &[1, 1, WIDTH]);
+    let sum = block.wire(math::add(), &[outer, norm]);
+    let norm = block.norm(sum);
+    block.model.select_output_outlets(&[norm]).unwrap();
+    block.model
+}
+
+#[test]
+fn an_encoder_block_computes_the_same() {
+    let plain = block();
+    let mut fused = plain.clone();
+    fuse(&mut fused, &Backend::of_tests()).unwrap();
+    let mut count = HashMap::<String, usize>::new();
+    for node in &fused.nodes {
+        *count.entry(node.op.name().into_owned()).or_default() += 1;
+    }
+    let fused_count = ["Linear", "Attention", "LayerNorm"].map(|name| count.get(name).copied());
+    assert_eq!(fused_count, [Some(6), Some(1), Some(2)], "{count:?}");
+    for left in ["EinSum", "Softmax", "RmsNorm", "GeluExact", "Reshape"] {
+        assert_eq!(count.get(left), None, "{count:?}");
+    }
+
+    let (plain, fused) = (
+        plain.into_runnable().unwrap(),
+        fused.into_runnable().unwrap(),
+    );
+    for length in [1, 3, 4, 9, 70] {
+        let input = values(&[1, length, WIDTH], 5);
+        let mut mask = vec![0.0f32; length * length];
+        for place in (0..length * length).filter(|place| place / length < place % length) {
+            mask[place] = f32::MIN;
+        }
+        let mask = tensor1(&mask).into_shape(&[1, 1, length, length]).unwrap();
+        let inputs = tvec!(input.into_tvalue(), mask.into_tvalue());
+        let expected = plain.run(inputs.clone()).unwrap();
+        let result = fused.run(inputs).unwrap();
+        let close = Approximation::SuperApproximate;
+        let close = result[0].close_enough(&expected[0], close);
+        close.unwrap_or_else(|error| panic!("{length} tokens: {error:?}"));
+    }
+}
+
+/// What a part of ModernBERT's block is instead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Other {
+    Nothing,
+    HalvesInOrder,
+    FirstHalfNegated,
+    PartsOfOtherLengths,
+    Difference,
+    SinesOfEachHead,
+    SinesNeededTwice,
+    GateOfTokens,
+    GateOfAnother,
+}
+
+impl Block {
+    fn part(&mut self, input: OutletId, axis: usize, part: [usize; 2]) -> OutletId {
+        self.wire(Slice::new(axis, part[0], part[1]), &[input])
+    }
+
+    fn negated(&mut self, input: OutletId) -> OutletId {
+        self.wire(math::neg(), &[input])
+    }
+
+    fn rotary(&mut self, input: OutletId, [cos, sin]: [OutletId; 2], other: Other) -> OutletId {
+        let middle = match other {
+            Other::PartsOfOtherLengths => 4,
+            _ => 3,
+        };
+        let first = self.part(input, 3, [0, middle]);
+        let second = self.part(input, 3, [middle, 6]);
+        let halves = match other {
+            Other::HalvesInOrder => [self.negated(first), second],
+            Other::FirstHalfNegated => [second, self.negated(first)],
+            _ => [self.negated(second), first],
+        };
+        let turned = self.wire(TypedConcat { axis: 3 }, &halves);
+        let with_sin = self.wire(math::mul(), &[turned, sin]);
+        let with_cos = self.wire(math::mul(), &[input, cos]);
+        let sum = match other {
+            Other::Difference => math::sub(),
+            _ => math::add(),
+        };
+        let sum = self.wire(sum, &[with_cos, with_sin]);
+        match other {
+            Other::SinesNeededTwice => self.wire(math::sub(), &[sum, with_sin]),
+            _ => sum,
+        }
+    }
+
+    /// `[1, S, 36]` → `[1, S, 18]`
+    fn gate(&mut self, input: OutletId, other: Other) -> OutletId {
+        let activated = self.part(input, 2, [0, 18]);
+        let activated = self.wire(gelu_exact(), &[activated]);
+        let of = match other {
+            Other::GateOfAnother => self.wire(math::add(), &[input, input]),
+            _ => input,
+        };
+        let factor = match other {
+            Other::GateOfTokens => {
+                let first = self.part(of, 1, [0, 1]);
+                self.part(first, 2, [18, 36])
+            }
+            _ => self.part(of, 2, [18, 36]),
+        };
+        self.wire(math::mul(), &[factor, activated])
+    }
+}
+
+/// Attention of three heads, 6 values each, and an MLP: `[1, S, 54]`, which are
+/// queries, keys and values, and two of `[1, 1, S, 6]` → `[1, S, 18]`.
+fn modern_block(other: Other) -> TypedModel {
+    let mut block = Block {
+        model: TypedModel::default(),
+        seed: 0,
+    };
+    let length = block.model.symbols.sym("S").to_dim();
+    let mut source =
+        |name: &str, shape: &[TDim]| block.model.add_source(name, f32::fact(shape)).unwrap();
+    let input = source("input", &dims!(1, length.clone(), 54));
+    let heads = if other == Other::SinesOfEachHead {
+        3
+    } else {
+        1
+    };
+    let angles = ["cos", "sin"].map(|name| source(name, &dims!(1, heads, length.clone(), 6)));
+    let to = tvec!(3.to_dim(), 3.to_dim(), 6.to_dim());
+    let split = AxisOp::Reshape(2, tvec!(54.to_dim()), to);
+    let split = block.wire(split, &[input]);
+    let [queries, keys, values] = [0, 1, 2].map(|at| block.part(split, 2, [at, at + 1]));
+    let [queries, keys] = [queries, keys].map(|part| {
+        let moved = block.wire(AxisOp::Move(3, 1), &[part]);
+        let heads = block.wire(AxisOp::Rm(3), &[moved]);
+        block.rotary(heads, angles, other)
+    });
+    let scores = block.product("abmk,abnk->abmn", &[queries, keys]);
+    let softmax = Softmax::new(tvec!(3), None, SoftmaxKind::Softmax);
+    let weights = block.wire(softmax, &[scores]);
+    let attended = block.product("abmk,akcbn->ambn", &[weights, values]);
+    let from = tvec!(3.to_dim(), 6.to_dim());
+    let joined = AxisOp::Reshape(2, from, tvec!(18.to_dim()));
+    let joined = block.wire(joined, &[attended]);
+    let inner = block.linear("amk,kn->amn", joined, &[18, 36], &[1, 1, 36]);
+    let gated = block.gate(inner, other);
+    block.model.select_output_outlets(&[gated]).unwrap();
+    block.model
+}
+
+/// How many nodes there are of each of some operators.
+fn counts<const N: usize>(model: &TypedModel, names: [&str; N]) -> [usize; N] {
+    let is = |name: &str, node: &&TypedNode| node.op.name() == name;
+    names.map(|name| model.nodes.iter().filter(|node| is(name, node)).count())
+}
+
+#[test]
+fn rotary_embeddings_and_gates_compute_the_same() {
+    let names = ["RoPE", "GeGLU", "Attention"];
+    for (other, expected) in [
+        (Other::Nothing, [2, 1, 1]),
+        (Other::HalvesInOrder, [0, 1, 1]),
+        (Other::FirstHalfNegated, [0, 1, 1]),
+        (Other::PartsOfOtherLengths, [0, 1, 1]),
+        (Other::Difference, [0, 1, 1]),
+        (Other::SinesOfEachHead, [0, 1, 1]),
+        (Other::SinesNeededTwice, [0, 1, 1]),
+        (Other::GateOfTokens, [2, 0, 1]),
+        (Other::GateOfAnother, [2, 0, 1]),
+    ] {
+        let plain = modern_block(other);
+        let mut fused = plain.clone();
+        fuse(&mut fused, &Backend::of_tests()).unwrap();
+        assert_eq!(counts(&fused, names), expected, "{other:?}");
+        if other == Other::Nothing {
+            let left = counts(&fused, ["Slice", "MoveAxis", "Concat", "GeluExact", "Mul"]);
+            assert_eq!(left, [0; 5]);
+            // That of the input, which is no product.
+            assert_eq!(counts(&fused, ["Reshape"]), [1]);
+        }
+        same_results(plain, fused, other);
+    }
+}
+
+fn same_results(plain: TypedModel, fused: TypedModel, other: Other) {
+    let (plain, fused) = (
+        plain.into_runnable().unwrap(),
+        fused.into_runnable().unwrap(),
+    );
+    let heads = if other == Other::SinesOfEachHead {
+        3
+    } else {
+        1
+    };
+    for length in [1, 3, 4, 9, 70] {
+        let angles = [1, heads, length, 6];
+        let inputs = [
+            values(&[1, length, 54], 5),
+            values(&angles, 7),
+            values(&angles, 11),
+        ];
+        let inputs: TVec<TValue> = inputs.into_iter().map(Tensor::into_tvalue).collect();
+        let expected = plain.run(inputs.clone()).unwrap();
+        let result = fused.run(inputs).unwrap();
+        let close = Approximation::Custom(1e-6, 1e-6, 0.0);
+        let close = result[0].close_enough(&expected[0], close);
+        close.unwrap_or_else(|error| panic!("{other:?}, {length} tokens: {error:?}"));
+    }
+}
+
+/// ALBERT's layers have the same weights.
+#[test]
+fn a_constant_of_two_products_is_packed_once_and_gone() {
+    let mut block = Block {
+        model: TypedModel::default(),
+        seed: 0,
+    };
+    let length = block.model.symbols.sym("S").to_dim();
+    let source = f32::fact(dims!(length, WIDTH));
+    let input = block.model.add_source("input", source).unwrap();
+    let weights = block.constant(&[WIDTH, WIDTH]);
+    let once = block.product("mk,kn->mn", &[input, weights]);
+    let twice = block.product("mk,kn->mn", &[once, weights]);
+    block.model.select_output_outlets(&[twice]).unwrap();
+    let mut model = block.model;
+    fuse(&mut model, &Backend::of_tests()).unwrap();
+    let linear = |node: &TypedNode| node.op_as::<Linear>().cloned();
+    let found: Vec<_> = model.nodes.iter().filter_map(linear).collect();
+    assert_eq!(found.len(), 2);
+    assert!(Arc::ptr_eq(&found[0].weights, &found[1].weights));
+    assert!(
+        model
+            .nodes
+            .iter()
+            .all(|node| node.outputs[0].fact.konst.is_none())
+    );
+}

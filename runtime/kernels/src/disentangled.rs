@@ -1,0 +1,288 @@
+//! The bias of DeBERTa's disentangled attention: content to position (c2p) and position
+//! to content (p2c). Each row times the vectors of all relative positions, of which every
+//! column takes the one at its distance: a gather along the relative distance, without
+//! scores `[tokens, positions]` in memory.
+//!
+//! Only positions that some column of a block takes are multiplied, and their scores are
+//! never in memory but for a block's rows.
+
+use crate::aligned::AlignedBuffer;
+use crate::gemm::{MatrixA, MicroKernel, PackedB, Rows, RowsMut, gemm, pack, row_blocks};
+use crate::heads::HeadView;
+use crate::isa::Isa;
+use crate::parallel::{Parallel, each_chunk, parts};
+use crate::shape::{ShapeError, ensure};
+use crate::simd::Kernel;
+use std::ops::Range;
+
+/// The vectors of relative positions, packed for each head.
+#[derive(Debug)]
+pub struct PositionTable {
+    heads: Vec<AlignedBuffer>,
+    width: usize,
+    positions: usize,
+    panel_width: usize,
+}
+
+impl PositionTable {
+    /// Packs a row-major tensor `[heads, width, positions]`.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many values.
+    pub fn new(
+        isa: Isa,
+        values: &[f32],
+        [heads, width, positions]: [usize; 3],
+    ) -> Result<Self, ShapeError> {
+        let of_head = width.checked_mul(positions);
+        let length = of_head.and_then(|of_head| of_head.checked_mul(heads));
+        ensure(length == Some(values.len()), "disentangled bias", || {
+            let found = values.len();
+            format!("{found} values for {heads} × {width} × {positions}")
+        })?;
+        let panel_width = isa.panel_width();
+        let pack = |head: usize| {
+            let values = &values[head * width * positions..][..width * positions];
+            let mut panels = AlignedBuffer::default();
+            pack::pack_panels(Rows::dense(values, positions), panel_width, &mut panels);
+            panels
+        };
+        Ok(Self {
+            heads: (0..heads).map(pack).collect(),
+            width,
+            positions,
+            panel_width,
+        })
+    }
+
+    /// How many heads there are.
+    pub fn heads(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// How many positions there are.
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+}
+
+/// Which position each column of each row takes: `[1 or heads, rows, columns]`.
+#[derive(Clone, Debug)]
+pub struct PositionIndices {
+    /// Each less than the number of positions.
+    values: Vec<u32>,
+    shape: [usize; 3],
+}
+
+impl PositionIndices {
+    /// Row-major indices into a table; a negative one counts from its end, as in ONNX.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many as the shape says, or one is beyond the table.
+    pub fn new(
+        indices: &[i64],
+        shape: [usize; 3],
+        table: &PositionTable,
+    ) -> Result<Self, ShapeError> {
+        let [heads, rows, columns] = shape;
+        let row = rows.checked_mul(columns);
+        let length = row.and_then(|row| row.checked_mul(heads));
+        ensure(length == Some(indices.len()), "disentangled bias", || {
+            format!("{} indices of shape {shape:?}", indices.len())
+        })?;
+        let positions = i64::try_from(table.positions).unwrap_or(i64::MAX);
+        let mut values = Vec::with_capacity(indices.len());
+        for index in indices {
+            let from_start = match index {
+                ..0 => index.saturating_add(positions),
+                _ => *index,
+            };
+            let value = u32::try_from(from_start).ok();
+            let value = value.filter(|_| from_start < positions);
+            ensure(value.is_some(), "disentangled bias", || {
+                format!("position {index} of {positions}")
+            })?;
+            values.extend(value);
+        }
+        Ok(Self { values, shape })
+    }
+
+    /// Of some rows, one after the other.
+    fn of(&self, head: usize, rows: Range<usize>) -> &[u32] {
+        let [heads, all, columns] = self.shape;
+        let head = if heads == 1 { 0 } else { head };
+        let start = (head * all + rows.start) * columns;
+        &self.values[start..][..rows.len() * columns]
+    }
+}
+
+/// What the bias is computed of.
+#[derive(Clone, Copy, Debug)]
+pub struct DisentangledBias<'a> {
+    /// Queries for c2p, keys for p2c: `[heads, rows, width]`.
+    pub rows: HeadView<'a>,
+    /// Their counterparts.
+    pub table: &'a PositionTable,
+    /// Which of those each column takes.
+    pub indices: &'a PositionIndices,
+    /// Of the scores.
+    pub scale: f32,
+    /// Whether the result is `[heads, columns, rows]`, as p2c is.
+    pub transposed: bool,
+}
+
+/// `scale · rows · table[index]`: `[heads, rows, columns]`, or transposed.
+///
+/// # Errors
+///
+/// If the shapes do not fit, or the table was packed for other micro-kernels.
+pub fn disentangled_bias(
+    isa: Isa,
+    parallel: &dyn Parallel,
+    operands: &DisentangledBias<'_>,
+    output: &mut [f32],
+) -> Result<(), ShapeError> {
+    let DisentangledBias {
+        rows,
+        table,
+        indices,
+        ..
+    } = operands;
+    let ([heads, tokens, width], [index_heads, index_rows, columns]) =
+        (rows.shape(), indices.shape);
+    let of_head = tokens.checked_mul(columns);
+    let fits = heads == table.heads()
+        && width == table.width
+        && tokens == index_rows
+        && [1, heads].contains(&index_heads)
+        && of_head.and_then(|of_head| of_head.checked_mul(heads)) == Some(output.len())
+        && table.panel_width == isa.panel_width();
+    ensure(fits, "disentangled bias", || {
+        let (rows, indices, output) = (rows.shape(), indices.shape, output.len());
+        let table = [table.heads(), table.width, table.positions];
+        format!("{rows:?} times {table:?} by {indices:?} into {output}")
+    })?;
+    // At most, of all positions; and what is taken of them is about as much.
+    let parts = parts(parallel, &[heads, tokens, width, table.positions]);
+    let each = heads.div_ceil(parts);
+    each_chunk(
+        parallel,
+        output,
+        each * tokens * columns,
+        &|part, output| {
+            isa.run(Part {
+                operands,
+                heads: part * each..heads.min((part + 1) * each),
+                output,
+            });
+        },
+    );
+    Ok(())
+}
+
+/// Heads to be computed.
+struct Part<'a> {
+    operands: &'a DisentangledBias<'a>,
+    heads: Range<usize>,
+    /// From the first of them on.
+    output: &'a mut [f32],
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: MicroKernel>(mut self, token: V::Token) {
+        let DisentangledBias {
+            rows: all,
+            table,
+            indices,
+            transposed,
+            ..
+        } = *self.operands;
+        let [_, tokens, depth] = all.shape();
+        let (mut memory, mut scores) = (AlignedBuffer::default(), AlignedBuffer::default());
+        for head in self.heads.clone() {
+            for rows in row_blocks::<V>(tokens) {
+                let indices = indices.of(head, rows.clone());
+                let Some(panels) = panels_of(indices, V::NR) else {
+                    continue;
+                };
+                let a = MatrixA::of::<V>(all.some_rows(head, rows.clone()), &mut memory);
+                let width = panels.len() * V::NR;
+                scores.resize(rows.len() * width);
+                let mut output = RowsMut {
+                    values: &mut scores,
+                    stride: width,
+                    width,
+                };
+                let first = panels.start * V::NR;
+                let panels = &table.heads[head][first * depth..][..width * depth];
+                let b = PackedB::of_buffer::<V>(panels, depth, width);
+                gemm::<V>(token, a, b, None, &mut output);
+                let block = Scores {
+                    values: &scores,
+                    indices,
+                    first,
+                    width,
+                };
+                match transposed {
+                    true => self.gather_transposed(head, rows, &block),
+                    false => self.gather(head, rows, &block),
+                }
+            }
+        }
+    }
+}
+
+/// The scores of a block of rows, and what its columns take of them.
+struct Scores<'a> {
+    values: &'a [f32],
+    indices: &'a [u32],
+    /// The position of the first score of each row.
+    first: usize,
+    /// How many scores a row has.
+    width: usize,
+}
+
+impl Part<'_> {
+    #[inline(always)]
+    fn gather(&mut self, head: usize, rows: Range<usize>, block: &Scores<'_>) {
+        let [_, all, columns] = self.operands.indices.shape;
+        let head = head - self.heads.start;
+        let output = &mut self.output[(head * all + rows.start) * columns..];
+        let outputs = output.chunks_exact_mut(columns);
+        let indices = block.indices.chunks_exact(columns);
+        let scores = block.values.chunks_exact(block.width);
+        for ((output, indices), scores) in outputs.zip(indices).zip(scores) {
+            for (value, index) in output.iter_mut().zip(indices) {
+                *value = self.operands.scale * scores[*index as usize - block.first];
+            }
+        }
+    }
+
+    /// Rows become columns: all values of a block that are beside each other at once.
+    #[inline(always)]
+    fn gather_transposed(&mut self, head: usize, rows: Range<usize>, block: &Scores<'_>) {
+        let [_, all, columns] = self.operands.indices.shape;
+        let head = head - self.heads.start;
+        let output = &mut self.output[head * all * columns..][..all * columns];
+        for (column, output) in output.chunks_exact_mut(all).enumerate() {
+            let indices = block.indices[column..].iter().step_by(columns);
+            let scores = block.values.chunks_exact(block.width);
+            let values = output[rows.clone()].iter_mut();
+            for ((value, index), scores) in values.zip(indices).zip(scores) {
+                *value = self.operands.scale * scores[*index as usize - block.first];
+            }
+        }
+    }
+}
+
+/// Those that have all positions which are taken; none if none is.
+fn panels_of(indices: &[u32], panel_width: usize) -> Option<Range<usize>> {
+    let (least, greatest) = (indices.iter().min()?, indices.iter().max()?);
+    let panel = |index: &u32| *index as usize / panel_width;
+    Some(panel(least)..panel(greatest) + 1)
+}

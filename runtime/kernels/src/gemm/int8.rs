@@ -1,0 +1,308 @@
+//! int8 GEMM with int32 accumulators.
+//!
+//! Quantisation is symmetric: a value is `scale × q` with q in −127..=127, one scale for
+//! each column of B, found when it is packed, and one for each row of A, found when it is
+//! computed (dynamic quantisation). So a row's result depends on no other row.
+//!
+//! **Invariant:** sums are exact, and therefore the same on every machine: depths are
+//! below [`DEPTH_MAX`].
+
+pub(crate) mod micro_kernel;
+
+use super::{RowsMut, pack::Order};
+use crate::aligned::AlignedBuffer;
+use crate::isa::Isa;
+use crate::shape::{ShapeError, ensure};
+use micro_kernel::{Int8Kernel, SUMS_MAX};
+
+/// What the largest magnitude becomes.
+const Q_MAX: f32 = 127.0;
+
+/// Rows of B that are read at once: a multiple of the numbers in a word.
+const ROWS_AT_ONCE: usize = 64;
+
+/// More terms than these could exceed an accumulator: with one factor's zero point at
+/// 128 they are at most 255 × 127 each.
+pub const DEPTH_MAX: usize = 1 << 16;
+
+/// B `[depth, columns]`, quantised and packed.
+#[derive(Debug)]
+pub struct Int8Matrix {
+    kernel: Int8Kernel,
+    /// Panels of columns, with words of the depth outside.
+    words: AlignedBuffer<u32>,
+    /// For each column of whole panels.
+    scales: Vec<f32>,
+    /// What is too much in each sum, because A has a zero point: for each column.
+    corrections: Vec<i32>,
+    depth: usize,
+    columns: usize,
+}
+
+impl Int8Matrix {
+    /// Packs a matrix `[depth, columns]`.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many values, or more than [`DEPTH_MAX`] in a column.
+    pub fn new(
+        isa: Isa,
+        values: &[f32],
+        (depth, columns): (usize, usize),
+        order: Order,
+    ) -> Result<Self, ShapeError> {
+        let length = depth.checked_mul(columns);
+        ensure(length == Some(values.len()), "int8 gemm", || {
+            format!("{} values for {depth} × {columns}", values.len())
+        })?;
+        Self::read_rows(isa, (depth, columns), |first, rows| {
+            match order {
+                Order::Rows => rows.copy_from_slice(&values[first * columns..][..rows.len()]),
+                Order::Columns => transpose_rows(values, depth, first, columns, rows),
+            }
+            Ok(())
+        })
+    }
+
+    /// Packs a matrix; `read` gives some of its rows, from one on, and is asked twice for
+    /// each.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`, and a depth beyond [`DEPTH_MAX`].
+    pub fn read_rows<E: From<ShapeError>>(
+        isa: Isa,
+        shape: (usize, usize),
+        read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        Self::read_rows_for(Int8Kernel::of(isa), shape, read)
+    }
+
+    fn read_rows_for<E: From<ShapeError>>(
+        kernel: Int8Kernel,
+        (depth, columns): (usize, usize),
+        mut read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        ensure(depth <= DEPTH_MAX, "int8 gemm", || {
+            format!("{depth} terms in a sum, of at most {DEPTH_MAX}")
+        })?;
+        let mut packed = Self::zeros(kernel, (depth, columns));
+        let mut rows = vec![0.0; ROWS_AT_ONCE.min(depth) * columns];
+        let blocks = (0..depth).step_by(ROWS_AT_ONCE);
+        let blocks = blocks.map(|first| (first, ROWS_AT_ONCE.min(depth - first)));
+        for (first, count) in blocks.clone() {
+            let rows = &mut rows[..count * columns];
+            read(first, rows)?;
+            packed.raise_scales(rows);
+        }
+        let factors = packed.finish_scales();
+        for (first, count) in blocks {
+            let rows = &mut rows[..count * columns];
+            read(first, rows)?;
+            packed.put_rows(first, rows, &factors);
+        }
+        Ok(packed)
+    }
+
+    fn zeros(kernel: Int8Kernel, (depth, columns): (usize, usize)) -> Self {
+        let padded = columns.next_multiple_of(kernel.columns());
+        Self {
+            kernel,
+            words: AlignedBuffer::zeros(kernel.words(depth) * padded),
+            scales: vec![0.0; padded],
+            corrections: vec![0; padded],
+            depth,
+            columns,
+        }
+    }
+
+    /// Makes scales of columns as large as their largest magnitude.
+    fn raise_scales(&mut self, rows: &[f32]) {
+        for row in rows.chunks_exact(self.columns.max(1)) {
+            for (largest, value) in self.scales.iter_mut().zip(row) {
+                *largest = max_magnitude(&[*largest, *value]);
+            }
+        }
+    }
+
+    /// Makes largest magnitudes scales; returns what values are multiplied by.
+    fn finish_scales(&mut self) -> Vec<f32> {
+        let largest = self.scales.iter().take(self.columns);
+        let factors = largest.map(|it| inverse_scale(*it)).collect();
+        for scale in &mut self.scales {
+            *scale /= Q_MAX;
+        }
+        factors
+    }
+
+    /// Puts rows from `first` on into words.
+    fn put_rows(&mut self, first: usize, rows: &[f32], factors: &[f32]) {
+        let (columns, packing) = (self.kernel.columns(), self.kernel.packing());
+        let panel = self.kernel.words(self.depth) * columns;
+        let groups = rows.chunks((packing.numbers() * factors.len()).max(1));
+        for (place, group) in groups.enumerate() {
+            let place = (first / packing.numbers() + place) * columns;
+            for (column, factor) in factors.iter().enumerate() {
+                let mut numbers = [0; 4];
+                let values = group.iter().skip(column).step_by(factors.len());
+                for (number, value) in numbers.iter_mut().zip(values) {
+                    *number = quantise(*value, *factor);
+                }
+                let sum: i32 = numbers.into_iter().map(i32::from).sum();
+                self.corrections[column] += packing.zero_point() * sum;
+                self.words[column / columns * panel + place + column % columns] =
+                    packing.word_of_b(numbers);
+            }
+        }
+    }
+
+    /// Rows of B.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Columns of B.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Columns of whole panels: so many biases are given.
+    pub fn padded_columns(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// Multiplies `count` rows of A, and adds a bias for each column. The caller has
+    /// checked that A and C have the rows.
+    #[inline(always)]
+    pub(crate) fn multiply(
+        &self,
+        a: &[f32],
+        count: usize,
+        bias: &[f32],
+        memory: &mut Quantised,
+        c: &mut RowsMut<'_>,
+    ) {
+        let columns = self.kernel.columns();
+        let words = self.kernel.words(self.depth);
+        memory.quantise(a, count, self.depth, self.kernel);
+        let mut sums = [0; SUMS_MAX];
+        for first_column in (0..self.scales.len()).step_by(columns) {
+            let panel = &self.words[first_column * words..][..columns * words];
+            let width = columns.min(c.width - first_column);
+            let scales = &self.scales[first_column..][..columns];
+            let corrections = &self.corrections[first_column..][..columns];
+            let bias = &bias[first_column..][..columns];
+            for (first, rows) in row_blocks(count, self.kernel.rows()) {
+                let block = &memory.words[first * words..][..rows * words];
+                self.kernel.multiply(block, panel, rows, &mut sums);
+                let row_scales = &memory.scales[first..][..rows];
+                for (row, (sums, row_scale)) in
+                    sums.chunks_exact_mut(columns).zip(row_scales).enumerate()
+                {
+                    let to = &mut c.values[(first + row) * c.stride + first_column..];
+                    let to = &mut to[..width];
+                    for ((((to, sum), correction), scale), bias) in to
+                        .iter_mut()
+                        .zip(sums)
+                        .zip(corrections)
+                        .zip(scales)
+                        .zip(bias)
+                    {
+                        *to = (*sum - correction) as f32 * (row_scale * scale) + bias;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Some rows of a matrix whose transpose is stored.
+fn transpose_rows(values: &[f32], depth: usize, first: usize, columns: usize, rows: &mut [f32]) {
+    for (row, to) in rows.chunks_exact_mut(columns.max(1)).enumerate() {
+        let column = values.iter().skip(first + row).step_by(depth);
+        for (value, from) in to.iter_mut().zip(column) {
+            *value = *from;
+        }
+    }
+}
+
+/// Rows of A, quantised and packed, and the memory for that.
+#[derive(Default)]
+pub(crate) struct Quantised {
+    numbers: Vec<i8>,
+    words: AlignedBuffer<u32>,
+    scales: Vec<f32>,
+}
+
+impl Quantised {
+    /// Puts rows into blocks: one word of each row side by side.
+    #[inline(always)]
+    fn quantise(&mut self, a: &[f32], count: usize, depth: usize, kernel: Int8Kernel) {
+        let words = kernel.words(depth);
+        let packing = kernel.packing();
+        self.words.resize(count * words);
+        self.scales.clear();
+        // Zeros after the last number of a row.
+        self.numbers.clear();
+        self.numbers.resize(words * packing.numbers(), 0);
+        for (first, rows) in row_blocks(count, kernel.rows()) {
+            let block = &mut self.words[first * words..][..rows * words];
+            for row in 0..rows {
+                let values = &a[(first + row) * depth..][..depth];
+                let largest = max_magnitude(values);
+                let factor = inverse_scale(largest);
+                for (number, value) in self.numbers.iter_mut().zip(values) {
+                    *number = quantise(*value, factor);
+                }
+                let numbers = self.numbers.chunks_exact(packing.numbers());
+                let to = block.iter_mut().skip(row).step_by(rows);
+                for (word, numbers) in to.zip(numbers) {
+                    *word = packing.word_of_a(numbers);
+                }
+                self.scales.push(largest / Q_MAX);
+            }
+        }
+    }
+}
+
+/// Cuts rows into as few blocks as there can be, as even as can be: the first row
+/// of each, and how many there are.
+#[inline(always)]
+fn row_blocks(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = rows.div_ceil(most);
+    let bound = move |block: usize| block * rows / count;
+    (0..count).map(move |block| (bound(block), bound(block + 1) - bound(block)))
+}
+
+/// The largest magnitude; NaN is larger than all.
+#[inline(always)]
+fn max_magnitude(values: &[f32]) -> f32 {
+    const SIGN: u32 = 1 << 31;
+    let bits = values.iter().map(|value| value.to_bits() & !SIGN);
+    f32::from_bits(bits.fold(0, u32::max))
+}
+
+/// What values are multiplied by for the largest to become 127.
+#[inline(always)]
+fn inverse_scale(largest: f32) -> f32 {
+    // A smaller one has no inverse.
+    const SMALLEST: f32 = 1e-30;
+    if largest < SMALLEST {
+        return 0.0;
+    }
+    Q_MAX / largest
+}
+
+/// The nearest integer, ties to even.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the lowest byte is the number"
+)]
+fn quantise(value: f32, factor: f32) -> i8 {
+    /// Magic rounding: floats from 1.5 · 2²³ on are integers, 1 apart, so that adding it
+    /// rounds, and leaves the integer in the lowest bits.
+    const MAGIC: f32 = 12_582_912.0;
+    let sum = value * factor + MAGIC;
+    sum.to_bits().wrapping_sub(MAGIC.to_bits()) as i8
+}

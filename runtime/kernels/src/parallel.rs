@@ -1,0 +1,66 @@
+//! How the work of a kernel is split: whoever owns the threads says.
+//!
+//! **Invariant:** how many parts there are changes no result. What is split are
+//! whole rows, heads or tokens, each of which is computed as it would be alone.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Computes the parts of a kernel's work, perhaps at once. Implemented by whoever
+/// owns the threads, and by [`Sequential`] where there are none.
+pub trait Parallel: Sync {
+    /// Into how many parts work of so many multiplications is best split: at least one.
+    fn parts(&self, multiplications: usize) -> usize;
+
+    /// Calls `compute` once with each number below `count`, and returns when all calls
+    /// have. They may be made in any order and on any thread.
+    fn each(&self, count: usize, compute: &(dyn Fn(usize) + Sync));
+}
+
+/// Everything on the thread that asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequential;
+
+impl Parallel for Sequential {
+    fn parts(&self, _multiplications: usize) -> usize {
+        1
+    }
+
+    fn each(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(compute);
+    }
+}
+
+/// Into how many parts work with these dimensions is split.
+pub(crate) fn parts(parallel: &dyn Parallel, dimensions: &[usize]) -> usize {
+    // Long texts have more multiplications than 32 bits count.
+    let multiplications = dimensions.iter().copied().fold(1, usize::saturating_mul);
+    parallel.parts(multiplications).max(1)
+}
+
+/// Cuts `output` into chunks of `length`, and has each of them computed.
+pub(crate) fn each_chunk(
+    parallel: &dyn Parallel,
+    output: &mut [f32],
+    length: usize,
+    compute: &(dyn Fn(usize, &mut [f32]) + Sync),
+) {
+    if output.is_empty() {
+        return;
+    }
+    let length = length.max(1);
+    if output.len() <= length {
+        return compute(0, output);
+    }
+    let chunks: Vec<_> = output
+        .chunks_mut(length)
+        .map(Some)
+        .map(Mutex::new)
+        .collect();
+    parallel.each(chunks.len(), &|place| {
+        let mut chunk = chunks[place].lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken, so that a second call with the same number has nothing to compute.
+        if let Some(chunk) = chunk.take() {
+            compute(place, chunk);
+        }
+    });
+}

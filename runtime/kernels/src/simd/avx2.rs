@@ -1,0 +1,185 @@
+//! AVX2 with FMA: eight float32 values, sixteen registers.
+
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "one reason for all instructions: see the implementations"
+)]
+
+use super::{Kernel, Simd};
+use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
+use crate::gemm::{MicroKernel, PanelColumns, RowBlock, micro_kernel::by_rows};
+use std::arch::x86_64::*;
+
+/// The proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// Asks the processor.
+    pub(crate) fn detect() -> Option<Self> {
+        let has_both = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        has_both.then_some(Self(()))
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct F32x8(__m256);
+
+/// Runs a kernel that is compiled for these instructions.
+pub(crate) fn run<T: Kernel>(token: Avx2, kernel: T) -> T::Output {
+    #[target_feature(enable = "avx2,fma")]
+    fn compiled<T: Kernel>(token: Avx2, kernel: T) -> T::Output {
+        kernel.run::<F32x8>(token)
+    }
+    // SAFETY: the token proves AVX2 and FMA.
+    unsafe { compiled(token, kernel) }
+}
+
+// SAFETY of every instruction below: a vector is made by `load`, `splat` or `zero`,
+// which take the token, so that where there is one the processor has AVX2 and FMA.
+// What is read or written is a slice of as many values, at any address.
+
+impl Simd for F32x8 {
+    type Token = Avx2;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn load(_: Avx2, values: &[f32]) -> Self {
+        let values = &values[..Self::LANES];
+        Self(unsafe { _mm256_loadu_ps(values.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32]) {
+        let values = &mut values[..Self::LANES];
+        unsafe { _mm256_storeu_ps(values.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn splat(_: Avx2, value: f32) -> Self {
+        Self(unsafe { _mm256_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(unsafe { _mm256_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+
+    #[inline(always)]
+    fn max_or_self(self, other: Self) -> Self {
+        Self(unsafe { _mm256_max_ps(other.0, self.0) })
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0) })
+    }
+
+    #[inline(always)]
+    fn copysign(self, sign: Self) -> Self {
+        Self(unsafe {
+            let mask = _mm256_set1_ps(-0.0);
+            _mm256_or_ps(self.abs().0, _mm256_and_ps(mask, sign.0))
+        })
+    }
+
+    #[inline(always)]
+    fn zero_where_less(self, first: Self, second: Self) -> Self {
+        Self(unsafe { _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(first.0, second.0), self.0) })
+    }
+
+    #[inline(always)]
+    fn pow2_from_biased_exponent(self) -> Self {
+        Self(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0))) })
+    }
+}
+
+impl MicroKernel for F32x8 {
+    // With the two vectors of a panel and a value of A, 15 of 16 registers.
+    const MR: usize = 6;
+    const PACKS_A: bool = false;
+
+    #[inline(always)]
+    fn micro_kernel(token: Avx2, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
+        #[target_feature(enable = "avx2,fma")]
+        fn compiled(token: Avx2, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
+            by_rows!(F32x8, token, a, b, sums, [1 2 3 4 5 6]);
+        }
+        // SAFETY: the token proves AVX2 and FMA.
+        unsafe { compiled(token, a, b, sums) }
+    }
+}
+
+/// int8 GEMM by pairs of 16 bits, which `vpmaddwd` multiplies and adds.
+impl Int8MicroKernel for Avx2 {
+    // With the two vectors of a panel, a word of A and a product, 16 of 16 registers.
+    const MR: usize = 6;
+    const NR: usize = 2 * I32x8::LANES;
+    const PACKING: Packing = Packing::I16x2;
+
+    #[inline(always)]
+    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+        #[target_feature(enable = "avx2")]
+        fn compiled(token: Avx2, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+            of_rows!(unrolled, I32x8, token, (a, rows, b, sums), [1 2 3 4 5 6]);
+        }
+        // SAFETY: the token proves AVX2.
+        unsafe { compiled(self, a, rows, b, sums) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct I32x8(__m256i);
+
+impl Accumulator for I32x8 {
+    type Token = Avx2;
+    const LANES: usize = 8;
+    type Words = __m256i;
+
+    #[inline(always)]
+    fn zero(_: Avx2) -> Self {
+        Self(unsafe { _mm256_setzero_si256() })
+    }
+
+    #[inline(always)]
+    fn load(_: Avx2, words: &[u32]) -> __m256i {
+        let words = &words[..Self::LANES];
+        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn splat(_: Avx2, word: u32) -> __m256i {
+        unsafe { _mm256_set1_epi32(word.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn add_products(self, a: __m256i, b: __m256i) -> Self {
+        Self(unsafe { _mm256_add_epi32(self.0, _mm256_madd_epi16(a, b)) })
+    }
+
+    #[inline(always)]
+    fn store(self, sums: &mut [i32]) {
+        let sums = &mut sums[..Self::LANES];
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), self.0) }
+    }
+}

@@ -1,0 +1,172 @@
+//! Four scalars: what the instructions of every other set compute, but for fused
+//! multiplications and additions, which here round twice.
+
+use super::{Baseline, Simd};
+use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
+use crate::gemm::{MicroKernel, PanelColumns, RowBlock, micro_kernel::packed};
+
+#[derive(Clone, Copy)]
+pub(crate) struct F32x4([f32; 4]);
+
+impl F32x4 {
+    /// Each of four values as a vector of its own.
+    #[inline(always)]
+    pub(crate) fn splat_four(token: Baseline, values: &[f32; 4]) -> [Self; 4] {
+        values.map(|value| Self::splat(token, value))
+    }
+
+    /// Rows to columns.
+    #[inline(always)]
+    pub(crate) fn transpose(rows: [Self; 4]) -> [Self; 4] {
+        std::array::from_fn(|column| Self(rows.map(|row| row.0[column])))
+    }
+
+    #[inline(always)]
+    fn with(self, other: Self, compute: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|lane| {
+            compute(self.0[lane], other.0[lane])
+        }))
+    }
+}
+
+impl Simd for F32x4 {
+    type Token = Baseline;
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn load(_: Baseline, values: &[f32]) -> Self {
+        let [a, b, c, d, ..] = *values else {
+            unreachable!("four values")
+        };
+        Self([a, b, c, d])
+    }
+
+    #[inline(always)]
+    fn splat(_: Baseline, value: f32) -> Self {
+        Self([value; 4])
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32]) {
+        values[..4].copy_from_slice(&self.0);
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.with(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.with(other, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.with(other, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.with(other, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        self.mul(factor).add(addend)
+    }
+
+    #[inline(always)]
+    fn max_or_self(self, other: Self) -> Self {
+        self.with(other, |a, b| if a < b { b } else { a })
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(self.0.map(f32::abs))
+    }
+
+    #[inline(always)]
+    fn copysign(self, sign: Self) -> Self {
+        self.with(sign, f32::copysign)
+    }
+
+    #[inline(always)]
+    fn zero_where_less(self, first: Self, second: Self) -> Self {
+        let less = first.with(second, |a, b| f32::from(a < b));
+        self.with(less, |value, less| if less == 1.0 { 0.0 } else { value })
+    }
+
+    #[inline(always)]
+    fn pow2_from_biased_exponent(self) -> Self {
+        Self(self.0.map(|value| f32::from_bits(value.to_bits() << 23)))
+    }
+}
+
+impl MicroKernel for F32x4 {
+    const MR: usize = 4;
+    const PACKS_A: bool = true;
+
+    fn micro_kernel(token: Baseline, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
+        packed::micro_kernel(token, a, b, sums);
+    }
+}
+
+/// int8 GEMM by pairs of 16 bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PortableInt8;
+
+impl Int8MicroKernel for PortableInt8 {
+    const MR: usize = 4;
+    const NR: usize = 2 * I32x4::LANES;
+    const PACKING: Packing = Packing::I16x2;
+
+    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+        of_rows!(rolled, I32x4, Baseline, (a, rows, b, sums), [1 2 3 4]);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct I32x4([i32; 4]);
+
+impl Accumulator for I32x4 {
+    type Token = Baseline;
+    const LANES: usize = 4;
+    type Words = [u32; 4];
+
+    #[inline(always)]
+    fn zero(_: Baseline) -> Self {
+        Self([0; 4])
+    }
+
+    #[inline(always)]
+    fn load(_: Baseline, words: &[u32]) -> [u32; 4] {
+        let [a, b, c, d, ..] = *words else {
+            unreachable!("four words")
+        };
+        [a, b, c, d]
+    }
+
+    #[inline(always)]
+    fn splat(_: Baseline, word: u32) -> [u32; 4] {
+        [word; 4]
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half of a word")]
+    fn add_products(self, a: [u32; 4], b: [u32; 4]) -> Self {
+        let mut sums = self.0;
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            for half in [0, 16] {
+                let [a, b] = [a, b].map(|word| i32::from(((word >> half) as u16).cast_signed()));
+                *sum += a * b;
+            }
+        }
+        Self(sums)
+    }
+
+    #[inline(always)]
+    fn store(self, sums: &mut [i32]) {
+        sums[..4].copy_from_slice(&self.0);
+    }
+}
