@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(crate) enum Program {
     /// A native executable.
     Native(PathBuf),
+    /// A wasm file under the host in the `encoderfile` tool.
+    Hosted { tool: PathBuf, file: PathBuf },
     /// A wasm file under the wasmtime CLI.
     Wasm {
         wasmtime: PathBuf,
@@ -25,6 +27,11 @@ impl Program {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match self {
             Self::Native(file) => process::timed(file),
+            Self::Hosted { tool, file } => {
+                let mut command = process::timed(tool);
+                command.arg("run").arg(file);
+                command
+            }
             Self::Wasm {
                 wasmtime,
                 options,

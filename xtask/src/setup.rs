@@ -157,12 +157,6 @@ pub(crate) fn node() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Whether typing the program's name starts that very program.
-pub(crate) fn is_on_path(program: &Path) -> bool {
-    let name = program.file_stem().and_then(|name| name.to_str());
-    name.and_then(on_path).as_deref() == Some(program)
-}
-
 /// What checks every access to memory: from PATH, or installed. `None` where that cannot be.
 pub(crate) fn valgrind(steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
     const NAME: &str = "valgrind";

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use encoderfile::container::ArtifactKind;
 use encoderfile::graph::{self, Stage};
 use encoderfile::manifest::{Output, Pipeline, Task};
-use encoderfile::onnx::{StringStringEntryProto, TensorProto};
+use encoderfile::onnx::{StringStringEntryProto, TensorProto, tensor_proto::DataType};
 use encoderfile::{
     Encoder, Error, FileError, GraphError, Options, Payload, RequestError, Source, TaskProblem,
 };
@@ -254,6 +254,37 @@ fn zero_sized_shapes_that_agree_with_their_length_are_refused() -> anyhow::Resul
             let at = || format!("tensor {index} of shape {shape:?}");
             let (result, _) = parts.try_run(&graph).with_context(at)?;
             ensure!(result.is_err(), "{}: it ran", at());
+        }
+    }
+    Ok(())
+}
+
+/// A norm's weights, a bias, a scale: what is small stays in the graph.
+#[test]
+fn zero_sized_tensors_in_the_graph_are_refused() -> anyhow::Result<()> {
+    for model in ["bert-embedding", "modernbert-embedding", "files-int8"] {
+        let Some(parts) = Parts::of_model(model, "f32")? else {
+            return Ok(());
+        };
+        let mut decoded = graph::decode(&parts.graph)?;
+        let inside = decoded.graph.take().context("no graph")?;
+        for index in 0..inside.initializer.len() {
+            for shape in [&[0][..], &[0, 32], &[32, 0]] {
+                let mut changed = inside.clone();
+                let tensor = &mut changed.initializer[index];
+                let is_float = tensor.data_type == DataType::Float as i32;
+                if !tensor.external_data.is_empty() {
+                    continue;
+                }
+                tensor.dims = shape.to_vec();
+                tensor.raw_data.clear();
+                tensor.float_data.clear();
+                tensor.int64_data.clear();
+                let at = format!("{model}: `{}` of shape {shape:?}", tensor.name);
+                decoded.graph = Some(changed);
+                let (result, _) = parts.try_run(&decoded.encode_to_vec())?;
+                ensure!(result.is_err() || !is_float, "{at}: it ran");
+            }
         }
     }
     Ok(())

@@ -23,6 +23,15 @@ pub(crate) fn datum_type(data_type: i32) -> TractResult<DatumType> {
 /// The tensor, whose values are little-endian bytes or in the field of their type.
 pub(crate) fn read_tensor(proto: &TensorProto) -> Result<Tensor, WeightsError> {
     let shape = dims(proto)?;
+    // Kernels divide by the width of what they are given. Shapes may be empty lists.
+    let is_float = matches!(
+        DataType::try_from(proto.data_type),
+        Ok(DataType::Float | DataType::Float16 | DataType::Double)
+    );
+    if is_float && shape.contains(&0) {
+        let problem = format!("its shape is {shape:?}, which holds no value");
+        return Err(WeightsError::new(&proto.name, problem));
+    }
     let values = read_values(proto).and_then(|values| values.into_shape(&shape));
     values.map_err(|error| WeightsError::new(&proto.name, format!("{error:#}")))
 }
