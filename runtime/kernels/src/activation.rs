@@ -8,7 +8,7 @@ use std::hint::black_box;
 pub enum Activation {
     /// Nothing.
     None,
-    /// `x / 2 · (1 + erf(x / √2))`, the exact GELU, within 3e-7 · |x| and 6e-8.
+    /// `x / 2 · (1 + erf(x / √2))`, the exact GELU, within 1e-6 · |x|.
     Gelu,
 }
 

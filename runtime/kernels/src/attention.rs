@@ -96,7 +96,8 @@ pub fn attention(
     let [_, _, key_width] = operands.keys.shape();
     let parts = parts(parallel, &[to.heads, to.tokens, keys, key_width + width]);
     // Heads, or tokens of all heads: whichever the output has one after the other.
-    let of_heads = to.head_stride > to.token_stride;
+    // Of one token the strides do not tell.
+    let of_heads = to.tokens == 1 || to.head_stride > to.token_stride;
     let (count, stride) = match of_heads {
         true => (to.heads, to.head_stride),
         false => (to.tokens, to.token_stride),

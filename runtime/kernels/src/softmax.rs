@@ -1,8 +1,8 @@
 //! Softmax of a row: `exp(score − max)`, and the denominator.
 //!
 //! `exp` is Cody–Waite argument reduction (`x = n·ln 2 + r`, ln 2 in two parts) and a
-//! polynomial of degree 6 for `e^r`: within 2 ULP for results of 2⁻¹²⁵ and more, which a
-//! test checks over the whole range. Smaller results are zero.
+//! polynomial of degree 6 for `e^r`: within 2 ULP, which a test checks over the whole
+//! range. Results below `e⁻⁸⁷` are zero.
 
 use crate::simd::Simd;
 use std::hint::black_box;

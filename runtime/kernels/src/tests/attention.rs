@@ -161,6 +161,19 @@ fn exact(case: &Case) -> Vec<(f64, f64)> {
     results
 }
 
+/// Its strides are the same whichever of heads and tokens are inside.
+#[test]
+fn one_token_of_several_heads() {
+    for isa in Isa::all() {
+        let results = [true, false].map(|heads_inside| {
+            let case = Case::new([3, 1, 1, 4, 5], heads_inside, None, 1);
+            [1, 2, 3].map(|parts| case.computed(isa, parts))
+        });
+        let [first, ..] = &results[0];
+        assert!(results.as_flattened().iter().all(|result| result == first));
+    }
+}
+
 /// Also where another query is NaN.
 #[test]
 fn a_query_depends_on_itself_alone() {
