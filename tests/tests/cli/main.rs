@@ -12,6 +12,7 @@ mod int8;
 mod large_model;
 mod model_files;
 mod one_by_one;
+mod panics;
 mod results;
 mod retargeting;
 mod spellings;
