@@ -10,11 +10,16 @@ mod encoder;
 mod error;
 pub mod golden;
 mod info;
+#[cfg_attr(not(test), warn(clippy::indexing_slicing))]
 pub mod json;
 mod modules;
 pub mod output;
 pub mod pooling;
 mod request;
+#[cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 pub mod tokenizer;
 
 pub use encoder::{Encoder, Half, PoolingChoice, Session, Work};
