@@ -154,7 +154,7 @@ mod tests {
                 r#"{"inputs": ["a"], "query": "b", "partial": true}"#,
                 "give one of",
             ),
-            ("[", "EOF while parsing"),
+            ("{", "EOF while parsing"),
         ] {
             let Some(RequestError::Json { problem }) = Request::read(json).err() else {
                 panic!("{json} was taken");
