@@ -185,7 +185,10 @@ fn rerank_names_its_argument_by_either_name() -> anyhow::Result<()> {
         let arguments = json!({ "query": "a", "texts": ["b"], name: 0 });
         let said = session.call("rerank", &arguments)?;
         ensure!(said["isError"] == true, "{name}: {said}");
-        ensure!(said["content"][0]["text"] == "`top_k` is 0", "{name}: {said}");
+        ensure!(
+            said["content"][0]["text"] == "`top_k` is 0",
+            "{name}: {said}"
+        );
     }
     server.stop()?;
     Ok(())
