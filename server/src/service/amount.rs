@@ -3,14 +3,14 @@
 //! Options make work too: each label is a pair with the whole text, and windows
 //! that share most of their tokens read a text many times over.
 
-use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::settings::Limits;
+use encoderfile::Item;
 use encoderfile::Options;
 
 /// Refuses too much of anything; says how many characters the texts have.
 pub(super) fn check(
-    texts: &[Text],
+    texts: &[Item],
     options: Option<&Options>,
     limits: &Limits,
     max_tokens: usize,
@@ -30,8 +30,8 @@ pub(super) fn check(
     for (index, text) in texts.iter().enumerate() {
         let characters = characters(text);
         let length = match text {
-            Text::Ids(ids) => ids.len().saturating_mul(CHARACTERS_A_TOKEN),
-            Text::One(_) | Text::Pair(..) => characters,
+            Item::Ids(ids) => ids.len().saturating_mul(CHARACTERS_A_TOKEN),
+            Item::Text(_) | Item::Pair(..) => characters,
         };
         read.check(length, limits)
             .map_err(|failure| failure.of_text(index))?;
@@ -41,11 +41,11 @@ pub(super) fn check(
 }
 
 /// How many code points a text has, to be counted where it was decoded anyway.
-fn characters(text: &Text) -> usize {
+fn characters(text: &Item) -> usize {
     match text {
-        Text::One(text) => text.chars().count(),
-        Text::Pair(text, pair) => text.chars().count() + pair.chars().count(),
-        Text::Ids(_) => 0,
+        Item::Text(text) => text.chars().count(),
+        Item::Pair(text, pair) => text.chars().count() + pair.chars().count(),
+        Item::Ids(_) => 0,
     }
 }
 

@@ -227,6 +227,14 @@ pub enum PoolingProblem {
     Task(&'static str),
 }
 
+impl From<serde_json::Error> for RequestError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json {
+            problem: error.to_string(),
+        }
+    }
+}
+
 impl RequestError {
     /// The option at fault, where it is one: the name that the message begins with.
     pub fn option(&self) -> Option<&'static str> {
