@@ -6,7 +6,7 @@
 
 mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
 use encoderfile::Item;

@@ -355,8 +355,7 @@ impl Service {
         if let Some(options) = options {
             self.encoder.check(options)?;
         }
-        let max_tokens = self.info.max_tokens as usize;
-        let characters = amount::check(&texts, options, &self.limits, max_tokens)?;
+        let characters = amount::check(&texts, options, &self.limits, &self.encoder)?;
         let _permit = self.requests.try_acquire().map_err(|_| {
             let message = format!(
                 "{} requests are being served already (--max-concurrent-requests)",

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 const PLENTY: usize = 1 << 20;
 
-fn encoder() -> Arc<Encoder> {
+pub(crate) fn encoder() -> Arc<Encoder> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let file = fs::read(root.join("models/all-MiniLM-L6-v2.ef")).unwrap();
     Arc::new(Encoder::load(&Payload::open(Arc::new(file)).unwrap()).unwrap())
