@@ -17,11 +17,12 @@ fn members(source: &str, interface: &str) -> anyhow::Result<BTreeMap<String, Str
     let head = format!("export interface {interface} {{");
     let (_, rest) = source.split_once(&head).with_context(|| head.clone())?;
     let (body, _) = rest.split_once("\n}").context("an end")?;
-    let members = body
-        .lines()
-        .filter_map(|line| line.trim().split_once("?: "));
-    let members = members.map(|(name, kind)| (name.into(), kind.trim_end_matches(';').into()));
-    Ok(members.collect())
+    let is_member = |line: &&str| !line.is_empty() && !line.starts_with(['/', '*']);
+    let members = body.lines().map(str::trim).filter(is_member).map(|line| {
+        let (name, kind) = line.split_once("?: ").with_context(|| line.to_owned())?;
+        Ok((name.into(), kind.trim_end_matches(';').into()))
+    });
+    members.collect()
 }
 
 #[test]
