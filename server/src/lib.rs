@@ -11,6 +11,8 @@ mod failure;
 mod fields;
 mod grpc;
 mod http;
+#[doc(hidden)]
+pub mod in_process;
 mod json;
 mod keys;
 mod listen;

@@ -94,7 +94,11 @@ pub fn mcp(
     ended
 }
 
-fn start(settings: &Serve, encoder: Encoder, mut info: Info) -> anyhow::Result<Arc<Service>> {
+pub(crate) fn start(
+    settings: &Serve,
+    encoder: Encoder,
+    mut info: Info,
+) -> anyhow::Result<Arc<Service>> {
     let defaults = &settings.defaults;
     let encoder = match defaults.pooling {
         Some(pooling) => encoder
@@ -106,7 +110,7 @@ fn start(settings: &Serve, encoder: Encoder, mut info: Info) -> anyhow::Result<A
     Ok(Arc::new(service))
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     /// Talking to clients takes little; computing has threads of its own.
     const THREADS: usize = 2;
     /// Parsing and writing large JSON; more at once would only compete with

@@ -11,6 +11,7 @@ import { modules } from "./packaging/modules.mjs";
 import * as node from "./packaging/node.mjs";
 import * as plain from "./packaging/plain.mjs";
 import { createProject } from "./packaging/project.mjs";
+import { reader } from "./packaging/reader.mjs";
 import { types } from "./packaging/types.mjs";
 
 /** Each with the fixture that its project is made of. */
@@ -26,6 +27,7 @@ const CASES = {
   node: ["node", node.node],
   langchain: ["langchain", node.langchain],
   modules: ["node", modules],
+  reader: ["node", reader],
   types: ["types", types],
 };
 

@@ -10,12 +10,14 @@
 pub mod browser;
 pub mod compare;
 pub mod fixture;
+pub mod format_1;
 pub mod model_folder;
 pub mod process;
 pub mod programs;
 pub mod report;
 pub mod request;
 pub mod rows;
+pub mod seal;
 #[cfg(unix)]
 pub mod server;
 pub mod target;

@@ -57,5 +57,6 @@ cases! {
     node: "node";
     langchain: "langchain";
     modules: "modules";
+    reader: "reader";
     types: "types";
 }

@@ -16,6 +16,7 @@ mod conformance;
 mod demo;
 mod dist;
 mod documents;
+mod fuzz;
 mod infer;
 mod npm;
 mod process;
@@ -54,6 +55,8 @@ enum Command {
     Demo,
     /// Measure what the project must reach, beside ONNX Runtime, as a table
     Bench(bench::Arguments),
+    /// Run the fuzz targets under libFuzzer, each for a while
+    Fuzz(fuzz::Arguments),
     /// Write the results of the last `test` into the README's table
     Table,
     /// What CI runs: format, lints, then `test`
@@ -79,6 +82,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Npm => npm::run(&workspace),
         Command::Demo => demo::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, arguments),
+        Command::Fuzz(arguments) => fuzz::run(&workspace, arguments),
         Command::Table => conformance::run(&workspace),
         Command::Ci => ci::run(&workspace),
     }

@@ -2,6 +2,7 @@
 
 use crate::demo::{self, Site};
 use crate::dist::{self, Dist, Native};
+use crate::fuzz;
 use crate::npm::{self, Package};
 use crate::process;
 use crate::rules;
@@ -12,6 +13,9 @@ use crate::workspace::Workspace;
 use anyhow::Context;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+
+/// How long each fuzz target runs: what it found stays, and the next run goes on from there.
+const FUZZ_SECONDS: u64 = 20;
 
 /// `cargo xtask test [FILTER]`
 #[derive(clap::Args, Default)]
@@ -110,6 +114,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
                 }
             }
         }
+    }
+    if arguments.filter.is_none() && status.success() {
+        fuzz::run_all(workspace, &mut steps, FUZZ_SECONDS)?;
     }
     println!("\n{}", steps.summary());
     println!("{}", totals.line());

@@ -297,6 +297,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::disallowed_methods, reason = "as tonic decodes it")]
     #[test]
     fn each_option_is_the_one_of_its_name_with_each_of_its_values() {
         for row in OPTIONS {

@@ -2,9 +2,7 @@
 
 use crate::memory::{self, FIXED};
 use anyhow::ensure;
-use encoderfile::container::{
-    self, ArtifactKind, ContainerError, Content, FOOTER_LEN, FORMAT_VERSION, Footer,
-};
+use encoderfile::container::{self, ArtifactKind, ContainerError, Content, FOOTER_LEN, Footer};
 use encoderfile::manifest::{
     self, Input, InputRole, IntegerType, Model, Output, Pipeline, Provenance, StoredWeights, Task,
     WeightsEncoding,
@@ -14,8 +12,7 @@ use encoderfile::{Payload, Source};
 use prost::Message;
 use std::sync::Arc;
 
-/// The length of a BLAKE3 digest.
-pub(crate) const DIGEST_LEN: usize = 32;
+pub(crate) use encoderfile_tests::seal::{DIGEST_LEN, seal, seal_with};
 
 /// What the small container holds.
 pub(crate) const CONTENTS: [(ArtifactKind, &[u8]); 4] = [
@@ -97,28 +94,6 @@ pub(crate) fn manifest_of(bytes: &[u8]) -> Manifest {
 /// What lies between the digest and the footer.
 pub(crate) fn body_of(bytes: &[u8]) -> &[u8] {
     &bytes[metadata_len(bytes)..bytes.len() - FOOTER_LEN]
-}
-
-/// A container with any manifest and body whose digest agrees with them.
-pub(crate) fn seal(manifest: &[u8], body: &[u8]) -> Vec<u8> {
-    let metadata_len = manifest.len() + DIGEST_LEN;
-    seal_with(
-        manifest,
-        body,
-        Footer {
-            format_version: FORMAT_VERSION,
-            metadata_offset: (metadata_len + body.len() + FOOTER_LEN) as u64,
-            metadata_length: metadata_len as u64,
-            flags: 1,
-        },
-    )
-}
-
-/// The same with any footer.
-pub(crate) fn seal_with(manifest: &[u8], body: &[u8], footer: Footer) -> Vec<u8> {
-    let footer = footer.to_bytes();
-    let digest = blake3::hash(&[manifest, &footer].concat());
-    [manifest, digest.as_bytes(), body, &footer].concat()
 }
 
 /// The small container with a changed manifest, sealed.
