@@ -101,8 +101,8 @@ impl Graph {
         })
     }
 
-    /// Lets one text be computed on several cores while fewer texts than `cores`
-    /// are; on one core until then. No result depends on it.
+    /// Lets one text be computed on several cores while there are at least two of `cores`
+    /// for each text that is being computed. No result depends on it.
     ///
     /// Where there are no threads, in wasm, nothing changes.
     pub fn use_cores(&self, cores: usize) {
