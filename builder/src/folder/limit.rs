@@ -24,11 +24,11 @@ pub struct Limit {
 /// What the tables of a graph hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tables {
-    /// Nothing in the graph runs out, as far as can be told.
+    /// No table sets a position limit, as far as can be told.
     Unbounded,
-    /// Something may, and nobody can say when.
+    /// One may, and nobody can say at which length.
     Unknown,
-    /// One of them holds so many tokens and no more.
+    /// The position limit of one of them.
     Bounded(Limit),
 }
 
@@ -96,6 +96,10 @@ impl Limits {
     }
 
     /// The limit within what the tables hold.
+    ///
+    /// # Errors
+    /// [`BuildError::NoLimit`] where neither the folder nor a table says one, and
+    /// [`BuildError::Limit`] for more tokens than any encoderfile may have.
     pub fn within(&self, tables: &Tables) -> Result<Limit, BuildError> {
         let bound = match tables {
             Tables::Unbounded => None,

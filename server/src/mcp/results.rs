@@ -146,7 +146,7 @@ pub(super) fn plain(of: &impl Serialize) -> CallToolResult {
     }
 }
 
-/// What went wrong, for the model to read and mend.
+/// What went wrong, for the model to read and correct.
 pub(super) fn failed(failure: &Failure) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(failure.to_string())])
 }
