@@ -5,9 +5,8 @@
 //! allocates. [`decode`] counts the entries first, by the schema that the
 //! message was compiled from.
 //!
-//! **Invariant:** nothing in this project decodes a message of an encoderfile in another
-//! way; clippy refuses `prost::Message::decode` (see clippy.toml) elsewhere but for the
-//! builder's own ONNX file.
+//! **Invariant:** nothing in this project decodes a message of a file in another
+//! way; clippy refuses `prost::Message::decode` (see clippy.toml).
 
 use crate::{Golden, Manifest, onnx::ModelProto};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};

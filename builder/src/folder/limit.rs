@@ -131,8 +131,8 @@ impl Limits {
         }
     }
 
-    /// config.json's number, where it is smaller than the limit and nothing in the graph
-    /// runs out there.
+    /// config.json's number, where it is smaller than the limit and no position limit of
+    /// the graph.
     pub fn passed_over(&self, limit: &Limit) -> Option<u32> {
         let positions = self.positions.as_ref()?.max_tokens;
         (positions < limit.max_tokens).then_some(positions)
