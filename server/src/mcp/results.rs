@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::task::block_in_place;
 use utoipa::ToSchema;
 
-/// One vector a text.
+/// A sentence embedding for each text.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Embedded {
     pub(super) embeddings: Vec<Vec<f32>>,
