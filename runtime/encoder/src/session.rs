@@ -139,8 +139,9 @@ impl Session<'_> {
     /// Computes the next sequence; gives the result after the last.
     ///
     /// # Errors
-    /// [`Error::Bug`] where the engine fails, and [`Error::File`] where the graph gives
-    /// another shape than the file says, or a number is not finite.
+    /// [`Error::Bug`] where the engine fails, [`Error::File`] where the graph gives another
+    /// shape than the file says or a number is not finite, and [`Error::Request`] where the
+    /// tokenizer cannot decode what the result quotes.
     pub fn step(&mut self, work: &mut Work) -> Result<Option<Prediction>, Error> {
         let (head, processor) = (&self.encoder.head, self.encoder.processor());
         if let Some(tokens) = work.next() {

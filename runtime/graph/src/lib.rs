@@ -177,8 +177,8 @@ impl Run<'_> {
     /// graph pools.
     ///
     /// # Errors
-    /// [`GraphError::Engine`] where an operator fails, also over ids beyond the vocabulary,
-    /// and [`GraphError::OutputShape`] for a result of another shape.
+    /// [`GraphError::Engine`] where an operator fails, and [`GraphError::OutputShape`] for a
+    /// result of another shape.
     pub fn evaluate(
         &mut self,
         input_ids: &[u32],
