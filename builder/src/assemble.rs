@@ -88,6 +88,10 @@ impl Assembled {
 
     /// The payload, which is read from the model's files and computed while it
     /// is written; the same model gives the same bytes.
+    ///
+    /// # Errors
+    /// What the system says of reading the model's files, which are hashed here, and of kind
+    /// `InvalidInput` for a manifest that no reader would take.
     pub fn payload(&self) -> io::Result<Spliced<'_>> {
         let contents: [container::Content<'_>; 5] = [
             (ArtifactKind::ModelConfig, &self.model.config_json),
@@ -101,6 +105,11 @@ impl Assembled {
 }
 
 /// Checks a model by running it, and makes everything its file will hold.
+///
+/// # Errors
+/// [`BuildError`], with the file at fault: for parts that do not fit one another, a value
+/// that `encoding` cannot hold, and a model that does not run, panics, or gives numbers that
+/// are not finite.
 pub fn assemble(
     paths: &Paths,
     mut model: Model,

@@ -41,7 +41,11 @@ impl Base {
         }
     }
 
-    /// Writes this base with a payload, executable, under `path`.
+    /// Writes this base with a payload under `path`, executable unless it is a bundle.
+    ///
+    /// # Errors
+    /// [`WasmError`](wasm_payload::WasmError) for a module that cannot carry a payload, and
+    /// [`io::Error`] for what the system says. Neither leaves a file behind.
     pub fn write_with(&self, payload: &dyn Source, path: &Path) -> anyhow::Result<()> {
         let mode = match self {
             Self::Bundle => Mode::Data,
@@ -83,6 +87,9 @@ pub struct Carried {
 
 impl Carried {
     /// Looks into this executable. A tool that was never assembled carries nothing.
+    ///
+    /// # Errors
+    /// [`io::Error`] where this executable cannot be found or read.
     pub fn open() -> anyhow::Result<Self> {
         let path = std::env::current_exe()?;
         let file = MappedFile::open(&path).with_context(|| path.display().to_string())?;
@@ -99,6 +106,11 @@ impl Carried {
     }
 
     /// The base for a target.
+    ///
+    /// # Errors
+    /// A message alone for a target that is not carried, and
+    /// [`ContainerError`](encoderfile::container::ContainerError) where its program is
+    /// damaged or cannot be read.
     pub fn base(&self, target: &str) -> anyhow::Result<Base> {
         if target == BUNDLE_TARGET {
             return Ok(Base::Bundle);
@@ -118,6 +130,11 @@ impl Carried {
     }
 
     /// The payload of the default model.
+    ///
+    /// # Errors
+    /// A message alone where this tool carries nothing, and
+    /// [`ContainerError`](encoderfile::container::ContainerError) where it has no model or
+    /// its payload is not valid. The hashes of its artifacts are not checked here.
     pub fn default_model(&self) -> anyhow::Result<Payload> {
         let Some(payload) = &self.payload else {
             bail!("this encoderfile tool carries no default model; give one with --model DIR");

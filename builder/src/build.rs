@@ -126,8 +126,11 @@ impl Finished {
 ///
 /// # Errors
 /// [`BuildError`](crate::BuildError) for a model that cannot be built, with the file and
-/// key at fault; [`encoderfile::Error`] for an encoderfile that is none; and what the
-/// system says of files. None of them leaves a file behind.
+/// key at fault; [`ContainerError`](encoderfile::container::ContainerError) for a file that
+/// is no valid encoderfile; [`WasmError`](crate::wasm_payload::WasmError) for a base that
+/// cannot carry a payload; [`std::io::Error`] for what the system says; and for settings
+/// that contradict one another or the file, and files of upstream's format, a message
+/// alone. None of them leaves a file behind.
 pub fn build(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
     let target = settings.target.as_deref().unwrap_or(HOST_TARGET);
     let base = match &settings.base {

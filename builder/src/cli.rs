@@ -44,7 +44,7 @@ pub(crate) enum Command {
     },
     /// Run an encoderfile in the built-in WebAssembly host
     Run(Run),
-    /// Print the version and the targets this tool can build for
+    /// Print the version, the targets this tool can build for and the instruction sets
     Version,
     /// List the base programs in this tool; nothing can be added or removed
     #[command(subcommand)]
@@ -140,7 +140,7 @@ pub(crate) struct Build {
     #[arg(long, value_enum)]
     pub(crate) compute: Option<ComputeArgument>,
 
-    /// The most tokens of a text [default: what the folder says]
+    /// Maximum sequence length in tokens [default: what the folder says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_length: Option<u32>,
 
@@ -178,17 +178,17 @@ pub(crate) struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum TaskArgument {
-    /// One vector a token
+    /// Token embeddings
     Embedding,
-    /// One vector a text
+    /// A sentence embedding
     SentenceEmbedding,
-    /// One score a label
+    /// Logits and scores per label
     SequenceClassification,
-    /// One label a token
+    /// A label per token, or labelled spans
     TokenClassification,
-    /// One weight a vocabulary entry
+    /// Weights of vocabulary entries (SPLADE)
     SparseEmbedding,
-    /// Words for the masks of a text
+    /// Candidate tokens for each mask
     FillMask,
 }
 

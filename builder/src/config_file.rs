@@ -111,16 +111,20 @@ pub struct TokenizerSection {
     pub pad_strategy: Option<serde_json::Value>,
     /// `left` or `right`.
     pub truncation_side: Option<String>,
-    /// Which text of a long pair is cut.
+    /// Truncation strategy: `longest_first`, `only_first` or `only_second`.
     pub truncation_strategy: Option<String>,
-    /// The most tokens of a sequence.
+    /// Maximum sequence length in tokens.
     pub max_length: Option<u32>,
-    /// Overlap of windows over an over-long text.
+    /// Overlap, in tokens, of windows over a text beyond the maximum sequence length.
     pub stride: Option<u32>,
 }
 
 impl ConfigFile {
     /// Reads a file.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] for what the system says, and a message alone, with the key at
+    /// fault, for what is no such YAML or asks for what is not supported. Both name the file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).with_context(|| name.clone())?;

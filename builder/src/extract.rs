@@ -26,7 +26,9 @@ use std::sync::Arc;
 /// returns their paths.
 ///
 /// # Errors
-/// As [`inspect()`](crate::inspect()). Parts that were written before stay.
+/// As [`inspect()`](crate::inspect()), and for a format 1 file a wrong hash too;
+/// [`GraphError`](encoderfile::GraphError) for a graph that cannot be decoded. Parts that
+/// were written before stay.
 pub fn extract(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let name = file.display().to_string();
     let mapped = MappedFile::open(file).with_context(|| name.clone())?;

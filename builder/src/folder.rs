@@ -29,7 +29,7 @@ pub use limit::{Limit, Limits, Tables};
 pub use sentence::ModuleWeights;
 pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as translate_pattern};
 
-/// Where each file of a model is; `None` where a folder need not have it.
+/// Where each file of a model is; tokenizer_config.json need not exist.
 #[derive(Clone, Debug)]
 pub struct Paths {
     /// For messages: the folder, or what was given instead.
@@ -49,11 +49,18 @@ pub struct Paths {
 
 impl Paths {
     /// The usual places in `folder`.
+    ///
+    /// # Errors
+    /// [`BuildError`] where there is no such folder, it has no ONNX file or several of which
+    /// none is the usual one, or its modules.json cannot be read.
     pub fn in_folder(folder: &Path) -> Result<Self, BuildError> {
         Self::in_folder_with(folder, None)
     }
 
     /// The same with the name of the ONNX file, if there is one to be preferred.
+    ///
+    /// # Errors
+    /// The same, and [`BuildError::NoSuchOnnx`] where there is none of that name.
     pub fn in_folder_with(folder: &Path, weights: Option<&Path>) -> Result<Self, BuildError> {
         if !folder.is_dir() {
             return Err(BuildError::NoFolder(folder.to_owned()));
@@ -80,11 +87,11 @@ impl Paths {
 pub struct Overrides {
     /// The task.
     pub task: Option<Task>,
-    /// The most tokens of a sequence.
+    /// Maximum sequence length in tokens, special tokens included.
     pub max_length: Option<u32>,
-    /// Which end of an over-long text is cut.
+    /// Truncation side: which end of a text beyond the maximum sequence length is truncated.
     pub truncation_side: Option<TruncationSide>,
-    /// Which text of a long pair is cut.
+    /// Truncation strategy: which text of a pair beyond it is truncated.
     pub truncation_strategy: Option<TruncationStrategy>,
     /// The licence.
     pub license: Option<String>,
@@ -126,6 +133,10 @@ pub struct Model {
 }
 
 /// Reads everything but the graph.
+///
+/// # Errors
+/// [`BuildError`], with the file and key at fault, for a file that is missing or malformed,
+/// and for whatever in the folder is not understood or not served.
 pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     let config_json = read_file(&paths.config)?;
     let config = Config::parse(&paths.config, &config_json)?;
@@ -414,7 +425,10 @@ impl Folder<'_> {
     }
 }
 
-/// Reads a file, with an error that names it.
+/// Reads a file.
+///
+/// # Errors
+/// [`BuildError::Read`], which names the file.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, BuildError> {
     fs::read(path).map_err(|source| BuildError::Read {
         path: path.to_owned(),

@@ -42,6 +42,10 @@ pub struct Graph {
 
 impl Graph {
     /// Reads and checks the ONNX file of `model`. Its tensors stay in the file.
+    ///
+    /// # Errors
+    /// [`BuildError`], with the file and the node, input or output at fault, for what is no
+    /// ONNX model, cannot be read, or has operators, shapes or outputs that are not served.
     pub fn read(path: &Path, model: &Model) -> Result<Self, BuildError> {
         let graph_error = |source| BuildError::Graph {
             path: path.to_owned(),
@@ -133,7 +137,10 @@ fn limit(proto: &ModelProto, graph: &GraphProto, model: &Model) -> Result<Limit,
     limits.within(&tables)
 }
 
-/// Whether the graph of an ONNX file makes one vector of a text by itself.
+/// Whether the graph of an ONNX file makes a sentence embedding by itself.
+///
+/// # Errors
+/// [`BuildError`] for a file that cannot be read or is no ONNX model.
 pub fn pools(path: &Path) -> Result<bool, BuildError> {
     Ok(outputs::pools(&source::outputs(path)?))
 }

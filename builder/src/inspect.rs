@@ -12,9 +12,17 @@ use std::sync::Arc;
 
 /// Everything a file says of itself, as JSON. Every hash is checked.
 ///
+/// It has `kind`, `format_version`, `name`, `version`, `task`, `payload_offset` (in bytes
+/// from the start of the file), `payload_digest`, and `artifacts`, each with its `artifact`,
+/// `offset`, `length` and `blake3`; of a model also `pipeline`, `understood` (the findings),
+/// `provenance` and `weights`, and of a tool its `bases`. A file of upstream's format 1 has
+/// no payload fields, but `can_be_retargeted`: "yes", or "no" and why, a wrong hash
+/// included.
+///
 /// # Errors
-/// [`encoderfile::Error`] and what the system says, with the file's name; a file
-/// without a footer is one too.
+/// [`ContainerError`](encoderfile::container::ContainerError) for a file that is no valid
+/// encoderfile, [`std::io::Error`] for what the system says, and a message alone for a file
+/// without a footer or with a malformed manifest of format 1. Each names the file.
 pub fn inspect(path: &Path) -> anyhow::Result<Value> {
     let name = path.display().to_string();
     let file = MappedFile::open(path).with_context(|| name.clone())?;

@@ -1,7 +1,7 @@
 //! The library behind the `encoderfile` command: model folder in, one file out.
 //!
-//! [`build()`], [`inspect()`] and [`extract()`] are its three calls; the command turns
-//! what was typed into their arguments, and prints what they give.
+//! [`build()`], [`inspect()`], [`extract()`] and [`run::run`] are its calls; the command
+//! turns what was typed into their arguments, and prints what they give.
 //!
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
 //! splits the ONNX model, [`assemble`] checks that the result runs and makes a

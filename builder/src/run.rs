@@ -34,11 +34,17 @@ const GUEST_FOLDER: &str = "/.encoderfile";
 /// two cores.
 const COMPILE_SILENT_MAX: Duration = Duration::from_secs(1);
 
-/// Runs the model in `file` with `arguments` and returns the guest's exit code.
+/// Runs the model in `file` with `arguments` and returns the guest's exit code; one that is
+/// not within 0 to 255 is 255.
 ///
 /// A wasm module brings its own program. Every other encoderfile (a native one,
 /// or a bundle) is run by `embedded_base`. The guest can write to `directories`
 /// under the names they have here.
+///
+/// # Errors
+/// [`WasmError`](crate::wasm_payload::WasmError) for a module that cannot be read, wasmtime's
+/// for a program that does not compile or traps, [`std::io::Error`] for what the system says,
+/// and a message alone for a file that is no encoderfile or that no program can run.
 pub fn run(
     file: &Path,
     embedded_base: Option<Vec<u8>>,

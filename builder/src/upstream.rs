@@ -64,7 +64,11 @@ pub fn footer(file: &[u8]) -> Option<Footer> {
     Footer::parse(file.last_chunk::<FOOTER_LEN>()?)
 }
 
-/// The manifest of a format 1 file, and its offset.
+/// The manifest of a format 1 file, and its offset in bytes from the start of `file`.
+///
+/// # Errors
+/// A message, with the section and its offset, where there is no footer, the manifest is not
+/// within the file or too long, or it cannot be decoded.
 pub fn manifest(file: &[u8]) -> anyhow::Result<(Manifest, u64)> {
     let footer = footer(file).context("no encoderfile footer")?;
     let total = file.len() as u64 - FOOTER_LEN as u64;
@@ -82,6 +86,10 @@ pub fn manifest(file: &[u8]) -> anyhow::Result<(Manifest, u64)> {
 
 impl Upstream {
     /// Reads a format 1 file and checks its hashes.
+    ///
+    /// # Errors
+    /// As [`manifest()`]; a message with the artifact's name for one that is missing,
+    /// malformed or does not match its hash, and for a model of images or with a Lua script.
     pub fn read(file: &[u8]) -> anyhow::Result<Self> {
         let (manifest, start) = manifest(file)?;
         if is_of_images(&manifest) {

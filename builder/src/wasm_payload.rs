@@ -122,6 +122,10 @@ pub enum WasmError {
 ///
 /// The bytes written depend on the two inputs only; `payload` is copied in
 /// pieces and never held in memory.
+///
+/// # Errors
+/// [`WasmError`] for a module that cannot carry a payload, a payload too large for one, and
+/// what the system says of reading and writing.
 pub fn inject(
     base: &(impl Source + ?Sized),
     payload: &(impl Source + ?Sized),
@@ -145,6 +149,9 @@ pub fn inject(
 /// The bytes depend only on the base that the payload was injected into, so
 /// that all models on one base share one compiled program. A module without a
 /// payload is brought into the same form. Payload bytes are not read.
+///
+/// # Errors
+/// [`WasmError`] for what is no such module, and for one that cannot be read.
 pub fn base_of(module: &(impl Source + ?Sized)) -> Result<Vec<u8>, WasmError> {
     let skeleton = Skeleton::read(module)?;
     Program::parse(module, &skeleton)?.encode(None)

@@ -142,7 +142,8 @@ pub(crate) struct Texts {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// The second text of the pair that each text is the first of; repeated, one for each text
+    /// The second text of the pair that each text is the first of; given once, for all texts, or
+    /// once for each
     #[arg(long, value_name = "TEXT", conflicts_with = "input")]
     pub(crate) pair: Vec<String>,
 }
@@ -160,7 +161,8 @@ pub(crate) struct Infer {
     #[command(flatten)]
     pub(crate) texts: Texts,
 
-    /// One JSON document, or one result a line as soon as its text has been read
+    /// One JSON document, or one result a line as soon as it is computed (with --query: at the
+    /// end)
     #[arg(short, long, value_enum, default_value_t = Format::Json)]
     pub(crate) format: Format,
 

@@ -14,7 +14,8 @@ pub enum Executor {
     /// One for each core that this process may use.
     #[default]
     AllCores,
-    /// So many, that of the caller included.
+    /// So many compute texts at once. The caller's thread and the one that reads several
+    /// texts wait beside these, and loading may take a few more.
     Threads(NonZeroUsize),
     /// The caller's and no other.
     OneThread,

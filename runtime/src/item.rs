@@ -1,6 +1,6 @@
 //! What a result is computed for, owned, and as JSON says it.
 //!
-//! **Invariant:** every shell reads `{"text", "text_pair"}` here.
+//! **Invariant:** every frontend reads `{"text", "text_pair"}` here.
 
 use crate::Input;
 use encoderfile_encoder::json;
@@ -46,7 +46,7 @@ impl Item {
     /// else is in it is the caller's.
     ///
     /// # Errors
-    /// Where it is no JSON, no object, or has no `text`.
+    /// [`serde_json::Error`] where it is no JSON, no object, or has no `text`.
     pub fn from_json_line(line: &str) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
         struct Line {

@@ -16,9 +16,9 @@
 //! the result, and [`Error`] says who is at fault. An [`Executor`] is the threads that a
 //! model has.
 //!
-//! This is where files, threads and panics are dealt with, once for every shell. The
+//! This is where files, threads and panics are dealt with, once for every frontend. The
 //! crates below, `format`, `graph` and `encoder`, turn bytes and texts into values and
-//! nothing else; what shells need of them is here too.
+//! nothing else; what frontends need of them is here too.
 
 mod executor;
 #[cfg(any(unix, target_os = "wasi"))]

@@ -44,11 +44,13 @@ impl Model {
     /// cores.
     ///
     /// Natively the file is mapped, and what nobody asks for stays on disk; under WASI
-    /// it is read. Whoever changes the file while it is open gets wrong numbers.
+    /// it is read. Whoever changes the file while it is open gets wrong numbers, or SIGBUS
+    /// where it is shortened.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that is not there, is no encoderfile, or does not
-    /// match its hashes.
+    /// [`Error::File`] for a file that is not there, is no encoderfile, does not match its
+    /// hashes, or holds a model that cannot be served; [`Error::Bug`] for a panic of a
+    /// library over it.
     #[cfg(any(unix, target_os = "wasi"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(path, Executor::AllCores)
@@ -125,7 +127,7 @@ impl Model {
     /// Refuses options that this model cannot serve, whatever the text is.
     ///
     /// # Errors
-    /// [`Error::Request`].
+    /// [`Error::Request`] for options of another task and values that make no sense.
     pub fn check(&self, options: &Options) -> Result<(), Error> {
         self.0.encoder.check(options)
     }
@@ -134,7 +136,10 @@ impl Model {
     /// where that is faster.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text or options that the model does not take.
+    /// [`Error::Request`] for a text or options that the model does not take;
+    /// [`Error::File`] where the graph gives numbers that are not finite
+    /// ([`FileError::NotFinite`]) or another shape than the file says; [`Error::Bug`] where
+    /// the inference engine fails over a text, or a library panics.
     pub fn infer(&self, item: impl Into<Item>, options: &Options) -> Result<Prediction, Error> {
         let item = item.into();
         guarded(|| self.0.encoder.session()?.infer(item.input(), options))
@@ -142,7 +147,8 @@ impl Model {
 
     /// The result for each of many, in their order; one that fails fails alone.
     ///
-    /// Each thread computes another text.
+    /// Each thread computes another text. An error in the list is what [`Model::infer`]
+    /// gives for that item.
     ///
     /// ```
     /// # use encoderfile::{Executor, Model, Options};
@@ -171,9 +177,9 @@ impl Model {
     /// As [`Model::infer_all`] for items that come one after another, and results that
     /// are taken one after another: `emit` has each with its index, in order.
     ///
-    /// Items are read on another thread, a few more than there are threads, and results
-    /// wait for a slow `emit`; so the memory that this takes does not depend on how many
-    /// items there are.
+    /// Items are read on another thread, as many ahead as there are threads, and at most 64
+    /// for each thread are computed beyond the next result that `emit` takes; so the memory
+    /// that this takes does not depend on how many items there are.
     ///
     /// # Errors
     /// The first of the iterator's or of `emit`'s own, which ends it.
@@ -198,8 +204,8 @@ impl Model {
     /// [`Options::top_k`]; those that score the same stay in their order.
     ///
     /// # Errors
-    /// [`Error::Request`] for a model that is no cross-encoder with one logit, and for a
-    /// text that has no result.
+    /// [`Error::Request`] for a model that is no cross-encoder with one logit, and the error
+    /// of the first text that fails, as of [`Model::infer`].
     pub fn rank<T: Into<Item>>(
         &self,
         query: &str,
@@ -216,8 +222,11 @@ impl Model {
         Ok(rank(&predictions, options.top_k))
     }
 
-    /// How alike each text is to `source`, by the function that the model is made for
-    /// ([`Info::similarity`]): more is more alike, and cosines are from -1 to 1.
+    /// The similarity score of each text to `source`, in the order of the texts, by the
+    /// function that the model is made for ([`Info::similarity`]).
+    ///
+    /// More is more alike. A cosine is from -1 to 1, a dot product of any size; the
+    /// Euclidean and the Manhattan distance are negated, so 0 at most.
     ///
     /// ```
     /// # use encoderfile::{Executor, Model, Options};
@@ -230,9 +239,9 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Request`] for a model that does not give one vector a text, and for a
-    /// text that has no result; [`FileError::NotFinite`] where a similarity is beyond
-    /// the numbers that there are.
+    /// [`Error::Request`] for a model that gives no sentence embeddings; the error of the
+    /// first text that fails, as of [`Model::infer`]; [`FileError::NotFinite`] where a score
+    /// is beyond the range of float32.
     pub fn similarity<T: Into<Item>>(
         &self,
         source: impl Into<Item>,
@@ -266,10 +275,11 @@ impl Model {
     }
 
     /// The tokens of a text or pair as the model sees them: prompt and special tokens
-    /// included, cut where the model cuts.
+    /// included, truncated to the limit.
     ///
     /// # Errors
-    /// [`Error::Request`].
+    /// [`Error::Request`] for a text that cannot be tokenised or does not fit;
+    /// [`Error::Bug`] for a panic of the tokenizer.
     pub fn tokenize(&self, item: impl Into<Item>, options: &Options) -> Result<Tokenized, Error> {
         let item = item.into();
         let tokens = guarded(|| self.0.encoder.tokenize(item.input(), options))?;
@@ -279,7 +289,8 @@ impl Model {
     /// Recomputes the results that were stored when the file was built.
     ///
     /// # Errors
-    /// [`Error::File`] where they cannot be read; numbers that differ are in the
+    /// [`Error::File`] where they cannot be read, and the error of a text that fails, as of
+    /// [`Model::infer`]. Numbers that differ are no error: they are in the
     /// [report](golden::Report).
     pub fn self_test(&self) -> Result<golden::Report, Error> {
         guarded(|| golden::self_test(&self.0.payload, &self.0.encoder))

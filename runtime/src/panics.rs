@@ -1,7 +1,7 @@
 //! Panics of the inference engine, of the tokenizers library and our own, as errors.
 //!
 //! **Invariant:** no panic leaves this crate as one where panics unwind. In WebAssembly
-//! they do not: the shell's hook says what happened and ends the program.
+//! they do not: the frontend's hook says what happened and ends the program.
 
 use crate::Bug;
 use std::any::Any;

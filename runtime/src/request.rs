@@ -67,7 +67,7 @@ fn field<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, RequestErro
 }
 
 impl Model {
-    /// Answers a request in the JSON of the server's `/predict`: `{"inputs": […]}` of
+    /// Answers a request in the encoderfile form of `/predict`'s JSON: `{"inputs": […]}` of
     /// texts or `{"text", "text_pair"}`, with any field of [`Options`] beside it. The
     /// answer is that of `infer --format json`: `{"results": […], "model_id": …}`.
     ///
@@ -83,7 +83,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Request`] for what is no such request, and for the first item that fails.
+    /// [`Error::Request`] for what is no such request. Unless it is `partial`, the error of
+    /// the first item that fails, as of [`Model::infer`].
     pub fn infer_json(&self, request: &str) -> Result<String, Error> {
         let Request {
             inputs,

@@ -1,8 +1,8 @@
 //! One bounded queue in front of the worker threads.
 //!
 //! Invariants: nothing is computed on the threads that talk to clients; what
-//! is accepted is answered, unless nobody waits for it any more; a text that
-//! fails, even by a panic, fails alone.
+//! is accepted is answered, unless nobody waits for it any more or the time to stop is
+//! up (`--grace`); a text that fails, even by a panic, fails alone.
 
 mod queue;
 #[cfg(test)]

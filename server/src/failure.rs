@@ -28,11 +28,11 @@ pub(crate) enum Kind {
     Timeout,
     /// More bytes than are taken.
     TooLarge,
-    /// Not JSON by its content type.
+    /// Not JSON by its content type, or compressed in a way that is not read.
     MediaType,
     /// More texts or characters than are taken.
     Limit,
-    /// More tokens than are taken, where the text may not be cut.
+    /// More tokens than are taken, where the text may not be truncated.
     TooLong,
     /// Something that this model cannot do, or not so.
     Validation,

@@ -34,7 +34,8 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// Which key it is. Takes as long whichever it is, and if it is none.
+    /// Which key it is. Takes as long whichever key of the same length it is, and if it is
+    /// none; how long the keys are can be timed.
     pub(crate) fn find(&self, key: &str) -> Option<usize> {
         let mut found = None;
         for (index, known) in self.0.iter().enumerate() {

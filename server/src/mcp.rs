@@ -200,7 +200,7 @@ impl Tools {
         }
     }
 
-    /// Say how alike each text is to a source text in meaning, most alike first. Higher scores are more alike.
+    /// Give each text's similarity score to a source text, by meaning, most similar first. Higher scores are more similar.
     #[tool(input_schema = schema::of::<arguments::Similarity>(), output_schema = output::<results::ScoredTexts>())]
     async fn similarity(
         &self,

@@ -116,8 +116,8 @@ impl Service {
         self.encoder.pipeline()
     }
 
-    /// How many numbers a result row has where a request says nothing of it: of an
-    /// embedding, or one a label.
+    /// The width of a result where a request says nothing of it: the dimensions of an
+    /// embedding, or the number of labels.
     pub(crate) fn served_width(&self) -> usize {
         let pipeline = self.pipeline();
         match pipeline.dimensions {
@@ -226,7 +226,7 @@ impl Service {
         Ok((vectors.collect(), answer.report))
     }
 
-    /// How alike each text is to a source.
+    /// The similarity score of each text to a source, in the order of the texts.
     pub(crate) async fn similarity(
         &self,
         client: Client,
@@ -241,7 +241,7 @@ impl Service {
         Ok((scores, report.beside_source()))
     }
 
-    /// How alike the first of `vectors` is to each of the others.
+    /// The similarity scores of the first of `vectors` to each of the others, in their order.
     fn similarities(&self, vectors: &[Vec<f32>]) -> Result<Vec<f32>, Failure> {
         let function = self.pipeline().similarity;
         let Some((source, others)) = vectors.split_first() else {

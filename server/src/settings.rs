@@ -364,7 +364,7 @@ pub(crate) struct Access {
     )]
     pub(crate) cors_allow_origin: Vec<Origin>,
 
-    /// Host names that requests to /mcp may have [default: localhost]
+    /// Further host names that requests to /mcp may have, beside localhost, 127.0.0.1 and ::1
     #[arg(
         long,
         env = "ALLOWED_HOSTS",

@@ -1,4 +1,4 @@
-//! The GEMM micro-kernel in instructions that not every engine has.
+//! The GEMM micro-kernel in relaxed SIMD, which not every engine has.
 
 use encoderfile::graph::{TileKernel, use_tile_kernel};
 use wasm_bindgen::prelude::*;

@@ -1,4 +1,4 @@
-// Embeddings: how alike they are, and what they look like.
+// Embeddings: their similarity scores, and what they look like.
 
 import { copyButton } from "./clipboard.js";
 import { element } from "./dom.js";

@@ -1,7 +1,8 @@
 //! `cargo xtask`: the one entry to everything this workspace can do, for people
 //! and for CI.
 //!
-//! Every command installs what it needs and says so. xtask itself depends on
+//! Every command installs what it can of what it needs and says so; Node.js, Python and a C
+//! compiler have to be there, and what `bench` measures. xtask itself depends on
 //! none of the workspace's crates, so that it compiles in seconds and can check
 //! and build them from outside.
 #![deny(unsafe_code)]

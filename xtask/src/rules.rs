@@ -1,5 +1,5 @@
-//! Who may depend on whom, checked from `cargo tree`, and what the core may not ask of
-//! the system, checked from its sources.
+//! Who may depend on whom, checked from `cargo tree`, and what `format`, `graph` and
+//! `encoder` may not ask of the system, checked from their sources up to their tests.
 
 use crate::process;
 use crate::workspace::Workspace;
@@ -83,7 +83,7 @@ const RULES: [Rule; 9] = [
             "encoderfile-server",
             "encoderfile-builder",
         ],
-        why: "it has files and threads, and no shell",
+        why: "it has files and threads, and no frontend",
     },
     Rule {
         package: "encoderfile-server",
@@ -103,7 +103,7 @@ const RULES: [Rule; 9] = [
             "encoderfile-server",
             "encoderfile-builder",
         ],
-        why: "what a page loads is the runtime and no other shell",
+        why: "what a page loads is the runtime and no other frontend",
     },
 ];
 

@@ -24,11 +24,11 @@ pub struct Limit {
 /// What the tables of a graph hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tables {
-    /// Nothing in the graph runs out, as far as can be told.
+    /// No table sets a position limit, as far as can be told.
     Unbounded,
-    /// Something may, and nobody can say when.
+    /// One may, and nobody can say at which length.
     Unknown,
-    /// One of them holds so many tokens and no more.
+    /// The position limit of one of them.
     Bounded(Limit),
 }
 
@@ -96,6 +96,10 @@ impl Limits {
     }
 
     /// The limit within what the tables hold.
+    ///
+    /// # Errors
+    /// [`BuildError::NoLimit`] where neither the folder nor a table says one, and
+    /// [`BuildError::Limit`] for more tokens than any encoderfile may have.
     pub fn within(&self, tables: &Tables) -> Result<Limit, BuildError> {
         let bound = match tables {
             Tables::Unbounded => None,
@@ -127,8 +131,8 @@ impl Limits {
         }
     }
 
-    /// config.json's number, where it is smaller than the limit and nothing in the graph
-    /// runs out there.
+    /// config.json's number, where it is smaller than the limit and no position limit of
+    /// the graph.
     pub fn passed_over(&self, limit: &Limit) -> Option<u32> {
         let positions = self.positions.as_ref()?.max_tokens;
         (positions < limit.max_tokens).then_some(positions)

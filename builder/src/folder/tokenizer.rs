@@ -47,7 +47,7 @@ pub(super) struct Resolved {
     tokens: Tokens,
     /// tokenizer_config.json, for the limit that it may state.
     pub(super) config: Value,
-    /// Which end of a long text is cut, and who says so.
+    /// The truncation side, and who says so.
     pub(super) truncation_side: Option<(TruncationSide, &'static str)>,
     /// Whether the texts of a pair are told apart by segment ids.
     pub(super) makes_type_ids: bool,

@@ -1,9 +1,9 @@
-//! How long a sequence the tables of a graph allow.
+//! The position limit of a graph: how long a sequence its position tables allow.
 //!
-//! A table of positions runs out where an index reaches its last row. What the
-//! index is, exporters write in many ways: a range, a slice of a buffer, a sum
+//! A position table (`Gather` or `Slice`) sets a limit where an index reaches its last row.
+//! What the index is, exporters write in many ways: a range, a slice of a buffer, a sum
 //! over what is no padding (RoBERTa, ESM, LUKE), an input; and a clamped one (T5,
-//! `DeBERTa`) never runs out. So nothing is recognised here: the part of the graph
+//! `DeBERTa`) sets none. So nothing is recognised here: the part of the graph
 //! that computes the index is computed, for sequences of one length and another.
 
 use super::binding::tensor_type;
@@ -315,7 +315,7 @@ impl Probe {
         }
     }
 
-    /// Where the first table runs out if its index is one more for each token.
+    /// The position limit of the first table if its index is one more for each token.
     fn guess(&self) -> Option<u32> {
         let indices = self.indices(SHORT, IDS[0]).ok()?;
         let other = self.indices(SHORT, IDS[1]).ok()?;

@@ -1,3 +1,5 @@
+//! Injecting into modules that are made here: what is refused, and what a guest then reads.
+
 use super::program::{len_body, read_body};
 use super::*;
 use wasm_encoder::{

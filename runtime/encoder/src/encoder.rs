@@ -35,6 +35,11 @@ impl Encoder {
     /// The hashes of tokenizer and graph are checked here; that of the weights
     /// is not. [`Payload::verify`] does it, and may run beside this on another
     /// thread.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a payload without a model, an artifact that is missing, too
+    /// large or does not match its hash, a tokenizer or graph that cannot be served, and a
+    /// pipeline that lacks what its task needs.
     pub fn load(payload: &Payload) -> Result<Self, Error> {
         Self::load_with(payload, |first, second| {
             first();
@@ -45,7 +50,7 @@ impl Encoder {
     /// As [`Encoder::load`]; `join` runs both tasks, possibly in parallel.
     ///
     /// # Errors
-    /// As [`Encoder::load`].
+    /// The same.
     pub fn load_with(
         payload: &Payload,
         join: impl FnOnce(LoadTask<'_>, LoadTask<'_>),
@@ -86,10 +91,11 @@ impl Encoder {
     }
 
     /// Makes a model of its parts: a `tokenizer.json`, an ONNX graph, and the
-    /// tensors that are not in the graph.
+    /// tensors that are not in the graph. No hash is checked.
     ///
     /// # Errors
-    /// As [`Encoder::load`].
+    /// [`Error::File`] for a pipeline beyond its bounds, a tokenizer or graph that cannot be
+    /// served, and a pipeline that lacks what its task needs.
     pub fn from_parts(
         task: Task,
         pipeline: Pipeline,
@@ -143,6 +149,9 @@ impl Encoder {
     }
 
     /// A session with scratch memory of its own. One thread uses one session.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the engine makes no state for the plan.
     pub fn session(&self) -> Result<Session<'_>, Error> {
         Ok(Session {
             encoder: self,
@@ -150,8 +159,8 @@ impl Encoder {
         })
     }
 
-    /// Lets one text be computed on several cores while fewer texts than `cores`
-    /// are; on one core until then. No result depends on it.
+    /// Lets one text be computed on several cores while there are at least two of `cores`
+    /// for each text that is being computed. No result depends on it.
     ///
     /// Where there are no threads, in wasm, nothing changes.
     pub fn use_cores(&self, cores: usize) {
@@ -161,8 +170,8 @@ impl Encoder {
     /// Tokenises a text or pair as the model sees it, prompt included.
     ///
     /// # Errors
-    /// For texts that cannot be tokenised or do not fit, and token ids beyond the
-    /// model's vocabulary.
+    /// [`Error::Request`] for texts that cannot be tokenised or do not fit, and token ids
+    /// beyond the model's vocabulary.
     pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
         Ok(self.processor().sequence(input, options)?)
     }

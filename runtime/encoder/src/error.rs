@@ -109,7 +109,7 @@ pub enum TaskProblem {
     ModuleRead,
 }
 
-/// What only a change of this program can mend. Its words are for a report.
+/// What only a change of this program can repair. Its words are for a report.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Bug {

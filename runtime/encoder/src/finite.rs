@@ -1,6 +1,6 @@
 //! Where numbers leave a model: none that is not finite gets out.
 //!
-//! **Architecture Invariant:** a shell never sees NaN or an infinity. It is looked
+//! **Architecture Invariant:** a frontend never sees NaN or an infinity. It is looked
 //! for twice, since either end may hide it from the other: in what the graph
 //! gives (a maximum skips NaN, a sigmoid makes 1 of infinity), and in what is made
 //! of that (modules have weights of their own, sums overflow).
@@ -11,7 +11,7 @@ use crate::output::Values;
 
 /// Refuses the graph's output if one of its numbers is not finite.
 pub(crate) fn check_output(output: &[f32], encoder: &Encoder) -> Result<(), FileError> {
-    // What a model must never say has the logit -inf in a vocabulary: its score is 0.
+    // Masked logits (-inf) of a vocabulary are allowed: their score is 0.
     let over_vocabulary = encoder.head.masks_vocabulary();
     let allowed = |value: f32| over_vocabulary && value == f32::NEG_INFINITY;
     let mut values = output.iter().copied();

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 pub use encoderfile_format::golden::{GoldenCase, decode, encode};
 
-/// The most that two targets may differ by, absolute, on values of order 1.
+/// The most that a number may differ by between two targets: the difference, divided by
+/// the case's largest number where that is above 1.
 pub const TOLERANCE: f32 = 1e-5;
 
 /// The same of what is computed in int8: a difference in the last bit of a value
@@ -39,7 +40,10 @@ impl Report {
     }
 }
 
-/// Computes the case for a text.
+/// Computes the case for a text: its tokens and what [`Session::raw`] gives.
+///
+/// # Errors
+/// As [`Session::raw`].
 pub fn case(session: &mut Session<'_>, text: &str) -> Result<GoldenCase, Error> {
     let (tokens, values) = session.raw(text)?;
     Ok(GoldenCase {
@@ -49,7 +53,11 @@ pub fn case(session: &mut Session<'_>, text: &str) -> Result<GoldenCase, Error> 
     })
 }
 
-/// Recomputes every stored case.
+/// Recomputes every stored case, in their order.
+///
+/// # Errors
+/// [`Error::File`] where the golden artifact is missing, too large, malformed or does not
+/// match its hash, and the error of the first text that fails, as of [`Session::raw`].
 pub fn self_test(payload: &Payload, encoder: &Encoder) -> Result<Report, Error> {
     let golden = payload.read(ArtifactKind::Golden, GOLDEN_LEN_MAX)?;
     let golden = decode(&golden).map_err(|source| FileError::Section {

@@ -1,8 +1,8 @@
 //! What is particular to a task, a file each.
 //!
 //! A [`Head`] says what it needs of the pipeline, which options it takes, how an
-//! item becomes sequences, what is kept of each, what the result is, and how it
-//! describes itself.
+//! item becomes sequences, what is kept of each (post-processing per sequence), what the
+//! result is, and how it describes itself.
 
 mod fill_mask;
 mod modules;
@@ -23,15 +23,15 @@ use encoderfile_format::Source;
 use encoderfile_format::manifest::{Pipeline, Task};
 use std::sync::Arc;
 
-/// What a model can be asked for. A shell offers what is listed, and asks for no task.
+/// What a model can be asked for. A frontend offers what is listed, and asks for no task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Capability {
-    /// One vector for a text.
+    /// A sentence embedding of a text.
     Embed,
-    /// How alike two texts are, by their vectors.
+    /// The similarity score of two texts, by their sentence embeddings.
     Similarity,
-    /// One vector for each token.
+    /// An embedding of each token.
     TokenEmbeddings,
     /// A weight for each vocabulary entry that matters to a text.
     Sparse,
@@ -124,8 +124,8 @@ pub(crate) trait Head: Send + Sync {
         false
     }
 
-    /// Whether a logit of the graph may be negative infinity: that of a vocabulary
-    /// entry which the model must never say.
+    /// Whether the graph may give masked logits (-inf): those of vocabulary entries that
+    /// are never predicted.
     fn masks_vocabulary(&self) -> bool {
         false
     }
@@ -192,7 +192,7 @@ pub(crate) fn new(
     })
 }
 
-/// What comes out, in words: "384 numbers a text: mean, normalised".
+/// What comes out, in words: "384-dimensional embedding: mean, normalised".
 pub(crate) fn describe(task: Task, pipeline: &Pipeline) -> String {
     match task {
         Task::Embedding => token_embedding::describe(pipeline),

@@ -1,4 +1,4 @@
-//! What a file contains, as every shell tells it.
+//! What a file contains, as every frontend tells it.
 
 use crate::heads;
 use encoderfile_format::container::ContainerError;
@@ -23,8 +23,8 @@ pub struct Info {
     /// Classification: the label of each logit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// Embeddings and cross-encoders: named texts that a request can have put in front
-    /// of its texts.
+    /// Embeddings and cross-encoders: named texts that a request can have prepended to
+    /// its texts.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_map")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<std::collections::BTreeMap<String, String>>))]
     pub prompts: Option<Vec<(String, String)>>,
@@ -34,7 +34,7 @@ pub struct Info {
     /// Embeddings: how they are meant to be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similarity: Option<&'static str>,
-    /// The most tokens one sequence may have, special tokens included.
+    /// Maximum sequence length in tokens, special tokens included.
     pub max_tokens: u32,
     /// The file and key that say so.
     pub max_tokens_source: String,
@@ -45,15 +45,17 @@ pub struct Info {
     /// What products with large matrices are computed in.
     pub compute: &'static str,
     /// The smallest cosine between outputs with these and with float32 weights,
-    /// computed in float32.
+    /// computed in float32, over the texts of the golden cases.
     pub worst_cosine: f32,
     /// What the folder says of its licence.
     pub license: String,
-    /// BLAKE3 over manifest and artifacts, in hexadecimal.
+    /// BLAKE3 over manifest and footer, in hexadecimal; the manifest has the BLAKE3 of each
+    /// artifact.
     pub payload_digest: String,
-    /// Equal for two files exactly when their embeddings may be compared.
+    /// Equal only for files whose embeddings may be compared. How weights are stored does
+    /// not change it.
     pub embedding_space_id: String,
-    /// SHA-256 of the weights file that the model was built from.
+    /// SHA-256 of the ONNX file that the model was built from and of its external data.
     pub source_sha256: String,
     /// The builder's name and version.
     pub built_by: String,

@@ -1,6 +1,6 @@
 //! JSON as clients write it, made into JSON that types take.
 //!
-//! [`mend`] owns three rules, for every shell: half of a surrogate pair, which
+//! [`mend`] sanitises it by three rules, for every frontend: half of a surrogate pair, which
 //! JavaScript's and Python's strings may hold and Rust's may not, is U+FFFD; a
 //! member that is `null` is as if it were absent, whatever type it is read into; and
 //! a byte order mark before the text is nothing. Nothing else that is not JSON
@@ -42,7 +42,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 ///
 /// # Errors
 ///
-/// Where it is not JSON.
+/// [`serde_json::Error`] where it is not JSON, or nested deeper than is read.
 pub fn mend<'a>(json: &'a [u8], nulls: &Nulls) -> Result<Cow<'a, [u8]>, serde_json::Error> {
     let is_marked = json.starts_with(BYTE_ORDER_MARK);
     if !is_marked && !has_null(json) && !has_surrogate(json) {
@@ -62,7 +62,7 @@ pub fn mend<'a>(json: &'a [u8], nulls: &Nulls) -> Result<Cow<'a, [u8]>, serde_js
     Ok(mending.json.into())
 }
 
-/// Reads [mended](mend) JSON, whatever is in it without the members that are `null`.
+/// Reads [sanitised](mend) JSON, whatever is in it without the members that are `null`.
 ///
 /// # Errors
 ///

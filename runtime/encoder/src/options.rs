@@ -1,8 +1,8 @@
 //! What a request may say: one table, `options!` below, from which the fields of
-//! [`Options`] and everything that shells know of them are made.
+//! [`Options`] and everything that frontends know of them are made.
 //!
-//! **Invariant:** every shell offers every option of [`OPTIONS`] under its name, or
-//! the table says why it does not; tests of the shells compare them with it.
+//! **Invariant:** every frontend offers every option of [`OPTIONS`] under its name, or
+//! the table says why it does not; tests of the frontends compare them with it.
 
 mod table;
 
@@ -43,7 +43,7 @@ choices! {
         Mean = "mean",
     }
 
-    /// An end of a text.
+    /// An end of a text, for the truncation side.
     Side {
         /// The beginning.
         Left = "left",
@@ -105,35 +105,35 @@ impl table::Field for Overflow {
 /// Why the tools of a language model lack an option.
 const NOT_A_MODELS: &str = "a language model has no reason to choose it; /predict has it";
 
-/// Why tools of one task each lack an option.
-const OTHER_TOOL: &str = "it is a tool of its own";
+/// Why tools of language models give no token embeddings of a sentence embedding model.
+const OF_SENTENCES: &str = "a language model has no use for the token embeddings of a sentence";
 
 options! {
     "" => {
         /// What to do with a text of more tokens than the model's maximum sequence length
         overflow: Overflow, or "long", of tokens, default "truncate",
             but (Mcp, "results say what was truncated");
-        /// Which end of a text that is too long is cut
+        /// Truncation side: which end of a text of too many tokens is truncated
         truncation_side: Option<Side>, of tokens, default "what the model says",
             but (Mcp, NOT_A_MODELS);
-        /// Which text of a pair that is too long is truncated
+        /// Truncation strategy: which text of a pair of too many tokens is truncated
         truncation_strategy: Option<TruncationStrategy>, or "truncation", of tokens,
-            default "longest_first; with labels: only_first",
+            default "what the model says (longest_first unless its build said otherwise); \
+                     with labels: only_first",
             but (Mcp, NOT_A_MODELS);
-        /// The most tokens of a sequence, special tokens included
+        /// Maximum sequence length in tokens, special tokens included
         max_tokens: Option<usize>, of tokens, default "what the model takes",
             but (Mcp, NOT_A_MODELS);
     }
     "Embeddings" => {
-        /// Put this in front of every text, of a pair's first (cross-encoders have it too);
+        /// Prepend this to every text, to the first of a pair (cross-encoders have it too);
         /// empty for no prompt
         prompt: Option<String>, of tokens, default "what the model says",
             but (Mcp, NOT_A_MODELS);
-        /// Put the model's prompt of this name there
+        /// Prepend the model's prompt of this name
         prompt_name: Option<String>, of tokens,
             but (Mcp, NOT_A_MODELS);
-        /// Put the model's prompt for queries or documents in front of every text, if it
-        /// has one
+        /// Prepend the model's prompt for queries or documents to every text, if it has one
         role: Option<Role>, of tokens;
         /// Divide embeddings by their L2 norm, or not
         normalize: Option<bool>, of results, default "what the model says",
@@ -143,9 +143,9 @@ options! {
         dimensions: Option<usize>, of results;
     }
     "Tokens and spans" => {
-        /// Give the vector of each token instead of the one they are pooled into
+        /// Give the token embeddings instead of the one that they are pooled into
         unpooled: bool, of results,
-            but (Mcp, OTHER_TOOL);
+            but (Mcp, OF_SENTENCES);
         /// Also give the tokens that are not in the text ([CLS] and the like)
         special_tokens: bool, of results,
             but (Mcp, NOT_A_MODELS);
@@ -155,13 +155,13 @@ options! {
         /// Leave out spans with these labels
         ignore_labels: Option<Vec<String>>, of results, default "O",
             but (Mcp, NOT_A_MODELS);
-        /// Read a text that is too long in windows that share so many tokens, so that none of
-        /// it is lost
+        /// Read a text of too many tokens in overlapping windows, which share this many of
+        /// them, so that none of it is lost
         stride: Option<usize>, of results,
             but (Mcp, NOT_A_MODELS);
     }
     "Classification and reranking" => {
-        /// Score the texts as answers to this query, best first
+        /// Score the texts as answers to this query, best first (over gRPC in their order)
         query: Option<String>, of results;
         /// Choose among these labels instead of the model's (models trained on NLI)
         labels: Option<Vec<String>>, of results;
@@ -175,10 +175,10 @@ options! {
             but (Mcp, NOT_A_MODELS);
     }
     "Words and weights" => {
-        /// Return the top K: words for a mask (default 5), answers to a query, or sparse
-        /// weights
+        /// Return the top K: fill-mask candidates (default 5), answers to a query (over
+        /// gRPC all), or sparse weights
         top_k: Option<usize>, of results;
-        /// Fill masks only with these words
+        /// Restrict fill-mask candidates to these words
         targets: Option<Vec<String>>, as typed, of results,
             but (Mcp, NOT_A_MODELS);
     }
@@ -270,7 +270,7 @@ impl Options {
         self.template.as_deref().unwrap_or("This example is {}.")
     }
 
-    /// Which text of a pair that is too long is truncated.
+    /// The truncation strategy for pairs: the request's, or else the pipeline's.
     pub(crate) fn truncation_strategy(&self, pipeline: &Pipeline) -> TruncationStrategy {
         let stored = || match pipeline.truncation_strategy {
             Stored::LongestFirst => TruncationStrategy::LongestFirst,
@@ -280,7 +280,8 @@ impl Options {
         self.truncation_strategy.unwrap_or_else(stored)
     }
 
-    /// The text to put in front of a text.
+    /// The prompt to prepend to a text: empty for none, also where the model lacks the one
+    /// that is asked for.
     pub fn prompt<'a>(&'a self, pipeline: &'a Pipeline) -> &'a str {
         let find = |name: &str| pipeline.prompts.iter().find(|prompt| prompt.name == name);
         if let Some(prompt) = &self.prompt {

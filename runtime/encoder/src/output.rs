@@ -10,7 +10,7 @@ pub struct Prediction {
     /// What the task computes.
     #[serde(flatten)]
     pub values: Values,
-    /// Present where the text was cut or read in several windows.
+    /// Present where the text was truncated or read in several windows.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub usage: Option<TokenUsage>,
     /// How many tokens were computed for it, in all its sequences.
@@ -36,12 +36,12 @@ pub struct TokenUsage {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Values {
-    /// One vector a token.
+    /// Token embeddings.
     Embedding {
         /// In text order.
         embeddings: Vec<TokenVector>,
     },
-    /// One vector for the text.
+    /// A sentence embedding.
     SentenceEmbedding {
         /// `[dimensions]`.
         embedding: Vec<f32>,
@@ -51,11 +51,11 @@ pub enum Values {
         /// By index.
         sparse_embedding: Vec<SparseValue>,
     },
-    /// One score a label.
+    /// A logit and a score for each label.
     SequenceClassification {
         /// Before the activation, `[labels]`.
         logits: Vec<f32>,
-        /// After it, `[labels]`.
+        /// After it, `[labels]`; logits where the request asks for raw scores.
         scores: Vec<f32>,
         /// Of the largest score.
         predicted_index: usize,
@@ -66,15 +66,16 @@ pub enum Values {
     ZeroShot {
         /// `[labels]`.
         labels: Vec<String>,
-        /// `[labels]`.
+        /// `[labels]`: probabilities, or logits of entailment where the request asks for raw
+        /// scores.
         scores: Vec<f32>,
     },
     /// How well the text answers the query.
     Score {
-        /// After the activation.
+        /// After the activation; the logit where the request asks for raw scores.
         score: f32,
     },
-    /// One label a token.
+    /// A label for each token.
     TokenClassification {
         /// In text order.
         tokens: Vec<TokenPrediction>,
@@ -84,9 +85,9 @@ pub enum Values {
         /// In text order.
         entities: Vec<Entity>,
     },
-    /// What may stand at each mask token.
+    /// The candidates for each mask token.
     FillMask {
-        /// The masks in text order, and for each the words, likeliest first.
+        /// The masks in text order, and for each its candidates, likeliest first.
         masks: Vec<Vec<Filling>>,
     },
 }
@@ -136,7 +137,7 @@ pub struct Entity {
     /// What it is.
     #[serde(flatten)]
     pub label: EntityLabel,
-    /// The probability of the label.
+    /// The probability of the label, by softmax; of several tokens or words the mean.
     pub score: f32,
     /// As the tokenizer puts its tokens together; [`Entity::start`] and
     /// [`Entity::end`] say how the text spells it.
@@ -176,11 +177,11 @@ impl EntityLabel {
     }
 }
 
-/// A word that may stand at a mask token.
+/// A candidate token for a mask.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Filling {
-    /// Its probability.
+    /// Its probability among the whole vocabulary, by softmax.
     pub score: f32,
     /// Index into the vocabulary.
     pub token: u32,
@@ -194,11 +195,11 @@ pub struct Filling {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Ranked {
-    /// Its place among the texts of the request.
+    /// Its place among the texts of the request, from 0.
     pub index: usize,
-    /// After the activation.
+    /// After the activation; the logit where the request asks for raw scores.
     pub score: f32,
-    /// Present where the pair was cut.
+    /// Present where the pair was truncated.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub usage: Option<TokenUsage>,
 }
@@ -235,7 +236,7 @@ pub struct TokenInfo {
     pub end: usize,
 }
 
-/// The vector of a token.
+/// The embedding of a token.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenVector {
@@ -257,7 +258,7 @@ pub struct TokenPrediction {
     pub scores: Vec<f32>,
     /// The label with the largest score.
     pub label: String,
-    /// That score.
+    /// That score, after the model's activation.
     pub score: f32,
 }
 
@@ -266,9 +267,9 @@ pub struct TokenPrediction {
 pub struct Tokenized {
     /// In the order the model sees them.
     pub tokens: Vec<TokenizedToken>,
-    /// Of the whole text.
+    /// In tokens, special tokens included: of the whole text.
     pub tokens_total: usize,
-    /// That the model sees.
+    /// In tokens, special tokens included: what the model sees.
     pub tokens_used: usize,
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn normalize(vector: &mut [f32]) {
 /// How far a squared norm may be from one.
 const UNIT: f64 = 1e-5;
 
-/// Logits to scores.
+/// Logits to scores, `[labels]` to `[labels]`. No logits give no scores.
 pub fn activate(logits: &[f32], activation: Activation) -> Vec<f32> {
     match activation {
         Activation::Identity => logits.to_vec(),
@@ -138,7 +138,7 @@ pub(crate) fn argmax(values: &[f32]) -> usize {
     best
 }
 
-/// The cosine of the angle between two vectors of equal length; 0 if either is zero.
+/// The cosine of the angle between two vectors, `[width]` each; 0 if either is zero.
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
@@ -154,7 +154,9 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     cosine
 }
 
-/// How alike two embeddings of equal length are: more is more alike.
+/// The similarity score of two embeddings, `[width]` each: more is more alike, and
+/// distances are negated. That both are of one width is not checked: values that only one
+/// has are compared with nothing.
 pub fn similarity(a: &[f32], b: &[f32], function: Similarity) -> f32 {
     let pairs = || a.iter().zip(b);
     match function {

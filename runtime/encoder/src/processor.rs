@@ -14,7 +14,7 @@ pub(crate) struct Processor<'a> {
     pub(crate) pipeline: &'a Pipeline,
 }
 
-/// A text or pair with a prompt in front of it.
+/// A text or pair with a prompt prepended.
 struct Prompted<'a> {
     text: String,
     pair: Option<&'a str>,
@@ -30,7 +30,7 @@ impl Prompted<'_> {
 }
 
 impl<'a> Processor<'a> {
-    /// The one sequence of a text or pair, prompt included, cut to the limit or
+    /// The one sequence of a text or pair, prompt included, truncated to the limit or
     /// refused.
     pub(crate) fn sequence(
         self,

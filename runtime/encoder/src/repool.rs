@@ -46,6 +46,10 @@ impl Encoder {
     /// The model with another pooling; what it says of itself follows in `info`.
     /// A model of token vectors becomes one of texts, and a masked language model
     /// a sparse one. Modules after the pooling stay, and have to fit.
+    ///
+    /// # Errors
+    /// [`Error::Request`] with [`OptionsError::Pooling`] for a pooling that the model cannot
+    /// have, and [`Error::File`] where the weights of its modules cannot be read.
     pub fn repool(mut self, choice: PoolingChoice, info: &mut Info) -> Result<Self, Error> {
         let refuse = |problem| {
             let pooling = choice.name();

@@ -44,8 +44,8 @@ impl Encoder {
     /// Tokenises a text or pair and refuses what cannot be computed.
     ///
     /// # Errors
-    /// For options and items that the model does not take, and texts that cannot be
-    /// tokenised.
+    /// [`Error::Request`] for options and items that the model does not take, and texts that
+    /// cannot be tokenised or do not fit.
     pub fn prepare(&self, input: Input<'_>, options: &Arc<Options>) -> Result<Work, Error> {
         // While it is tokenised its thread is not free for another text.
         let _text = self.graph.enter();
@@ -139,7 +139,9 @@ impl Session<'_> {
     /// Computes the next sequence; gives the result after the last.
     ///
     /// # Errors
-    /// Where the graph fails, or gives numbers that are not finite.
+    /// [`Error::Bug`] where the engine fails, [`Error::File`] where the graph gives another
+    /// shape than the file says or a number is not finite, and [`Error::Request`] where the
+    /// tokenizer cannot decode what the result quotes.
     pub fn step(&mut self, work: &mut Work) -> Result<Option<Prediction>, Error> {
         let (head, processor) = (&self.encoder.head, self.encoder.processor());
         if let Some(tokens) = work.next() {
@@ -170,6 +172,12 @@ impl Session<'_> {
 
     /// The tokens of a text and the task's plain numbers for it, special tokens
     /// included: what golden cases compare.
+    ///
+    /// The numbers are row-major. Token embeddings: `[tokens, hidden_size]`. Sentence
+    /// embeddings: `[dimensions]`, as a request without options has it. Sequence
+    /// classification: the logits, `[labels]`; token classification: `[tokens, labels]`.
+    /// Fill-mask and sparse embeddings: of each token the first 64 vocabulary logits, or
+    /// all where there are fewer, `[tokens, 64]`.
     ///
     /// # Errors
     /// As [`Session::infer`].
@@ -214,7 +222,7 @@ impl Session<'_> {
     /// nothing of it: whether the model holds that many.
     ///
     /// # Errors
-    /// Where the graph fails, or gives numbers that are not finite.
+    /// As [`Session::step`].
     pub fn compute(&mut self, ids: &[u32]) -> Result<(), Error> {
         let output = self.run.evaluate(ids, &vec![0; ids.len()])?;
         Ok(finite::check_output(&output, self.encoder)?)

@@ -13,7 +13,7 @@ use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, PostProcessorWr
 
 /// A tokenizer with the pipeline's limit.
 ///
-/// A text is cut before special tokens are put around it, as tokenizers does it: what is
+/// A text is truncated before special tokens are put around it, as tokenizers does it: what is
 /// put around it may also change it (byte-level offsets begin behind a space).
 pub struct Tokenizer {
     /// Without a post-processor.
@@ -44,6 +44,11 @@ pub struct Tokens {
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`FileError::Tokenizer`] where the tokenizers library does not take it or its
+    /// post-processor is malformed, and [`FileError::NoRoom`] where the pipeline's limit is
+    /// no more than the special tokens around a text.
     pub fn load(json: &[u8], pipeline: &Pipeline) -> Result<Self, FileError> {
         let mut inner = parse(json)?;
         let processor = inner.get_post_processor().cloned();
@@ -76,8 +81,8 @@ impl Tokenizer {
         })
     }
 
-    /// The most tokens of a sequence, special tokens included: the pipeline's
-    /// limit, or the smaller one of a request.
+    /// The maximum sequence length, special tokens included: the pipeline's limit, or the
+    /// smaller one of a request.
     pub fn limit(&self, max_tokens: Option<usize>) -> usize {
         max_tokens.map_or(self.max_tokens, |limit| limit.min(self.max_tokens))
     }
@@ -87,7 +92,15 @@ impl Tokenizer {
         added_tokens(self.processor.as_ref(), false)
     }
 
-    /// Tokenises a text or pair, special tokens included, cut to the [limit](Self::limit).
+    /// Tokenises a text or pair, special tokens included, truncated to the
+    /// [limit](Self::limit).
+    ///
+    /// # Errors
+    /// [`RequestError::Tokenizer`] for a text that the tokenizers library refuses,
+    /// [`RequestError::UnknownId`] for an id that is not in the vocabulary,
+    /// [`RequestError::NoRoom`] where special tokens fill the limit, and
+    /// [`RequestError::PairTooLong`] where the one text that the strategy truncates has too
+    /// few tokens for that.
     pub fn encode(
         &self,
         input: Input<'_>,
@@ -128,6 +141,9 @@ impl Tokenizer {
     }
 
     /// Tokenises all of a text or pair, special tokens included.
+    ///
+    /// # Errors
+    /// [`RequestError::Tokenizer`] and [`RequestError::UnknownId`], as of [`Self::encode`].
     pub fn encode_whole(&self, input: Input<'_>) -> Result<Tokens, RequestError> {
         let content = self.content(input)?;
         let special_tokens = self.special_tokens_of(&content);
@@ -135,8 +151,12 @@ impl Tokenizer {
         self.finish(content, total)
     }
 
-    /// Tokenises a text in windows of the [limit](Self::limit), of which
+    /// Tokenises a text in windows of the [limit](Self::limit), in the text's order, of which
     /// neighbours share `stride` tokens.
+    ///
+    /// # Errors
+    /// [`RequestError::Stride`] where `stride` is as long as a window or longer;
+    /// [`RequestError::Tokenizer`] and [`RequestError::UnknownId`], as of [`Self::encode`].
     pub fn windows(
         &self,
         input: Input<'_>,
@@ -160,6 +180,10 @@ impl Tokenizer {
 
     /// Tokenises a text in as few windows as hold all of it, each with the
     /// prompt, its first `prompt_len` tokens, and about as much of the rest.
+    ///
+    /// # Errors
+    /// [`RequestError::LongPrompt`] where prompt and special tokens fill the limit;
+    /// [`RequestError::Tokenizer`] and [`RequestError::UnknownId`], as of [`Self::encode`].
     pub fn even_windows(
         &self,
         input: Input<'_>,
@@ -201,6 +225,9 @@ impl Tokenizer {
 
     /// How many tokens at the beginning of a sequence belong to a prompt, the
     /// special tokens before it included: sentence-transformers' `prompt_length`.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn prompt_len(
         &self,
         prompt: &str,
@@ -222,6 +249,10 @@ impl Tokenizer {
     }
 
     /// Token ids to text.
+    ///
+    /// # Errors
+    /// [`RequestError::UnknownId`] for an id that is not in the vocabulary, and
+    /// [`RequestError::Tokenizer`] where the decoder fails.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, RequestError> {
         // tokenizers leaves them out.
         if let Some(id) = ids.iter().find(|id| self.inner.id_to_token(**id).is_none()) {
@@ -232,6 +263,9 @@ impl Tokenizer {
     }
 
     /// Tokens as the vocabulary spells them, to text.
+    ///
+    /// # Errors
+    /// [`RequestError::Tokenizer`] where the decoder fails.
     pub fn join(&self, tokens: Vec<String>) -> Result<String, RequestError> {
         let Some(decoder) = self.inner.get_decoder() else {
             return Ok(tokens.join(" "));
@@ -257,7 +291,10 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// The first token of a text, without special tokens.
+    /// The first token of a text, without special tokens; `None` where there is no token.
+    ///
+    /// # Errors
+    /// [`RequestError::Tokenizer`] for a text that the tokenizers library refuses.
     pub fn first_id(&self, text: &str) -> Result<Option<u32>, RequestError> {
         let encoding = self.inner.encode_char_offsets(text, false);
         let encoding = encoding.map_err(refused)?;

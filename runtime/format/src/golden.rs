@@ -12,7 +12,10 @@ pub struct GoldenCase {
     pub text: String,
     /// Its token ids, special tokens included.
     pub input_ids: Vec<u32>,
-    /// The numbers of the task's result, row after row: an embedding, or logits.
+    /// The numbers of the task's result, row-major. Token embeddings:
+    /// `[tokens, hidden_size]`. Sentence embeddings: `[dimensions]`. Classification: the
+    /// logits, `[labels]` or `[tokens, labels]`. Fill-mask and sparse embeddings: of each
+    /// token the first 64 vocabulary logits.
     pub values: Vec<f32>,
 }
 

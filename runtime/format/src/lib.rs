@@ -1,8 +1,9 @@
 //! What is in an encoderfile, read from any [`Source`] of bytes and checked.
 //!
-//! [`Payload::open`] returns a container that cannot be wrong: bounds, order,
-//! gaps and hashes have been checked, and [`limits`] bounds what any count or
-//! length in it may be.
+//! [`Payload::open`] returns a container whose structure cannot be wrong: version, digest,
+//! bounds, order and gaps have been checked, and [`limits`] bounds what any count or length
+//! in it may be. The hash of an artifact is checked by [`Payload::read`], those of all by
+//! [`Payload::verify`].
 #![forbid(unsafe_code)]
 // What is read here is whatever somebody gave us.
 #![cfg_attr(

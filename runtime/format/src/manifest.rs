@@ -72,10 +72,11 @@ pub struct Provenance {
     pub license: String,
     /// The architecture that the folder names.
     pub architecture: String,
-    /// SHA-256 of the source weights file.
+    /// SHA-256 of the source ONNX file and of its external data.
     pub source_sha256: Vec<u8>,
-    /// Equal for two files exactly when their embeddings may be compared: BLAKE3
-    /// over the hashes of graph, weights, tokenizer and pipeline.
+    /// Equal only for files whose embeddings may be compared: BLAKE3 over `source_sha256`,
+    /// the tokenizer, the pipeline and the weights of its modules, but not over how weights
+    /// are stored.
     pub embedding_space_id: Vec<u8>,
     /// What the builder understood of the folder.
     pub findings: Vec<Finding>,

@@ -27,7 +27,10 @@ pub trait Source: Send + Sync {
     /// The number of bytes.
     fn len(&self) -> u64;
 
-    /// Fills `buffer` with the bytes from `offset`; fails if there are too few.
+    /// Fills `buffer` with the bytes from `offset`.
+    ///
+    /// # Errors
+    /// Where there are too few, and what the system says of reading them.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError>;
 
     /// These bytes where they are, if they are in memory as long as this is.
@@ -55,6 +58,9 @@ pub struct OutOfBounds {
 }
 
 /// The range `offset..offset + length` of `total` bytes, if it is one.
+///
+/// # Errors
+/// [`OutOfBounds`] where it ends beyond `total`, or beyond 64 bits.
 pub fn checked_range(
     offset: u64,
     length: u64,
@@ -174,6 +180,9 @@ pub struct Section {
 
 impl Section {
     /// The `length` bytes of `source` from `start`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] where they are not within it.
     pub fn new(source: Arc<dyn Source>, start: u64, length: u64) -> Result<Self, OutOfBounds> {
         checked_range(start, length, source.len())?;
         Ok(Self {

@@ -45,7 +45,8 @@ pub const PANEL: usize = 32;
 pub enum Encoding {
     /// As the tensor's own type.
     Plain,
-    /// float32, the columns in groups.
+    /// float32, [`PANEL`] columns after [`PANEL`] columns: `[panels, rows, 32]`, row-major,
+    /// with zeros for columns beyond the last.
     Panels,
     /// float32 rounded to float16.
     F16,
@@ -86,11 +87,11 @@ impl WeightsError {
 /// Where a tensor lies in the weights artifact, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
-    /// From the start of the artifact.
+    /// In bytes, from the start of the artifact.
     pub offset: u64,
-    /// Of scales and values together.
+    /// In bytes, of scales and values together.
     pub length: u64,
-    /// How it is stored.
+    /// How its values are stored.
     pub encoding: Encoding,
 }
 
@@ -123,6 +124,10 @@ impl External {
     }
 
     /// Reads the entries of a tensor; `None` if it has its data in the graph.
+    ///
+    /// # Errors
+    /// [`WeightsError`] where `offset` or `length` is missing or no number, and for an
+    /// unknown encoding. Whether the place is within the artifact is not checked here.
     pub fn of(tensor: &TensorProto) -> Result<Option<Self>, WeightsError> {
         if tensor.data_location() != DataLocation::External {
             return Ok(None);
@@ -169,6 +174,10 @@ pub struct Matrix {
 
 impl Matrix {
     /// The matrix `name` of `rows` × `columns` at `place` in `weights`.
+    ///
+    /// # Errors
+    /// [`WeightsError`] where the shape has no values, the length is not what the shape
+    /// takes in this encoding, or the place is not within `weights`.
     pub fn new(
         name: &str,
         (rows, columns): (usize, usize),
@@ -209,7 +218,12 @@ impl Matrix {
         self.columns
     }
 
-    /// Decodes whole rows, as many as `out` holds, from row `first`.
+    /// Decodes whole rows, as many as `out` holds, from row `first`: `out` is row-major
+    /// `[count, columns]`.
+    ///
+    /// # Errors
+    /// [`WeightsError`] where `out` is not whole rows, a row is beyond the last, or the
+    /// bytes cannot be read.
     pub fn read_rows(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
         let count = out.len().checked_div(self.columns).unwrap_or_default();
         let within = first.checked_add(count).is_some_and(|end| end <= self.rows);
@@ -235,8 +249,8 @@ impl Matrix {
         }
     }
 
-    /// The panels where they are, if they are stored, and in memory at a place where
-    /// no vector is in two cache lines.
+    /// The panels where they are, row-major `[panels, rows, 32]`, if they are stored, and in
+    /// memory at a place where no vector is in two cache lines.
     pub fn mapped_panels(&self) -> Option<&[f32]> {
         let bytes = self.source.mapped(0, self.source.len())?;
         let is_aligned = (bytes.as_ptr().addr() as u64).is_multiple_of(TENSOR_ALIGNMENT);
@@ -250,7 +264,12 @@ impl Matrix {
         (self.encoding == Encoding::Panels).then_some(panels)
     }
 
-    /// Reads stored panels, as many as `out` holds, from the panel `first`.
+    /// Reads stored panels, as many as `out` holds, from the panel `first`: `out` is
+    /// row-major `[count, rows, 32]`. Only for a matrix that is stored in panels:
+    /// [`Matrix::panels`].
+    ///
+    /// # Errors
+    /// [`WeightsError`] where the bytes are not within the matrix or cannot be read.
     pub fn read_panels(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
         let offset = product([first, self.rows, PANEL, 4]);
         self.read(offset, out.as_mut_bytes())
@@ -340,7 +359,11 @@ pub fn scale_shape(rows: usize, columns: usize, group_axis: GroupAxis) -> (usize
     }
 }
 
-/// One row of int8 values times its scales: one scale a column, or one a group.
+/// One row of int8 values times its scales: one scale for each column with
+/// [`GroupAxis::Rows`], or one for each [`GROUP_LEN`] columns with [`GroupAxis::Columns`].
+///
+/// `quantised` and `out` are `[columns]`, `scales` is a row of [`scale_shape`]. The caller
+/// makes them so: what one of them has beyond the others is left as it is.
 pub fn dequantise_row(quantised: &[i8], scales: &[f32], group_axis: GroupAxis, out: &mut [f32]) {
     match group_axis {
         GroupAxis::Rows => {

@@ -1,4 +1,4 @@
-//! Several cores on one text, while fewer texts than cores are being computed.
+//! Several cores on one text, while there are at least two for each that is being computed.
 //!
 //! **Invariant:** how many there are changes no result: what is split are rows,
 //! heads and the like, each of which is computed as it would be alone.

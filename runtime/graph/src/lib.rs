@@ -1,4 +1,4 @@
-//! The ONNX graph as an executable plan: batch of one, any length.
+//! The ONNX graph as an executable plan: batch size 1, any length.
 //!
 //! One plan with a symbolic length serves every sequence. There is no batch
 //! dimension and no padding, so a result cannot depend on what else is being
@@ -48,6 +48,12 @@ pub struct Graph {
 impl Graph {
     /// Loads `model` (an ONNX model whose large tensors are in `weights`) for
     /// the inputs and output that `pipeline` names.
+    ///
+    /// # Errors
+    /// [`GraphError`] for what is no ONNX model, has more entries than are read, an opset or
+    /// operator that is not served, a name that the graph lacks, or a tensor that is not in
+    /// `weights`; [`GraphError::Engine`] where its operators do not fit together or no plan
+    /// can be made of them.
     pub fn load(
         model: &[u8],
         weights: &Arc<dyn Source>,
@@ -101,8 +107,8 @@ impl Graph {
         })
     }
 
-    /// Lets one text be computed on several cores while fewer texts than `cores`
-    /// are; on one core until then. No result depends on it.
+    /// Lets one text be computed on several cores while there are at least two of `cores`
+    /// for each text that is being computed. No result depends on it.
     ///
     /// Where there are no threads, in wasm, nothing changes.
     pub fn use_cores(&self, cores: usize) {
@@ -115,6 +121,9 @@ impl Graph {
     }
 
     /// A run over this graph, with its own scratch memory.
+    ///
+    /// # Errors
+    /// [`GraphError::Engine`] where tract makes no state for the plan.
     pub fn run(&self) -> Result<Run<'_>, GraphError> {
         let state = self
             .plan
@@ -163,7 +172,13 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Evaluates one sequence. The result is row-major, `[tokens, width]` or `[1, width]`.
+    /// Evaluates one sequence: `input_ids` and `type_ids` are `[tokens]`, of the same length
+    /// and at least one. The result is row-major, `[tokens, width]`, or `[width]` where the
+    /// graph pools.
+    ///
+    /// # Errors
+    /// [`GraphError::Engine`] where an operator fails, and [`GraphError::OutputShape`] for a
+    /// result of another shape.
     pub fn evaluate(
         &mut self,
         input_ids: &[u32],
@@ -172,7 +187,11 @@ impl Run<'_> {
         self.evaluate_observed(input_ids, type_ids, |_| {})
     }
 
-    /// Evaluates one sequence, and names each operator to `after` when it is done.
+    /// As [`Run::evaluate`], with the same shapes; names each operator to `after` when it is
+    /// done.
+    ///
+    /// # Errors
+    /// The same.
     pub fn evaluate_observed(
         &mut self,
         input_ids: &[u32],
@@ -237,15 +256,22 @@ pub fn unsupported(model: &ModelProto) -> Option<GraphError> {
 }
 
 /// Reads a model that has all its tensors in the graph.
+///
+/// # Errors
+/// [`GraphError`] for an opset, operator, node or tensor that is not served, and a value that
+/// nothing defines.
 pub fn read(proto: &ModelProto) -> Result<InferenceModel, GraphError> {
     reader::read(proto, &ExternalInitializers::default())
 }
 
-/// The shape of every input: a batch of one, and a length known only at run time.
+/// Sets the shape of every input: `[1, tokens]`, of a length known only at run time.
 ///
 /// Its bounds are part of the plan: exporters write `min(length, positions)`,
 /// which is the length, and tract takes seconds over shapes that keep such
 /// expressions.
+///
+/// # Errors
+/// What tract says of an input of another shape or type.
 pub fn set_input_shapes(
     model: &mut InferenceModel,
     max_tokens: u32,
@@ -262,7 +288,7 @@ pub fn set_input_shapes(
     Ok(())
 }
 
-/// The model with types and without whatever tract finds to be in vain.
+/// The model with types and without dead or redundant nodes: tract's declutter.
 fn simplify(
     mut model: InferenceModel,
     pipeline: &Pipeline,

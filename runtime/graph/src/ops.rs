@@ -1,8 +1,9 @@
 //! tract's operators over the kernels of `encoderfile-kernels`: shapes and tensors here,
 //! numbers there.
 //!
-//! **Invariant:** an operator computes what it replaces, in the same order of roundings
-//! wherever that has one and the micro-kernel leaves it.
+//! **Invariant:** an operator computes what it replaces, in the same floating-point
+//! evaluation order but for what ARCHITECTURE.md names: sums of a softmax or a LayerNorm,
+//! attention's scales, and products with the reciprocal of what a row is divided by.
 
 pub(crate) mod attention;
 pub(crate) mod disentangled;

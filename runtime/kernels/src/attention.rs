@@ -226,7 +226,7 @@ impl Part<'_> {
         }
     }
 
-    /// Adds up the values of a head, weighted.
+    /// The weighted sum of the values of a head, P · V.
     #[inline(always)]
     fn weighted_sums<V: MicroKernel>(
         &mut self,

@@ -2,7 +2,7 @@
 
 use crate::shape::{ShapeError, ensure};
 
-/// Quantised values, or those that somebody else has made floats.
+/// Quantised values, or those that somebody else has converted to float32.
 #[derive(Clone, Copy, Debug)]
 pub enum Quantised<'a> {
     /// Unsigned.

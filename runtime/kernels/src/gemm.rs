@@ -1,9 +1,10 @@
-//! float32 GEMM: `C = A · B + bias`, with B packed in panels and A read in place.
+//! float32 GEMM: `C = A · B + bias`, with B packed in panels and A mostly read in place.
 //!
 //! B `[depth, columns]` is packed in panels of columns, NR wide or a multiple of that,
 //! with the depth outside: the micro-kernel reads one stream ([`PackedB`]). A is read in
-//! blocks of at most MR rows where it is; where processors have few registers for
-//! addresses, it is packed alike. Rows and columns beyond a matrix are zeros in what is
+//! blocks of at most MR rows where it is, or where it was copied if its stride is a multiple
+//! of 2 KiB (conflict misses); where processors have few registers for addresses, it is
+//! packed alike. Rows and columns beyond a matrix are zeros in what is
 //! packed, and are never stored.
 //!
 //! **Invariant:** every value of C is one sum over the depth, in order, and then its
@@ -74,8 +75,8 @@ impl<'a> PackedB<'a> {
     ///
     /// # Errors
     ///
-    /// If `panels` are not as long as the shape says, begin at an address that is no
-    /// multiple of [`PANEL_ALIGNMENT`].
+    /// [`ShapeError`] if `panel_width` is 0, or `panels` are not as long as the shape says,
+    /// or begin at an address that is no multiple of [`PANEL_ALIGNMENT`].
     pub fn new(
         panels: &'a [f32],
         (depth, columns): (usize, usize),

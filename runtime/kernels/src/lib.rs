@@ -1,5 +1,5 @@
 //! Kernels: everything that takes an encoder's time, over slices. No graph, no file, no
-//! threads of its own; the only crate with intrinsics.
+//! threads of its own; of what is shipped, the only crate with intrinsics.
 //!
 //! Each function takes an [`Isa`], which is proof that the processor has the
 //! instructions, slices in, a slice out, and refuses what does not fit with a

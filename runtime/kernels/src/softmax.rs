@@ -7,7 +7,7 @@
 use crate::simd::Simd;
 use std::hint::black_box;
 
-/// What `exp` takes, in memory: V8 would put together each constant in a loop anew for
+/// The constants of `exp`, in memory: V8 would put together each constant in a loop anew for
 /// every vector.
 struct Constants {
     /// Below it results are zero: `e⁻⁸⁷` is just above the least normal number.

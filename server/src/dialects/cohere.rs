@@ -61,7 +61,7 @@ struct Request {
     #[schema(minimum = 1)]
     #[serde(default, deserialize_with = "whole")]
     top_n: Option<usize>,
-    /// Overflow documents are always cut as the model says.
+    /// Long documents are always truncated to the model's limit.
     #[allow(dead_code, reason = "clients send it")]
     #[serde(default, deserialize_with = "whole")]
     max_tokens_per_doc: Option<usize>,

@@ -160,7 +160,7 @@ impl Length {
         from_fields(own.collect())
     }
 
-    /// Whether it says that a long text is cut.
+    /// Whether it says that a long text is truncated.
     fn cuts(&self) -> Option<bool> {
         self.truncation.map(|truncation| {
             !matches!(

@@ -86,7 +86,7 @@ struct EmbedRequest {
     model: Option<String>,
     /// Nothing, an empty text or no texts load the model, which is loaded.
     input: Option<Input>,
-    /// Cut what is too long, rather than refuse it.
+    /// Truncate what is too long, rather than refuse it.
     truncate: Option<bool>,
     /// Keep so many of the first values, if there are more.
     #[serde(default, deserialize_with = "whole")]
@@ -111,13 +111,13 @@ enum Input {
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = ollama::ModelOptions)]
 struct ModelOptions {
-    /// The most tokens of a text, special tokens included.
+    /// Maximum sequence length in tokens, special tokens included.
     #[serde(default, deserialize_with = "whole")]
     num_ctx: Option<i64>,
 }
 
 impl ModelOptions {
-    /// The most tokens of a text. Ollama says it thus where no text would be left.
+    /// The maximum sequence length. Ollama says it thus where no text would be left.
     fn max_tokens(&self, call: &Call) -> Result<Option<usize>, Failure> {
         let Some(num_ctx) = self.num_ctx else {
             return Ok(None);

@@ -119,11 +119,11 @@ impl From<Direction> for Side {
 #[schema(as = tei::EmbedRequest)]
 pub(super) struct EmbedRequest {
     pub(super) inputs: Inputs,
-    /// Cut what is too long, rather than refuse it.
+    /// Truncate what is too long, rather than refuse it.
     pub(super) truncate: Option<bool>,
-    /// Which end is cut.
+    /// The truncation side: which end is truncated.
     pub(super) truncation_direction: Option<Direction>,
-    /// The model's prompt to put in front of each text.
+    /// The model's prompt to prepend to each text.
     pub(super) prompt_name: Option<String>,
     /// Divide by the L2 norm.
     #[serde(default = "yes")]
@@ -171,11 +171,11 @@ pub(super) async fn embed(call: Call, request: EmbedRequest) -> Answered {
 #[schema(as = tei::EmbedTokensRequest)]
 pub(super) struct EmbedTokensRequest {
     inputs: Inputs,
-    /// Cut what is too long, rather than refuse it.
+    /// Truncate what is too long, rather than refuse it.
     truncate: Option<bool>,
-    /// Which end is cut.
+    /// The truncation side: which end is truncated.
     truncation_direction: Option<Direction>,
-    /// The model's prompt to put in front of each text.
+    /// The model's prompt to prepend to each text.
     prompt_name: Option<String>,
 }
 
@@ -258,15 +258,15 @@ pub(super) struct SimilarityInputs {
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = tei::SimilarityParameters)]
 pub(super) struct SimilarityParameters {
-    /// Cut what is too long, rather than refuse it.
+    /// Truncate what is too long, rather than refuse it.
     truncate: Option<bool>,
-    /// Which end is cut.
+    /// The truncation side: which end is truncated.
     truncation_direction: Option<Direction>,
-    /// The model's prompt to put in front of each sentence.
+    /// The model's prompt to prepend to each sentence.
     prompt_name: Option<String>,
 }
 
-/// How alike sentences are, by the model's own measure.
+/// Similarity scores of sentences, by the model's own measure.
 #[utoipa::path(post, path = "/similarity", operation_id = "similarity_route", tag = "tei", request_body = SimilarityRequest,
     responses((status = 200, description = "[sentences]", body = Vec<f32>)))]
 async fn similarity(call: Call, request: SimilarityRequest) -> Answered {

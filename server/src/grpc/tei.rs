@@ -119,7 +119,7 @@ fn long(truncate: bool) -> Overflow {
     }
 }
 
-/// Which end is cut. Right is also what is not set, and then the model says.
+/// The truncation side. Right is also what is not set, and then the model says.
 fn side(direction: i32) -> Result<Option<Side>, Status> {
     match TruncationDirection::try_from(direction) {
         Ok(TruncationDirection::Right) => Ok(None),

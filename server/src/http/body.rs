@@ -47,7 +47,7 @@ pub(super) fn too_large(app: &App) -> Failure {
     Failure::new(Kind::TooLarge, message)
 }
 
-/// Mends the JSON of handlers that read their requests themselves: those of MCP,
+/// Sanitises the JSON of handlers that read their requests themselves: those of MCP,
 /// which say of what they cannot read only how their parser got there.
 pub(super) async fn mend_message(
     State(app): State<Arc<App>>,

@@ -40,7 +40,7 @@ pub(super) struct Similarity {
     pub(super) source: String,
     /// The texts to compare with it.
     pub(super) texts: Vec<String>,
-    /// At most so many, the most alike.
+    /// At most so many, the most similar.
     #[serde(default, alias = "top_n", deserialize_with = "whole")]
     pub(super) top_k: Option<usize>,
 }
@@ -83,7 +83,7 @@ pub(super) struct Rerank {
 pub(super) struct FillMask {
     /// The text, with the model's mask token where a word is missing.
     pub(super) text: String,
-    /// At most so many words for each mask; 5 if left out.
+    /// At most so many candidates for each mask; 5 if left out.
     #[serde(default, deserialize_with = "whole")]
     pub(super) top_k: Option<usize>,
 }
@@ -117,7 +117,7 @@ impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Tools>> for Argume
         let parsed = serde_path_to_error::deserialize(Value::Object(arguments));
         let parsed = parsed.map_err(|error| {
             // By this beginning rmcp knows an error that the language model can
-            // mend, and makes it the call's result; any other ends the request.
+            // correct, and makes it the call's result; any other ends the request.
             let problem = Failure::at_path(Kind::Validation, &error);
             let message = format!("failed to deserialize parameters: {problem}");
             ErrorData::invalid_params(message, None)

@@ -1,4 +1,4 @@
-//! What clients write, before rmcp reads it as a message: [`read`] mends it and says
+//! What clients write, before rmcp reads it as a message: [`read`] sanitises it and says
 //! what is wrong with it, in JSON-RPC's codes, where rmcp says nothing.
 
 use crate::dialects::{Dialect, Route, error_body};

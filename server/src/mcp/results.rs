@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::task::block_in_place;
 use utoipa::ToSchema;
 
-/// One vector a text.
+/// A sentence embedding for each text.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Embedded {
     pub(super) embeddings: Vec<Vec<f32>>,
@@ -146,7 +146,7 @@ pub(super) fn plain(of: &impl Serialize) -> CallToolResult {
     }
 }
 
-/// What went wrong, for the model to read and mend.
+/// What went wrong, for the model to read and correct.
 pub(super) fn failed(failure: &Failure) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(failure.to_string())])
 }

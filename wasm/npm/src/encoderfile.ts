@@ -155,7 +155,7 @@ export class Encoderfile {
   }
 
   /**
-   * The likeliest words for each mask token of a text, in its order.
+   * The likeliest candidate tokens for each mask token of a text, in its order.
    *
    * @throws as {@link Encoderfile.embed}
    */

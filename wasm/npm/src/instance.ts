@@ -37,7 +37,7 @@ export class Instance {
     this.#useTile();
   }
 
-  /** Has products computed in relaxed SIMD, where the engine has it. */
+  /** Has products computed by the micro-kernel in relaxed SIMD, where the engine has it. */
   #useTile(): void {
     if (!WebAssembly.validate(tile)) return;
     const module = new WebAssembly.Module(tile);

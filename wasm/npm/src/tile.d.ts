@@ -1,3 +1,3 @@
-/** The bytes of `tile.wat`, assembled. Written by `cargo xtask npm`. */
+/** The bytes of the micro-kernel `tile.wat`, assembled. Written by `cargo xtask npm`. */
 declare const tile: Uint8Array<ArrayBuffer>;
 export default tile;

@@ -1,4 +1,4 @@
-;; A tile of products, four rows by eight columns, in relaxed SIMD: for engines
+;; A GEMM micro-kernel, four rows by eight columns, in relaxed SIMD: for engines
 ;; that have it, one instruction for each multiplication and addition. Whether a
 ;; product is rounded before it is added is the processor's choice.
 ;;

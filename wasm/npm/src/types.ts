@@ -64,13 +64,13 @@ export interface Info {
   output: string;
   /** Classification: the label of each logit. */
   labels?: string[];
-  /** Embeddings: named texts that can be put in front of a text. */
+  /** Embeddings and cross-encoders: named texts that can be prepended to a text. */
   prompts?: Record<string, string>;
-  /** Embeddings: the one for requests that say nothing. */
+  /** Embeddings and cross-encoders: the one for requests that say nothing. */
   default_prompt?: string | null;
   /** Embeddings: how they are meant to be compared. */
   similarity?: string;
-  /** The most tokens one sequence may have, special tokens included. */
+  /** Maximum sequence length in tokens, special tokens included. */
   max_tokens: number;
   /** Which file and key of the model folder says so. */
   max_tokens_source: string;
@@ -82,11 +82,11 @@ export interface Info {
   /** The smallest cosine between outputs and those with float32 throughout. */
   worst_cosine: number;
   license: string;
-  /** BLAKE3 over manifest and artifacts, in hexadecimal. */
+  /** BLAKE3 over manifest and footer, in hexadecimal; the manifest has the BLAKE3 of each artifact. */
   payload_digest: string;
-  /** Equal for two files exactly when their embeddings may be compared. */
+  /** Equal only for files whose embeddings may be compared. */
   embedding_space_id: string;
-  /** SHA-256 of the weights file that the model was built from. */
+  /** SHA-256 of the ONNX file that the model was built from and of its external data. */
   source_sha256: string;
   built_by: string;
   /** The parts of the file. */
@@ -99,9 +99,9 @@ export interface RequestOptions {
   signal?: AbortSignal;
   /** What to do with a text of more tokens than the model's maximum sequence length. Default: `truncate`. */
   overflow?: "truncate" | "error";
-  /** Which end of a text that is too long is cut. Default: the tokenizer's. */
+  /** Truncation side: which end of a text of too many tokens is truncated. Default: the tokenizer's. */
   truncationSide?: "left" | "right";
-  /** The most tokens of a text, special tokens included. Default: what the model takes. */
+  /** Maximum sequence length in tokens, special tokens included. Default: what the model takes. */
   maxTokens?: number;
 }
 
@@ -113,11 +113,11 @@ export interface EmbedOptions extends Omit<RequestOptions, "overflow"> {
   normalize?: boolean;
   /** Keep so many of the first values (Matryoshka). */
   dimensions?: number;
-  /** What the text is to a search: puts the model's prompt for it in front, if it has one. */
+  /** What the text is to a search: prepends the model's prompt for it, if it has one. */
   role?: "query" | "document";
-  /** Put the model's prompt of this name in front. */
+  /** Prepend the model's prompt of this name. */
   promptName?: string;
-  /** Put this in front; empty for no prompt at all. */
+  /** Prepend this; empty for no prompt at all. */
   prompt?: string;
 }
 
@@ -127,7 +127,7 @@ export interface EntityOptions extends RequestOptions {
   aggregation?: "simple" | "first" | "average" | "max";
   /** Labels to leave out. Default: `O`. */
   ignoreLabels?: string[];
-  /** Read a long text in windows that share so many tokens. */
+  /** Read a long text in overlapping windows, which share this many tokens. */
   stride?: number;
 }
 
@@ -155,7 +155,7 @@ export interface ClassifyOptions extends RequestOptions {
   multiLabel?: boolean;
   /** Logits instead of scores. */
   rawScores?: boolean;
-  /** Which text of a pair that is too long is truncated. Default: `longest_first`; with labels: `only_first`. */
+  /** Truncation strategy: which text of a pair of too many tokens is truncated. Default: the model's (`longest_first` unless its build said otherwise); with labels: `only_first`. */
   truncationStrategy?: "longest_first" | "only_first" | "only_second";
 }
 
@@ -188,13 +188,13 @@ export interface Ranked {
 
 /** How masks are filled. */
 export interface FillMaskOptions extends RequestOptions {
-  /** Only so many words for each mask. Default: 5. */
+  /** At most so many candidates for each mask. Default: 5. */
   topK?: number;
-  /** Only these words. */
+  /** Only these candidates. */
   targets?: string[];
 }
 
-/** A word that may stand at a mask token. */
+/** A candidate token for a mask. */
 export interface Filling {
   /** Its probability. */
   score: number;
@@ -253,7 +253,7 @@ export interface InferOptions {
   role?: "query" | "document";
   normalize?: boolean;
   dimensions?: number;
-  /** The vector of each token instead of the one they are pooled into. */
+  /** The token embeddings instead of the one that they are pooled into. */
   unpooled?: boolean;
   /** Also the tokens that are not in the text. */
   special_tokens?: boolean;

@@ -169,6 +169,10 @@ fn translate_at(
 }
 
 /// The pattern that finds in every text what Oniguruma finds by `pattern`.
+///
+/// # Errors
+/// [`Unsupported`], with the part that has no translation and its place in characters,
+/// counted from 1.
 pub fn translate(pattern: &str) -> Result<String, Unsupported> {
     let translate = || {
         let translation = parse::parse(pattern)?.to_pattern();

@@ -213,7 +213,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Which end of a long text is cut: tokenizer_config.json, or else the truncation
+    /// The truncation side: tokenizer_config.json, or else the truncation
     /// that is saved in tokenizer.json.
     pub(super) fn truncation_side(
         &self,

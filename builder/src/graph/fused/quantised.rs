@@ -59,7 +59,7 @@ pub(super) fn mat_mul_integer(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Re
     Ok(())
 }
 
-/// What makes floats of an integer product: a cast, and the product with both
+/// What dequantises an integer product: a cast, and the product with both
 /// scales. That of the weight can as well be in the weight.
 struct Scaling<'a> {
     cast: &'a NodeProto,
@@ -206,7 +206,7 @@ fn unquantised<'v>(emitter: &Emitter<'_>, value: &'v str) -> Result<&'v str, Str
     ))
 }
 
-/// Tables in 8 bits, from which rows are taken before they are made floats.
+/// Embedding tables in 8 bits, whose rows are dequantised after they are gathered.
 pub(super) fn embed_layer_normalization(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
     let ids = node.required(0)?;
     let positions = layers::all_positions(emitter, ids);

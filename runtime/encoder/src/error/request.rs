@@ -21,7 +21,7 @@ pub enum RequestError {
         /// In bytes.
         limit: usize,
     },
-    /// A text that does not fit, where the request says not to cut it.
+    /// A text that does not fit, where the request says not to truncate it.
     #[error("the text has {tokens_total} tokens, {limited_by} {max_tokens}")]
     TooManyTokens {
         /// Special tokens included.
@@ -187,13 +187,13 @@ pub enum OptionsError {
          results of more than {limit} tokens"
     )]
     Fillings {
-        /// Words for each mask.
+        /// Candidates for each mask.
         words: usize,
         /// Masks of the text.
         masks: usize,
         /// Tokens of the text.
         tokens: usize,
-        /// The most tokens of the sequences together.
+        /// The most tokens of the results' texts together.
         limit: usize,
     },
     /// A pooling that the model cannot have.

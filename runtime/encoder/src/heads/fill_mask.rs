@@ -1,4 +1,4 @@
-//! Fill-mask: the likeliest words for each mask token of a text.
+//! Fill-mask: the likeliest candidate tokens for each mask token of a text.
 
 use super::{Capability, Head, Item, Part, check_rank};
 use crate::error::{OptionsError, RequestError, TaskProblem};
@@ -100,7 +100,7 @@ impl FillMask {
 
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
-    format!("{} probabilities a mask", pipeline.output.width)
+    format!("probabilities per mask: {}", pipeline.output.width)
 }
 
 impl Head for FillMask {

@@ -1,4 +1,4 @@
-//! Sentence embeddings: one vector for a text.
+//! Sentence embeddings: one embedding for a text.
 
 use super::pooler::Pooler;
 use super::{Capability, Head, Item, Part, check_rank, token_embedding, vectors};
@@ -182,7 +182,7 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
     if pipeline.normalize {
         steps.push("normalised".into());
     }
-    format!("{width} numbers a text: {}", steps.join(", "))
+    format!("{width}-dimensional embedding: {}", steps.join(", "))
 }
 
 /// As long as what the graph gave, not as what the manifest says.

@@ -53,7 +53,7 @@ impl SequenceClassification {
         if let Some(query) = &options.query {
             return Ok(vec![processor.sequence(Input::Pair(query, text), options)?]);
         }
-        // The sentence with the label in it is never cut.
+        // The sentence with the label in it is never truncated, unless the request says so.
         let options = Options {
             truncation_strategy: Some(
                 options
@@ -121,7 +121,7 @@ impl SequenceClassification {
 
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
-    format!("{} numbers a text", pipeline.output.width)
+    format!("logits per text: {}", pipeline.embedding_width())
 }
 
 impl Head for SequenceClassification {

@@ -27,7 +27,7 @@ impl SparseEmbedding {
 
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
-    format!("up to {} weights a text", pipeline.output.width)
+    format!("weights per text: up to {}", pipeline.output.width)
 }
 
 impl Head for SparseEmbedding {

@@ -49,7 +49,7 @@ impl TokenClassification {
 
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
-    format!("{} numbers a token", pipeline.output.width)
+    format!("logits per token: {}", pipeline.output.width)
 }
 
 impl Head for TokenClassification {

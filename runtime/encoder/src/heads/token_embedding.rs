@@ -25,7 +25,7 @@ impl TokenEmbedding {
 
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
-    format!("{} numbers a token", pipeline.output.width)
+    format!("token embeddings, hidden size {}", pipeline.output.width)
 }
 
 impl Head for TokenEmbedding {

@@ -1,6 +1,6 @@
-//! What shells know of an option, and the macros that make it.
+//! What frontends know of an option, and the macros that make it.
 
-/// An option of a request, as every shell offers it.
+/// An option of a request, as every frontend offers it.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionRow {
     /// The field of [`super::Options`]; flags have hyphens, JavaScript camel case.
@@ -17,12 +17,12 @@ pub struct OptionRow {
     pub default: Option<&'static str>,
     /// Whether it says how a text becomes tokens, so that `tokenize` has it too.
     pub of_tokens: bool,
-    /// The shells that do not offer it, and why.
+    /// The frontends that do not offer it, and why.
     pub absent: &'static [(Surface, &'static str)],
 }
 
 impl OptionRow {
-    /// Why a shell lacks it; `None` if it has it.
+    /// Why a frontend lacks it; `None` if it has it.
     pub fn absence(&self, surface: Surface) -> Option<&'static str> {
         let absent = self.absent.iter().find(|(of, _)| *of == surface);
         absent.map(|(_, why)| *why)
@@ -48,7 +48,7 @@ pub enum OptionKind {
     Choice(&'static [(&'static str, &'static str)]),
 }
 
-/// A shell.
+/// A frontend: a way to ask for results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surface {
     /// The flags of `infer`.

@@ -93,6 +93,9 @@ impl Payload {
     }
 
     /// The bytes from the manifest to the end of the footer.
+    ///
+    /// # Errors
+    /// [`ContainerError::Read`] where the source has become shorter.
     pub fn bytes(&self) -> Result<Section, ContainerError> {
         self.section(self.start, self.source.len().saturating_sub(self.start))
     }
@@ -106,7 +109,11 @@ impl Payload {
 
     /// The content of an artifact, checked against its hash.
     ///
-    /// `length_max` is the limit of [`crate::limits`] for this kind.
+    /// `length_max` is the limit of [`crate::limits`] for this kind, in bytes.
+    ///
+    /// # Errors
+    /// [`ContainerError::Missing`], [`ContainerError::TooLarge`] before anything is
+    /// allocated, [`ContainerError::Read`], and [`ContainerError::Hash`].
     pub fn read(&self, kind: ArtifactKind, length_max: u64) -> Result<Vec<u8>, ContainerError> {
         let artifact = self.find(kind)?;
         let length = usize::try_from(artifact.length)
@@ -126,6 +133,10 @@ impl Payload {
 
     /// An artifact as a source of its own. Its hash is *not* checked: call
     /// [`Payload::verify`] before its content decides anything.
+    ///
+    /// # Errors
+    /// [`ContainerError::Missing`], and [`ContainerError::Read`] where the source has become
+    /// shorter.
     pub fn artifact(&self, kind: ArtifactKind) -> Result<Section, ContainerError> {
         let artifact = self.find(kind)?;
         self.section(artifact.offset, artifact.length)

@@ -24,8 +24,9 @@ pub type Content<'a> = (ArtifactKind, &'a dyn Source);
 /// give the same bytes.
 ///
 /// # Errors
-/// Of kind `InvalidInput` for a manifest that no reader would take, and for
-/// contents that it does not name.
+/// Of kind `InvalidInput` for a manifest that no reader would take, for contents that it
+/// does not name, and for names without content; what the system says of reading the
+/// contents, which are hashed here.
 pub fn compose<'a>(manifest: &Manifest, contents: &[Content<'a>]) -> io::Result<Spliced<'a>> {
     compose_with(manifest, contents, &OneThread)
 }
@@ -81,6 +82,9 @@ pub fn compose_with<'a>(
 }
 
 /// Writes what [`compose`] makes of the same arguments.
+///
+/// # Errors
+/// As [`compose`], and what the system says of reading the contents and writing to `out`.
 pub fn write(manifest: &Manifest, contents: &[Content<'_>], out: &mut dyn Write) -> io::Result<()> {
     let payload = compose(manifest, contents)?;
     let mut chunk = vec![0; CHUNK_LEN];

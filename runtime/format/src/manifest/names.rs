@@ -115,7 +115,7 @@ choices! {
         Manhattan = 3 "manhattan",
     }
 
-    /// Which end of a text that is too long is cut.
+    /// The truncation side: which end of a text of too many tokens is truncated.
     TruncationSide as "truncation_side" {
         /// The end.
         Right = 0 "right",
@@ -123,7 +123,7 @@ choices! {
         Left = 1 "left",
     }
 
-    /// Which text of a pair that is too long is cut.
+    /// The truncation strategy: which text of a pair of too many tokens is truncated.
     TruncationStrategy as "truncation_strategy" {
         /// Token by token the one that is longer.
         LongestFirst = 0 "longest_first",

@@ -9,13 +9,13 @@ use super::names::{
 /// How texts become results.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pipeline {
-    /// The most tokens one sequence may have, special tokens included.
+    /// Maximum sequence length in tokens, special tokens included.
     pub max_tokens: u32,
     /// Where `max_tokens` came from, for people: a file and key.
     pub max_tokens_source: String,
-    /// Which end of a text that is too long is cut.
+    /// The truncation side: which end of a text of too many tokens is truncated.
     pub truncation_side: TruncationSide,
-    /// Which text of a pair that is too long is cut.
+    /// The truncation strategy: which text of a pair of too many tokens is truncated.
     pub truncation_strategy: TruncationStrategy,
     /// Lower-case the text before tokenisation (sentence-transformers' `do_lower_case`).
     pub lower_case: bool,
@@ -48,7 +48,7 @@ pub struct Pipeline {
     pub similarity: Similarity,
     /// Sparse embeddings: from vocabulary logits to one weight a vocabulary entry.
     pub splade: Option<Splade>,
-    /// Embeddings and cross-encoders: named texts that are put in front of a text.
+    /// Embeddings and cross-encoders: named texts that are prepended to a text.
     pub prompts: Vec<Prompt>,
     /// The name of the prompt for requests that say nothing; empty for none.
     pub default_prompt: String,
@@ -69,7 +69,7 @@ pub struct Pipeline {
     pub unknown_token_id: Option<u32>,
     /// Fill-mask: the token that is left out of decoded texts.
     pub padding_token_id: Option<u32>,
-    /// Decoded text is tidied up as the tokenizer's authors did: no space before a
+    /// The tokenizer's `clean_up_tokenization_spaces`: decoded text has no space before a
     /// full stop and the like.
     pub clean_up_decoded: bool,
 }
@@ -92,12 +92,12 @@ impl Pipeline {
     }
 }
 
-/// A text put in front of every text of a kind.
+/// A text that is prepended to every text of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
     /// What requests call it.
     pub name: String,
-    /// What is put in front.
+    /// What is prepended.
     pub text: String,
 }
 
@@ -142,9 +142,9 @@ pub enum Module {
 /// `function(weight · x + bias)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dense {
-    /// How many values it takes.
+    /// Values of its input.
     pub in_features: u32,
-    /// How many values it gives.
+    /// Values of its output.
     pub out_features: u32,
     /// `[out_features, in_features]`.
     pub weight: StoredTensor,

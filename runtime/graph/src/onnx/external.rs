@@ -14,7 +14,8 @@ use std::sync::Arc;
 use tract_hir::internal::*;
 
 /// The external initializers of a graph: embedding tables, which stay where they are,
-/// weights of `MatMul`, which are packed from there, and everything else, read once.
+/// weights of `MatMul`, which are packed from there or used where they are mapped, and
+/// everything else, read once.
 #[derive(Default)]
 pub(crate) struct ExternalInitializers {
     /// With the names of the values.

@@ -50,6 +50,9 @@ pub(crate) fn read(
 }
 
 /// The version of the default domain, if it is served.
+///
+/// # Errors
+/// [`GraphError::Opset`] where it is older than the oldest that is served, or not stated.
 pub fn opset(proto: &ModelProto) -> Result<i64, GraphError> {
     let mut imports = proto.opset_import.iter();
     let standard = imports.find(|it| is_standard(&it.domain));

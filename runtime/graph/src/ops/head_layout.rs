@@ -1,5 +1,5 @@
-//! Which axes of a tensor are heads, tokens and values, so that slices and transpositions
-//! before an operator need not be computed.
+//! Which axes of a tensor are heads, tokens and values, so that slices, transposes, squeezes
+//! and unsqueezes before an operator need not be computed.
 
 use encoderfile_kernels::HeadStrides;
 use tract_hir::internal::*;
@@ -65,7 +65,7 @@ impl HeadLayout {
         Ok((outlet, layout))
     }
 
-    /// The same values before a node, if it does no more than choose or move them.
+    /// The same values before a node, if it is a slice, a transpose, a squeeze or an unsqueeze.
     fn before(self, node: &TypedNode) -> Option<Self> {
         if let Some(slice) = node.op_as::<Slice>() {
             let is_further = ![self.tokens, self.heads, self.rank - 1].contains(&slice.axis);

@@ -95,7 +95,8 @@ impl EvalOp for Linear {
 
 /// A matrix in the payload that is the second input of `MatMul`.
 ///
-/// It is packed from there, and is no constant of the graph at all.
+/// It is packed from there, or used where it is mapped, and is no constant of the graph at
+/// all.
 #[derive(Clone, Debug)]
 pub(crate) struct MatMulWeight {
     matrix: Arc<Matrix>,

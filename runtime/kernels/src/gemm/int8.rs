@@ -5,7 +5,7 @@
 //! computed (dynamic quantisation). So a row's result depends on no other row.
 //!
 //! **Invariant:** sums are exact, and therefore the same on every machine: depths are
-//! below [`DEPTH_MAX`].
+//! at most [`DEPTH_MAX`].
 
 pub(crate) mod micro_kernel;
 
@@ -15,10 +15,11 @@ use crate::isa::Isa;
 use crate::shape::{ShapeError, ensure};
 use micro_kernel::{Int8Kernel, SUMS_MAX};
 
-/// What the largest magnitude becomes.
+/// The quantisation range is −127..=127: the largest magnitude becomes its end.
 const Q_MAX: f32 = 127.0;
 
-/// Rows of B that are read at once: a multiple of the numbers in a word.
+/// Rows of B that are read at once: a multiple of the numbers in a word
+/// ([`Packing`](micro_kernel::Packing)).
 const ROWS_AT_ONCE: usize = 64;
 
 /// More terms than these could exceed an accumulator: with one factor's zero point at

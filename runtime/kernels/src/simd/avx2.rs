@@ -130,7 +130,7 @@ impl MicroKernel for F32x8 {
     }
 }
 
-/// int8 GEMM by pairs of 16 bits, which `vpmaddwd` multiplies and adds.
+/// int8 GEMM by dot products of 2 × int16: `vpmaddwd`.
 impl Int8MicroKernel for Avx2 {
     // With the two vectors of a panel, a word of A and a product, 16 of 16 registers.
     const MR: usize = 6;

@@ -148,7 +148,7 @@ impl MicroKernel for F32x16 {
     }
 }
 
-/// int8 GEMM by quads of bytes, which `vpdpbusd` multiplies and adds.
+/// int8 GEMM by dot products of 4 × int8: `vpdpbusd`.
 impl Int8MicroKernel for Avx512Vnni {
     const MR: usize = 12;
     const NR: usize = 2 * I32x16::LANES;

@@ -113,7 +113,7 @@ impl MicroKernel for F32x4 {
     }
 }
 
-/// int8 GEMM by quads of bytes, which `sdot` multiplies and adds.
+/// int8 GEMM by dot products of 4 × int8: `sdot`.
 impl Int8MicroKernel for Dotprod {
     const MR: usize = 12;
     const NR: usize = 2 * I32x4::LANES;

@@ -112,7 +112,7 @@ impl MicroKernel for F32x4 {
     }
 }
 
-/// int8 GEMM by pairs of 16 bits.
+/// int8 GEMM by dot products of 2 × int16.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PortableInt8;
 

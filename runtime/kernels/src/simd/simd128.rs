@@ -137,7 +137,7 @@ impl MicroKernel for F32x4 {
     }
 }
 
-/// int8 GEMM by pairs of 16 bits, which `i32x4.dot_i16x8_s` multiplies and adds. Eight
+/// int8 GEMM by dot products of 2 × int16: `i32x4.dot_i16x8_s`. Eight
 /// vectors of sums, as the float32 micro-kernel has them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Simd128Int8;

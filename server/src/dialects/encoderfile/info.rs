@@ -33,7 +33,7 @@ struct ServerInfo {
     version: &'static str,
     sha: Option<String>,
     docker_label: Option<String>,
-    /// Equal for two servers exactly when their embeddings may be compared.
+    /// Equal only for servers whose embeddings may be compared.
     embedding_space_id: String,
     encoderfile: FileInfo,
 }

@@ -34,9 +34,9 @@ pub(in crate::dialects) enum PredictInputs {
 #[serde(deny_unknown_fields)]
 pub(in crate::dialects) struct PredictRequest {
     inputs: PredictInputs,
-    /// Cut what is too long, rather than refuse it.
+    /// Truncate what is too long, rather than refuse it.
     truncate: Option<bool>,
-    /// Which end is cut.
+    /// The truncation side: which end is truncated.
     truncation_direction: Option<Direction>,
     /// Give logits.
     #[serde(default)]
@@ -117,9 +117,9 @@ pub(crate) fn ranked(prediction: Prediction, labels: &[String]) -> Vec<Class> {
 pub(in crate::dialects) struct RerankRequest {
     query: String,
     texts: Vec<String>,
-    /// Cut what is too long, rather than refuse it.
+    /// Truncate what is too long, rather than refuse it.
     truncate: Option<bool>,
-    /// Which end is cut.
+    /// The truncation side: which end is truncated.
     truncation_direction: Option<Direction>,
     /// Give logits.
     #[serde(default)]

@@ -15,7 +15,7 @@ pub(in crate::dialects) struct TokenizeRequest {
     /// Also the tokens that are not in the text.
     #[serde(default = "is_so")]
     add_special_tokens: bool,
-    /// The model's prompt to put in front of each text.
+    /// The model's prompt to prepend to each text.
     prompt_name: Option<String>,
 }
 

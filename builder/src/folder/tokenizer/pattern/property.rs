@@ -1,7 +1,7 @@
 //! Properties of characters by the names Oniguruma knows, `\p{…}`.
 //!
 //! All names that regex-syntax knows too are the same sets in both (Unicode 16); the
-//! test `regular_expressions` holds every code point of every name against the
+//! test `regex` of the `tests` package holds every code point of every name against the
 //! `tokenizers` package.
 
 use super::chars::{Chars, WORD, WORD_OUTSIDE};

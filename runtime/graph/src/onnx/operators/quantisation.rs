@@ -1,4 +1,4 @@
-//! Quantised weights, made floats: while the graph is loaded where they are
+//! Quantised weights, dequantised: while the graph is loaded where they are
 //! constants, which is where they are matrices.
 
 use super::resolve_axis;

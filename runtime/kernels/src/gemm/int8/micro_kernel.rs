@@ -1,7 +1,7 @@
-//! int8 micro-kernels: sums of 32 bits of products of words.
+//! int8 micro-kernels: int32 accumulators of int8 dot products.
 //!
-//! A word holds as many numbers as an instruction multiplies and adds up at once: pairs
-//! of 16 bits (`pmaddwd`), quads of 8 bits (`sdot`), or quads of which one factor is
+//! A word of 32 bits holds as many numbers as an instruction multiplies and adds up at once:
+//! 2 × int16 (`pmaddwd`), 4 × int8 (`sdot`), or 4 × int8 of which one factor is
 //! unsigned with a zero point of 128 (VNNI's `vpdpbusd`). B is packed for the
 //! micro-kernel that computes with it.
 
@@ -24,7 +24,7 @@ const NR_MAX: usize = 32;
 /// The most sums of a micro-kernel.
 pub(crate) const SUMS_MAX: usize = MR_MAX * NR_MAX;
 
-/// Several sums of 32 bits.
+/// Several int32 accumulators.
 pub(crate) trait Accumulator: Copy {
     /// The proof that the processor has the instructions.
     type Token: Copy;
@@ -70,11 +70,11 @@ pub(crate) trait Int8MicroKernel: Copy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "each machine has some of them")]
 pub(crate) enum Packing {
-    /// Two numbers of 16 bits.
+    /// 2 × int16.
     I16x2,
-    /// Four of 8 bits.
+    /// 4 × int8.
     I8x4,
-    /// Four of 8 bits; those of A are unsigned, with a zero point of 128.
+    /// 4 × int8; those of A are unsigned, with a zero point of 128.
     U8x4,
 }
 

@@ -5,8 +5,8 @@ use crate::simd::{Baseline, F32x4, Simd};
 #[cfg(target_family = "wasm")]
 use std::sync::OnceLock;
 
-/// A micro-kernel in other instructions: of four packed rows and eight columns, `depth`
-/// groups of each, the 32 sums, row after row.
+/// A micro-kernel (MR 4, NR 8) in other instructions: of four packed rows and eight
+/// columns, `depth` groups of each, the 32 sums, row after row.
 ///
 /// # Safety
 ///
