@@ -8,7 +8,7 @@ use crate::upstream::{self, Upstream};
 use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::{Compute, Manifest, WeightsEncoding};
-use encoderfile::{Executor, Payload, Source};
+use encoderfile::{Executor, Payload, Source, panics};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +132,10 @@ impl Finished {
 /// that contradict one another or the file, and files of upstream's format, a message
 /// alone. None of them leaves a file behind.
 pub fn build(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
+    panics::catch(|| write(settings, carried))?
+}
+
+fn write(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
     let target = settings.target.as_deref().unwrap_or(HOST_TARGET);
     let base = match &settings.base {
         Some(path) => Base::from_bytes(folder::read_file(path)?),

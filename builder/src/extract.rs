@@ -15,7 +15,7 @@ use encoderfile::limits::{GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX
 use encoderfile::onnx::{GraphProto, TensorProto, tensor_proto::DataType};
 use encoderfile::source::{Section, Source};
 use encoderfile::weights::{Encoding, External, LOCATION, Matrix};
-use encoderfile::{Executor, Payload};
+use encoderfile::{Executor, Payload, panics};
 use prost::Message;
 use std::fs;
 use std::io::Write;
@@ -30,6 +30,10 @@ use std::sync::Arc;
 /// [`GraphError`](encoderfile::GraphError) for a graph that cannot be decoded. Parts that
 /// were written before stay.
 pub fn extract(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    panics::catch(|| write_parts(file, folder))?
+}
+
+fn write_parts(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let name = file.display().to_string();
     let mapped = MappedFile::open(file).with_context(|| name.clone())?;
     let Some(footer) = upstream::footer(mapped.bytes()) else {

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::{Model, Module, Pipeline, StoredWeights, Task};
 use encoderfile::proto::Artifact;
-use encoderfile::{Executor, Payload};
+use encoderfile::{Executor, Payload, panics};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +24,10 @@ use std::sync::Arc;
 /// encoderfile, [`std::io::Error`] for what the system says, and a message alone for a file
 /// without a footer or with a malformed manifest of format 1. Each names the file.
 pub fn inspect(path: &Path) -> anyhow::Result<Value> {
+    panics::catch(|| describe_file(path))?
+}
+
+fn describe_file(path: &Path) -> anyhow::Result<Value> {
     let name = path.display().to_string();
     let file = MappedFile::open(path).with_context(|| name.clone())?;
     let kind = kind(file.bytes());

@@ -1,7 +1,9 @@
 //! Panics of the inference engine, of the tokenizers library and our own, as errors.
 //!
-//! **Invariant:** no panic leaves this crate as one where panics unwind. In WebAssembly
-//! they do not: the frontend's hook says what happened and ends the program.
+//! **Invariant:** no panic of theirs leaves [`Model`](crate::Model) as one where panics
+//! unwind; whoever calls an [`Encoder`](crate::Encoder) or what is below it asks [`catch`].
+//! In WebAssembly they do not unwind: the frontend's hook says what happened and ends the
+//! program.
 
 use crate::Bug;
 use std::any::Any;

@@ -229,7 +229,7 @@ impl Failure {
 
 /// As one line of a log or an answer, however much of what a client wrote is in it:
 /// without characters that a terminal obeys, and cut in its middle.
-fn shown(message: &str) -> String {
+pub(crate) fn shown(message: &str) -> String {
     /// Characters at the beginning and at the end.
     const KEPT: [usize; 2] = [700, 250];
 

@@ -1,6 +1,6 @@
 //! A span and a log line for each request.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, shown};
 use crate::telemetry;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -18,7 +18,7 @@ pub(super) async fn trace(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let (method, path) = (shown(method.as_str()), shown(request.uri().path()));
     let span = span(&request);
     let begin = Instant::now();
     let response = next.run(request).instrument(span.clone()).await;
@@ -35,7 +35,8 @@ pub(super) async fn trace(request: Request, next: Next) -> Response {
 
 /// A span for the trace that the client's headers name, or for a new one.
 fn span(request: &Request) -> Span {
-    let (method, path) = (request.method(), request.uri().path());
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    let (method, path) = (shown(method), shown(path));
     let span = tracing::info_span!(
         target: telemetry::SPANS,
         "request",

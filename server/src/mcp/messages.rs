@@ -2,7 +2,7 @@
 //! what is wrong with it, in JSON-RPC's codes, where rmcp says nothing.
 
 use crate::dialects::{Dialect, Route, error_body};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, shown};
 use crate::fields::Object;
 use encoderfile::json::{self, Nulls};
 use rmcp::ErrorData;
@@ -187,7 +187,7 @@ pub(super) fn refusal(method: String, params: Option<Value>) -> ErrorData {
     };
     match problem {
         Some(problem) => ErrorData::invalid_params(format!("`params`: {problem}"), None),
-        None => ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None),
+        None => ErrorData::new(ErrorCode::METHOD_NOT_FOUND, shown(&method), None),
     }
 }
 
@@ -319,6 +319,9 @@ mod tests {
         }
         assert_eq!(refusal("tools/call".into(), None).code.0, -32602);
         assert_eq!(of("tools/list", json!({"cursor": 1})).code.0, -32602);
-        assert_eq!(of("tools/erase", json!({})).code.0, -32601);
+        let unknown = of("tools/erase", json!({}));
+        assert_eq!((unknown.code.0, &*unknown.message), (-32601, "tools/erase"));
+        let long = of(&"erase\n".repeat(10_000), json!({}));
+        assert!(long.message.len() < 2_000 && !long.message.contains('\n'));
     }
 }
