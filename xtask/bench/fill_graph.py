@@ -22,7 +22,6 @@ COPIED = [
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer_config.json",
-    "vocab.txt",
 ]
 
 

@@ -14,6 +14,7 @@ mod conversation;
 mod int8;
 mod machine;
 mod memory;
+mod minilm;
 mod passages;
 mod peak;
 mod peer;
@@ -37,7 +38,7 @@ use peer::Peer;
 use report::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
-use subject::{Inputs, MINILM, Subject};
+use subject::{Inputs, Subject};
 
 /// `cargo xtask bench`
 #[derive(clap::Args)]
@@ -50,16 +51,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     quick: bool,
 
-    /// The model's folder; for --profile also a name in xtask/bench/graphs
-    #[arg(long, value_name = "DIR", default_value = MINILM)]
-    model: PathBuf,
+    /// The model's folder [default: the default model's, in float32]; for --profile also
+    /// a name in xtask/bench/graphs
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
 
     /// The texts for throughput, one a line
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "../shared/data/passages.txt"
-    )]
+    #[arg(long, value_name = "FILE", default_value = PASSAGES)]
     passages: PathBuf,
 
     /// Write the tables as Markdown to FILE [default: bench.md in the target
@@ -89,6 +87,9 @@ struct Turns {
     /// What takes longer.
     long: usize,
 }
+
+/// Five books' paragraphs, from the root.
+const PASSAGES: &str = "xtask/bench/passages.txt";
 
 /// The document with all measurements, some of them by hand.
 const PAGE: &str = "BENCHMARKS.md";
@@ -137,7 +138,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     match &arguments.command {
         Some(Command::Serve(arguments)) => return serve::run(workspace, arguments),
         Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
-        None if arguments.profile => return profile::run(workspace, &arguments.model),
+        None if arguments.profile => return profile::run(workspace, arguments.model.as_deref()),
         None => {}
     }
     let mut steps = Steps::new();
@@ -153,8 +154,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let machine = Machine::now()?;
     println!("{machine}");
     steps.begin("measure", "in turns, each several times");
+    let folder = workspace.target.join("bench");
     let inputs = Inputs {
-        model: arguments.model.clone(),
+        model: minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?,
+        minilm: minilm::make(workspace, &dist, &folder)?,
         passages: arguments.passages.clone(),
         turns: arguments.turns(),
     };

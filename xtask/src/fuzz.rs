@@ -171,3 +171,38 @@ fn summary(said: &str) -> String {
         covered.unwrap_or("?")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{TARGETS, executable, summary};
+
+    /// xtask depends on no crate of the workspace, so that this is written twice.
+    #[test]
+    fn the_targets_are_those_of_the_crate() {
+        let source = include_str!("../../fuzz/src/lib.rs");
+        let names = source.lines().filter_map(|line| {
+            let name = line.trim().strip_prefix("name: \"")?;
+            name.strip_suffix("\",")
+        });
+        assert_eq!(names.collect::<Vec<_>>(), TARGETS);
+    }
+
+    #[test]
+    fn the_program_is_what_cargo_names() {
+        let message = |name: &str| {
+            format!(r#"{{"target": {{"name": "{name}"}}, "executable": "/target/fuzz-1"}}"#)
+        };
+        let found = executable(&message("fuzz"));
+        assert_eq!(found.as_deref(), Some("/target/fuzz-1".as_ref()));
+        assert_eq!(executable(&message("corpus")), None);
+        assert_eq!(executable("no JSON"), None);
+    }
+
+    #[test]
+    fn statistics_are_read_from_the_log() {
+        let log = "#2\tINITED cov: 7 ft: 8 corp: 1/1b exec/s: 0 rss: 30Mb\n\
+            #9\tDONE   cov: 12 ft: 30 corp: 3/9b lim: 4 exec/s: 1 rss: 31Mb\n\
+            stat::number_of_executed_units: 9\nstat::new_units_added:          3\n";
+        assert_eq!(summary(log), "9 inputs, 3 of them kept, 12 edges covered");
+    }
+}

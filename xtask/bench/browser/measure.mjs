@@ -3,7 +3,7 @@
 // Usage: node measure.mjs --package TARBALL --files DIR --chromium PATH --runs N
 //
 // DIR has `model.ef`, float32 and for sentence embeddings by mean pooling, and
-// the `model.onnx` that it was made of.
+// the `model.onnx` that it was made of, with `weights` where that has external data.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -65,7 +65,11 @@ async function compare({ lengths, runs }) {
   const ort = await import("/onnxruntime/ort.wasm.min.mjs");
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = "/onnxruntime/";
-  const session = await ort.InferenceSession.create("/files/model.onnx", { executionProviders: ["wasm"] });
+  const weights = await fetch("/files/weights", { method: "HEAD" });
+  const session = await ort.InferenceSession.create("/files/model.onnx", {
+    executionProviders: ["wasm"],
+    externalData: weights.ok ? [{ path: "weights", data: "/files/weights" }] : [],
+  });
   const model = await load("/files/model.ef");
   /** Runs of one before it is the other's turn. */
   const TURN = 4;

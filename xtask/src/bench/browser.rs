@@ -2,8 +2,8 @@
 //! onnxruntime-web in the same page.
 
 use super::machine::Machine;
-use super::publish;
 use super::report::{Report, Target, Unit};
+use super::{minilm, publish};
 use crate::dist::{self, Native};
 use crate::npm;
 use crate::process;
@@ -20,12 +20,9 @@ use std::process::Command;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The model's folder: sentence embeddings by mean pooling, in float32
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "../shared/models/all-MiniLM-L6-v2"
-    )]
-    model: PathBuf,
+    /// [default: the default model's]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
 
     /// How often the shortest things are measured
     #[arg(long, value_name = "N", default_value = "7")]
@@ -78,14 +75,15 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
 
     let folder = workspace.target.join("bench-browser");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    dist.build_model(
-        Some(&arguments.model),
-        Some("bundle"),
-        &[],
-        &folder.join("model.ef"),
-    )?;
-    let onnx = arguments.model.join("model.onnx");
-    fs::copy(&onnx, folder.join("model.onnx")).with_context(|| onnx.display().to_string())?;
+    let model = minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?;
+    let bundle = folder.join("model.ef");
+    dist.build_model(Some(&model), Some("bundle"), &[], &bundle)?;
+    for name in ["model.onnx", "weights"] {
+        let from = model.join(name);
+        if from.exists() {
+            fs::copy(&from, folder.join(name)).with_context(|| from.display().to_string())?;
+        }
+    }
 
     let machine = Machine::now()?;
     steps.begin("measure", "both at the same texts (some minutes)");

@@ -12,13 +12,13 @@ use std::fs;
 use std::path::Path;
 
 /// Builds the model's bundle and runs the runtime's example on it.
-pub(super) fn run(workspace: &Workspace, model: &Path) -> anyhow::Result<()> {
+pub(super) fn run(workspace: &Workspace, model: Option<&Path>) -> anyhow::Result<()> {
     let mut steps = Steps::new();
     setup::targets(workspace, &mut steps, &[WASM])?;
     let dist = dist::build(workspace, &mut steps, Native::Programs)?;
     let folder = workspace.target.join("bench");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let model = sized::named(workspace, model, &folder)?;
+    let model = sized::named(workspace, &dist, model, &folder)?;
     let model = subject::with_long_texts(&model, &folder)?;
     let bundle = folder.join("profile.ef");
     dist.build_model(Some(&model), Some("bundle"), &[], &bundle)?;

@@ -17,8 +17,8 @@ mod shutdown;
 mod throughput;
 
 use super::machine::Machine;
-use super::publish;
 use super::report::Report;
+use super::{PASSAGES, minilm, publish};
 use crate::dist::{self, Native};
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
@@ -36,24 +36,16 @@ pub(crate) struct Arguments {
     #[arg(long)]
     quick: bool,
 
-    /// The model's folder
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "../shared/models/all-MiniLM-L6-v2"
-    )]
-    model: PathBuf,
+    /// The model's folder [default: the default model's, in float32]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
 
     /// Measure this encoderfile (of sentence embeddings), and build nothing
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     file: Option<PathBuf>,
 
     /// The texts, one a line
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "../shared/data/passages.txt"
-    )]
+    #[arg(long, value_name = "FILE", default_value = PASSAGES)]
     passages: PathBuf,
 
     /// How long the mixed load lasts [default: 10, or 20 seconds with --quick]
@@ -190,7 +182,9 @@ fn build(
     steps.begin("setup", "the wasm target, for the base in the tool");
     setup::targets(workspace, steps, &[WASM])?;
     let dist = dist::build(workspace, steps, Native::Programs)?;
-    dist.build_model(Some(&arguments.model), None, &[], &file)?;
+    let folder = workspace.target.join("bench");
+    let model = minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?;
+    dist.build_model(Some(&model), None, &[], &file)?;
     Ok(file)
 }
 

@@ -1,10 +1,12 @@
 //! Models of the sizes that people use, with random weights.
 
+use super::minilm;
 use super::peer::{Peer, Service};
 use super::report::{Report, Target, Unit};
 use super::speed::{Loaded, TOKENS, agree, race};
 use super::startup;
-use super::subject::{MINILM, Subject};
+use super::subject::Subject;
+use crate::dist::Dist;
 use crate::infer::Program;
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,7 @@ pub(super) fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     for size in SIZES {
-        let model = filled(peer, size.graph, &subject.folder)?;
+        let model = filled(peer, size.graph, &subject.inputs.minilm, &subject.folder)?;
         let file = subject.folder.join("sized.encoderfile");
         subject.dist.build_model(Some(&model), None, &[], &file)?;
         let program = Program::Native(file);
@@ -58,16 +60,25 @@ pub(super) fn measure(
 }
 
 /// The folder that `--model` names: its own, or one of these, made in `folder`.
-pub(super) fn named(workspace: &Workspace, model: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
-    match SIZES.iter().find(|size| Path::new(size.graph) == model) {
-        Some(size) => filled(&Peer::install(workspace)?, size.graph, folder),
-        None => Ok(model.to_owned()),
+pub(super) fn named(
+    workspace: &Workspace,
+    dist: &Dist,
+    model: Option<&Path>,
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
+    let is_it = |size: &&Size| model.is_some_and(|model| Path::new(size.graph) == model);
+    match SIZES.iter().find(is_it) {
+        Some(size) => {
+            let minilm = minilm::make(workspace, dist, folder)?;
+            filled(&Peer::install(workspace)?, size.graph, &minilm, folder)
+        }
+        None => minilm::or_given(model, workspace, dist, folder),
     }
 }
 
 /// One at a time, since each takes half a gigabyte.
-fn filled(peer: &Peer, graph: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+fn filled(peer: &Peer, graph: &str, minilm: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let model = folder.join("sized");
-    peer.fill(graph, Path::new(MINILM), &model)?;
+    peer.fill(graph, minilm, &model)?;
     Ok(model)
 }

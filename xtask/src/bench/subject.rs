@@ -1,6 +1,6 @@
 //! What is measured: the tool, and the files it builds of one model.
 
-use super::Turns;
+use super::{Turns, minilm};
 use crate::dist::{Dist, size};
 use crate::infer::{Program, argument, tokens_total, tokens_used};
 use crate::process;
@@ -10,15 +10,14 @@ use anyhow::{Context, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The model that everything is measured with, unless a row names another.
-pub(super) const MINILM: &str = "../shared/models/all-MiniLM-L6-v2";
-
 /// A text for first results.
 pub(super) const TEXT: &str = "A cat sits on the mat.";
 
 /// What the caller chose.
 pub(super) struct Inputs {
     pub(super) model: PathBuf,
+    /// With the tokenizer of the models with random weights.
+    pub(super) minilm: PathBuf,
     pub(super) passages: PathBuf,
     pub(super) turns: Turns,
 }
@@ -134,29 +133,18 @@ pub(super) fn with_long_texts(model: &Path, folder: &Path) -> anyhow::Result<Pat
     if copy.exists() {
         fs::remove_dir_all(&copy).with_context(|| copy.display().to_string())?;
     }
-    copy_folder(model, &copy)?;
+    minilm::copy(model, &copy)?;
     let limit = copy.join("sentence_bert_config.json");
     fs::write(&limit, r#"{"max_seq_length": 512}"#).with_context(|| limit.display().to_string())?;
     Ok(copy)
 }
 
-fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir(to).with_context(|| to.display().to_string())?;
-    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), &to).with_context(|| to.display().to_string())?;
-        }
-    }
-    Ok(())
-}
-
-/// `model.onnx`, and `model.onnx_data` where there is one.
+/// `model.onnx`, and its external data where there is some.
 fn weights_bytes(model: &Path) -> anyhow::Result<u64> {
-    let data = model.join("model.onnx_data");
-    let data = if data.exists() { size(&data)? } else { 0 };
-    Ok(size(&model.join("model.onnx"))? + data)
+    let data = ["model.onnx_data", "weights"].map(|name| model.join(name));
+    let mut bytes = size(&model.join("model.onnx"))?;
+    for data in data.iter().filter(|path| path.exists()) {
+        bytes += size(data)?;
+    }
+    Ok(bytes)
 }
