@@ -5,6 +5,7 @@ use crate::base::{Base, Carried};
 use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
 use crate::upstream::{self, Upstream};
+use crate::wasm_payload::WasmError;
 use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::{Compute, Manifest, WeightsEncoding};
@@ -154,11 +155,16 @@ fn write(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
         output.display()
     );
     let payload = model.payload()?;
-    base.write_with(&*payload, &output)
-        .with_context(|| match &settings.base {
+    base.write_with(&*payload, &output).map_err(|error| {
+        let of_base = || match &settings.base {
             Some(path) => format!("base program {}", path.display()),
             None => format!("base program for {target}"),
-        })?;
+        };
+        match error.is::<WasmError>() {
+            true => error.context(of_base()),
+            false => error,
+        }
+    })?;
     Ok(Built {
         length_bytes: std::fs::metadata(&output)?.len(),
         output,
@@ -183,8 +189,7 @@ impl Settings {
             Origin::Encoderfile(path) => {
                 let name = path.display().to_string();
                 let file = MappedFile::open(path).with_context(|| name.clone())?;
-                let footer = upstream::footer(file.bytes());
-                if footer.is_some_and(|it| it.format_version == upstream::FORMAT_VERSION) {
+                if upstream::is_format_1(file.bytes()) {
                     let upstream = Upstream::read(file.bytes()).with_context(|| name)?;
                     let assembled = self.assemble_upstream(path, upstream)?;
                     return Ok(Finished::Assembled(Box::new(assembled)));

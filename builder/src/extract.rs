@@ -7,7 +7,7 @@ use crate::base::copy;
 use crate::inspect::inspect;
 use crate::output::{Mode, write_file};
 use crate::upstream::{self, Upstream};
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use encoderfile::container::ArtifactKind;
 use encoderfile::file::MappedFile;
 use encoderfile::graph::decode;
@@ -36,16 +36,13 @@ pub fn extract(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 fn write_parts(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let name = file.display().to_string();
     let mapped = MappedFile::open(file).with_context(|| name.clone())?;
-    let Some(footer) = upstream::footer(mapped.bytes()) else {
-        bail!("{name}: no encoderfile: its last 32 bytes are not a footer");
-    };
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let mut written = Files {
         folder,
         paths: Vec::new(),
     };
-    if footer.format_version == upstream::FORMAT_VERSION {
+    if upstream::is_format_1(mapped.bytes()) {
         let upstream = Upstream::read(mapped.bytes()).with_context(|| name)?;
+        written.begin()?;
         written.write("config.json", &upstream.config_json)?;
         written.write("tokenizer.json", &upstream.tokenizer_json)?;
         written.write("model.onnx", &upstream.weights)?;
@@ -54,6 +51,7 @@ fn write_parts(file: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         payload
             .verify_with(&Executor::AllCores)
             .with_context(|| name)?;
+        written.begin()?;
         extract_payload(&payload, &mut written)?;
     }
     let description = serde_json::to_vec_pretty(&inspect(file)?)?;
@@ -67,6 +65,11 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
+    /// Makes the folder, once it is known that there is something to write.
+    fn begin(&self) -> anyhow::Result<()> {
+        fs::create_dir_all(self.folder).with_context(|| self.folder.display().to_string())
+    }
+
     fn write(&mut self, name: &str, content: &[u8]) -> anyhow::Result<()> {
         let path = self.folder.join(name);
         write_file(&path, Mode::Data, |out| Ok(out.write_all(content)?))?;

@@ -1,7 +1,8 @@
 //! `inspect`: what is in an encoderfile, without running it.
 
 use crate::{upstream, wasm_payload};
-use anyhow::{Context, bail};
+use anyhow::Context;
+use encoderfile::container::FORMAT_VERSION;
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::{Model, Module, Pipeline, StoredWeights, Task};
 use encoderfile::proto::Artifact;
@@ -31,18 +32,13 @@ fn describe_file(path: &Path) -> anyhow::Result<Value> {
     let name = path.display().to_string();
     let file = MappedFile::open(path).with_context(|| name.clone())?;
     let kind = kind(file.bytes());
-    let footer = upstream::footer(file.bytes());
-    let Some(footer) = footer else {
-        bail!("{name}: no encoderfile: its last 32 bytes are not a footer");
-    };
-    let description = if footer.format_version == upstream::FORMAT_VERSION {
-        describe_upstream(file.bytes())
-    } else {
-        describe(Arc::new(file))
+    let (format_version, description) = match upstream::is_format_1(file.bytes()) {
+        true => (1, describe_upstream(file.bytes())),
+        false => (FORMAT_VERSION, describe(Arc::new(file))),
     };
     let mut all = Map::new();
     all.insert("kind".into(), kind.into());
-    all.insert("format_version".into(), footer.format_version.into());
+    all.insert("format_version".into(), format_version.into());
     all.extend(description.with_context(|| name)?);
     Ok(Value::Object(all))
 }

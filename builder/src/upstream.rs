@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The version in upstream's footer.
-pub const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// A format 1 file, checked.
 pub struct Upstream {
@@ -59,8 +59,12 @@ pub fn is_of_images(manifest: &Manifest) -> bool {
     manifest.task == IMAGE_CLASSIFICATION || manifest.graph.is_some()
 }
 
-/// The footer of a file, if it has one of any version.
-pub fn footer(file: &[u8]) -> Option<Footer> {
+/// Whether a file ends with a footer of format 1.
+pub fn is_format_1(file: &[u8]) -> bool {
+    footer(file).is_some_and(|it| it.format_version == FORMAT_VERSION)
+}
+
+fn footer(file: &[u8]) -> Option<Footer> {
     Footer::parse(file.last_chunk::<FOOTER_LEN>()?)
 }
 

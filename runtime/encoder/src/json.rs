@@ -123,7 +123,7 @@ impl Mending<'_> {
                 b'n' => self.null(at),
                 _ => {
                     self.punctuation(at, byte);
-                    at + 1
+                    at.saturating_add(1)
                 }
             };
             if self.open.len() > DEPTH_MAX {
@@ -166,27 +166,30 @@ impl Mending<'_> {
         let owed = std::mem::take(&mut open.owes_comma);
         open.comma = (!owed).then_some(at);
         if owed {
-            self.blank(at..at + 1);
+            self.blank(at..at.saturating_add(1));
         }
     }
 
     /// Gives the place behind the string that begins at `start`.
     fn string(&mut self, start: usize) -> usize {
-        let mut at = start + 1;
+        let mut at = start.saturating_add(1);
         loop {
-            at += match (self.json.get(at), self.json.get(at + 1)) {
+            let next = at.saturating_add(1);
+            let length = match (self.json.get(at), self.json.get(next)) {
                 (Some(b'\\'), Some(b'u')) => self.escape(at),
                 (Some(b'\\'), _) => 2,
                 (Some(b'"') | None, _) => break,
                 _ => 1,
             };
+            at = at.saturating_add(length);
         }
+        let end = at.saturating_add(1);
         if let Some(object) = self.open.last_mut()
             && object.expects_name
         {
-            object.name = start..at + 1;
+            object.name = start..end;
         }
-        at + 1
+        end
     }
 
     /// Gives the length of what begins with `\u`: an escape or a pair of them.
@@ -194,13 +197,15 @@ impl Mending<'_> {
         const ESCAPE: usize = 6;
 
         let unit = |at: usize| {
-            let escape = self.json.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
+            let escape = self.json.get(at..at.saturating_add(ESCAPE))?;
+            let escape = escape.strip_prefix(b"\\u")?;
             u16::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
         };
-        match (unit(at), unit(at + ESCAPE)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 2 * ESCAPE,
+        let end = at.saturating_add(ESCAPE);
+        match (unit(at), unit(end)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => ESCAPE.saturating_mul(2),
             (Some(0xd800..=0xdfff), _) => {
-                if let Some([_, _, unit @ ..]) = self.json.get_mut(at..at + ESCAPE) {
+                if let Some([_, _, unit @ ..]) = self.json.get_mut(at..end) {
                     unit.copy_from_slice(b"fffd");
                 }
                 ESCAPE
@@ -212,7 +217,7 @@ impl Mending<'_> {
     /// Drops the member that the `null` at `at` is, if it is one; gives the place
     /// behind it.
     fn null(&mut self, at: usize) -> usize {
-        let end = at + b"null".len();
+        let end = at.saturating_add(b"null".len());
         let nulls = self.nulls;
         if let Some(object) = self.open.last_mut()
             && object.drops(nulls)
@@ -222,7 +227,7 @@ impl Mending<'_> {
             object.owes_comma = comma.is_none();
             self.blank(member);
             if let Some(comma) = comma {
-                self.blank(comma..comma + 1);
+                self.blank(comma..comma.saturating_add(1));
             }
         }
         end
@@ -238,11 +243,10 @@ impl Mending<'_> {
             return 0;
         };
         let matched = of(around);
+        let next = matched.saturating_add(1);
         match path.get(matched) {
             // Counts only where every name before it did.
-            Some(name) if matched + 1 == self.open.len() && self.is_named(around, name) => {
-                matched + 1
-            }
+            Some(name) if next == self.open.len() && self.is_named(around, name) => next,
             _ => matched,
         }
     }
@@ -253,7 +257,8 @@ impl Mending<'_> {
         const ESCAPE_MAX: usize = 6;
         const QUOTES: usize = 2;
 
-        if object.name.len() > name.len() * ESCAPE_MAX + QUOTES {
+        let longest = name.len().saturating_mul(ESCAPE_MAX);
+        if object.name.len() > longest.saturating_add(QUOTES) {
             return false;
         }
         let written = self.json.get(object.name.clone()).unwrap_or_default();

@@ -12,7 +12,10 @@ mod finite;
 pub mod golden;
 mod heads;
 mod info;
-#[cfg_attr(not(test), warn(clippy::indexing_slicing))]
+#[cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 pub mod json;
 mod options;
 pub mod output;

@@ -23,7 +23,10 @@ pub enum GraphError {
     #[error("graph: the ONNX model has no graph")]
     NoGraph,
     /// A version of the operators whose meaning is another, or none.
-    #[error("graph: opset {got:?} is not supported; export the model with opset {min} or newer")]
+    #[error(
+        "graph: {} is not supported; export the model with opset {min} or newer",
+        .got.map_or_else(|| "no opset".into(), |got| format!("opset {got}"))
+    )]
     Opset {
         /// The version of the default domain, if the model says it.
         got: Option<i64>,
