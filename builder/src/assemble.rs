@@ -7,8 +7,8 @@ use crate::graph::{Binding, Graph, Weights};
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::manifest::{
-    self, Compute, Dense, Finding, LayerNorm, Manifest, Module, Pipeline, Provenance, StoredTensor,
-    StoredWeights, Task, WeightsEncoding,
+    self, Compute, Dense, Finding, LayerNorm, Manifest, Module, Pipeline, Provenance, Residual,
+    StoredTensor, StoredWeights, Task, WeightsEncoding,
 };
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
@@ -317,12 +317,17 @@ fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module
             weight,
             bias,
             function,
+            residual,
         } => Module::Dense(Dense {
             in_features: *in_features,
             out_features: *out_features,
             weight: place(weight),
             bias: bias.as_deref().map(&mut place),
             function: *function,
+            residual: residual.as_ref().map(|residual| match residual {
+                Residual::Identity => Residual::Identity,
+                Residual::Projected(weight) => Residual::Projected(place(weight)),
+            }),
         }),
         ModuleWeights::LayerNorm {
             weight,

@@ -4,7 +4,7 @@ use super::{Listed, read_config, refuse_other_vectors, unsigned};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
 use crate::folder::read_file;
-use encoderfile::manifest::DenseFunction;
+use encoderfile::manifest::{DenseFunction, Residual};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -28,6 +28,8 @@ pub enum ModuleWeights {
         bias: Option<Vec<f32>>,
         /// What is applied to the sum.
         function: DenseFunction,
+        /// What is added at the end.
+        residual: Option<Residual<Vec<f32>>>,
     },
     /// Mean 0 and variance 1, then scale and shift.
     LayerNorm {
@@ -52,10 +54,12 @@ const FUNCTIONS: [(&str, DenseFunction); 6] = [
     ("SiLU", DenseFunction::Silu),
 ];
 
-/// The module, and how many logits it gives where it is a cross-encoder's last.
+/// The module, and how many logits it gives where it is a cross-encoder's last. What it
+/// takes and gives may have one of these names.
 pub(super) fn dense(
     folder: &Path,
     listed: &Listed<'_>,
+    vectors: &[&str],
     findings: &mut Findings,
 ) -> Result<(ModuleWeights, Option<u32>), BuildError> {
     let path = folder.join(listed.file("config.json"));
@@ -74,14 +78,7 @@ pub(super) fn dense(
     if gives_scores {
         names["module_output_name"] = Value::Null;
     }
-    refuse_other_vectors(&path, &names)?;
-    if !matches!(config["use_residual"], Value::Null | Value::Bool(false)) {
-        return Err(BuildError::key(
-            &path,
-            "use_residual",
-            &config["use_residual"],
-        ));
-    }
+    refuse_other_vectors(&path, &names, vectors)?;
     let in_features = unsigned(&config["in_features"], &path, "in_features")?;
     let out_features = unsigned(&config["out_features"], &path, "out_features")?;
     let (name, function) = function(&path, &config["activation_function"])?;
@@ -92,7 +89,21 @@ pub(super) fn dense(
         Value::Null | Value::Bool(true) => Some(tensors.get("linear.bias", &[out_features])?),
         other => return Err(BuildError::key(&path, "bias", other)),
     };
-    let meaning = format!("{in_features} to {out_features} values, then {name}");
+    let residual = match &config["use_residual"] {
+        Value::Null | Value::Bool(false) => None,
+        Value::Bool(true) if in_features == out_features => Some(Residual::Identity),
+        Value::Bool(true) => {
+            let weight = tensors.get("residual.weight", &[out_features, in_features])?;
+            Some(Residual::Projected(weight))
+        }
+        other => return Err(BuildError::key(&path, "use_residual", other)),
+    };
+    let added = match residual {
+        None => "",
+        Some(Residual::Identity) => ", and what it was given added",
+        Some(Residual::Projected(_)) => ", and what it was given added by a matrix of its own",
+    };
+    let meaning = format!("{in_features} to {out_features} values, then {name}{added}");
     findings.note("dense", meaning, listed.file("config.json"));
     let module = ModuleWeights::Dense {
         in_features,
@@ -100,6 +111,7 @@ pub(super) fn dense(
         weight,
         bias,
         function,
+        residual,
     };
     Ok((module, gives_scores.then_some(out_features)))
 }
@@ -137,13 +149,13 @@ pub(super) fn layer_norm(
 }
 
 /// A module's model.safetensors.
-struct File {
+pub(super) struct File {
     path: PathBuf,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl File {
-    fn read(folder: &Path, listed: &Listed<'_>) -> Result<Self, BuildError> {
+    pub(super) fn read(folder: &Path, listed: &Listed<'_>) -> Result<Self, BuildError> {
         let path = folder.join(listed.file("model.safetensors"));
         let pickle = folder.join(listed.file("pytorch_model.bin"));
         if !path.is_file() && pickle.is_file() {
@@ -154,7 +166,7 @@ impl File {
     }
 
     /// The values of a tensor of that shape.
-    fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
+    pub(super) fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
         let fail = |problem: String| BuildError::Tensor {
             path: self.path.clone(),
             name: name.to_owned(),

@@ -1,9 +1,9 @@
-//! What follows pooling: the Dense, `LayerNorm` and Normalize modules of
-//! sentence-transformers.
+//! What follows pooling, or stands behind each token's row: the Dense, `LayerNorm` and
+//! Normalize modules of sentence-transformers.
 
 use crate::error::TaskProblem;
 use crate::pooling::normalize;
-use encoderfile_format::manifest::{self, DenseFunction, Pipeline, StoredTensor};
+use encoderfile_format::manifest::{self, DenseFunction, Pipeline, Residual, StoredTensor};
 use encoderfile_format::source::Source;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ pub(crate) enum Module {
         /// `[out_features]`.
         bias: Vec<f32>,
         function: DenseFunction,
+        residual: Option<Residual<Vec<f32>>>,
     },
     LayerNorm {
         weight: Vec<f32>,
@@ -39,6 +40,13 @@ pub(crate) fn load(
                     Some(bias) => read(bias, weights)?,
                 },
                 function: dense.function,
+                residual: match dense.residual {
+                    None => None,
+                    Some(Residual::Identity) => Some(Residual::Identity),
+                    Some(Residual::Projected(weight)) => {
+                        Some(Residual::Projected(read(weight, weights)?))
+                    }
+                },
             },
             manifest::Module::LayerNorm(norm) => Module::LayerNorm {
                 weight: read(norm.weight, weights)?,
@@ -66,15 +74,33 @@ fn read(tensor: StoredTensor, weights: &Arc<dyn Source>) -> Result<Vec<f32>, Tas
     Ok(values.map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
+/// What all modules make of a vector.
+pub(crate) fn apply(modules: &[Module], vector: Vec<f32>) -> Vec<f32> {
+    let modules = modules.iter();
+    modules.fold(vector, |vector, module| module.apply(vector))
+}
+
 impl Module {
     /// The next vector.
-    pub(crate) fn apply(&self, mut vector: Vec<f32>) -> Vec<f32> {
+    fn apply(&self, mut vector: Vec<f32>) -> Vec<f32> {
         match self {
             Self::Dense {
                 weight,
                 bias,
                 function,
-            } => dense(&vector, weight, bias, *function),
+                residual,
+            } => {
+                let mut next = dense(&vector, weight, bias, *function);
+                let around = match residual {
+                    None => return next,
+                    Some(Residual::Identity) => vector,
+                    Some(Residual::Projected(weight)) => {
+                        dense(&vector, weight, &[], DenseFunction::Identity)
+                    }
+                };
+                next.iter_mut().zip(around).for_each(|(it, x)| *it += x);
+                next
+            }
             Self::LayerNorm {
                 weight,
                 bias,
@@ -94,11 +120,28 @@ impl Module {
 fn dense(vector: &[f32], weight: &[f32], bias: &[f32], function: DenseFunction) -> Vec<f32> {
     let biases = bias.iter().copied().chain(std::iter::repeat(0.0));
     let rows = weight.chunks_exact(vector.len()).zip(biases);
-    rows.map(|(row, bias)| {
-        let products = row.iter().zip(vector).map(|(weight, value)| weight * value);
-        activate(products.sum::<f32>() + bias, function)
-    })
-    .collect()
+    rows.map(|(row, bias)| activate(dot(row, vector) + bias, function))
+        .collect()
+}
+
+/// A sum in lanes, which takes an eighth of the time of one after another: there may be
+/// a product for each token of a text.
+pub(super) fn dot(one: &[f32], other: &[f32]) -> f32 {
+    const LANES: usize = 8;
+
+    let (ones, ones_rest) = one.as_chunks::<LANES>();
+    let (others, others_rest) = other.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for (one, other) in ones.iter().zip(others) {
+        for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
+            *sum += one * other;
+        }
+    }
+    let rest = ones_rest
+        .iter()
+        .zip(others_rest)
+        .map(|(one, other)| one * other);
+    sums.iter().sum::<f32>() + rest.sum::<f32>()
 }
 
 fn activate(x: f32, function: DenseFunction) -> f32 {
@@ -136,6 +179,30 @@ mod tests {
             dense(DenseFunction::Tanh),
             [4.5_f32.tanh(), (-5.5_f32).tanh()]
         );
+    }
+
+    /// torch's, of `pylate.models.Dense`: the residual is added after the function.
+    #[test]
+    fn a_residual_is_added_after_the_function() {
+        let dense = |residual| Module::Dense {
+            weight: vec![1.0, 2.0, -3.0, 0.5],
+            bias: vec![0.5, 0.0],
+            function: DenseFunction::Relu,
+            residual: Some(residual),
+        };
+        let identity = [dense(Residual::Identity)];
+        assert_eq!(apply(&identity, vec![2.0, 1.0]), [6.5, 1.0]);
+        let projected = [dense(Residual::Projected(vec![0.0, 1.0, 2.0, 0.0]))];
+        assert_eq!(apply(&projected, vec![2.0, 1.0]), [5.5, 4.0]);
+    }
+
+    #[test]
+    fn a_product_of_any_length_is_the_sum_of_all() {
+        for length in 0..20_u8 {
+            let numbers: Vec<f32> = (0..length).map(f32::from).collect();
+            let expected: f32 = numbers.iter().map(|it| it * it).sum();
+            assert_eq!(dot(&numbers, &numbers), expected);
+        }
     }
 
     #[test]

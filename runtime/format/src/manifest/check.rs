@@ -1,6 +1,6 @@
 //! Every bound on what a manifest says.
 
-use super::{Dense, Input, LayerNorm, Manifest, Module, Pipeline, StoredTensor};
+use super::{Dense, Input, LayerNorm, Manifest, Module, Pipeline, Residual, StoredTensor};
 use crate::limits::{
     BASES_MAX, GRAPHS_MAX, INPUTS_MAX, MODULES_MAX, OUTPUT_WIDTH_MAX, POOLING_MODES_MAX,
     TOKENS_MAX, VOCABULARY_MAX,
@@ -182,6 +182,18 @@ impl Dense {
         self.weight.check(index, &[inputs, outputs])?;
         if let Some(bias) = &self.bias {
             bias.check(index, &[outputs])?;
+        }
+        match &self.residual {
+            None => {}
+            Some(Residual::Projected(weight)) => weight.check(index, &[inputs, outputs])?,
+            Some(Residual::Identity) if inputs == outputs => {}
+            Some(Residual::Identity) => {
+                return Err(ManifestError::Width {
+                    index,
+                    expected: outputs,
+                    got: inputs,
+                });
+            }
         }
         Ok(outputs)
     }

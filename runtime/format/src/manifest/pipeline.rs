@@ -139,7 +139,7 @@ pub enum Module {
     L2Norm,
 }
 
-/// `function(weight · x + bias)`.
+/// `function(weight · x + bias)`, and the residual if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dense {
     /// How many values it takes.
@@ -152,6 +152,17 @@ pub struct Dense {
     pub bias: Option<StoredTensor>,
     /// What is applied to each value.
     pub function: DenseFunction,
+    /// What is added at the end.
+    pub residual: Option<Residual<StoredTensor>>,
+}
+
+/// A residual connection around a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residual<T> {
+    /// Its input.
+    Identity,
+    /// This matrix times its input: `[out_features, in_features]`.
+    Projected(T),
 }
 
 /// LayerNorm over the values of a vector.

@@ -6,7 +6,7 @@ use super::names::{
 };
 use super::{
     Dense, Finding, Input, LayerNorm, Manifest, ManifestError, Model, Module, Output, Pipeline,
-    Prompt, Provenance, Splade, StoredTensor, StoredWeights,
+    Prompt, Provenance, Residual, Splade, StoredTensor, StoredWeights,
 };
 use encoderfile_proto as proto;
 use prost::Message;
@@ -227,6 +227,11 @@ impl TryFrom<&proto::Module> for Module {
                 weight: there(dense.weight, "modules.dense.weight")?,
                 bias: dense.bias.map(StoredTensor::from),
                 function: DenseFunction::of_number(dense.function)?,
+                residual: match (dense.residual, dense.residual_weight) {
+                    (_, Some(weight)) => Some(Residual::Projected(weight.into())),
+                    (true, None) => Some(Residual::Identity),
+                    (false, None) => None,
+                },
             }),
             Some(Step::LayerNorm(norm)) => Self::LayerNorm(LayerNorm {
                 weight: there(norm.weight, "modules.layer_norm.weight")?,
@@ -252,6 +257,11 @@ impl From<&Module> for proto::Module {
                 weight: Some(dense.weight.into()),
                 bias: dense.bias.map(Into::into),
                 function: dense.function.number(),
+                residual: dense.residual == Some(Residual::Identity),
+                residual_weight: match dense.residual {
+                    Some(Residual::Projected(weight)) => Some(weight.into()),
+                    _ => None,
+                },
             }),
             Module::LayerNorm(norm) => Step::LayerNorm(proto::LayerNorm {
                 weight: Some(norm.weight.into()),
