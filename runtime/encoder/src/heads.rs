@@ -21,6 +21,7 @@ use crate::processor::Processor;
 use crate::tokenizer::Tokens;
 use encoderfile_format::Source;
 use encoderfile_format::manifest::{Pipeline, Task};
+use encoderfile_graph::AttentionMask;
 use std::sync::Arc;
 
 /// What a model can be asked for. A shell offers what is listed, and asks for no task.
@@ -124,10 +125,41 @@ pub(crate) trait Head: Send + Sync {
         false
     }
 
+    /// Whether a role is the name of a prompt and nothing more, so that a request has
+    /// either of them.
+    fn role_is_prompt(&self) -> bool {
+        true
+    }
+
+    /// What its sequences need of the attention mask.
+    fn attention_mask(&self) -> AttentionMask {
+        AttentionMask::Ones
+    }
+
     /// Whether a logit of the graph may be negative infinity: that of a vocabulary
     /// entry which the model must never say.
     fn masks_vocabulary(&self) -> bool {
         false
+    }
+
+    /// The sequence of an item that is one, as the model sees it.
+    fn sequence(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
+        processor.sequence(input, options)
+    }
+
+    /// The same, however many tokens the model takes.
+    fn whole(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
+        processor.whole(input, options)
     }
 
     /// The sequences of an item.
@@ -137,7 +169,7 @@ pub(crate) trait Head: Send + Sync {
         input: Input<'_>,
         options: &Options,
     ) -> Result<Item, RequestError> {
-        Ok(vec![processor.sequence(input, options)?].into())
+        Ok(vec![self.sequence(processor, input, options)?].into())
     }
 
     /// What is kept of one of its sequences, for which the graph gave `output`:
@@ -153,7 +185,7 @@ pub(crate) trait Head: Send + Sync {
 
     /// The result of an item, from what was kept of its sequences; `None` where no
     /// part says anything. Not asked where a part is all of the result.
-    fn finish(&self, _parts: Vec<Part>, _options: &Options) -> Option<Values> {
+    fn finish(&self, _item: &Item, _parts: Vec<Part>, _options: &Options) -> Option<Values> {
         None
     }
 
@@ -161,6 +193,7 @@ pub(crate) trait Head: Send + Sync {
     fn golden(
         &self,
         _processor: Processor<'_>,
+        _sequence: &Tokens,
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
         Ok(output)
@@ -201,6 +234,16 @@ pub(crate) fn describe(task: Task, pipeline: &Pipeline) -> String {
         Task::SequenceClassification => sequence_classification::describe(pipeline),
         Task::TokenClassification => token_classification::describe(pipeline),
         Task::FillMask => fill_mask::describe(pipeline),
+    }
+}
+
+/// How the vectors of a task are meant to be compared; `None` where results are none.
+pub(crate) fn similarity(task: Task, pipeline: &Pipeline) -> Option<&'static str> {
+    match task {
+        Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding => {
+            Some(pipeline.similarity.name())
+        }
+        Task::SequenceClassification | Task::TokenClassification | Task::FillMask => None,
     }
 }
 

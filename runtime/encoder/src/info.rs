@@ -73,7 +73,8 @@ impl Info {
         let model = payload.model()?;
         let (pipeline, provenance) = (&model.pipeline, model.provenance.clone());
         let weights = model.weights;
-        let embeds = is_embedding(model.task);
+        let similarity = heads::similarity(model.task, pipeline);
+        let embeds = similarity.is_some();
         let prompted = embeds || !pipeline.prompts.is_empty();
         let prompts = pipeline.prompts.iter();
         let prompts = prompts.map(|prompt| (prompt.name.clone(), prompt.text.clone()));
@@ -90,7 +91,7 @@ impl Info {
                 let name = &pipeline.default_prompt;
                 (!name.is_empty()).then(|| name.clone())
             }),
-            similarity: embeds.then(|| pipeline.similarity.name()),
+            similarity,
             max_tokens: pipeline.max_tokens,
             max_tokens_source: pipeline.max_tokens_source.clone(),
             vocabulary_size: pipeline.vocabulary_size,
@@ -118,21 +119,13 @@ impl Info {
     pub(crate) fn describe(&mut self, task: Task, pipeline: &Pipeline) {
         self.task = task.name();
         self.output = heads::describe(task, pipeline);
-        if is_embedding(task) {
+        if let Some(similarity) = heads::similarity(task, pipeline) {
             self.labels = None;
-            self.similarity = Some(pipeline.similarity.name());
+            self.similarity = Some(similarity);
             self.prompts.get_or_insert_default();
             self.default_prompt.get_or_insert_default();
         }
     }
-}
-
-/// Whether results of a task are vectors that may be compared.
-fn is_embedding(task: Task) -> bool {
-    matches!(
-        task,
-        Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding
-    )
 }
 
 /// A list of names and values, in its order.

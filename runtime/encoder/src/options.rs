@@ -209,7 +209,8 @@ impl Options {
                 task: task.name(),
             });
         }
-        let problem = self.problem(pipeline).or_else(|| head.problem(self));
+        let problem = self.problem(head, pipeline);
+        let problem = problem.or_else(|| head.problem(self));
         problem.map_or(Ok(()), Err)
     }
 
@@ -223,11 +224,11 @@ impl Options {
     }
 
     /// What is wrong with the options together, for any task.
-    fn problem(&self, pipeline: &Pipeline) -> Option<OptionsError> {
+    fn problem(&self, head: &dyn Head, pipeline: &Pipeline) -> Option<OptionsError> {
         let prompts = [
             self.prompt.is_some(),
             self.prompt_name.is_some(),
-            self.role.is_some(),
+            self.role.is_some() && head.role_is_prompt(),
         ];
         if prompts.into_iter().filter(|is_set| *is_set).count() > 1 {
             return Some(OptionsError::Exclusive {

@@ -7,7 +7,7 @@ use crate::heads::{Item, Part};
 use crate::options::{Input, Options};
 use crate::output::{Prediction, TokenUsage};
 use crate::tokenizer::Tokens;
-use encoderfile_graph::Run;
+use encoderfile_graph::{Run, Sequence};
 use std::sync::Arc;
 
 /// A tokenised text or pair with what its sequences gave so far.
@@ -155,7 +155,7 @@ impl Session<'_> {
             Some(Part::Values(values)) => Some(values),
             Some(last) => {
                 parts.push(last);
-                head.finish(parts, &work.options)
+                head.finish(&work.item, parts, &work.options)
             }
             None => None,
         };
@@ -176,9 +176,9 @@ impl Session<'_> {
     pub fn raw(&mut self, text: &str) -> Result<(Tokens, Vec<f32>), Error> {
         let options = Options::default();
         let processor = self.encoder.processor();
-        let tokens = processor.sequence(text.into(), &options)?;
+        let tokens = self.encoder.tokenize(text.into(), &options)?;
         let output = self.evaluate(&tokens)?;
-        let values = self.encoder.head.golden(processor, output)?;
+        let values = self.encoder.head.golden(processor, &tokens, output)?;
         if !self.encoder.head.masks_vocabulary() {
             finite::check_numbers(values.iter().copied())?;
         }
@@ -192,8 +192,7 @@ impl Session<'_> {
     /// As [`Session::infer`].
     pub fn operators(&mut self, text: &str, after: impl FnMut(&str)) -> Result<(), Error> {
         let tokens = self.encoder.tokenize(text.into(), &Options::default())?;
-        let Tokens { ids, type_ids, .. } = &tokens;
-        self.run.evaluate_observed(ids, type_ids, after)?;
+        self.run.evaluate_observed(sequence(&tokens), after)?;
         Ok(())
     }
 
@@ -205,7 +204,7 @@ impl Session<'_> {
             let len = if output.per_token { 0 } else { output.width };
             return Ok(vec![0.0; len as usize]);
         }
-        let output = self.run.evaluate(&tokens.ids, &tokens.type_ids)?;
+        let output = self.run.evaluate(sequence(tokens))?;
         finite::check_output(&output, self.encoder)?;
         Ok(output)
     }
@@ -216,7 +215,19 @@ impl Session<'_> {
     /// # Errors
     /// Where the graph fails, or gives numbers that are not finite.
     pub fn compute(&mut self, ids: &[u32]) -> Result<(), Error> {
-        let output = self.run.evaluate(ids, &vec![0; ids.len()])?;
+        let output = self.run.evaluate(Sequence {
+            ids,
+            type_ids: &vec![0; ids.len()],
+            hidden: 0,
+        })?;
         Ok(finite::check_output(&output, self.encoder)?)
+    }
+}
+
+fn sequence(tokens: &Tokens) -> Sequence<'_> {
+    Sequence {
+        ids: &tokens.ids,
+        type_ids: &tokens.type_ids,
+        hidden: tokens.hidden,
     }
 }

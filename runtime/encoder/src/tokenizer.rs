@@ -36,6 +36,8 @@ pub struct Tokens {
     pub offsets: Vec<(usize, usize)>,
     /// Whether the tokenizer added the token, rather than finding it in the text.
     pub special: Vec<bool>,
+    /// How many of the last tokens no token attends to; none but where a head adds them.
+    pub hidden: usize,
     /// How many tokens there were before truncation.
     pub total: usize,
 }
@@ -320,6 +322,7 @@ impl Tokenizer {
             tokens: encoding.get_tokens().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
             special: special.map(|mask| *mask == 1).collect(),
+            hidden: 0,
             total,
         })
     }
