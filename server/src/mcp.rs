@@ -143,11 +143,11 @@ impl Tools {
                 tool_router.remove_route(name);
             }
         }
-        let tokens_alone = capabilities == [Capability::TokenEmbeddings];
-        if !tokens_alone {
+        let values = service.encoder.result();
+        // Others have it as an option.
+        if values != "embeddings" {
             tool_router.remove_route("embed_tokens");
         }
-        let values = service.encoder.result();
         for (name, route) in &mut tool_router.map {
             let tool = &mut route.attr;
             let harmless = ToolAnnotations::new().read_only(true).open_world(false);

@@ -135,6 +135,15 @@ impl Service {
         self.encoder.capabilities()
     }
 
+    /// Whether results are vectors that may be compared.
+    pub(crate) fn embeds(&self) -> bool {
+        use Capability::{Embed, Sparse, TokenEmbeddings};
+
+        let vectors = [Embed, Sparse, TokenEmbeddings];
+        let all = self.capabilities();
+        vectors.iter().any(|capability| all.contains(capability))
+    }
+
     /// Refuses what this model has no head for.
     pub(crate) fn require(&self, capability: Capability) -> Result<(), Failure> {
         if self.capabilities().contains(&capability) {
