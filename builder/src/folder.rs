@@ -203,7 +203,7 @@ fn task(
         Some(Head::Splade(_)) => (Task::SparseEmbedding, "modules.json"),
         Some(Head::None) | None => match config.task()? {
             // optimum's exports of sentence-transformers keep none of its files.
-            Task::Embedding if graph::pools(&paths.weights)? => (
+            Task::Embedding if graph::has_output(&paths.weights, graph::SENTENCE_VECTOR)? => (
                 Task::SentenceEmbedding,
                 "the graph's output sentence_embedding",
             ),
@@ -242,7 +242,7 @@ fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
             let mut findings = Findings::default();
             settings.note(&mut findings);
             return Sentence {
-                max_seq_length: sentence.max_seq_length,
+                limit: sentence.limit,
                 lower_case: sentence.lower_case,
                 settings,
                 findings,

@@ -7,6 +7,7 @@ mod transformer;
 mod weights;
 
 use super::findings::Findings;
+use super::limit::Limit;
 use super::read_json_if_there;
 use crate::error::BuildError;
 use encoderfile::manifest::{Pooling, Splade};
@@ -30,7 +31,8 @@ pub(super) struct Sentence {
     pub(super) normalize: bool,
     /// A cross-encoder's: the last Dense gives so many logits.
     pub(super) logits: Option<u32>,
-    pub(super) max_seq_length: Option<u32>,
+    /// What its files state.
+    pub(super) limit: Option<Limit>,
     pub(super) lower_case: bool,
     pub(super) settings: Settings,
     pub(super) findings: Findings,
@@ -148,12 +150,12 @@ impl Sentence {
         let is_pooled = matches!(self.head, Head::Pooling(_)) && self.logits.is_none();
         match listed.kind {
             "Transformer" | "MLMTransformer" if place == 0 => {
-                self.read_transformer(folder, listed)?;
+                self.read_transformer(folder, listed, &[])?;
             }
             "Pooling" if place == 1 => self.read_pooling(folder, listed)?,
             "SpladePooling" if place == 1 => self.read_splade(folder, listed)?,
             "Dense" if is_pooled => {
-                let (dense, logits) = weights::dense(folder, listed, &mut self.findings)?;
+                let (dense, logits) = weights::dense(folder, listed, &OF_TEXT, &mut self.findings)?;
                 self.logits = logits;
                 self.push(dense);
             }
@@ -167,7 +169,7 @@ impl Sentence {
                 let path = folder.join(listed.file("config.json"));
                 if let Some(config) = read_json_if_there(&path)? {
                     refuse_unknown(&path, &config, &["module_input_name", "module_output_name"])?;
-                    refuse_other_vectors(&path, &config)?;
+                    refuse_other_vectors(&path, &config, &OF_TEXT)?;
                 }
                 // Twice in a row is once.
                 self.normalize = true;
@@ -196,11 +198,14 @@ fn unsigned(value: &Value, path: &Path, key: &str) -> Result<u32, BuildError> {
         .ok_or_else(|| BuildError::key(path, key, value))
 }
 
-/// A module after pooling takes the vector of the text and gives that.
-fn refuse_other_vectors(path: &Path, config: &Value) -> Result<(), BuildError> {
+/// What modules after pooling take and give: the vector of the text.
+const OF_TEXT: [&str; 1] = ["sentence_embedding"];
+
+/// A module takes and gives what has one of these names.
+fn refuse_other_vectors(path: &Path, config: &Value, names: &[&str]) -> Result<(), BuildError> {
     for key in ["module_input_name", "module_output_name"] {
         let value = &config[key];
-        if !value.is_null() && value != "sentence_embedding" {
+        if !value.is_null() && names.iter().all(|name| value != name) {
             return Err(BuildError::key(path, key, value));
         }
     }

@@ -31,7 +31,7 @@ enum Meaning {
 }
 
 /// What sentence-transformers calls the vector of a text.
-const SENTENCE_VECTOR: &str = "sentence_embedding";
+pub const SENTENCE_VECTOR: &str = "sentence_embedding";
 
 /// Names that mean one thing with every exporter, best first.
 const NAMES: [(&str, Meaning); 8] = [
@@ -74,9 +74,9 @@ impl Choice {
     }
 }
 
-/// Whether one of the outputs is a vector of the text.
-pub(super) fn pools(outputs: &[ValueInfoProto]) -> bool {
-    outputs.iter().any(|output| output.name == SENTENCE_VECTOR)
+/// Whether one of the outputs has that name.
+pub(super) fn has_output(outputs: &[ValueInfoProto], name: &str) -> bool {
+    outputs.iter().any(|output| output.name == name)
 }
 
 fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
@@ -97,7 +97,9 @@ fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
             output(Meaning::Logits, true)
         }
         // What the graph does is known; what the folder leaves unsaid is a guess.
-        Task::SentenceEmbedding if model.pooling_is_assumed && pools(&graph.output) => {
+        Task::SentenceEmbedding
+            if model.pooling_is_assumed && has_output(&graph.output, SENTENCE_VECTOR) =>
+        {
             output(Meaning::TextVector, false)
         }
         Task::SentenceEmbedding => output(Meaning::TokenVectors, true)
@@ -163,7 +165,7 @@ fn remedy(graph: &GraphProto, model: &Model) -> String {
     };
     let export = format!("export it with `optimum-cli export onnx --task {export}`");
     let embeds = matches!(model.task, Task::Embedding | Task::SentenceEmbedding);
-    if model.task == Task::Embedding && pools(&graph.output) {
+    if model.task == Task::Embedding && has_output(&graph.output, SENTENCE_VECTOR) {
         return format!("say --task sentence_embedding for its output `{SENTENCE_VECTOR}`");
     }
     if !embeds && has(Meaning::TokenVectors) {
