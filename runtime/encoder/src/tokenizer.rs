@@ -254,6 +254,12 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// A vocabulary entry as the vocabulary spells it.
+    pub fn spelling(&self, id: u32) -> Result<String, RequestError> {
+        let token = self.inner.id_to_token(id);
+        token.ok_or(RequestError::UnknownId { id })
+    }
+
     /// The first token of a text, without special tokens.
     pub fn first_id(&self, text: &str) -> Result<Option<u32>, RequestError> {
         let encoding = self.inner.encode_char_offsets(text, false);
@@ -298,11 +304,7 @@ impl Tokenizer {
     }
 
     fn tokens_of(&self, ids: &[u32]) -> Result<Encoding, RequestError> {
-        let token = |id: &u32| {
-            let value = self.inner.id_to_token(*id);
-            let value = value.ok_or(RequestError::UnknownId { id: *id })?;
-            Ok(Token::new(*id, value, (0, 0)))
-        };
+        let token = |id: &u32| Ok(Token::new(*id, self.spelling(*id)?, (0, 0)));
         let tokens = ids.iter().map(token);
         let tokens = tokens.collect::<Result<_, RequestError>>()?;
         Ok(Encoding::from_tokens(tokens, 0))
