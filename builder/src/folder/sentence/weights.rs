@@ -6,6 +6,7 @@ use crate::folder::findings::Findings;
 use crate::folder::read_file;
 use encoderfile::manifest::{DenseFunction, Residual};
 use half::{bf16, f16};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -151,7 +152,7 @@ pub(super) fn layer_norm(
 /// A module's model.safetensors.
 pub(super) struct File {
     path: PathBuf,
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl File {
@@ -165,20 +166,35 @@ impl File {
         Ok(Self { path, bytes })
     }
 
-    /// The values of a tensor of that shape.
-    pub(super) fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
-        let fail = |problem: String| BuildError::Tensor {
+    /// The shape of a tensor.
+    pub(super) fn shape(&self, name: &str) -> Result<Vec<u32>, BuildError> {
+        let tensor = self.tensor(name)?;
+        let lengths = tensor.shape().iter().map(|length| u32::try_from(*length));
+        let lengths: Result<_, _> = lengths.collect();
+        lengths.map_err(|error| self.unusable(name, error.to_string()))
+    }
+
+    fn tensor(&self, name: &str) -> Result<TensorView<'_>, BuildError> {
+        let file = SafeTensors::deserialize(&self.bytes);
+        let tensor = file.and_then(|file| file.tensor(name));
+        tensor.map_err(|error| self.unusable(name, error.to_string()))
+    }
+
+    fn unusable(&self, name: &str, problem: String) -> BuildError {
+        BuildError::Tensor {
             path: self.path.clone(),
             name: name.to_owned(),
             problem,
-        };
-        let file =
-            SafeTensors::deserialize(&self.bytes).map_err(|error| fail(error.to_string()))?;
-        let tensor = file.tensor(name).map_err(|error| fail(error.to_string()))?;
-        let expected: Vec<usize> = shape.iter().map(|it| *it as usize).collect();
-        if tensor.shape() != expected {
-            let shape = tensor.shape();
-            return Err(fail(format!("has shape {shape:?}, expected {expected:?}")));
+        }
+    }
+
+    /// The values of a tensor of that shape.
+    pub(super) fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
+        let fail = |problem: String| self.unusable(name, problem);
+        let tensor = self.tensor(name)?;
+        let found = self.shape(name)?;
+        if found != shape {
+            return Err(fail(format!("has shape {found:?}, expected {shape:?}")));
         }
         let (pairs, quads) = (
             tensor.data().as_chunks::<2>().0,
