@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The model whose int8 form the tool carries. Only its reference results are here.
 pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 
+/// How many folders there are at least, so that an empty one is no success.
+const MODELS_MIN: usize = 112;
+
 /// A model folder and what a reference implementation computed with it.
 #[derive(Debug)]
 pub struct Fixture {
@@ -151,6 +154,11 @@ pub fn all() -> anyhow::Result<Vec<Fixture>> {
             names.push(name);
         }
     }
+    ensure!(
+        names.len() >= MODELS_MIN,
+        "{} models, expected {MODELS_MIN}",
+        names.len()
+    );
     names.sort();
     names.iter().map(|name| read(name)).collect()
 }
