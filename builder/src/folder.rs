@@ -132,7 +132,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     config.refuse_decoders()?;
     let mut tokenizer_findings = Findings::default();
     let tokenizer = tokenizer::resolve(paths, &config, &mut tokenizer_findings)?;
-    let sentence = sentence::read(&paths.folder)?;
+    let sentence = sentence::read(paths)?;
     let (task, task_source) = task(paths, &config, sentence.as_ref(), overrides)?;
     let pooling_is_assumed = sentence.is_none();
     let sentence = for_task(sentence.unwrap_or_default(), task);
@@ -153,6 +153,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         folder.refuse_chat_template()?;
     }
     folder.read_special_tokens(task, &mut pipeline)?;
+    folder.read_late_interaction(&sentence, &mut pipeline)?;
     let limits = Limits::read(
         &folder.config,
         &folder.tokenizer.config,
@@ -201,6 +202,7 @@ fn task(
         ),
         Some(Head::Pooling(_)) => (Task::SentenceEmbedding, "modules.json"),
         Some(Head::Splade(_)) => (Task::SparseEmbedding, "modules.json"),
+        Some(Head::LateInteraction(_)) => (Task::LateInteraction, "ColBERT's files"),
         Some(Head::None) | None => match config.task()? {
             // optimum's exports of sentence-transformers keep none of its files.
             Task::Embedding if graph::has_output(&paths.weights, graph::SENTENCE_VECTOR)? => (
@@ -215,7 +217,13 @@ fn task(
 /// What of the folder's modules the task uses. Without any, a task has what
 /// sentence-transformers gives a plain transformers folder.
 fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
+    if matches!(sentence.head, Head::LateInteraction(_)) != (task == Task::LateInteraction) {
+        // The vectors of its tokens, before they are projected.
+        sentence.modules.clear();
+        sentence.head = Head::None;
+    }
     match (task, &sentence.head) {
+        (Task::LateInteraction, _) => {}
         (Task::SequenceClassification, Head::Pooling(_)) if sentence.logits.is_some() => {}
         (Task::SentenceEmbedding, Head::Pooling(_)) | (Task::SparseEmbedding, Head::Splade(_)) => {}
         (Task::SentenceEmbedding, _) => {
@@ -271,7 +279,7 @@ impl Folder<'_> {
         let (pooling, splade) = match &sentence.head {
             Head::Pooling(modes) => (modes.clone(), None),
             Head::Splade(splade) => (Vec::new(), Some(*splade)),
-            Head::None => (Vec::new(), None),
+            Head::None | Head::LateInteraction(_) => (Vec::new(), None),
         };
         Ok(Pipeline {
             truncation_side: self.truncation_side(),
@@ -387,6 +395,23 @@ impl Folder<'_> {
                 return Err(BuildError::key(&path, "chat_template", &name.into()));
             }
         }
+        Ok(())
+    }
+
+    /// Roles, query expansion and skiplist.
+    fn read_late_interaction(
+        &mut self,
+        sentence: &Sentence,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), BuildError> {
+        let Head::LateInteraction(head) = &sentence.head else {
+            return Ok(());
+        };
+        let (tokenizer, findings) = (&mut self.tokenizer, &mut self.findings);
+        let resolved = head.resolve(self.paths, tokenizer, sentence.lower_case, findings)?;
+        // Its own goes before the tokenizer.
+        pipeline.lower_case = sentence.lower_case && !resolved.lower_case;
+        pipeline.late_interaction = Some(resolved);
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the folders in `late_interaction/`: ColBERT models with PyLate's own results.
+"""Makes the folders `late-*`: ColBERT models with PyLate's own results.
 
     pip install pylate==1.6.0 onnx==1.23.2 onnxruntime==1.31.1
     python tests/models/make_late_interaction.py pylate
@@ -41,7 +41,6 @@ logging.disable(logging.CRITICAL)
 transformers.utils.logging.disable_progress_bar()
 
 MODELS = Path(__file__).parent
-OUT = MODELS / "late_interaction"
 WORK = Path(tempfile.mkdtemp(prefix="late_interaction-"))
 
 TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
@@ -245,7 +244,7 @@ def pylate_golden(name, model, architecture, prompted=(), pool_factors=()):
 
 def publish(name, folder, model, **golden):
     """Puts the folder among the others: a graph instead of weights, and the results."""
-    target = OUT / name
+    target = MODELS / f"late-{name}"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns("README.md"))
     auto_model = model[0].auto_model
@@ -390,7 +389,7 @@ def multi_vector_case(model, role, text):
 def publish_multi_vector(name, model):
     from sentence_transformers import MultiVectorEncoder
 
-    target = OUT / name
+    target = MODELS / f"late-{name}"
     shutil.rmtree(target, ignore_errors=True)
     model.save_pretrained(str(target), create_model_card=False)
     model = MultiVectorEncoder(str(target), device="cpu")
@@ -433,14 +432,13 @@ def make_all_multi_vector():
     # A folder of PyLate's as sentence-transformers writes it when it has read it.
     weights = modules("converted", 12, None)[0]
     source = WORK / "converted"
-    shutil.copytree(OUT / "bert-attend", source)
+    shutil.copytree(MODELS / "late-bert-attend", source)
     weights.auto_model.resize_token_embeddings(702)
     drawn(weights.auto_model, 12).save_pretrained(source)
     publish_multi_vector("multi-vector-converted", MultiVectorEncoder(str(source), device="cpu"))
 
 
 if __name__ == "__main__":
-    OUT.mkdir(exist_ok=True)
     if sys.argv[1:] == ["pylate"]:
         make_all_pylate()
     elif sys.argv[1:] == ["multi-vector"]:

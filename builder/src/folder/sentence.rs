@@ -1,6 +1,7 @@
 //! The files of sentence-transformers: modules.json and what it lists, and
 //! config_sentence_transformers.json.
 
+mod late_interaction;
 mod pooling;
 mod settings;
 mod transformer;
@@ -8,13 +9,14 @@ mod weights;
 
 use super::findings::Findings;
 use super::limit::Limit;
-use super::read_json_if_there;
+use super::{Paths, read_json_if_there};
 use crate::error::BuildError;
 use encoderfile::manifest::{Pooling, Splade};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+pub(super) use late_interaction::LateInteraction;
 pub(super) use settings::Settings;
 pub use weights::ModuleWeights;
 
@@ -48,7 +50,12 @@ pub(super) enum Head {
     Pooling(Vec<Pooling>),
     /// `SpladePooling`.
     Splade(Splade),
+    /// A vector for each token, of a query or of a document.
+    LateInteraction(Box<LateInteraction>),
 }
+
+/// Whose modules are known.
+const PACKAGES: [&str; 2] = ["sentence_transformers.", "pylate.models."];
 
 /// A module: what it is, and where its files are.
 struct Listed<'a> {
@@ -57,8 +64,12 @@ struct Listed<'a> {
     path: &'a str,
 }
 
-/// `None` if there is no modules.json.
-pub(super) fn read(folder: &Path) -> Result<Option<Sentence>, BuildError> {
+/// `None` if there is no modules.json and nothing that stands for one.
+pub(super) fn read(paths: &Paths) -> Result<Option<Sentence>, BuildError> {
+    if let Some(sentence) = late_interaction::read(paths)? {
+        return Ok(Some(sentence));
+    }
+    let folder = &paths.folder;
     let path = folder.join("modules.json");
     let Some(modules) = read_json_if_there(&path)? else {
         return Ok(None);
@@ -111,8 +122,8 @@ impl<'a> Listed<'a> {
     fn of(path: &Path, module: &'a Value) -> Result<Self, BuildError> {
         // A module of somebody else's is another one, whatever its name.
         let full_type = module["type"].as_str();
-        let Some(full_type) = full_type.filter(|it| it.starts_with("sentence_transformers."))
-        else {
+        let is_known = |it: &&str| PACKAGES.iter().any(|package| it.starts_with(package));
+        let Some(full_type) = full_type.filter(is_known) else {
             return Err(BuildError::key(path, "type", &module["type"]));
         };
         let module_path = module["path"].as_str().unwrap_or_default();
@@ -187,6 +198,51 @@ impl Sentence {
             self.modules.push(ModuleWeights::L2Norm);
         }
         self.modules.push(module);
+    }
+}
+
+/// A JSON file that has been read, for values of a certain type.
+struct Keys<'a> {
+    path: &'a Path,
+    config: &'a Value,
+}
+
+impl Keys<'_> {
+    fn refuse(&self, key: &str) -> BuildError {
+        BuildError::key(self.path, key, &self.config[key])
+    }
+
+    fn length(&self, key: &str, default: u32) -> Result<u32, BuildError> {
+        match &self.config[key] {
+            Value::Null => Ok(default),
+            value => unsigned(value, self.path, key),
+        }
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, BuildError> {
+        match &self.config[key] {
+            Value::Null => Ok(default),
+            Value::Bool(flag) => Ok(*flag),
+            _ => Err(self.refuse(key)),
+        }
+    }
+
+    fn words(&self, key: &str) -> Result<Option<Vec<String>>, BuildError> {
+        let words = match &self.config[key] {
+            Value::Null => return Ok(None),
+            Value::Array(words) => words.iter().map(|word| word.as_str().map(str::to_owned)),
+            _ => return Err(self.refuse(key)),
+        };
+        let words: Option<Vec<String>> = words.collect();
+        words.map(Some).ok_or_else(|| self.refuse(key))
+    }
+}
+
+/// Modules that do not make a model together.
+fn problem_of(path: &Path, problem: &str) -> BuildError {
+    BuildError::Widths {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
     }
 }
 

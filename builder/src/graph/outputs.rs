@@ -10,6 +10,7 @@ use crate::error::BuildError;
 use crate::folder::Model;
 use encoderfile::manifest::{Output, Task};
 use encoderfile::onnx::{GraphProto, ValueInfoProto};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// The output that is read, by what the graph declares of it.
@@ -29,6 +30,9 @@ enum Meaning {
     Pooler,
     Logits,
 }
+
+/// What LightOn's exporter calls the finished vectors of tokens.
+const PROJECTED: &str = "output";
 
 /// What sentence-transformers calls the vector of a text.
 pub const SENTENCE_VECTOR: &str = "sentence_embedding";
@@ -105,7 +109,50 @@ fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
         Task::SentenceEmbedding => output(Meaning::TokenVectors, true)
             .or_else(|why| output(Meaning::TextVector, false).or(Err(why))),
         Task::Embedding => output(Meaning::TokenVectors, true),
+        Task::LateInteraction => {
+            let vectors = projected(graph, model).map_or_else(
+                || output(Meaning::TokenVectors, true),
+                |name| {
+                    let name = name.to_owned();
+                    Ok(Choice {
+                        name,
+                        per_token: true,
+                    })
+                },
+            )?;
+            refuse_unmasked(graph, model, &vectors.name)?;
+            Ok(vectors)
+        }
     }
+}
+
+/// The output of a graph that projects, where no module does.
+fn projected<'g>(graph: &'g GraphProto, model: &Model) -> Option<&'g str> {
+    let output = graph.output.iter().find(|it| it.name == PROJECTED)?;
+    model.modules.is_empty().then_some(output.name.as_str())
+}
+
+/// Tokens can only be hidden by an attention mask that the output depends on.
+fn refuse_unmasked(graph: &GraphProto, model: &Model, output: &str) -> Result<(), String> {
+    let settings = model.pipeline.late_interaction.as_ref();
+    let expansion = settings.and_then(|settings| settings.expansion);
+    if expansion.is_none_or(|expansion| expansion.attended) {
+        return Ok(());
+    }
+    let mut needed = HashSet::from([output]);
+    // Sorted: what a node needs is made before it.
+    for node in graph.node.iter().rev() {
+        if node.output.iter().any(|it| needed.contains(it.as_str())) {
+            needed.extend(node.input.iter().map(String::as_str));
+        }
+    }
+    let is_mask = |it: &ValueInfoProto| it.name == "attention_mask";
+    if needed.contains("attention_mask") && graph.input.iter().any(is_mask) {
+        return Ok(());
+    }
+    Err(format!(
+        "output `{output}` does not depend on an input attention_mask, which hides the expansion tokens of queries"
+    ))
 }
 
 /// The first by name, or else the only output of that rank whose name does not
@@ -161,10 +208,13 @@ fn remedy(graph: &GraphProto, model: &Model) -> String {
         Task::SequenceClassification => "text-classification",
         Task::TokenClassification => "token-classification",
         Task::FillMask | Task::SparseEmbedding => "fill-mask",
-        Task::SentenceEmbedding | Task::Embedding => "feature-extraction",
+        Task::SentenceEmbedding | Task::Embedding | Task::LateInteraction => "feature-extraction",
     };
     let export = format!("export it with `optimum-cli export onnx --task {export}`");
-    let embeds = matches!(model.task, Task::Embedding | Task::SentenceEmbedding);
+    let embeds = matches!(
+        model.task,
+        Task::Embedding | Task::SentenceEmbedding | Task::LateInteraction
+    );
     if model.task == Task::Embedding && has_output(&graph.output, SENTENCE_VECTOR) {
         return format!("say --task sentence_embedding for its output `{SENTENCE_VECTOR}`");
     }

@@ -5,6 +5,7 @@
 //! describes itself.
 
 mod fill_mask;
+mod late_interaction;
 mod modules;
 mod pooler;
 mod sentence_embedding;
@@ -222,6 +223,9 @@ pub(crate) fn new(
             Arc::new(token_classification::TokenClassification::new(pipeline)?)
         }
         Task::FillMask => Arc::new(fill_mask::FillMask::new(pipeline)?),
+        Task::LateInteraction => {
+            Arc::new(late_interaction::LateInteraction::new(pipeline, weights)?)
+        }
     })
 }
 
@@ -234,6 +238,7 @@ pub(crate) fn describe(task: Task, pipeline: &Pipeline) -> String {
         Task::SequenceClassification => sequence_classification::describe(pipeline),
         Task::TokenClassification => token_classification::describe(pipeline),
         Task::FillMask => fill_mask::describe(pipeline),
+        Task::LateInteraction => late_interaction::describe(pipeline),
     }
 }
 
@@ -243,6 +248,7 @@ pub(crate) fn similarity(task: Task, pipeline: &Pipeline) -> Option<&'static str
         Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding => {
             Some(pipeline.similarity.name())
         }
+        Task::LateInteraction => Some("maxsim"),
         Task::SequenceClassification | Task::TokenClassification | Task::FillMask => None,
     }
 }

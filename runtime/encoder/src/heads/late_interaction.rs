@@ -1,0 +1,432 @@
+//! Late interaction (`ColBERT`): a vector for each token, and texts scored against a query
+//! by `MaxSim`, the sum over the query's vectors of the largest dot product with one of the
+//! document's.
+//!
+//! **Invariant:** a sequence is what `PyLate` makes of a text in that role, token for
+//! token: text and special tokens, the role's marker at index 1, and behind a query
+//! expansion tokens up to a length, which no token attends to unless the model says
+//! otherwise.
+
+use super::modules::{self, Module, dot};
+use super::token_embedding::token_info;
+use super::{Capability, Head, Item, Part, check_rank, vectors};
+use crate::error::{LimitedBy, RequestError, TaskProblem};
+use crate::options::{Input, Options, Role};
+use crate::output::{TokenVector, Values};
+use crate::pooling::normalize;
+use crate::processor::Processor;
+use crate::tokenizer::Tokens;
+use encoderfile_format::Source;
+use encoderfile_format::manifest::{self, Pipeline, RoleSequence};
+use encoderfile_graph::AttentionMask;
+use std::sync::Arc;
+
+pub(super) struct LateInteraction {
+    settings: manifest::LateInteraction,
+    /// What the graph's rows go through.
+    modules: Vec<Module>,
+    /// Values of the graph's rows.
+    hidden_size: usize,
+    /// Values of a token's vector.
+    width: usize,
+}
+
+impl LateInteraction {
+    pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, TaskProblem> {
+        check_rank(pipeline, true)?;
+        Ok(Self {
+            settings: pipeline.late_interaction.clone().unwrap_or_default(),
+            modules: modules::load(pipeline, weights)?,
+            hidden_size: pipeline.output.width as usize,
+            width: pipeline.embedding_width(),
+        })
+    }
+
+    fn of(&self, role: Role) -> &RoleSequence {
+        match role {
+            Role::Query => &self.settings.query,
+            Role::Document => &self.settings.document,
+        }
+    }
+
+    /// The prompt that a request names, or else that of the role where it has one, or
+    /// else the model's.
+    fn prompt<'a>(&self, role: Role, options: &'a Options, pipeline: &'a Pipeline) -> &'a str {
+        if let Some(prompt) = &options.prompt {
+            return prompt;
+        }
+        let find = |name: &str| pipeline.prompts.iter().find(|it| it.name == name);
+        let prompt = match &options.prompt_name {
+            Some(name) => find(name),
+            None if self.settings.role_prompts => {
+                role.prompt_names().iter().find_map(|name| find(name))
+            }
+            None => find(&pipeline.default_prompt),
+        };
+        prompt.map_or("", |prompt| &prompt.text)
+    }
+
+    /// The sequence of a text, cut to the role's length.
+    fn tokens(
+        &self,
+        role: Role,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
+        let limit = self.limit(role, processor, options);
+        let markers = usize::from(self.of(role).prefix_id.is_some());
+        let text = self.text(role, processor, input, options)?;
+        let room = Options {
+            max_tokens: Some(limit.saturating_sub(markers)),
+            ..without_prompt(options)
+        };
+        let tokens = processor.sequence(Input::Text(&text.text), &room);
+        let mut tokens = tokens.map_err(|error| with_markers(error, markers, limit, options))?;
+        text.place(&mut tokens);
+        self.complete(role, processor, &mut tokens, limit)?;
+        Ok(tokens)
+    }
+
+    /// The most tokens of a sequence: the least of what the role, the model and the
+    /// request say.
+    fn limit(&self, role: Role, processor: Processor<'_>, options: &Options) -> usize {
+        let limit = processor.tokenizer.limit(options.max_tokens);
+        match self.of(role).max_tokens {
+            0 => limit,
+            of_role => limit.min(of_role as usize),
+        }
+    }
+
+    /// Adds the role's marker, and to a query the expansion tokens that it lacks.
+    fn complete(
+        &self,
+        role: Role,
+        processor: Processor<'_>,
+        tokens: &mut Tokens,
+        limit: usize,
+    ) -> Result<(), RequestError> {
+        if let Some(id) = self.of(role).prefix_id {
+            let at = tokens.ids.len().min(1);
+            add(processor, tokens, at, id)?;
+        }
+        let Some(expansion) = self.settings.expansion.filter(|_| role == Role::Query) else {
+            return Ok(());
+        };
+        let length = limit.min(expansion.length as usize);
+        let count = length.saturating_sub(tokens.ids.len());
+        for _ in 0..count {
+            add(processor, tokens, tokens.ids.len(), expansion.token_id)?;
+        }
+        if !expansion.attended {
+            tokens.hidden = count;
+        }
+        Ok(())
+    }
+
+    /// A text as the tokenizer is given it.
+    fn text(
+        &self,
+        role: Role,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Prepared, RequestError> {
+        let prompt = self.prompt(role, options, processor.pipeline);
+        let text = match input {
+            Input::Ids(ids) => processor.tokenizer.decode(ids, true)?,
+            Input::Text(text) | Input::Pair(text, _) => text.to_owned(),
+        };
+        let settings = &self.settings;
+        let text = format!("{prompt}{text}");
+        Ok(Prepared::new(&text, settings.strip, settings.lower_case))
+    }
+
+    /// The vectors of a sequence that are kept, each with its place in it.
+    fn kept<'r>(
+        &self,
+        role: Role,
+        sequence: &Tokens,
+        vectors: &'r [f32],
+    ) -> Vec<(usize, &'r [f32])> {
+        let skips = self.of(role).skips;
+        let skiplist = &self.settings.skiplist;
+        let is_kept = |id: &u32| !skips || skiplist.binary_search(id).is_err();
+        let vectors = vectors.chunks_exact(self.width).enumerate();
+        let vectors = vectors.zip(&sequence.ids);
+        let kept = vectors.filter(|(_, id)| is_kept(id));
+        kept.map(|(vector, _)| vector).collect()
+    }
+
+    /// A row of the graph becomes a vector of length one.
+    fn projected(&self, output: &[f32]) -> Vec<f32> {
+        let rows = output.chunks_exact(self.hidden_size);
+        rows.flat_map(|row| {
+            let mut vector = modules::apply(&self.modules, row.to_vec());
+            normalize(&mut vector);
+            vector
+        })
+        .collect()
+    }
+
+    /// `MaxSim` of the query, the first sequence, and the document, the second.
+    fn score(&self, sequences: &[Tokens], rows: &[Vec<f32>]) -> Option<f32> {
+        let ([query, document], [query_rows, document_rows]) = (sequences, rows) else {
+            return None;
+        };
+        let document = self.kept(Role::Document, document, document_rows);
+        let query = self.kept(Role::Query, query, query_rows);
+        if document.is_empty() || query.is_empty() {
+            return Some(0.0);
+        }
+        let largest = query.iter().map(|(_, query)| {
+            let products = document.iter().map(|(_, document)| dot(query, document));
+            products.fold(f32::NEG_INFINITY, f32::max)
+        });
+        let sum: f32 = largest.sum();
+        Some(match self.settings.mean_score {
+            true => sum / query.len() as f32,
+            false => sum,
+        })
+    }
+}
+
+/// What comes out, in words.
+pub(super) fn describe(pipeline: &Pipeline) -> String {
+    let width = pipeline.embedding_width();
+    format!("{width} numbers a token, compared by MaxSim")
+}
+
+impl Head for LateInteraction {
+    fn capabilities(&self) -> Vec<Capability> {
+        vec![Capability::TokenEmbeddings, Capability::Rerank]
+    }
+
+    fn result(&self) -> &'static str {
+        "embeddings"
+    }
+
+    fn options(&self, request: &Options) -> Vec<&'static str> {
+        // Special tokens have vectors that count; who asks for them gets what all get.
+        let mut options = vec!["prompt", "prompt_name", "special_tokens", "query"];
+        options.push(match request.query {
+            Some(_) => "top_k",
+            None => "role",
+        });
+        options
+    }
+
+    fn role_is_prompt(&self) -> bool {
+        false
+    }
+
+    fn attention_mask(&self) -> AttentionMask {
+        match &self.settings.expansion {
+            Some(expansion) if !expansion.attended => AttentionMask::Hides,
+            _ => AttentionMask::Ones,
+        }
+    }
+
+    fn sequence(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
+        let role = options.role.unwrap_or(Role::Document);
+        self.tokens(role, processor, input, options)
+    }
+
+    fn whole(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
+        let role = options.role.unwrap_or(Role::Document);
+        let text = self.text(role, processor, input, options)?;
+        let mut tokens = processor.whole(Input::Text(&text.text), &without_prompt(options))?;
+        text.place(&mut tokens);
+        self.complete(
+            role,
+            processor,
+            &mut tokens,
+            self.limit(role, processor, options),
+        )?;
+        Ok(tokens)
+    }
+
+    fn item(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Item, RequestError> {
+        let Some(query) = &options.query else {
+            return Ok(vec![self.sequence(processor, input, options)?].into());
+        };
+        let query = self.tokens(Role::Query, processor, Input::Text(query), options)?;
+        let document = self.tokens(Role::Document, processor, input, options)?;
+        Ok(vec![query, document].into())
+    }
+
+    fn reduce(
+        &self,
+        _processor: Processor<'_>,
+        _sequence: &Tokens,
+        output: Vec<f32>,
+        _item: &Item,
+        _options: &Options,
+    ) -> Result<Part, RequestError> {
+        Ok(Part::Vector(self.projected(&output)))
+    }
+
+    fn finish(&self, item: &Item, parts: Vec<Part>, options: &Options) -> Option<Values> {
+        let rows = vectors(parts);
+        if options.query.is_some() {
+            let score = self.score(&item.sequences, &rows)?;
+            return Some(Values::Score { score });
+        }
+        let sequence = item.sequences.first()?;
+        let role = options.role.unwrap_or(Role::Document);
+        let kept = self.kept(role, sequence, rows.first()?);
+        let embeddings = kept.into_iter().map(|(at, vector)| TokenVector {
+            embedding: vector.to_vec(),
+            token_info: token_info(sequence, at),
+        });
+        Some(Values::Embedding {
+            embeddings: embeddings.collect(),
+        })
+    }
+
+    fn golden(
+        &self,
+        _processor: Processor<'_>,
+        sequence: &Tokens,
+        output: Vec<f32>,
+    ) -> Result<Vec<f32>, RequestError> {
+        let rows = self.projected(&output);
+        let kept = self.kept(Role::Document, sequence, &rows);
+        Ok(kept.into_iter().flat_map(|(_, row)| row.to_vec()).collect())
+    }
+}
+
+/// A text as the tokenizer is given it, and where in the original its characters are.
+struct Prepared {
+    text: String,
+    /// The place in the original of each code point.
+    places: Vec<usize>,
+}
+
+impl Prepared {
+    fn new(original: &str, strip: bool, lower_case: bool) -> Self {
+        let mut text = original;
+        let mut first = 0;
+        if strip {
+            let rest = text.trim_start_matches(is_space);
+            first = text[..text.len() - rest.len()].chars().count();
+            text = rest.trim_end_matches(is_space);
+        }
+        let mut places = Vec::new();
+        for (place, character) in (first..).zip(text.chars()) {
+            // Every character of a lower-cased text is one of those of its original alone.
+            let length = match lower_case {
+                true => character.to_lowercase().count(),
+                false => 1,
+            };
+            places.resize(places.len() + length, place);
+        }
+        Self {
+            text: match lower_case {
+                true => text.to_lowercase(),
+                false => text.to_owned(),
+            },
+            places,
+        }
+    }
+
+    /// Has the offsets of tokens be those in the original.
+    fn place(&self, tokens: &mut Tokens) {
+        for (start, end) in &mut tokens.offsets {
+            let last = end.checked_sub(1).filter(|last| last >= start);
+            let ends = [Some(*start), last].map(|at| self.places.get(at?).copied());
+            if let [Some(first), Some(last)] = ends {
+                (*start, *end) = (first, last + 1);
+            }
+        }
+    }
+}
+
+/// White space as Python's `str.strip` knows it.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}
+
+/// Puts a token of its own at a place of a sequence.
+fn add(
+    processor: Processor<'_>,
+    tokens: &mut Tokens,
+    at: usize,
+    id: u32,
+) -> Result<(), RequestError> {
+    tokens.ids.insert(at, id);
+    tokens.type_ids.insert(at, 0);
+    tokens.tokens.insert(at, processor.tokenizer.spelling(id)?);
+    tokens.offsets.insert(at, (0, 0));
+    tokens.special.insert(at, true);
+    tokens.total += 1;
+    Ok(())
+}
+
+/// The options of a request whose prompt is in the text already.
+fn without_prompt(options: &Options) -> Options {
+    Options {
+        prompt: Some(String::new()),
+        prompt_name: None,
+        role: None,
+        ..options.clone()
+    }
+}
+
+/// What is wrong with a text, where the sequence has more than the tokenizer makes.
+fn with_markers(
+    error: RequestError,
+    markers: usize,
+    limit: usize,
+    options: &Options,
+) -> RequestError {
+    match error {
+        RequestError::TooManyTokens { tokens_total, .. } => RequestError::TooManyTokens {
+            tokens_total: tokens_total + markers,
+            max_tokens: limit,
+            limited_by: match options.max_tokens == Some(limit) {
+                true => LimitedBy::Request,
+                false => LimitedBy::Model,
+            },
+        },
+        RequestError::NoRoom { special_tokens, .. } => RequestError::NoRoom {
+            max_tokens: limit,
+            special_tokens: special_tokens + markers,
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_those_of_the_text_that_was_given() {
+        // U+0130 is two code points in lower case.
+        let text = Prepared::new("\u{1f} \u{130}ST A\n", true, true);
+        assert_eq!(text.text, "i\u{307}st a");
+        assert_eq!(text.places, [2, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_text_is_left_as_it_is_where_nothing_says_otherwise() {
+        let text = Prepared::new(" A ", false, false);
+        assert_eq!((text.text.as_str(), text.places), (" A ", vec![0, 1, 2]));
+    }
+}
