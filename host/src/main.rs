@@ -59,6 +59,7 @@ fn end_on_panic(verbose: bool) {
     std::panic::set_hook(Box::new(move |panic| {
         let bug = encoderfile::panics::bug(panic.payload());
         report(&bug.into(), verbose);
+        encoderfile::output_file::remove_unfinished();
         std::process::exit(1);
     }));
 }

@@ -61,25 +61,35 @@ fn argument(row: &'static OptionRow) -> Arg {
         Kind::Count => argument
             .value_name("N")
             .value_parser(clap::value_parser!(usize)),
+        Kind::Text if row.name.ends_with("name") => argument
+            .value_name("NAME")
+            .value_parser(ValueParser::string()),
         Kind::Text => argument
             .value_name("TEXT")
             .value_parser(ValueParser::string()),
         Kind::Names | Kind::Texts => argument
-            .value_name("NAMES")
+            .value_name(last_word(row.name))
             .value_delimiter(',')
             .action(ArgAction::Append)
             .value_parser(ValueParser::string()),
         Kind::Choice(names) => {
             let values = names.iter().map(|(name, about)| {
-                let value = PossibleValue::new(*name).help(about.trim());
+                let value = PossibleValue::new(*name).help(about.trim().trim_end_matches('.'));
                 match *name {
                     "truncate" => value.alias("cut"),
                     _ => value,
                 }
             });
+            let argument = argument.value_name(last_word(row.name));
             argument.value_parser(PossibleValuesParser::new(values))
         }
     }
+}
+
+/// `ignore_labels` takes LABELS.
+fn last_word(name: &str) -> String {
+    let (_, last) = name.rsplit_once('_').unwrap_or(("", name));
+    last.to_uppercase()
 }
 
 fn help(row: &OptionRow) -> String {

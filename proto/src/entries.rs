@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn lists_of_a_manifest_count_at_every_depth() {
-        let bases = vec![Base::default(); LIMIT];
+        let bases = vec![Base::default(); LIMIT + 1];
         assert!(refused(&Manifest {
             bases,
             ..Manifest::default()

@@ -309,3 +309,6 @@ pub fn load(payload: &Payload, executor: Executor) -> Result<Encoder, Error> {
         encoder
     })
 }
+
+#[cfg(test)]
+mod tests;

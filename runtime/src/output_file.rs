@@ -53,6 +53,8 @@ impl OutputFile {
         }
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let (temporary, file) = beside(&path)?;
+        #[cfg(target_os = "wasi")]
+        lock().push(temporary.clone());
         Ok(Self {
             file,
             unfinished: Some(Unfinished { temporary, path }),
@@ -94,6 +96,25 @@ impl OutputFile {
     }
 }
 
+/// Those that are not complete, for [`remove_unfinished`].
+#[cfg(target_os = "wasi")]
+static UNFINISHED: std::sync::Mutex<Vec<PathBuf>> = std::sync::Mutex::new(Vec::new());
+
+#[cfg(target_os = "wasi")]
+fn lock() -> std::sync::MutexGuard<'static, Vec<PathBuf>> {
+    let unfinished = UNFINISHED.lock();
+    unfinished.unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Removes every file that is not complete, before the program ends without unwinding:
+/// in the hook for panics under WASI.
+#[cfg(target_os = "wasi")]
+pub fn remove_unfinished() {
+    for temporary in lock().drain(..) {
+        let _ = fs::remove_file(temporary);
+    }
+}
+
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
@@ -106,6 +127,8 @@ impl Write for OutputFile {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
+        #[cfg(target_os = "wasi")]
+        lock().retain(|other| *other != self.temporary);
         // Gone already if it was renamed.
         let _ = fs::remove_file(&self.temporary);
     }

@@ -113,7 +113,7 @@ def calls(model):
     elif model.reranks():
         query, documents, ranking = model.ranking()
         yield "rerank", {"query": query, "texts": documents}, lambda got: same_ranking(got, documents, ranking)
-        yield "rerank", {"query": query, "texts": documents, "top_n": 2}, lambda got: same_ranking(
+        yield "rerank", {"query": query, "texts": documents, "top_k": 2}, lambda got: same_ranking(
             got, documents, ranking[:2]
         )
     elif model.chooses_labels():

@@ -189,7 +189,8 @@ impl Workbench {
         })
     }
 
-    /// The same as a file `name` in the folder.
+    /// The same as a file `name` in the folder. This process wrote it, so it may be busy
+    /// for a moment: [`process`] waits for that, a shell does not.
     pub fn build(&self, model: &str, options: &[&str], name: &str) -> anyhow::Result<PathBuf> {
         fs::copy(self.built(model, options)?, self.path(name))?;
         Ok(self.path(name))

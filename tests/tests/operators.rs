@@ -28,7 +28,7 @@ const NOT_RUN_BY_TRACT_ONNX: [(&str, &str); 5] = [
 
 const LENGTHS_AS_INDICES: &str = "GatherElements by indices computed from the length";
 
-/// `runtime/src/graph/indices.rs` keeps the engine from it; here it is as it comes.
+/// `runtime/graph/src/passes/indices.rs` keeps the engine from it; here it is as it comes.
 const TWO_RANGES: &str = "a mask that compares two ranges, which the engine splits wrongly";
 
 /// How many are compared at least, so that an empty folder is no success.

@@ -1,6 +1,6 @@
 //! `cargo xtask table`: the results of the conformance suite, into the README.
 
-use crate::readme;
+use crate::documents::{self, README};
 use crate::workspace::Workspace;
 use anyhow::Context;
 use std::fs;
@@ -13,5 +13,5 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let table = workspace.target.join("tmp/conformance.md");
     let table = fs::read_to_string(&table)
         .with_context(|| format!("{}: run `cargo xtask test` first", table.display()))?;
-    readme::write(workspace, NAME, &table)
+    documents::write(workspace, README, NAME, &table)
 }

@@ -1,4 +1,5 @@
-//! Who may depend on whom, checked from `cargo tree`.
+//! Who may depend on whom, checked from `cargo tree`, and what the core may not ask of
+//! the system, checked from its sources.
 
 use crate::process;
 use crate::workspace::Workspace;
@@ -54,13 +55,15 @@ const RULES: [Rule; 9] = [
             "tract-core",
             "tokenizers",
             "serde_json",
+            "memmap2",
+            "rayon",
             "encoderfile-graph",
         ],
         why: "what reads a file knows nothing of what it computes",
     },
     Rule {
         package: "encoderfile-graph",
-        never: &["tokenizers", "serde_json", "encoderfile-encoder"],
+        never: &["tokenizers", "serde_json", "memmap2", "encoderfile-encoder"],
         why: "a graph takes numbers and gives numbers",
     },
     Rule {
@@ -80,7 +83,7 @@ const RULES: [Rule; 9] = [
             "encoderfile-server",
             "encoderfile-builder",
         ],
-        why: "the core is a function that runs in a browser as well",
+        why: "it has files and threads, and no shell",
     },
     Rule {
         package: "encoderfile-server",
@@ -104,8 +107,24 @@ const RULES: [Rule; 9] = [
     },
 ];
 
+/// The modules of the standard library that ask the system for something.
+const SYSTEM: [&str; 6] = [
+    "std::env::",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread::",
+    "std::time",
+];
+
+/// Where a file's own tests begin; below that, and in files of tests, is no part of it.
+const TESTS: &str = "#[cfg(test)]";
+
 /// Checks every rule, on every target.
 pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
+    for folder in ["format", "graph", "encoder"] {
+        check_sources(&workspace.root.join("runtime").join(folder).join("src"))?;
+    }
     for rule in &RULES {
         let found = dependencies(workspace, rule.package)?;
         let broken = rule
@@ -146,6 +165,28 @@ fn check_intrinsics(workspace: &Workspace, folder: &Path) -> anyhow::Result<()> 
                 found.unwrap_or(&"")
             );
         }
+    }
+    Ok(())
+}
+
+/// Refuses a source that asks the system for something.
+fn check_sources(folder: &Path) -> anyhow::Result<()> {
+    let name = || folder.display().to_string();
+    for entry in fs::read_dir(folder).with_context(name)? {
+        let path = entry.with_context(name)?.path();
+        if path.is_dir() {
+            check_sources(&path)?;
+            continue;
+        }
+        let source = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let code = source.split(TESTS).next().unwrap_or_default();
+        let asked = SYSTEM.iter().find(|module| code.contains(**module));
+        ensure!(
+            asked.is_none() || path.ends_with("tests.rs"),
+            "{}: {} in it: what is between bytes and values asks the system for nothing; files and threads are `runtime/src`'s",
+            path.display(),
+            asked.unwrap_or(&"")
+        );
     }
     Ok(())
 }

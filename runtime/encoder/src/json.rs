@@ -73,7 +73,7 @@ fn has_null(json: &[u8]) -> bool {
 
 fn has_surrogate(json: &[u8]) -> bool {
     json.windows(3)
-        .any(|it| it[0] == b'\\' && it[1] == b'u' && it[2] | 0x20 == b'd')
+        .any(|it| matches!(it, [b'\\', b'u', b'd' | b'D']))
 }
 
 impl Open {
@@ -192,7 +192,9 @@ impl Mending<'_> {
         match (unit(at), unit(at + ESCAPE)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 2 * ESCAPE,
             (Some(0xd800..=0xdfff), _) => {
-                self.json[at + 2..at + ESCAPE].copy_from_slice(b"fffd");
+                if let Some([_, _, unit @ ..]) = self.json.get_mut(at..at + ESCAPE) {
+                    unit.copy_from_slice(b"fffd");
+                }
                 ESCAPE
             }
             _ => ESCAPE,
@@ -252,7 +254,7 @@ impl Mending<'_> {
     }
 
     fn blank(&mut self, range: Range<usize>) {
-        for byte in &mut self.json[range] {
+        for byte in self.json.get_mut(range).unwrap_or_default() {
             // So that line numbers stay true as well.
             if *byte != b'\n' {
                 *byte = b' ';

@@ -12,6 +12,7 @@ mod finite;
 pub mod golden;
 mod heads;
 mod info;
+#[cfg_attr(not(test), warn(clippy::indexing_slicing))]
 pub mod json;
 mod options;
 pub mod output;
@@ -19,6 +20,10 @@ pub mod pooling;
 mod processor;
 mod repool;
 mod session;
+#[cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 pub mod tokenizer;
 
 pub use encoder::{Encoder, LoadTask};

@@ -166,7 +166,7 @@ options! {
         /// Choose among these labels instead of the model's (models trained on NLI)
         labels: Option<Vec<String>>, of results;
         /// The sentence that a label is put into, at {}
-        template: Option<String>, of results, default "This example is {}.",
+        template: Option<String>, of results, default "\"This example is {}.\"",
             but (Mcp, NOT_A_MODELS);
         /// Score each label independently (multi-label), rather than one of all
         multi_label: bool, of results;

@@ -94,7 +94,7 @@ impl Tokenizer {
     ) -> Result<Tokens, RequestError> {
         let content = self.content(input)?;
         let special_tokens = self.special_tokens_of(&content);
-        let tokens_total = special_tokens + content.len();
+        let tokens_total = special_tokens.saturating_add(content.len());
         let max_tokens = self.limit(max_tokens);
         let excess = tokens_total.saturating_sub(max_tokens);
         if excess == 0 {
@@ -127,7 +127,8 @@ impl Tokenizer {
     /// Tokenises all of a text or pair, special tokens included.
     pub fn encode_whole(&self, input: Input<'_>) -> Result<Tokens, RequestError> {
         let content = self.content(input)?;
-        let total = self.special_tokens_of(&content) + content.len();
+        let special_tokens = self.special_tokens_of(&content);
+        let total = special_tokens.saturating_add(content.len());
         self.finish(content, total)
     }
 
@@ -146,7 +147,7 @@ impl Tokenizer {
         if stride >= room {
             return Err(RequestError::Stride { stride, room });
         }
-        let total = self.special_tokens() + text.len();
+        let total = self.special_tokens().saturating_add(text.len());
         let ranges = overlapping(text.len(), room, stride, side.unwrap_or(self.side));
         let windows = ranges.into_iter().map(|range| pick(&text, &[range]));
         windows
@@ -164,8 +165,8 @@ impl Tokenizer {
     ) -> Result<Vec<Tokens>, RequestError> {
         let text = self.content(input)?.first;
         let prompt = self.prompt_in(&text, prompt_len)?;
-        let rest = text.len() - prompt;
-        let fixed = self.special_tokens() + prompt;
+        let rest = text.len().saturating_sub(prompt);
+        let fixed = self.special_tokens().saturating_add(prompt);
         let max_tokens = self.limit(max_tokens);
         let room = max_tokens.saturating_sub(fixed);
         if room == 0 && rest > 0 {
@@ -174,13 +175,12 @@ impl Tokenizer {
                 prompt_tokens: fixed,
             });
         }
-        let windows = rest.div_ceil(room.max(1)).max(1);
-        let ends = (0..=windows).map(|window| prompt + share(rest, window, windows));
-        let ends: Vec<usize> = ends.collect();
-        let windows = ends.windows(2).map(|pair| pair[0]..pair[1]);
+        let count = rest.div_ceil(room.max(1)).max(1);
+        let end = |window| prompt.saturating_add(share(rest, window, count));
+        let windows = (0..count).map(|window| end(window)..end(window.saturating_add(1)));
         let windows = windows.map(|range| pick(&text, &[0..prompt, range]));
         windows
-            .map(|window| self.finish(Content::of(window), fixed + rest))
+            .map(|window| self.finish(Content::of(window), fixed.saturating_add(rest)))
             .collect()
     }
 
@@ -215,7 +215,7 @@ impl Tokenizer {
         let vocabulary = self.inner.get_added_vocabulary();
         let last = tokens.tokens.last();
         let ends_special = last.is_some_and(|token| vocabulary.is_special_token(token));
-        Ok(tokens.ids.len() - usize::from(ends_special))
+        Ok(tokens.ids.len().saturating_sub(usize::from(ends_special)))
     }
 
     /// Token ids to text.
@@ -294,13 +294,18 @@ impl Tokenizer {
         let special = whole.get_special_tokens_mask();
         let before = special.iter().take_while(|it| **it == 1).count();
         let after = special.iter().rev().take_while(|it| **it == 1).count();
-        let (first, last) = (&whole.get_ids()[..before], whole.get_ids());
-        let last = &last[last.len() - after..];
-        if ids.len() >= before + after && ids.starts_with(first) && ids.ends_with(last) {
-            let inside = before..ids.len() - after;
-            return Ok(pick(&content, std::slice::from_ref(&inside)));
-        }
-        Ok(content)
+        let whole = whole.get_ids();
+        let first = whole.get(..before).unwrap_or_default();
+        let last = whole.get(whole.len().saturating_sub(after)..);
+        let inside = ids.strip_prefix(first);
+        let inside = inside.and_then(|it| it.strip_suffix(last.unwrap_or_default()));
+        Ok(match inside {
+            Some(inside) => {
+                let range = before..before.saturating_add(inside.len());
+                pick(&content, std::slice::from_ref(&range))
+            }
+            None => content,
+        })
     }
 
     fn tokens_of(&self, ids: &[u32]) -> Result<Encoding, RequestError> {
@@ -361,15 +366,19 @@ impl Content {
     }
 
     fn len(&self) -> usize {
-        self.first.len() + self.second.as_ref().map_or(0, Encoding::len)
+        let second = self.second.as_ref().map_or(0, Encoding::len);
+        self.first.len().saturating_add(second)
     }
 }
 
 /// The tokens in those ranges, one range after the other.
 fn pick(encoding: &Encoding, ranges: &[Range<usize>]) -> Encoding {
     fn parts<T: Clone>(values: &[T], ranges: &[Range<usize>]) -> Vec<T> {
-        let parts: Vec<&[T]> = ranges.iter().map(|range| &values[range.clone()]).collect();
-        parts.concat()
+        let parts = ranges.iter().map(|range| values.get(range.clone()));
+        parts
+            .map(Option::unwrap_or_default)
+            .collect::<Vec<_>>()
+            .concat()
     }
     #[allow(
         clippy::default_trait_access,
@@ -392,19 +401,19 @@ fn pick(encoding: &Encoding, ranges: &[Range<usize>]) -> Encoding {
 /// `length · part / parts`, whose product may be more than 32 bits hold: in wasm, a text
 /// of a million tokens in as many windows.
 fn share(length: usize, part: usize, parts: usize) -> usize {
-    let product = length as u128 * part as u128;
+    let product = (length as u128).saturating_mul(part as u128);
     #[allow(
         clippy::cast_possible_truncation,
         reason = "no more than `length`, as `part` is no more than `parts`"
     )]
-    let share = (product / parts as u128) as usize;
+    let share = product.checked_div(parts as u128).unwrap_or_default() as usize;
     share
 }
 
 /// The tokens of a text that stay.
 fn kept(length: usize, excess: usize, side: Side) -> Range<usize> {
     match side {
-        Side::Right => 0..length - excess,
+        Side::Right => 0..length.saturating_sub(excess),
         Side::Left => excess..length,
     }
 }
@@ -419,8 +428,9 @@ fn shares(
 ) -> Result<[usize; 2], &'static str> {
     match truncation {
         TruncationStrategy::LongestFirst => {
-            let kept = longest_first(first, second, first + second - excess);
-            Ok([first - kept.0, second - kept.1])
+            let room = first.saturating_add(second).saturating_sub(excess);
+            let kept = longest_first(first, second, room);
+            Ok([first.saturating_sub(kept.0), second.saturating_sub(kept.1)])
         }
         TruncationStrategy::OnlyFirst if excess < first => Ok([excess, 0]),
         TruncationStrategy::OnlyFirst => Err("only_first"),
@@ -448,17 +458,18 @@ fn longest_first(first: usize, second: usize, room: usize) -> (usize, usize) {
 /// Windows of `room` over `length` tokens, sharing `stride`; the last is shorter.
 fn overlapping(length: usize, room: usize, stride: usize, side: Side) -> Vec<Range<usize>> {
     let mut windows = Vec::new();
-    let mut start = 0;
+    let mut start: usize = 0;
     loop {
-        let end = (start + room).min(length);
+        let end = start.saturating_add(room).min(length);
         windows.push(match side {
             Side::Right => start..end,
-            Side::Left => length - end..length - start,
+            Side::Left => length.saturating_sub(end)..length.saturating_sub(start),
         });
         if end == length {
             return windows;
         }
-        start += room - stride;
+        // At least one further: a stride as wide as the room has been refused.
+        start = start.saturating_add(room.saturating_sub(stride).max(1));
     }
 }
 

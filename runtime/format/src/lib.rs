@@ -4,6 +4,11 @@
 //! gaps and hashes have been checked, and [`limits`] bounds what any count or
 //! length in it may be.
 #![forbid(unsafe_code)]
+// What is read here is whatever somebody gave us.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 pub mod container;
 pub mod golden;

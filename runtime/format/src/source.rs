@@ -70,6 +70,13 @@ pub fn checked_range(
     }
 }
 
+/// The part of `chunk` that the next of so many `remaining` bytes go into; `None` when
+/// there are none.
+pub(crate) fn next_chunk(chunk: &mut [u8], remaining: u64) -> Option<&mut [u8]> {
+    let step = usize::try_from(remaining).map_or(chunk.len(), |it| it.min(chunk.len()));
+    chunk.get_mut(..step).filter(|part| !part.is_empty())
+}
+
 impl Source for [u8] {
     fn len(&self) -> u64 {
         <[u8]>::len(self) as u64
@@ -77,9 +84,9 @@ impl Source for [u8] {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let range = checked_range(offset, buffer.len() as u64, Source::len(self))?;
-        // The range lies within a slice, so both ends fit `usize`.
-        #[allow(clippy::cast_possible_truncation, reason = "within a slice")]
-        buffer.copy_from_slice(&self[range.start as usize..range.end as usize]);
+        let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
+        // There: the range has been checked.
+        buffer.copy_from_slice(self.get(range).unwrap_or_default());
         Ok(())
     }
 }
@@ -124,7 +131,7 @@ impl<'a> Spliced<'a> {
     /// Appends `piece` at the next multiple of `alignment`; returns where that is.
     pub fn push(&mut self, piece: impl Source + 'a, alignment: u64) -> u64 {
         let offset = self.length.next_multiple_of(alignment);
-        self.length = offset + piece.len();
+        self.length = offset.saturating_add(piece.len());
         self.pieces.push((offset, Box::new(piece)));
         offset
     }
@@ -140,16 +147,17 @@ impl Source for Spliced<'_> {
         // Whatever no piece covers is padding.
         buffer.fill(0);
         let after = self.pieces.partition_point(|(start, _)| *start <= offset);
-        for (start, piece) in &self.pieces[after.saturating_sub(1)..] {
+        for (start, piece) in self.pieces.iter().skip(after.saturating_sub(1)) {
             if *start >= range.end {
                 break;
             }
             let first = range.start.max(*start);
-            let end = range.end.min(start + piece.len());
-            if first < end {
-                let target =
-                    usize::try_from(first - range.start)?..usize::try_from(end - range.start)?;
-                piece.read_at(first - start, &mut buffer[target])?;
+            let end = range.end.min(start.saturating_add(piece.len()));
+            let place = |at: u64| usize::try_from(at.saturating_sub(range.start));
+            if let Some(target) = buffer.get_mut(place(first)?..place(end)?)
+                && first < end
+            {
+                piece.read_at(first.saturating_sub(*start), target)?;
             }
         }
         Ok(())
@@ -183,16 +191,19 @@ impl Source for Section {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let range = checked_range(offset, buffer.len() as u64, self.length)?;
-        self.source.read_at(self.start + range.start, buffer)
+        let offset = self.start.saturating_add(range.start);
+        self.source.read_at(offset, buffer)
     }
 
     fn mapped(&self, offset: u64, length: u64) -> Option<&[u8]> {
         let range = checked_range(offset, length, self.length).ok()?;
-        self.source.mapped(self.start + range.start, length)
+        let offset = self.start.saturating_add(range.start);
+        self.source.mapped(offset, length)
     }
 
     fn release(&self, offset: u64, length: u64) {
-        self.source.release(self.start + offset, length);
+        let offset = self.start.saturating_add(offset);
+        self.source.release(offset, length);
     }
 }
 

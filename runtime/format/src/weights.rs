@@ -211,9 +211,9 @@ impl Matrix {
 
     /// Decodes whole rows, as many as `out` holds, from row `first`.
     pub fn read_rows(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
-        let count = out.len() / self.columns.max(1);
+        let count = out.len().checked_div(self.columns).unwrap_or_default();
         let within = first.checked_add(count).is_some_and(|end| end <= self.rows);
-        if !within || count * self.columns != out.len() {
+        if !within || count.saturating_mul(self.columns) != out.len() {
             return Err(self.fail(format!(
                 "rows {first}..+{count} are not within {}",
                 self.rows
@@ -223,11 +223,11 @@ impl Matrix {
             return Ok(());
         }
         match self.encoding {
-            Encoding::Plain => self.read(first * self.columns * 4, out.as_mut_bytes()),
+            Encoding::Plain => self.read(product([first, self.columns, 4]), out.as_mut_bytes()),
             Encoding::Panels => self.gather_rows(first, out),
             Encoding::F16 => {
                 let mut halves = vec![f16::ZERO; out.len()];
-                self.read(first * self.columns * 2, halves.as_mut_bytes())?;
+                self.read(product([first, self.columns, 2]), halves.as_mut_bytes())?;
                 halves.convert_to_f32_slice(out);
                 Ok(())
             }
@@ -252,14 +252,16 @@ impl Matrix {
 
     /// Reads stored panels, as many as `out` holds, from the panel `first`.
     pub fn read_panels(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
-        self.read(first * self.rows * PANEL * 4, out.as_mut_bytes())
+        let offset = product([first, self.rows, PANEL, 4]);
+        self.read(offset, out.as_mut_bytes())
     }
 
     fn gather_rows(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
         for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {
             for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-                let group = panel * self.rows + first + row;
-                self.read(group * PANEL * 4, out.as_mut_bytes())?;
+                let group = product([panel, self.rows]).saturating_add(first);
+                let offset = product([group.saturating_add(row), PANEL, 4]);
+                self.read(offset, out.as_mut_bytes())?;
             }
         }
         Ok(())
@@ -280,9 +282,10 @@ impl Matrix {
     ) -> Result<(), WeightsError> {
         let columns = self.columns;
         let (scale_rows, scale_columns) = scale_shape(self.rows, columns, group_axis);
-        let values_offset = scale_rows * scale_columns * 2;
+        let values = product([scale_rows, scale_columns, 2]);
+        let values = values.saturating_add(product([first, columns]));
         let mut quantised = vec![0_i8; out.len()];
-        self.read(values_offset + first * columns, quantised.as_mut_bytes())?;
+        self.read(values, quantised.as_mut_bytes())?;
 
         let mut halves = vec![f16::ZERO; scale_columns];
         let mut scales = vec![0_f32; scale_columns];
@@ -292,11 +295,12 @@ impl Matrix {
             .zip(quantised.chunks_exact(columns));
         for (row, (out, quantised)) in rows.enumerate() {
             let scale_row = match group_axis {
-                GroupAxis::Rows => (first + row) / GROUP_LEN,
-                GroupAxis::Columns => first + row,
+                GroupAxis::Rows => first.saturating_add(row) / GROUP_LEN,
+                GroupAxis::Columns => first.saturating_add(row),
             };
             if loaded != Some(scale_row) {
-                self.read(scale_row * scale_columns * 2, halves.as_mut_bytes())?;
+                let offset = product([scale_row, scale_columns, 2]);
+                self.read(offset, halves.as_mut_bytes())?;
                 halves.convert_to_f32_slice(&mut scales);
                 loaded = Some(scale_row);
             }
@@ -320,6 +324,12 @@ impl std::fmt::Debug for Matrix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} [{}, {}]", self.name, self.rows, self.columns)
     }
+}
+
+/// Where something is, from counts that a file says. What is too far to be said is past
+/// the end of the file as well, and refused when it is read.
+fn product<const COUNT: usize>(factors: [usize; COUNT]) -> usize {
+    factors.into_iter().fold(1, usize::saturating_mul)
 }
 
 /// The shape of the scales of a `rows` × `columns` matrix.

@@ -227,48 +227,53 @@ impl Session {
         Ok(outputs.collect())
     }
 
-    /// How a program of a case is started; `model` in each of its forms.
+    /// How a program of a case is started; `model` on each of its targets.
     fn starts(&self, program: &str) -> anyhow::Result<Vec<(&'static str, Command)>> {
         let workbench = &self.workbench;
         let none: &[&str] = &[];
-        if program == "encoderfile" {
-            return Ok(vec![("", workbench.tool(none))]);
-        }
-        if let Some(name) = program.strip_prefix("./") {
-            return Ok(vec![("", workbench.program(&workbench.path(name), none))]);
-        }
-        if program == "base" {
-            let wasmtime = workbench.programs().wasmtime.as_ref();
-            let mut command = workbench.program(wasmtime.context("no wasmtime")?, &["run"]);
-            command.arg(workbench.base()?);
+        let one = match program.strip_prefix("./") {
+            Some(name) if name.ends_with(".wasm") => {
+                Some(self.hosted(Target::WasmtimeModule, &workbench.path(name))?)
+            }
+            Some(name) => Some(workbench.program(&workbench.path(name), none)),
+            None if program == "encoderfile" => Some(workbench.tool(none)),
+            None if program == "base" => {
+                Some(self.hosted(Target::WasmtimeModule, &workbench.base()?)?)
+            }
+            None => None,
+        };
+        if let Some(command) = one {
             return Ok(vec![("", command)]);
         }
-        let targets = TARGETS.into_iter();
-        let asked = |it: &Target| program == "model" || program == start_name(*it);
-        let targets: Vec<Target> = targets.filter(asked).collect();
-        ensure!(!targets.is_empty(), "no program `{program}`");
         let (fixture, options) = self.model.as_ref().context("`model` is not chosen")?;
-        let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let native: Vec<&str> = options.iter().map(String::as_str).collect();
+        let module = [&native, &["--target", WASI][..]].concat();
         let mut starts = Vec::new();
-        for target in targets.into_iter().filter(|it| workbench.has(*it)) {
-            let command = if target == Target::Native {
-                workbench.program(&workbench.built(fixture, &options)?, none)
-            } else {
-                options.extend(["--target", WASI]);
-                let module = workbench.built(fixture, &options)?;
-                options.truncate(options.len() - 2);
-                let wasmtime = workbench.programs().wasmtime.as_ref();
-                let host = match target {
-                    Target::Run => &workbench.programs().encoderfile,
-                    _ => wasmtime.context("no wasmtime")?,
-                };
-                let mut command = workbench.program(host, &["run", "--dir", "."]);
-                command.arg(module);
-                command
+        for target in TARGETS.into_iter().filter(|it| workbench.has(*it)) {
+            let name = start_name(target);
+            if program != "model" && program != name {
+                continue;
+            }
+            let command = match target {
+                Target::Native => workbench.program(&workbench.built(fixture, &native)?, none),
+                _ => self.hosted(target, &workbench.built(fixture, &module)?)?,
             };
-            starts.push((start_name(target), command));
+            starts.push((name, command));
         }
+        ensure!(!starts.is_empty(), "no program `{program}`");
         Ok(starts)
+    }
+
+    /// A module in the tool's own host or the wasmtime CLI, which may use the folder.
+    fn hosted(&self, target: Target, module: &Path) -> anyhow::Result<Command> {
+        let programs = self.workbench.programs();
+        let host = match target {
+            Target::Run => &programs.encoderfile,
+            _ => programs.wasmtime.as_ref().context("no wasmtime")?,
+        };
+        let mut command = self.workbench.program(host, &["run", "--dir", "."]);
+        command.arg(module);
+        Ok(command)
     }
 
     /// A text with the names of what differs between machines.

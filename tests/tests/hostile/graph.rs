@@ -272,18 +272,18 @@ fn zero_sized_tensors_in_the_graph_are_refused() -> anyhow::Result<()> {
             for shape in [&[0][..], &[0, 32], &[32, 0]] {
                 let mut changed = inside.clone();
                 let tensor = &mut changed.initializer[index];
+                // Shapes and indices are lists, which may be empty.
                 let is_float = tensor.data_type == DataType::Float as i32;
-                if !tensor.external_data.is_empty() {
+                if !is_float || !tensor.external_data.is_empty() {
                     continue;
                 }
                 tensor.dims = shape.to_vec();
                 tensor.raw_data.clear();
                 tensor.float_data.clear();
-                tensor.int64_data.clear();
                 let at = format!("{model}: `{}` of shape {shape:?}", tensor.name);
                 decoded.graph = Some(changed);
                 let (result, _) = parts.try_run(&decoded.encode_to_vec())?;
-                ensure!(result.is_err() || !is_float, "{at}: it ran");
+                ensure!(result.is_err(), "{at}: it ran");
             }
         }
     }

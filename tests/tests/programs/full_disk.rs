@@ -103,7 +103,7 @@ fn infer_without_space_leaves_nothing() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let native = workbench.build("bert-embedding", &[], "native")?;
+    let native = workbench.built("bert-embedding", &[])?;
     workbench.write(
         "texts",
         "a text that becomes some vectors of numbers\n".repeat(200),
@@ -112,7 +112,7 @@ fn infer_without_space_leaves_nothing() -> anyhow::Result<()> {
     infer.args(["infer", "--input", "texts", "-o", "results.json"]);
     process::finish(&mut infer)?.refused(&["results.json"])?;
     ensure!(
-        workbench.names()? == ["native", "texts"],
+        workbench.names()? == ["texts"],
         "left behind: {:?}",
         workbench.names()?
     );

@@ -7,6 +7,7 @@ mod int8;
 #[cfg(target_os = "linux")]
 mod large_model;
 mod one_by_one;
+mod panics;
 mod results;
 mod retargeting;
 mod upstream;

@@ -174,16 +174,22 @@ fn a_source_is_none_of_the_texts() -> anyhow::Result<()> {
 }
 
 #[test]
-fn rerank_names_its_own_argument() -> anyhow::Result<()> {
+fn rerank_names_its_argument_by_either_name() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let server = workbench.serve("ce-modules", &["--disable-grpc", "--mcp"])?;
     let session = Session::open(&server)?;
-    let arguments = json!({ "query": "a", "texts": ["b"], "top_n": 0 });
-    let said = session.call("rerank", &arguments)?;
-    ensure!(said["isError"] == true, "{said}");
-    ensure!(said["content"][0]["text"] == "`top_n` is 0", "{said}");
+    // The older name is Cohere's.
+    for name in ["top_k", "top_n"] {
+        let arguments = json!({ "query": "a", "texts": ["b"], name: 0 });
+        let said = session.call("rerank", &arguments)?;
+        ensure!(said["isError"] == true, "{name}: {said}");
+        ensure!(
+            said["content"][0]["text"] == "`top_k` is 0",
+            "{name}: {said}"
+        );
+    }
     server.stop()?;
     Ok(())
 }

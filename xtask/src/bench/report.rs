@@ -4,6 +4,7 @@ mod unit;
 
 use super::turns::Taken;
 use crate::table::{Align, Table};
+use anyhow::Context;
 
 pub(super) use unit::{Target, Unit};
 
@@ -123,6 +124,24 @@ impl Report {
         table
     }
 
+    /// Some rows that something stands beside, each under another name.
+    pub(super) fn shown(&self, names: &[(&str, &str)]) -> anyhow::Result<Table> {
+        let mut table = Table::new(&[
+            ("measured", Align::Left),
+            ("encoderfile", Align::Right),
+            ("beside it", Align::Right),
+            ("ratio", Align::Right),
+        ]);
+        for (what, name) in names {
+            let row = self.rows.iter().find(|row| row.what == *what);
+            let mut cells = row.with_context(|| format!("no row {what:?}"))?.compared();
+            cells.truncate(4);
+            cells[0] = (*name).to_owned();
+            table.push(cells);
+        }
+        Ok(table)
+    }
+
     fn alone_table(&self) -> Table {
         let mut table = Table::new(&[
             ("measured", Align::Left),
@@ -196,6 +215,16 @@ mod tests {
         let table = report.to_terminal();
         let row = "151 ms     302 ms   2.00               ≤ 150 ms  ✗ MISSED";
         assert!(table.contains(row), "{table}");
+    }
+
+    #[test]
+    fn some_rows_are_shown_under_another_name() {
+        let mut report = Report::default();
+        report.beside("load", Unit::Milliseconds, Target::None, 2.0, 4.0);
+        let table = report.shown(&[("load", "loading")]).unwrap();
+        let row = "| loading  |      2.0 ms |    4.0 ms |  2.00 |";
+        assert!(table.to_markdown().contains(row), "{}", table.to_markdown());
+        assert!(report.shown(&[("start", "start")]).is_err());
     }
 
     #[test]

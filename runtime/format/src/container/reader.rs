@@ -8,7 +8,7 @@ use super::{
 };
 use crate::limits::{MANIFEST_ENTRIES_MAX, MANIFEST_LEN_MAX};
 use crate::manifest::{Manifest, Model};
-use crate::source::{ReadError, Section, Source};
+use crate::source::{ReadError, Section, Source, next_chunk};
 use crate::threads::{OneThread, Threads};
 use encoderfile_proto as proto;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ impl Payload {
 
         let mut metadata = vec![0; metadata_length];
         read(&*source, start, &mut metadata)?;
-        let (manifest, stored) = metadata.split_at(metadata_length - DIGEST_LEN);
-        let digest = digest(manifest, &footer.to_bytes());
-        if digest.as_bytes() != stored {
-            return Err(ContainerError::ManifestDigest { offset: start });
-        }
+        let (manifest, digest) = match metadata.split_last_chunk::<DIGEST_LEN>() {
+            Some((manifest, stored)) => (manifest, check_digest(manifest, &footer, stored)),
+            None => (&*metadata, None),
+        };
+        let digest = digest.ok_or(ContainerError::ManifestDigest { offset: start })?;
         let offset = start;
         let wire: proto::Manifest = proto::decode(manifest, MANIFEST_ENTRIES_MAX)
             .map_err(|source| ContainerError::ManifestDecode { offset, source })?;
@@ -94,7 +94,7 @@ impl Payload {
 
     /// The bytes from the manifest to the end of the footer.
     pub fn bytes(&self) -> Result<Section, ContainerError> {
-        self.section(self.start, self.source.len() - self.start)
+        self.section(self.start, self.source.len().saturating_sub(self.start))
     }
 
     /// Every artifact with its offset from the start of the source and its length, in file order.
@@ -184,9 +184,9 @@ impl Payload {
 
     fn check_padding(&self, metadata_length: u64) -> Result<(), ContainerError> {
         let mut chunk = vec![0; 64 << 10];
-        let mut end = self.start + metadata_length;
+        let mut end = self.start.saturating_add(metadata_length);
         for artifact in &self.artifacts {
-            let padding = artifact.offset - end;
+            let padding = artifact.offset.saturating_sub(end);
             for_each_chunk(&*self.source, end, padding, &mut chunk, |bytes| {
                 if bytes.iter().all(|byte| *byte == 0) {
                     return Ok(());
@@ -196,7 +196,7 @@ impl Payload {
                     offset: artifact.offset,
                 })
             })?;
-            end = artifact.offset + artifact.length;
+            end = artifact.offset.saturating_add(artifact.length);
         }
         Ok(())
     }
@@ -213,6 +213,12 @@ impl PlacedArtifact {
             length: self.length,
         })
     }
+}
+
+/// The digest of manifest and footer, if it is the stored one.
+fn check_digest(manifest: &[u8], footer: &Footer, stored: &[u8]) -> Option<blake3::Hash> {
+    let digest = digest(manifest, &footer.to_bytes());
+    (digest.as_bytes() == stored).then_some(digest)
 }
 
 fn read_footer(source: &dyn Source) -> Result<(Footer, u64), ContainerError> {
@@ -242,7 +248,7 @@ fn locate_manifest(footer: &Footer, footer_offset: u64) -> Result<(u64, usize), 
         distance,
         length,
     };
-    let file_length = footer_offset + FOOTER_LEN as u64;
+    let file_length = footer_offset.saturating_add(FOOTER_LEN as u64);
     let Some(start) = file_length.checked_sub(distance) else {
         return Err(bounds);
     };
@@ -286,16 +292,17 @@ fn place(
     let placed = named.into_iter().zip(offsets);
     placed
         .map(|((kind, artifact), expected)| {
-            if artifact.offset != expected {
+            let (distance, expected) = (expected, start.saturating_add(expected));
+            if artifact.offset != distance {
                 return Err(ContainerError::Misplaced {
                     artifact: kind,
                     got: start.saturating_add(artifact.offset),
-                    expected: start + expected,
+                    expected,
                 });
             }
             Ok(PlacedArtifact {
                 kind,
-                offset: start + expected,
+                offset: expected,
                 length: artifact.length,
                 blake3: artifact.blake3.clone(),
             })
@@ -320,14 +327,11 @@ pub(super) fn for_each_chunk(
     chunk: &mut [u8],
     mut visit: impl FnMut(&[u8]) -> Result<(), ContainerError>,
 ) -> Result<(), ContainerError> {
-    let mut done = 0;
-    while done < length {
-        let remaining = usize::try_from(length - done).unwrap_or(usize::MAX);
-        let step = remaining.min(chunk.len());
-        let bytes = &mut chunk[..step];
-        read(source, offset + done, bytes)?;
+    let mut done: u64 = 0;
+    while let Some(bytes) = next_chunk(chunk, length.saturating_sub(done)) {
+        read(source, offset.saturating_add(done), bytes)?;
         visit(bytes)?;
-        done += step as u64;
+        done = done.saturating_add(bytes.len() as u64);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::{
     ArtifactKind, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts, digest, layout,
 };
 use crate::manifest::Manifest;
-use crate::source::{Source, Spliced};
+use crate::source::{Source, Spliced, next_chunk};
 use crate::threads::{OneThread, Threads};
 use encoderfile_proto::{self as proto, Artifact};
 use prost::Message;
@@ -89,7 +89,9 @@ pub fn write(manifest: &Manifest, contents: &[Content<'_>], out: &mut dyn Write)
 
 /// Sets every artifact's offset; returns the length of manifest and digest, and of the payload.
 fn place(manifest: &mut proto::Manifest) -> io::Result<(u64, u64)> {
-    let metadata_length = (manifest.encoded_len() + DIGEST_LEN) as u64;
+    let length =
+        |manifest: &proto::Manifest| manifest.encoded_len().saturating_add(DIGEST_LEN) as u64;
+    let metadata_length = length(manifest);
     let lengths: Vec<_> = artifacts(manifest)
         .into_iter()
         .map(|(kind, artifact)| (kind, artifact.length))
@@ -102,11 +104,8 @@ fn place(manifest: &mut proto::Manifest) -> io::Result<(u64, u64)> {
             entry.offset = offset;
         }
     }
-    debug_assert_eq!(
-        metadata_length,
-        (manifest.encoded_len() + DIGEST_LEN) as u64
-    );
-    Ok((metadata_length, end + FOOTER_LEN as u64))
+    debug_assert_eq!(metadata_length, length(manifest));
+    Ok((metadata_length, end.saturating_add(FOOTER_LEN as u64)))
 }
 
 fn for_each_chunk(
@@ -114,14 +113,11 @@ fn for_each_chunk(
     chunk: &mut [u8],
     mut visit: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut offset = 0;
-    while offset < content.len() {
-        let remaining = usize::try_from(content.len() - offset).unwrap_or(usize::MAX);
-        let step = remaining.min(chunk.len());
-        let bytes = &mut chunk[..step];
+    let mut offset: u64 = 0;
+    while let Some(bytes) = next_chunk(chunk, content.len().saturating_sub(offset)) {
         content.read_at(offset, bytes).map_err(io::Error::other)?;
         visit(bytes)?;
-        offset += step as u64;
+        offset = offset.saturating_add(bytes.len() as u64);
     }
     Ok(())
 }

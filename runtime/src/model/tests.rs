@@ -1,0 +1,132 @@
+//! What the crate promises of panics: none leaves it, whoever's it is, and what was
+//! not at fault goes on.
+
+use crate::container::{self, ArtifactKind, Content};
+use crate::source::ReadError;
+use crate::{Bug, Error, Executor, Model, Options, Payload, Source};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/all-MiniLM-L6-v2.ef");
+
+fn two_threads() -> Executor {
+    Executor::Threads(NonZeroUsize::new(2).unwrap())
+}
+
+fn panicked<T>(result: Result<T, Error>) -> String {
+    match result {
+        Err(Error::Bug(Bug::Panic { message })) => message,
+        Err(error) => panic!("another error: {error}"),
+        Ok(_) => panic!("it did not panic"),
+    }
+}
+
+/// Bytes whose owner panics.
+struct Broken;
+
+impl Source for Broken {
+    fn len(&self) -> u64 {
+        4096
+    }
+
+    fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<(), ReadError> {
+        panic!("the owner's")
+    }
+}
+
+#[test]
+fn a_source_that_panics_is_an_error() {
+    for executor in [Executor::OneThread, two_threads()] {
+        let said = panicked(Model::from_source(Arc::new(Broken), executor));
+        assert_eq!(said, "the owner's");
+    }
+}
+
+/// The default model with a template of special tokens that names one it does not
+/// have, over which the tokenizers library panics for every text.
+fn with_broken_template() -> Vec<u8> {
+    let payload = Payload::open(crate::file::open(MODEL).unwrap()).unwrap();
+    let contents = payload.artifacts().map(|(kind, _, length)| {
+        let mut content = payload.read(kind, length).unwrap();
+        if kind == ArtifactKind::Tokenizer {
+            let mut tokenizer: serde_json::Value = serde_json::from_slice(&content).unwrap();
+            tokenizer["post_processor"] = serde_json::json!({
+                "type": "TemplateProcessing",
+                "single": [
+                    {"SpecialToken": {"id": "[NOPE]", "type_id": 0}},
+                    {"Sequence": {"id": "A", "type_id": 0}},
+                ],
+                "pair": [
+                    {"Sequence": {"id": "A", "type_id": 0}},
+                    {"Sequence": {"id": "B", "type_id": 1}},
+                ],
+                "special_tokens": {},
+            });
+            content = serde_json::to_vec(&tokenizer).unwrap();
+        }
+        (kind, content)
+    });
+    let contents: Vec<(ArtifactKind, Vec<u8>)> = contents.collect();
+    let contents = contents
+        .iter()
+        .map(|(kind, content)| (*kind, content as &dyn Source));
+    let contents: Vec<Content<'_>> = contents.collect();
+    let mut file = Vec::new();
+    container::write(payload.manifest(), &contents, &mut file).unwrap();
+    file
+}
+
+#[test]
+fn a_library_that_panics_over_a_text_is_an_error_of_that_text() {
+    let options = Options::default();
+    let file = with_broken_template();
+    for executor in [Executor::OneThread, two_threads()] {
+        let model = Model::from_bytes(file.clone(), executor).unwrap();
+        let message = panicked(model.infer("a text", &options));
+        assert!(
+            !message.is_empty() && !message.contains('\n'),
+            "{message:?}"
+        );
+        panicked(model.tokenize("a text", &options));
+        panicked(model.self_test());
+        panicked(model.infer_json(r#"{"inputs": ["a", "b"]}"#));
+        let results = model.infer_all(["a", "b", "c"], &options);
+        assert_eq!(results.len(), 3);
+        for result in results {
+            panicked(result);
+        }
+    }
+}
+
+#[test]
+fn an_iterator_that_panics_is_the_callers() {
+    let model = Model::open_with(MODEL, two_threads()).unwrap();
+    let items = (0..9).map(|number| match number {
+        5 => panic!("the caller's"),
+        number => Ok::<_, ()>(format!("text {number}").into()),
+    });
+    let mut count = 0;
+    let caught = crate::panics::catch(|| {
+        model.infer_each(items, &Options::default(), |_, result| {
+            count += usize::from(result.is_ok());
+            Ok(())
+        })
+    });
+    let message = "the caller's".to_owned();
+    assert_eq!(caught, Err(Bug::Panic { message }));
+    assert_eq!(count, 5);
+}
+
+/// The order of results, and that neither threads nor neighbours change any.
+#[test]
+fn many_texts_give_what_each_gives_alone() {
+    let options = Options::default();
+    let texts: Vec<String> = (0..20).map(|n| "word ".repeat(20 - n)).collect();
+    let alone = Model::open_with(MODEL, Executor::OneThread).unwrap();
+    let alone: Vec<_> = texts
+        .iter()
+        .map(|text| alone.infer(text, &options))
+        .collect();
+    let model = Model::open_with(MODEL, two_threads()).unwrap();
+    assert_eq!(model.infer_all(&texts, &options), alone);
+}
