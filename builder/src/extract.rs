@@ -128,10 +128,17 @@ fn write_tensors(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mut position = 0;
+    let mut read: u64 = 0;
     for tensor in &mut graph.initializer {
         let Some(stored) = External::of(tensor)? else {
             continue;
         };
+        read = read.saturating_add(stored.length);
+        ensure!(
+            read <= weights.len(),
+            "tensor `{}` shares bytes of the weights with other tensors",
+            tensor.name
+        );
         let length = if tensor.data_type == DataType::Float as i32 {
             write_floats(tensor, &stored, weights, out)?
         } else {

@@ -280,7 +280,7 @@ mod tests {
 
     fn parts(item: Item) -> (String, Option<String>) {
         match item {
-            Item::One(text) => (text, None),
+            Item::Text(text) => (text, None),
             Item::Pair(text, pair) => (text, Some(pair)),
             Item::Ids(_) => panic!("nobody reads ids"),
         }

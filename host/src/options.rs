@@ -6,7 +6,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use encoderfile::{Kind, OPTIONS, OptionRow, Options};
+use encoderfile::{OPTIONS, OptionKind, OptionRow, Options};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -54,25 +54,25 @@ fn argument(row: &'static OptionRow) -> Arg {
         argument = argument.help_heading(row.heading);
     }
     match row.kind {
-        Kind::Flag => argument.action(ArgAction::SetTrue),
-        Kind::Bool => argument
+        OptionKind::Flag => argument.action(ArgAction::SetTrue),
+        OptionKind::Bool => argument
             .value_name("BOOL")
             .value_parser(clap::value_parser!(bool)),
-        Kind::Count => argument
+        OptionKind::Count => argument
             .value_name("N")
             .value_parser(clap::value_parser!(usize)),
-        Kind::Text if row.name.ends_with("name") => argument
+        OptionKind::Text if row.name.ends_with("name") => argument
             .value_name("NAME")
             .value_parser(ValueParser::string()),
-        Kind::Text => argument
+        OptionKind::Text => argument
             .value_name("TEXT")
             .value_parser(ValueParser::string()),
-        Kind::Names | Kind::Texts => argument
+        OptionKind::Names | OptionKind::Texts => argument
             .value_name(last_word(row.name))
             .value_delimiter(',')
             .action(ArgAction::Append)
             .value_parser(ValueParser::string()),
-        Kind::Choice(names) => {
+        OptionKind::Choice(names) => {
             let values = names.iter().map(|(name, about)| {
                 let value = PossibleValue::new(*name).help(about.trim().trim_end_matches('.'));
                 match *name {
@@ -114,17 +114,17 @@ fn read(
 fn value(matches: &ArgMatches, row: &OptionRow) -> Option<Value> {
     let name = row.name;
     Some(match row.kind {
-        Kind::Flag => matches.get_flag(name).into(),
-        Kind::Bool => (*matches.get_one::<bool>(name)?).into(),
-        Kind::Count => (*matches.get_one::<usize>(name)?).into(),
-        Kind::Text => matches.get_one::<String>(name)?.clone().into(),
-        Kind::Choice(_) => match matches.get_one::<String>(name)?.as_str() {
+        OptionKind::Flag => matches.get_flag(name).into(),
+        OptionKind::Bool => (*matches.get_one::<bool>(name)?).into(),
+        OptionKind::Count => (*matches.get_one::<usize>(name)?).into(),
+        OptionKind::Text => matches.get_one::<String>(name)?.clone().into(),
+        OptionKind::Choice(_) => match matches.get_one::<String>(name)?.as_str() {
             "cut" => "truncate".into(),
             choice => choice.into(),
         },
         // A byte-level vocabulary has words with a space before them.
-        Kind::Texts => matches.get_many::<String>(name)?.cloned().collect(),
-        Kind::Names => {
+        OptionKind::Texts => matches.get_many::<String>(name)?.cloned().collect(),
+        OptionKind::Names => {
             let names = matches.get_many::<String>(name)?.map(|name| name.trim());
             let names = names.filter(|name| !name.is_empty());
             names.map(str::to_owned).collect()

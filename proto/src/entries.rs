@@ -9,7 +9,7 @@
 //! way; clippy refuses `prost::Message::decode` (see clippy.toml).
 
 use crate::{Golden, Manifest, onnx::ModelProto};
-use prost::encoding::{WireType, decode_key, decode_varint};
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost::{DecodeError, Message};
 
 /// A message that cannot be decoded.
@@ -75,7 +75,7 @@ include!(concat!(env!("OUT_DIR"), "/entries.rs"));
 /// many entries.
 pub fn decode<M: Root>(bytes: impl AsRef<[u8]>, limit: usize) -> Result<M, Malformed> {
     let bytes = bytes.as_ref();
-    if count(bytes, M::SCHEMA, limit) > limit {
+    if count(bytes, M::SCHEMA, limit).map_err(Malformed::Protobuf)? > limit {
         return Err(Malformed::Entries { limit });
     }
     #[allow(clippy::disallowed_methods, reason = "its entries have been counted")]
@@ -83,15 +83,18 @@ pub fn decode<M: Root>(bytes: impl AsRef<[u8]>, limit: usize) -> Result<M, Malfo
 }
 
 /// The number of entries of a message, as far as `limit` and a little beyond.
-fn count(message: &[u8], schema: &'static Schema, limit: usize) -> usize {
+/// A message that this cannot read to its end, prost must not decode: it would
+/// allocate for what was not counted before it comes upon the fault.
+fn count(message: &[u8], schema: &'static Schema, limit: usize) -> Result<usize, DecodeError> {
     let mut entries: usize = 0;
     // Messages within messages are as deep as the file says, so not on the stack.
     let mut open = vec![(schema, message)];
     while let Some((schema, rest)) = open.last_mut() {
-        let Some((tag, field)) = next_field(rest) else {
+        if rest.is_empty() {
             open.pop();
             continue;
-        };
+        }
+        let (tag, field) = next_field(rest)?;
         entries = entries.saturating_add(1);
         if entries > limit {
             break;
@@ -106,26 +109,22 @@ fn count(message: &[u8], schema: &'static Schema, limit: usize) -> usize {
             _ => {}
         }
     }
-    entries
+    Ok(entries)
 }
 
-/// The next field's tag, and its bytes where it has a length. `None` at the end,
-/// or where the message is malformed; decoding then says how.
-fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u32, Option<&'a [u8]>)> {
-    let (tag, wire_type) = decode_key(message).ok()?;
-    let (length, is_delimited) = match wire_type {
-        WireType::LengthDelimited => (usize::try_from(decode_varint(message).ok()?).ok()?, true),
-        WireType::Varint => {
-            decode_varint(message).ok()?;
-            (0, false)
-        }
-        WireType::SixtyFourBit => (8, false),
-        WireType::ThirtyTwoBit => (4, false),
-        WireType::StartGroup | WireType::EndGroup => return None,
-    };
-    let (content, rest) = message.split_at_checked(length)?;
-    *message = rest;
-    Some((tag, is_delimited.then_some(content)))
+/// The next field's tag, and its bytes where it has a length. A group, which no
+/// schema here has, is skipped whole, as prost does.
+fn next_field<'a>(message: &mut &'a [u8]) -> Result<(u32, Option<&'a [u8]>), DecodeError> {
+    let (tag, wire_type) = decode_key(message)?;
+    let begin = *message;
+    skip_field(wire_type, tag, message, DecodeContext::default())?;
+    if wire_type != WireType::LengthDelimited {
+        return Ok((tag, None));
+    }
+    let length = begin.len().saturating_sub(message.len());
+    let mut content = begin.get(..length).unwrap_or_default();
+    decode_varint(&mut content)?;
+    Ok((tag, Some(content)))
 }
 
 #[cfg(test)]
@@ -220,5 +219,46 @@ mod tests {
     fn what_is_no_protobuf_is_said_to_be_none() {
         let decoded = decode::<Manifest>([0x12, 0xff, 0xff, 0x0f], LIMIT);
         assert!(matches!(decoded, Err(Malformed::Protobuf(_))));
+    }
+
+    /// What prost skips is counted and skipped, whatever stands behind it.
+    #[test]
+    fn unknown_fields_hide_no_entries() {
+        const UNKNOWN: [(&str, &[u8]); 4] = [
+            ("a group", &[0x7b, 0x7c]),
+            ("a group in a group", &[0x7b, 0x83, 0x01, 0x84, 0x01, 0x7c]),
+            ("a varint", &[0x78, 0x01]),
+            ("bytes", &[0x7a, 0x02, 0x00, 0x00]),
+        ];
+        let graph = nodes(LIMIT).encode_to_vec();
+        for (what, unknown) in UNKNOWN {
+            let mut model = unknown.to_vec();
+            model.extend([0x3a]); // ModelProto.graph
+            let inner = [unknown, &graph].concat();
+            prost::encoding::encode_varint(inner.len() as u64, &mut model);
+            model.extend(inner);
+            let decoded = decode::<ModelProto>(&model, LIMIT);
+            assert_eq!(
+                decoded.err(),
+                Some(Malformed::Entries { limit: LIMIT }),
+                "{what}"
+            );
+            assert!(decode::<ModelProto>(&model, 2 * LIMIT).is_ok(), "{what}");
+        }
+    }
+
+    /// prost reads a field that is longer than the message it is in, from the bytes
+    /// behind that message, before it refuses it.
+    #[test]
+    fn a_field_longer_than_its_message_is_refused_before_it_is_decoded() {
+        let nodes = nodes(LIMIT).encode_to_vec();
+        let mut graph = vec![0x3a]; // ModelProto.graph: of two bytes
+        graph.extend([0x02, 0x0a]);
+        prost::encoding::encode_varint(nodes.len() as u64, &mut graph);
+        graph.extend(nodes);
+        for bytes in [&graph[..], &[0x7c], &[0x7b], &[0x7b, 0x84, 0x01]] {
+            let decoded = decode::<ModelProto>(bytes, LIMIT);
+            assert!(matches!(decoded, Err(Malformed::Protobuf(_))), "{bytes:?}");
+        }
     }
 }

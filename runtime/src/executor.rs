@@ -1,4 +1,5 @@
-//! The threads of a model. The crates below start none, and have these.
+//! The threads of a model: those that load it, and those that compute texts. The pool
+//! that shares one text among cores (`runtime/graph/src/cores.rs`) has as many.
 
 use encoderfile_format::Threads;
 use std::num::NonZeroUsize;

@@ -24,7 +24,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// One text.
-    One(String),
+    Text(String),
     /// Classification: two texts.
     Pair(String, String),
     /// Embeddings: the token ids of a text, with or without the special tokens
@@ -36,7 +36,7 @@ impl Item {
     /// As the runtime takes it.
     pub fn input(&self) -> Input<'_> {
         match self {
-            Self::One(text) => Input::Text(text),
+            Self::Text(text) => Input::Text(text),
             Self::Pair(text, pair) => Input::Pair(text, pair),
             Self::Ids(ids) => Input::Ids(ids),
         }
@@ -65,26 +65,26 @@ impl Item {
     fn of(text: String, pair: Option<String>) -> Self {
         match pair {
             Some(pair) => Self::Pair(text, pair),
-            None => Self::One(text),
+            None => Self::Text(text),
         }
     }
 }
 
 impl From<&str> for Item {
     fn from(text: &str) -> Self {
-        Self::One(text.to_owned())
+        Self::Text(text.to_owned())
     }
 }
 
 impl From<String> for Item {
     fn from(text: String) -> Self {
-        Self::One(text)
+        Self::Text(text)
     }
 }
 
 impl From<&String> for Item {
     fn from(text: &String) -> Self {
-        Self::One(text.clone())
+        Self::Text(text.clone())
     }
 }
 
@@ -103,7 +103,7 @@ impl From<Vec<u32>> for Item {
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Written::deserialize(deserializer)? {
-            Written::Text(text) => Self::One(text),
+            Written::Text(text) => Self::Text(text),
             Written::Pair(Pair { text, text_pair }) => Self::of(text, text_pair),
         })
     }

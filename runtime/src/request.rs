@@ -38,7 +38,7 @@ impl Request {
     /// An unknown option is refused by name, which serde does not do for flattened
     /// fields.
     fn read(text: &str) -> Result<Self, RequestError> {
-        let mut fields: Map<String, Value> = json::read(text).map_err(wrong)?;
+        let mut fields: Map<String, Value> = json::read(text)?;
         let inputs = fields.remove("inputs");
         let inputs = inputs.ok_or_else(|| RequestError::Json {
             problem: "missing field `inputs`".into(),
@@ -49,7 +49,7 @@ impl Request {
             inputs: field("inputs", inputs)?,
             metadata: metadata.transpose()?,
             partial: partial.transpose()?.unwrap_or_default(),
-            options: Options::deserialize(Value::Object(fields)).map_err(wrong)?,
+            options: Options::deserialize(Value::Object(fields))?,
         };
         if request.partial && request.options.query.is_some() {
             return Err(RequestError::Json {
@@ -64,13 +64,6 @@ fn field<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, RequestErro
     serde_json::from_value(value).map_err(|error| RequestError::Json {
         problem: format!("`{name}`: {error}"),
     })
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn wrong(error: serde_json::Error) -> RequestError {
-    RequestError::Json {
-        problem: error.to_string(),
-    }
 }
 
 impl Model {
@@ -123,7 +116,7 @@ impl Model {
             model_id: &self.info().name,
             metadata,
         };
-        Ok(serde_json::to_string(&response).map_err(wrong)?)
+        Ok(serde_json::to_string(&response).map_err(RequestError::from)?)
     }
 }
 

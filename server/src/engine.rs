@@ -6,10 +6,10 @@
 
 mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
-pub(crate) use encoderfile::Item as Text;
+use encoderfile::Item;
 use encoderfile::{Bug, Encoder, Error, Options, Prediction, Tokens, Work};
 use queue::Queue;
 use std::collections::VecDeque;
@@ -31,11 +31,11 @@ pub(crate) enum Client {
 }
 
 /// About how many tokens a text has: English has four bytes to one.
-fn estimated_tokens(text: &Text) -> usize {
+fn estimated_tokens(text: &Item) -> usize {
     2 + match text {
-        Text::One(text) => text.len() / 4,
-        Text::Pair(text, pair) => (text.len() + pair.len()) / 4,
-        Text::Ids(ids) => ids.len(),
+        Item::Text(text) => text.len() / 4,
+        Item::Pair(text, pair) => (text.len() + pair.len()) / 4,
+        Item::Ids(ids) => ids.len(),
     }
 }
 
@@ -105,12 +105,12 @@ struct Shared {
 }
 
 struct State {
-    queue: Queue<Client, Item>,
+    queue: Queue<Client, Job>,
     closed: bool,
 }
 
 /// A text on its way.
-struct Item {
+struct Job {
     request: Arc<Request>,
     index: usize,
     work: Option<Work>,
@@ -133,7 +133,7 @@ impl Drop for Share {
 
 struct Request {
     operation: Operation,
-    texts: Vec<Text>,
+    texts: Vec<Item>,
     accepted: Instant,
     progress: Mutex<Progress>,
 }
@@ -216,7 +216,7 @@ impl Engine {
         &self,
         client: Client,
         operation: Operation,
-        texts: Vec<Text>,
+        texts: Vec<Item>,
     ) -> Result<Vec<Outcome>, Refusal> {
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -247,7 +247,7 @@ impl Engine {
 
     /// A share of the queue for each text, or none of it. A request that alone
     /// is more than the limit is served when nothing else is.
-    fn shares(&self, texts: &[Text], operation: &Operation) -> Result<Vec<Share>, Refusal> {
+    fn shares(&self, texts: &[Item], operation: &Operation) -> Result<Vec<Share>, Refusal> {
         let sequences = match operation {
             Operation::Infer(options) => options.labels.as_ref().map_or(1, Vec::len).max(1),
             _ => 1,
@@ -289,7 +289,7 @@ impl Engine {
         request: &Arc<Request>,
         shares: Vec<Share>,
     ) -> Result<(), Refusal> {
-        let items = shares.into_iter().enumerate().map(|(index, share)| Item {
+        let jobs = shares.into_iter().enumerate().map(|(index, share)| Job {
             request: request.clone(),
             index,
             work: None,
@@ -301,12 +301,12 @@ impl Engine {
             },
             _share: share,
         });
-        let items: VecDeque<Item> = items.collect();
+        let jobs: VecDeque<Job> = jobs.collect();
         let mut state = lock(&self.shared.state);
         if state.closed {
             return Err(Refusal::Closed);
         }
-        state.queue.push(client, id, items);
+        state.queue.push(client, id, jobs);
         drop(state);
         self.shared.changed.notify_all();
         Ok(())

@@ -4,7 +4,7 @@
 mod convert;
 mod tei;
 
-use crate::engine::{Client, Text};
+use crate::engine::Client;
 use crate::failure::{Failure, Kind};
 use crate::http::check_key;
 use crate::keys::Keys;
@@ -14,6 +14,7 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response as HttpResponse;
+use encoderfile::Item;
 use encoderfile::manifest::Task;
 use encoderfile::{Options, Prediction};
 use metadata::{GetModelMetadataRequest, GetModelMetadataResponse, ModelType};
@@ -281,7 +282,7 @@ impl Inference {
             )));
         }
         let options = options.map_or_else(|| Ok(Options::default()), convert::options)?;
-        let texts = inputs.into_iter().map(Text::One).collect();
+        let texts = inputs.into_iter().map(Item::Text).collect();
         let answer = self.service.infer(client, texts, options).await?;
         Ok(answer.predictions)
     }

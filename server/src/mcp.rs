@@ -7,13 +7,14 @@ mod results;
 mod schema;
 mod sessions;
 
-use crate::engine::{Client, Text};
+use crate::engine::Client;
 use crate::http::App;
 use crate::service::Service;
 use anyhow::Context;
 use arguments::Arguments;
 use axum::Router;
 use axum::http::request::Parts;
+use encoderfile::Item;
 use encoderfile::output::rank;
 use encoderfile::{Aggregation, Capability, Options, Role, Values};
 use lines::Standard;
@@ -100,8 +101,8 @@ fn client(context: &RequestContext<RoleServer>) -> Client {
     client.copied().unwrap_or(Client::Local)
 }
 
-fn texts(texts: &[String]) -> Vec<Text> {
-    texts.iter().cloned().map(Text::One).collect()
+fn texts(texts: &[String]) -> Vec<Item> {
+    texts.iter().cloned().map(Item::Text).collect()
 }
 
 /// The names of all arguments of all tools.

@@ -5,12 +5,13 @@
 
 mod amount;
 
-use crate::engine::{Client, Engine, Operation, Outcome, Output, Text};
+use crate::engine::{Client, Engine, Operation, Outcome, Output};
 use crate::failure::{Failure, Kind};
 use crate::metrics;
 use crate::settings::{Defaults, Limits, Serve};
 use anyhow::Context;
 pub(crate) use encoderfile::Capability;
+use encoderfile::Item;
 use encoderfile::manifest::{Pipeline, Task};
 use encoderfile::output::{Ranked, rank};
 use encoderfile::pooling::similarity;
@@ -167,7 +168,7 @@ impl Service {
     pub(crate) async fn infer(
         &self,
         client: Client,
-        texts: Vec<Text>,
+        texts: Vec<Item>,
         options: Options,
     ) -> Result<Answer, Failure> {
         let (results, report) = self.infer_each(client, texts, options).await?;
@@ -193,7 +194,7 @@ impl Service {
     pub(crate) async fn infer_each(
         &self,
         client: Client,
-        texts: Vec<Text>,
+        texts: Vec<Item>,
         options: Options,
     ) -> Result<(Vec<Result<Prediction, Failure>>, Report), Failure> {
         let operation = Operation::Infer(Arc::new(self.with_defaults(options)));
@@ -222,7 +223,7 @@ impl Service {
     pub(crate) async fn embed(
         &self,
         client: Client,
-        texts: Vec<Text>,
+        texts: Vec<Item>,
         options: Options,
     ) -> Result<(Vec<Vec<f32>>, Report), Failure> {
         self.require(Capability::Embed)?;
@@ -242,7 +243,7 @@ impl Service {
         texts: Vec<String>,
         options: Options,
     ) -> Result<(Vec<f32>, Report), Failure> {
-        let all = std::iter::once(source).chain(texts).map(Text::One);
+        let all = std::iter::once(source).chain(texts).map(Item::Text);
         let embedded = self.embed(client, all.collect(), options).await;
         let (vectors, report) = embedded.map_err(Failure::beside_source)?;
         let scores = self.similarities(&vectors)?;
@@ -280,7 +281,7 @@ impl Service {
             top_k: top_n,
             ..Options::default()
         };
-        let texts = documents.into_iter().map(Text::One).collect();
+        let texts = documents.into_iter().map(Item::Text).collect();
         let answer = self.infer(client, texts, options).await?;
         Ok((rank(&answer.predictions, top_n), answer.report))
     }
@@ -289,7 +290,7 @@ impl Service {
     pub(crate) async fn tokenize(
         &self,
         client: Client,
-        texts: Vec<Text>,
+        texts: Vec<Item>,
         options: Options,
     ) -> Result<(Vec<Tokens>, Report), Failure> {
         let operation = Operation::Tokenize(Arc::new(self.with_defaults(options)));
@@ -311,7 +312,7 @@ impl Service {
         ids: Vec<Vec<u32>>,
         skip_special_tokens: bool,
     ) -> Result<(Vec<String>, Report), Failure> {
-        let texts = ids.into_iter().map(Text::Ids).collect();
+        let texts = ids.into_iter().map(Item::Ids).collect();
         let operation = Operation::Decode {
             skip_special_tokens,
         };
@@ -329,7 +330,7 @@ impl Service {
     async fn run(
         &self,
         client: Client,
-        texts: Vec<Text>,
+        texts: Vec<Item>,
         operation: Operation,
     ) -> Result<(Vec<Outcome>, Report), Failure> {
         let begin = Instant::now();
@@ -353,7 +354,7 @@ impl Service {
     async fn admit(
         &self,
         client: Client,
-        texts: Vec<Text>,
+        texts: Vec<Item>,
         operation: Operation,
     ) -> Result<(Vec<Outcome>, usize), Failure> {
         let options = match &operation {
@@ -363,8 +364,7 @@ impl Service {
         if let Some(options) = options {
             self.encoder.check(options)?;
         }
-        let max_tokens = self.info.max_tokens as usize;
-        let characters = amount::check(&texts, options, &self.limits, max_tokens)?;
+        let characters = amount::check(&texts, options, &self.limits, &self.encoder)?;
         let _permit = self.requests.try_acquire().map_err(|_| {
             let message = format!(
                 "{} requests are being served already (--max-concurrent-requests)",

@@ -2,7 +2,7 @@
 //! runtime's table. `SNAPSHOTS=overwrite cargo test --test options` writes the page's.
 
 use anyhow::{Context, ensure};
-use encoderfile::{Kind, OPTIONS, OptionRow, Surface};
+use encoderfile::{OPTIONS, OptionKind, OptionRow, Surface};
 use encoderfile_tests::programs;
 use std::collections::BTreeMap;
 use std::env;
@@ -17,11 +17,12 @@ fn members(source: &str, interface: &str) -> anyhow::Result<BTreeMap<String, Str
     let head = format!("export interface {interface} {{");
     let (_, rest) = source.split_once(&head).with_context(|| head.clone())?;
     let (body, _) = rest.split_once("\n}").context("an end")?;
-    let members = body
-        .lines()
-        .filter_map(|line| line.trim().split_once("?: "));
-    let members = members.map(|(name, kind)| (name.into(), kind.trim_end_matches(';').into()));
-    Ok(members.collect())
+    let is_member = |line: &&str| !line.is_empty() && !line.starts_with(['/', '*']);
+    let members = body.lines().map(str::trim).filter(is_member).map(|line| {
+        let (name, kind) = line.split_once("?: ").with_context(|| line.to_owned())?;
+        Ok((name.into(), kind.trim_end_matches(';').into()))
+    });
+    members.collect()
 }
 
 #[test]
@@ -30,11 +31,11 @@ fn the_npm_package_has_every_option_or_a_reason() -> anyhow::Result<()> {
     let members = members(&fs::read_to_string(source)?, "InferOptions")?;
     for row in OPTIONS {
         let expected = match row.kind {
-            Kind::Flag | Kind::Bool => "boolean".to_owned(),
-            Kind::Count => "number".into(),
-            Kind::Text => "string".into(),
-            Kind::Names | Kind::Texts => "string[]".into(),
-            Kind::Choice(names) => {
+            OptionKind::Flag | OptionKind::Bool => "boolean".to_owned(),
+            OptionKind::Count => "number".into(),
+            OptionKind::Text => "string".into(),
+            OptionKind::Names | OptionKind::Texts => "string[]".into(),
+            OptionKind::Choice(names) => {
                 let names = names.iter().map(|(name, _)| format!("\"{name}\""));
                 names.collect::<Vec<_>>().join(" | ")
             }
@@ -59,12 +60,12 @@ fn the_npm_package_has_every_option_or_a_reason() -> anyhow::Result<()> {
 /// What an option takes, in a cell of a table.
 fn taken(row: &OptionRow) -> String {
     match row.kind {
-        Kind::Flag => "a flag".into(),
-        Kind::Bool => "`true`, `false`".into(),
-        Kind::Count => "a count".into(),
-        Kind::Text => "a text".into(),
-        Kind::Names | Kind::Texts => "texts".into(),
-        Kind::Choice(names) => {
+        OptionKind::Flag => "a flag".into(),
+        OptionKind::Bool => "`true`, `false`".into(),
+        OptionKind::Count => "a count".into(),
+        OptionKind::Text => "a text".into(),
+        OptionKind::Names | OptionKind::Texts => "texts".into(),
+        OptionKind::Choice(names) => {
             let names = names.iter().map(|(name, _)| format!("`{name}`"));
             names.collect::<Vec<_>>().join(", ")
         }
@@ -101,7 +102,7 @@ fn reference() -> String {
     }
     lines.extend(["", "| value | means |", "|---|---|"].map(str::to_owned));
     for row in OPTIONS {
-        let Kind::Choice(values) = row.kind else {
+        let OptionKind::Choice(values) = row.kind else {
             continue;
         };
         for (value, about) in values {

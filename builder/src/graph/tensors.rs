@@ -8,7 +8,7 @@ use super::quantize::Int8;
 use super::values::Floats;
 use crate::assemble::Encoding as Wanted;
 use bytes::Bytes;
-use encoderfile::graph::is_matmul_weight;
+use encoderfile::graph::Uses;
 use encoderfile::manifest::{Compute, WeightsEncoding};
 use encoderfile::onnx::{
     GraphProto, NodeProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
@@ -53,10 +53,11 @@ pub(super) fn is_large(tensor: &TensorProto) -> bool {
 pub(super) fn split(graph: &mut GraphProto, wanted: Wanted) -> Weights {
     let mut weights = Weights::default();
     let mut tensors = std::mem::take(&mut graph.initializer);
+    let uses = Uses::of(graph);
     for tensor in tensors.iter_mut().filter(|it| is_large(it)) {
         let (place, offset) = match DataType::try_from(tensor.data_type) {
             Ok(DataType::Float | DataType::Float16) => {
-                let encoding = encoding_for(graph, tensor, wanted);
+                let encoding = encoding_for(&uses, tensor, wanted);
                 let values = Floats::take(tensor);
                 tensor.data_type = DataType::Float as i32;
                 (encoding, push(&mut weights, values, tensor, encoding))
@@ -101,11 +102,12 @@ fn push(weights: &mut Weights, values: Floats, tensor: &TensorProto, encoding: E
 /// The first tensor with a value that the wanted encoding cannot hold, and the
 /// value: float16 ends at 65,504, and whole numbers know no NaN.
 pub(super) fn unfit(graph: &GraphProto, wanted: Wanted) -> Option<(String, f32)> {
+    let uses = Uses::of(graph);
     let tensors = graph.initializer.iter().filter(|it| is_large(it));
     let floats = [DataType::Float as i32, DataType::Float16 as i32];
     let mut tensors = tensors.filter(|it| floats.contains(&it.data_type));
     tensors.find_map(|tensor| {
-        let largest = match encoding_for(graph, tensor, wanted) {
+        let largest = match encoding_for(&uses, tensor, wanted) {
             Encoding::F16 => f16::MAX.to_f32(),
             // A scale is a float16, for values of up to 127.
             Encoding::Int8 { .. } => f16::MAX.to_f32() * 127.0,
@@ -135,7 +137,7 @@ fn value_count(tensor: &TensorProto) -> usize {
     dims.product()
 }
 
-fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: Wanted) -> Encoding {
+fn encoding_for(uses: &Uses<'_>, tensor: &TensorProto, wanted: Wanted) -> Encoding {
     // float16 loses nothing of what was float16.
     let lossless = if tensor.data_type == DataType::Float16 as i32 {
         Encoding::F16
@@ -145,7 +147,7 @@ fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: Wanted) -> Enc
     if tensor.dims.len() != 2 || value_count(tensor) < QUANTISED {
         return lossless;
     }
-    let is_multiplied_by = || wanted.compute == Compute::F32 && is_matmul_weight(graph, tensor);
+    let is_multiplied_by = || wanted.compute == Compute::F32 && uses.is_matmul_weight(tensor);
     match wanted.weights {
         WeightsEncoding::F32 if lossless == Encoding::Plain && is_multiplied_by() => {
             Encoding::Panels
@@ -153,18 +155,14 @@ fn encoding_for(graph: &GraphProto, tensor: &TensorProto, wanted: Wanted) -> Enc
         WeightsEncoding::F32 => lossless,
         WeightsEncoding::F16 => Encoding::F16,
         WeightsEncoding::Int8 => Encoding::Int8 {
-            group_axis: input_axis(graph, &tensor.name),
+            group_axis: input_axis(uses, &tensor.name),
         },
     }
 }
 
 /// The axis over which the operator that uses a matrix sums: its input dimension.
-fn input_axis(graph: &GraphProto, name: &str) -> GroupAxis {
-    let user = graph
-        .node
-        .iter()
-        .find(|node| node.input.iter().any(|it| it == name));
-    let Some(user) = user else {
+fn input_axis(uses: &Uses<'_>, name: &str) -> GroupAxis {
+    let Some(user) = uses.nodes(name).first() else {
         return GroupAxis::Columns;
     };
     let is_right = user.input.get(1).is_some_and(|it| it == name);

@@ -6,7 +6,7 @@
 //! a byte order mark before the text is nothing. Nothing else that is not JSON
 //! becomes JSON by it, and it takes time in proportion to the text's length.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error, IgnoredAny};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -26,6 +26,10 @@ impl Nulls<'_> {
         except: &["metadata"],
     };
 }
+
+/// As deep as serde_json reads. What an array takes here is many times the byte that
+/// it is in the text.
+const DEPTH_MAX: usize = 128;
 
 /// What some editors and PowerShell write before a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -54,7 +58,7 @@ pub fn mend<'a>(json: &'a [u8], nulls: &Nulls) -> Result<Cow<'a, [u8]>, serde_js
     }
     // What follows sees its way by brackets and commas, and may rely on them.
     serde_json::from_slice::<IgnoredAny>(&mending.json)?;
-    mending.run();
+    mending.run()?;
     Ok(mending.json.into())
 }
 
@@ -111,7 +115,7 @@ struct Open {
 }
 
 impl Mending<'_> {
-    fn run(&mut self) {
+    fn run(&mut self) -> Result<(), serde_json::Error> {
         let mut at = 0;
         while let Some(&byte) = self.json.get(at) {
             at = match byte {
@@ -122,7 +126,11 @@ impl Mending<'_> {
                     at + 1
                 }
             };
+            if self.open.len() > DEPTH_MAX {
+                return Err(serde_json::Error::custom("recursion limit exceeded"));
+            }
         }
+        Ok(())
     }
 
     /// Numbers and the other words need nothing.
@@ -380,6 +388,14 @@ mod tests {
 
     fn count(text: &[u8], word: &[u8]) -> usize {
         text.windows(word.len()).filter(|it| *it == word).count()
+    }
+
+    #[test]
+    fn what_is_too_deep_to_be_read_is_not_mended() {
+        let nested = |depth: usize| format!("{}null{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(mended(&nested(127), &Nulls::ALL).is_ok());
+        let refused = mend(nested(1 << 20).as_bytes(), &Nulls::ALL).unwrap_err();
+        assert_eq!(refused.to_string(), "recursion limit exceeded");
     }
 
     #[test]

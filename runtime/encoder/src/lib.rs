@@ -34,7 +34,7 @@ pub use error::{
 pub use heads::Capability;
 pub use info::Info;
 pub use options::{
-    Aggregation, Input, Kind, OPTIONS, OptionRow, Options, Overflow, Role, Side, Surface,
+    Aggregation, Input, OPTIONS, OptionKind, OptionRow, Options, Overflow, Role, Side, Surface,
     TruncationStrategy,
 };
 pub use output::{Prediction, TokenUsage, Values};

@@ -6,7 +6,7 @@
 
 mod table;
 
-pub use table::{Kind, OptionRow, Surface};
+pub use table::{OptionKind, OptionRow, Surface};
 
 use crate::error::OptionsError;
 use crate::heads::Head;
@@ -95,7 +95,7 @@ impl Default for Overflow {
 }
 
 impl table::Field for Overflow {
-    const KIND: Kind = <Self as table::Value>::KIND;
+    const KIND: OptionKind = <Self as table::Value>::KIND;
 
     fn is_given(&self) -> bool {
         *self != Self::default()

@@ -2,6 +2,8 @@
 //! else: truncation and padding in `tokenizer.json` itself are training
 //! leftovers and are switched off.
 
+mod template;
+
 use crate::error::{FileError, RequestError};
 use crate::options::{Input, Side, TruncationStrategy};
 use encoderfile_format::manifest::{Pipeline, TruncationSide};
@@ -47,6 +49,9 @@ impl Tokenizer {
     pub fn load(json: &[u8], pipeline: &Pipeline) -> Result<Self, FileError> {
         let mut inner = parse(json)?;
         let processor = inner.get_post_processor().cloned();
+        if let Some(processor) = &processor {
+            template::check(processor).map_err(|problem| FileError::Tokenizer { problem })?;
+        }
         inner.with_post_processor(None::<PostProcessorWrapper>);
         let special_tokens = added_tokens(processor.as_ref(), false);
         let max_tokens = pipeline.max_tokens as usize;

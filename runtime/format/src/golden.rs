@@ -40,3 +40,24 @@ pub fn encode(cases: &[GoldenCase]) -> Vec<u8> {
     let cases = cases.collect();
     proto::Golden { cases }.encode_to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{GOLDEN_ENTRIES_MAX, GoldenCase, Malformed, decode, encode};
+
+    #[test]
+    fn as_many_entries_as_the_limit_are_read() {
+        // A case of two fields (the list is one), and ids of a byte each.
+        let with_ids = |count: usize| {
+            encode(&[GoldenCase {
+                input_ids: vec![7; count],
+                ..GoldenCase::default()
+            }])
+        };
+        let limit = GOLDEN_ENTRIES_MAX;
+        let read = decode(&with_ids(limit - 2)).unwrap();
+        assert_eq!(read[0].input_ids.len(), limit - 2);
+        let refused = decode(&with_ids(limit - 1));
+        assert_eq!(refused, Err(Malformed::Entries { limit }));
+    }
+}

@@ -33,7 +33,7 @@ pub use encoderfile_kernels::{ISA_VARIABLE, Isa, NoSuchIsa};
 pub use encoderfile_kernels::{TileKernel, use_tile_kernel};
 pub use error::{GraphError, Stage};
 pub use onnx::decode::decode;
-pub use onnx::external::is_matmul_weight;
+pub use onnx::external::Uses;
 pub use onnx::reader::opset;
 
 /// A loaded graph, shared by all runs.

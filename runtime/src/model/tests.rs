@@ -42,26 +42,16 @@ fn a_source_that_panics_is_an_error() {
     }
 }
 
-/// The default model with a template of special tokens that names one it does not
-/// have, over which the tokenizers library panics for every text.
-fn with_broken_template() -> Vec<u8> {
+/// The default model with a pre-tokenizer that splits texts into pieces of no length,
+/// over which the tokenizers library panics for every text.
+fn with_broken_pre_tokenizer() -> Vec<u8> {
     let payload = Payload::open(crate::file::open(MODEL).unwrap()).unwrap();
     let contents = payload.artifacts().map(|(kind, _, length)| {
         let mut content = payload.read(kind, length).unwrap();
         if kind == ArtifactKind::Tokenizer {
             let mut tokenizer: serde_json::Value = serde_json::from_slice(&content).unwrap();
-            tokenizer["post_processor"] = serde_json::json!({
-                "type": "TemplateProcessing",
-                "single": [
-                    {"SpecialToken": {"id": "[NOPE]", "type_id": 0}},
-                    {"Sequence": {"id": "A", "type_id": 0}},
-                ],
-                "pair": [
-                    {"Sequence": {"id": "A", "type_id": 0}},
-                    {"Sequence": {"id": "B", "type_id": 1}},
-                ],
-                "special_tokens": {},
-            });
+            let pieces = serde_json::json!({"type": "FixedLength", "length": 0});
+            tokenizer["pre_tokenizer"] = pieces;
             content = serde_json::to_vec(&tokenizer).unwrap();
         }
         (kind, content)
@@ -79,7 +69,7 @@ fn with_broken_template() -> Vec<u8> {
 #[test]
 fn a_library_that_panics_over_a_text_is_an_error_of_that_text() {
     let options = Options::default();
-    let file = with_broken_template();
+    let file = with_broken_pre_tokenizer();
     for executor in [Executor::OneThread, two_threads()] {
         let model = Model::from_bytes(file.clone(), executor).unwrap();
         let message = panicked(model.infer("a text", &options));

@@ -8,8 +8,10 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
-/// How many results may wait for one before them, for each thread.
-const RESULTS_AHEAD: usize = 64;
+/// How many items may be computed, or have been, beyond the one whose result is handed
+/// on next; for each thread. So a slow item, or a slow reader of the output, holds the
+/// threads back before their results fill the memory.
+const ITEMS_AHEAD: usize = 64;
 
 /// An item, or the caller's error in its place, and its number.
 type Numbered<E> = (usize, Result<Item, E>);
@@ -24,7 +26,7 @@ pub(super) fn run<E: Send + 'static>(
     threads: usize,
     mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let queue = Arc::new(Queue::new());
+    let queue = Arc::new(Queue::new(ITEMS_AHEAD.saturating_mul(threads)));
     let items = Arc::new(Mutex::new(Some(items)));
     // By itself, not one of the scope's: whoever writes standard input may wait
     // for us to end.
@@ -37,8 +39,8 @@ pub(super) fn run<E: Send + 'static>(
         let items = lock(&items).take();
         return here(encoder, items.into_iter().flatten(), options, emit);
     };
-    // Bounded, so that a slow reader of the output holds the threads back.
-    let (sender, receiver) = mpsc::sync_channel(RESULTS_AHEAD.saturating_mul(threads));
+    // As long as the queue lets items ahead.
+    let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
         let work = |sender: &_| work(&mut Worker::new(encoder, options), &queue, sender);
         let workers = (0..threads).map_while(|_| {
@@ -48,7 +50,11 @@ pub(super) fn run<E: Send + 'static>(
         });
         let workers = workers.count();
         drop(sender);
-        let mut hand_on = |index, outcome: Outcome<E>| emit(index, outcome?);
+        let mut hand_on = |index, outcome: Outcome<E>| {
+            emit(index, outcome?)?;
+            queue.advance();
+            Ok(())
+        };
         let done = if workers == 0 {
             here_from(&queue, &mut Worker::new(encoder, options), hand_on)
         } else {
@@ -82,11 +88,7 @@ fn in_order<T, E>(
 
 /// One thread's share: the next item that nobody has taken, until none is left
 /// or nobody listens.
-fn work<E>(
-    worker: &mut Worker<'_>,
-    queue: &Queue<E>,
-    sender: &mpsc::SyncSender<(usize, Outcome<E>)>,
-) {
+fn work<E>(worker: &mut Worker<'_>, queue: &Queue<E>, sender: &mpsc::Sender<(usize, Outcome<E>)>) {
     while let Some((index, item)) = queue.take() {
         let outcome = item.map(|item| worker.compute(&item));
         if sender.send((index, outcome)).is_err() {
@@ -111,22 +113,28 @@ fn here_from<E>(
 struct Queue<E> {
     waiting: Mutex<Waiting<E>>,
     changed: Condvar,
+    /// How many items are taken before the result of the first is handed on.
+    ahead: usize,
 }
 
 struct Waiting<E> {
     items: VecDeque<Numbered<E>>,
     /// Nothing is added any more.
     ended: bool,
+    /// How many results have been handed on.
+    handed_on: usize,
 }
 
 impl<E> Queue<E> {
-    fn new() -> Self {
+    fn new(ahead: usize) -> Self {
         Self {
             waiting: Mutex::new(Waiting {
                 items: VecDeque::new(),
                 ended: false,
+                handed_on: 0,
             }),
             changed: Condvar::new(),
+            ahead,
         }
     }
 
@@ -144,12 +152,24 @@ impl<E> Queue<E> {
         }
     }
 
-    /// The next item; `None` when there will be none.
+    /// The next item, when it is not too far ahead; `None` when there will be none.
     fn take(&self) -> Option<Numbered<E>> {
-        let is_empty = |waiting: &mut Waiting<E>| !waiting.ended && waiting.items.is_empty();
-        let item = self.wait_while(is_empty).items.pop_front();
+        let item = self.wait_while(|it| self.is_early(it)).items.pop_front();
         self.changed.notify_all();
         item
+    }
+
+    fn is_early(&self, waiting: &Waiting<E>) -> bool {
+        match waiting.items.front() {
+            Some((index, _)) => *index >= waiting.handed_on.saturating_add(self.ahead),
+            None => !waiting.ended,
+        }
+    }
+
+    /// One more result has been handed on.
+    fn advance(&self) {
+        lock(&self.waiting).handed_on += 1;
+        self.changed.notify_all();
     }
 
     /// After an error, nobody wants what is still to come.
@@ -183,11 +203,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Item, Queue, in_order};
+    use super::{Item, Queue, in_order, lock};
 
     #[test]
     fn a_queue_ends_with_the_thread_that_fills_it() {
-        let queue = Queue::<()>::new();
+        let queue = Queue::<()>::new(1);
         std::thread::scope(|scope| {
             let filling = scope.spawn(|| {
                 let read = || -> Option<Result<Item, ()>> { panic!("a reader's") };
@@ -196,6 +216,24 @@ mod tests {
             assert!(queue.take().is_none());
             assert!(filling.join().is_err());
         });
+    }
+
+    /// A first item that takes long leaves no more than so many results waiting.
+    #[test]
+    fn items_are_taken_only_so_far_ahead() {
+        const AHEAD: usize = 3;
+
+        let queue = Queue::<()>::new(AHEAD);
+        let take = || queue.take().map(|(index, _)| index);
+        let is_early = || queue.is_early(&lock(&queue.waiting));
+        queue.fill((0..5).map(|_| Ok(Item::from("a text"))), 5);
+        assert_eq!([take(), take(), take()], [Some(0), Some(1), Some(2)]);
+        assert!(is_early());
+        queue.advance();
+        assert_eq!(take(), Some(3));
+        assert!(is_early());
+        queue.drop_rest();
+        assert_eq!(take(), None);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! Hugging Face's inference API: `POST /`, in the shape of the pipeline of the model's task.
 
 use super::answer::{Answer, Answered};
-use super::encoderfile::predict::{Item, from_fields};
+use super::encoderfile::predict::from_fields;
 use super::openai::EncodingFormat;
 use super::route::route;
 use super::tei::classify::{self, Class};
 use super::tei::{self, SimilarityInputs, SimilarityParameters, Tei};
 use super::{Call, Dialect, Route};
-use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{object, whole};
 use crate::json;
 use crate::service::Capability;
+use encoderfile::Item;
 use encoderfile::manifest::{Activation, Task};
 use encoderfile::output::{Entity, Filling};
 use encoderfile::pooling::activate;
@@ -106,7 +106,7 @@ pub(super) async fn infer(call: Call, fields: Map<String, Value>) -> Answered {
     let task = call.service.task();
     let inference = Inference {
         call,
-        texts: texts.into_iter().map(Text::from).collect(),
+        texts,
         several,
         length,
     };
@@ -276,7 +276,7 @@ struct FillMask {
 /// The texts of a request, and whether they came as a list.
 struct Inference {
     call: Call,
-    texts: Vec<Text>,
+    texts: Vec<Item>,
     several: bool,
     length: Length,
 }

@@ -3,10 +3,10 @@
 use super::answer::{Answer, Answered};
 use super::route::route;
 use super::{Call, Dialect, Route, openapi};
-use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{some_object, whole};
 use crate::service::{Capability, Report};
+use encoderfile::Item;
 use encoderfile::{Options, Overflow};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -165,8 +165,8 @@ async fn embed(call: Call, request: EmbedRequest) -> Answered {
         ..Options::default()
     };
     let texts = match request.input {
-        Some(Input::One(text)) if !text.is_empty() => vec![Text::One(text)],
-        Some(Input::Many(texts)) => texts.into_iter().map(Text::One).collect(),
+        Some(Input::One(text)) if !text.is_empty() => vec![Item::Text(text)],
+        Some(Input::Many(texts)) => texts.into_iter().map(Item::Text).collect(),
         _ => Vec::new(),
     };
     let count = texts.len();
@@ -239,7 +239,7 @@ async fn embeddings(call: Call, request: EmbeddingsRequest) -> Answered {
     let (embedding, report) = match prompt {
         None => (Vec::new(), Report::default()),
         Some(prompt) => {
-            let texts = vec![Text::One(prompt)];
+            let texts = vec![Item::Text(prompt)];
             let (mut vectors, report) = call.service.embed(call.client, texts, options).await?;
             (vectors.pop().unwrap_or_default(), report)
         }

@@ -6,10 +6,10 @@ pub(crate) mod tokens;
 use super::answer::{Answer, Answered};
 use super::route::route;
 use super::{Call, Dialect, Route, openapi};
-use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::fields::{object, some_object, whole};
 use crate::service::Capability;
+use encoderfile::Item;
 use encoderfile::output::SparseValue;
 use encoderfile::{Options, Prediction, Side, Values};
 use serde::{Deserialize, Serialize};
@@ -82,10 +82,10 @@ pub(super) enum Inputs {
 
 impl Inputs {
     /// The texts. An empty list is none.
-    pub(super) fn into_texts(self) -> Vec<Text> {
+    pub(super) fn into_texts(self) -> Vec<Item> {
         let text = |single| match single {
-            Single::Text(text) => Text::One(text),
-            Single::Ids(ids) => Text::Ids(ids),
+            Single::Text(text) => Item::Text(text),
+            Single::Ids(ids) => Item::Ids(ids),
         };
         match self {
             Self::One(Single::Ids(ids)) if ids.is_empty() => Vec::new(),
@@ -180,7 +180,7 @@ pub(super) struct EmbedTokensRequest {
 }
 
 impl EmbedTokensRequest {
-    fn into_parts(self, call: &Call) -> (Vec<Text>, Options) {
+    fn into_parts(self, call: &Call) -> (Vec<Item>, Options) {
         let options = Options {
             overflow: call.service.overflow(self.truncate),
             truncation_side: self.truncation_direction.map(Side::from),

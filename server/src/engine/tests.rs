@@ -1,6 +1,7 @@
 //! The engine's promises, on the model that the tool carries.
 
-use super::{Client, Engine, Operation, Output, Refusal, Text};
+use super::{Client, Engine, Operation, Output, Refusal};
+use encoderfile::Item;
 use encoderfile::{Bug, Encoder, Error, Options, Overflow, Payload, RequestError, Values};
 use std::fs;
 use std::future::Future;
@@ -12,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 const PLENTY: usize = 1 << 20;
 
-fn encoder() -> Arc<Encoder> {
+pub(crate) fn encoder() -> Arc<Encoder> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let file = fs::read(root.join("models/all-MiniLM-L6-v2.ef")).unwrap();
     Arc::new(Encoder::load(&Payload::open(Arc::new(file)).unwrap()).unwrap())
@@ -22,8 +23,8 @@ fn client(last: u8) -> Client {
     Client::Address(IpAddr::from([127, 0, 0, last]))
 }
 
-fn texts(count: usize) -> Vec<Text> {
-    let texts = (0..count).map(|n| Text::One(format!("the text with number {n}")));
+fn texts(count: usize) -> Vec<Item> {
+    let texts = (0..count).map(|n| Item::Text(format!("the text with number {n}")));
     texts.collect()
 }
 
@@ -76,7 +77,7 @@ async fn windows_of_a_long_text_take_turns() {
         overflow: Overflow::Mean,
         ..Options::default()
     };
-    let long = vec![Text::One("a long text ".repeat(4000))];
+    let long = vec![Item::Text("a long text ".repeat(4000))];
     let mut long = pin!(engine.run(client(1), Operation::Infer(options.into()), long));
     begin(long.as_mut());
     let one = engine.run(client(2), infer(), texts(1)).await.unwrap();
@@ -123,7 +124,7 @@ async fn a_text_that_fails_fails_alone() {
         ..Options::default()
     };
     let mut three = texts(3);
-    three[1] = Text::One("word ".repeat(1000));
+    three[1] = Item::Text("word ".repeat(1000));
     let outcomes = engine
         .run(client(1), Operation::Infer(options.into()), three)
         .await;
@@ -175,7 +176,7 @@ async fn results_under_load_are_those_of_each_text_alone() {
     let clients: Vec<_> = clients.collect();
     let mut session = encoder.session().unwrap();
     let alone = texts(12).into_iter().map(|text| {
-        let Text::One(text) = text else { panic!() };
+        let Item::Text(text) = text else { panic!() };
         let prediction = session.infer(&*text, &Options::default()).unwrap();
         Ok(Output::Prediction(prediction))
     });

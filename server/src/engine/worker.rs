@@ -1,7 +1,7 @@
 //! A thread that computes one sequence after another.
 
 use super::queue::Entry;
-use super::{Client, Item, Operation, Output, Shared, lock};
+use super::{Client, Job, Operation, Output, Shared, lock};
 use encoderfile::{Error, Session, panics};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 pub(super) fn run(shared: &Shared) {
     let mut session = None;
     while let Some(mut entry) = next(shared) {
-        let item = &mut entry.item;
+        let job = &mut entry.item;
         // Whatever a panic left behind in the session goes with it.
-        let step = catch_unwind(AssertUnwindSafe(|| step(shared, &mut session, item)));
+        let step = catch_unwind(AssertUnwindSafe(|| step(shared, &mut session, job)));
         let done = step.unwrap_or_else(|panic| {
             session = None;
             Some(Err(panics::bug(&*panic).into()))
@@ -26,8 +26,8 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-/// The next item, as soon as there is one.
-fn next(shared: &Shared) -> Option<Entry<Client, Item>> {
+/// The next job, as soon as there is one.
+fn next(shared: &Shared) -> Option<Entry<Client, Job>> {
     let mut state = lock(&shared.state);
     loop {
         if let Some(mut entry) = state.queue.pop() {
@@ -49,14 +49,14 @@ fn next(shared: &Shared) -> Option<Entry<Client, Item>> {
 fn step<'s>(
     shared: &'s Shared,
     session: &mut Option<Session<'s>>,
-    item: &mut Item,
+    job: &mut Job,
 ) -> Option<Result<Output, Error>> {
-    let request = item.request.clone();
-    let input = request.texts[item.index].input();
+    let request = job.request.clone();
+    let input = request.texts[job.index].input();
     let encoder = &*shared.encoder;
     let tokenizer = encoder.tokenizer();
     match &request.operation {
-        Operation::Infer(_) => infer(shared, session, item).transpose(),
+        Operation::Infer(_) => infer(shared, session, job).transpose(),
         Operation::Tokenize(options) => {
             let tokens = encoder.tokenize_whole(input, options);
             Some(tokens.map(Output::Tokens))
@@ -78,19 +78,19 @@ fn step<'s>(
 fn infer<'s>(
     shared: &'s Shared,
     session: &mut Option<Session<'s>>,
-    item: &mut Item,
+    job: &mut Job,
 ) -> Result<Option<Output>, Error> {
-    let request = item.request.clone();
+    let request = job.request.clone();
     let Operation::Infer(options) = &request.operation else {
         return Ok(None);
     };
-    let mut work = match item.work.take() {
+    let mut work = match job.work.take() {
         Some(work) => work,
         None => {
             let begin = Instant::now();
-            let input = request.texts[item.index].input();
+            let input = request.texts[job.index].input();
             let work = shared.encoder.prepare(input, options)?;
-            item.outcome.tokenization = begin.elapsed();
+            job.outcome.tokenization = begin.elapsed();
             work
         }
     };
@@ -102,9 +102,9 @@ fn infer<'s>(
     let begin = Instant::now();
     let prediction = session.step(&mut work)?;
     let time = begin.elapsed();
-    item.outcome.inference += time;
+    job.outcome.inference += time;
     note_time(shared, tokens, time);
-    item.work = Some(work);
+    job.work = Some(work);
     Ok(prediction.map(Output::Prediction))
 }
 
@@ -124,7 +124,7 @@ fn note_time(shared: &Shared, tokens: usize, time: Duration) {
 }
 
 /// There is more of this text, but others have their turn first.
-fn put_back(shared: &Shared, entry: Entry<Client, Item>) {
+fn put_back(shared: &Shared, entry: Entry<Client, Job>) {
     let gone = {
         let progress = lock(&entry.item.request.progress);
         progress.done.as_ref().is_none_or(|done| done.is_closed())
@@ -135,11 +135,11 @@ fn put_back(shared: &Shared, entry: Entry<Client, Item>) {
     }
 }
 
-fn finish(item: Item, result: Result<Output, Error>) {
-    let mut outcome = item.outcome;
+fn finish(job: Job, result: Result<Output, Error>) {
+    let mut outcome = job.outcome;
     outcome.result = result;
-    let (request, index) = (item.request, item.index);
+    let (request, index) = (job.request, job.index);
     // Before the answer, so that whoever gets it finds its room free again.
-    drop(item._share);
+    drop(job._share);
     request.complete(index, outcome);
 }

@@ -229,3 +229,85 @@ fn usage(usage: TokenUsage) -> schema::TokenUsage {
 fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{options, schema};
+    use encoderfile::{OPTIONS, OptionKind, OptionRow, Options, Surface};
+    use prost::Message;
+    use prost::encoding::{encode_varint, string};
+    use serde_json::{Value, json};
+
+    const SCHEMA: &str = include_str!("../../../proto/services/options.proto");
+
+    /// The number that a field or value of the schema has.
+    fn number(line: &str) -> Option<u32> {
+        line.trim_end()
+            .strip_suffix(';')?
+            .rsplit(' ')
+            .next()?
+            .parse()
+            .ok()
+    }
+
+    /// The field's line: `optional uint32 top_k = 40;`.
+    fn field(row: &OptionRow) -> &'static str {
+        let is_it = |line: &&str| line.contains(&format!(" {} = ", row.name));
+        SCHEMA.lines().find(is_it).unwrap()
+    }
+
+    /// A message that has only this option: its bytes as another implementation writes
+    /// them, and the same in JSON.
+    fn messages(row: &OptionRow) -> Vec<(Vec<u8>, Value)> {
+        let tag = number(field(row)).unwrap();
+        let varint = |value: u32| {
+            let mut bytes = Vec::new();
+            encode_varint(u64::from(tag << 3), &mut bytes);
+            encode_varint(value.into(), &mut bytes);
+            bytes
+        };
+        let text = |tag: u32, value: &str| {
+            let mut bytes = Vec::new();
+            string::encode(tag, &value.to_owned(), &mut bytes);
+            bytes
+        };
+        match row.kind {
+            OptionKind::Flag | OptionKind::Bool => vec![(varint(1), json!(true))],
+            OptionKind::Count => vec![(varint(7), json!(7))],
+            OptionKind::Text => vec![(text(tag, "a"), json!("a"))],
+            OptionKind::Names | OptionKind::Texts => {
+                let names = text(1, "a");
+                let mut bytes = Vec::new();
+                encode_varint(u64::from(tag << 3 | 2), &mut bytes);
+                encode_varint(names.len() as u64, &mut bytes);
+                bytes.extend(names);
+                vec![(bytes, json!(["a"]))]
+            }
+            OptionKind::Choice(values) => {
+                let kind = field(row).trim().split(' ').next().unwrap();
+                let (_, body) = SCHEMA.split_once(&format!("enum {kind} {{")).unwrap();
+                let (body, _) = body.split_once('}').unwrap();
+                let value = |(name, _): &(&str, &str)| {
+                    let ending = format!("_{} = ", name.to_uppercase());
+                    let line = body.lines().find(|line| line.contains(&ending)).unwrap();
+                    (varint(number(line).unwrap()), json!(name))
+                };
+                values.iter().map(value).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn each_option_is_the_one_of_its_name_with_each_of_its_values() {
+        for row in OPTIONS {
+            if row.absence(Surface::Grpc).is_some() {
+                continue;
+            }
+            for (bytes, value) in messages(row) {
+                let message = schema::Options::decode(&*bytes).unwrap();
+                let expected: Options = serde_json::from_value(json!({row.name: value})).unwrap();
+                assert_eq!(options(message).unwrap(), expected, "{}: {value}", row.name);
+            }
+        }
+    }
+}

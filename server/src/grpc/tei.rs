@@ -14,10 +14,11 @@ use crate::dialects::add_headers;
 use crate::dialects::tei::classify::ranked;
 use crate::dialects::tei::token_rows;
 use crate::dialects::tei::tokens::spelt;
-use crate::engine::{Client, Text};
+use crate::engine::Client;
 use crate::failure::{Failure, Kind};
 use crate::service::{Capability, Report, Service};
 use axum::http::HeaderMap;
+use encoderfile::Item;
 use encoderfile::{Options, Overflow, Prediction as Predicted, Side, Values};
 use futures_util::{Stream, StreamExt};
 use std::pin::Pin;
@@ -148,7 +149,7 @@ impl Tei {
     async fn infer(
         &self,
         client: Client,
-        text: Text,
+        text: Item,
         options: Options,
     ) -> Result<(Predicted, Report), Status> {
         let answer = self.service.infer(client, vec![text], options).await;
@@ -204,7 +205,7 @@ impl Tei {
             dimensions: request.dimensions.map(|it| it as usize),
             ..Options::default()
         };
-        let text = Text::One(request.inputs);
+        let text = Item::Text(request.inputs);
         let (prediction, report) = self.infer(client, text, options).await?;
         let Values::SentenceEmbedding { embedding } = prediction.values else {
             return Err(super::unexpected());
@@ -228,7 +229,7 @@ impl Tei {
             prompt_name: request.prompt_name,
             ..Options::default()
         };
-        let text = Text::One(request.inputs);
+        let text = Item::Text(request.inputs);
         let (prediction, report) = self.infer(client, text, options).await?;
         let Values::SparseEmbedding { sparse_embedding } = prediction.values else {
             return Err(super::unexpected());
@@ -258,7 +259,7 @@ impl Tei {
             special_tokens: true,
             ..Options::default()
         };
-        let text = Text::One(request.inputs);
+        let text = Item::Text(request.inputs);
         let (prediction, report) = self.infer(client, text, options).await?;
         let rows = token_rows(prediction).into_iter();
         let rows = rows.map(|embeddings| TokenEmbedding { embeddings });
@@ -276,8 +277,8 @@ impl Tei {
     ) -> Result<(PredictResponse, Report), Status> {
         let mut inputs = request.inputs.into_iter();
         let text = match (inputs.next(), inputs.next(), inputs.next()) {
-            (Some(text), None, _) => Text::One(text),
-            (Some(text), Some(pair), None) => Text::Pair(text, pair),
+            (Some(text), None, _) => Item::Text(text),
+            (Some(text), Some(pair), None) => Item::Pair(text, pair),
             _ => {
                 return Err(Status::invalid_argument("`inputs` must be one text or two"));
             }
@@ -313,7 +314,7 @@ impl Tei {
         });
         let prompt = options.prompt(self.service.pipeline());
         let whole: Vec<char> = prompt.chars().chain(request.inputs.chars()).collect();
-        let texts = vec![Text::One(request.inputs)];
+        let texts = vec![Item::Text(request.inputs)];
         let tokenized = self.service.tokenize(client, texts, options).await;
         let (mut tokens, report) = tokenized.map_err(status)?;
         let tokens = tokens.pop().ok_or_else(super::unexpected)?;

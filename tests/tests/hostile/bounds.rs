@@ -1,11 +1,15 @@
 //! Pipelines that no builder writes: numbers that a reader would allocate by,
 //! index with or compute a shape of.
 
-use crate::forge::{refused_bytes, resealed_as_is};
+use crate::forge::{open, refused_bytes, resealed_as_is};
 use anyhow::{Context, ensure};
 use encoderfile::container::ContainerError;
+use encoderfile::limits::{BASES_MAX, GRAPHS_MAX};
 use encoderfile::proto::module::Step;
-use encoderfile::proto::{Axis, Dense, L2Norm, LayerNorm, Manifest, Module, Pipeline, Tensor};
+use encoderfile::proto::{
+    Axis, Base, Dense, L2Norm, LayerNorm, Manifest, Module, NamedGraph, Pipeline, Tensor,
+};
+use std::sync::Arc;
 
 /// What a message has to say, and what is wrong with the pipeline.
 type Case<'a> = (&'a str, &'a dyn Fn(&mut Pipeline));
@@ -20,6 +24,14 @@ fn dense(in_features: u32, out_features: u32, length: u64) -> Module {
     Module {
         step: Some(Step::Dense(dense)),
     }
+}
+
+fn changed(module: Module, change: impl Fn(&mut Dense)) -> Module {
+    let mut module = module;
+    if let Some(Step::Dense(dense)) = &mut module.step {
+        change(dense);
+    }
+    module
 }
 
 fn norm(length: u64, epsilon: f32) -> Module {
@@ -101,8 +113,25 @@ fn what_follows_the_graph_is_bounded() -> anyhow::Result<()> {
         ("module 0: a tensor of 4 bytes", &|it| {
             it.modules = vec![norm(4, 0.0)];
         }),
+        ("module 0: a tensor of 9 bytes, expected 8", &|it| {
+            it.modules = vec![changed(dense(4, 2, 32), |dense| {
+                dense.bias = Some(Tensor {
+                    offset: 0,
+                    length: 9,
+                });
+            })];
+        }),
+        ("no `modules.dense.weight`", &|it| {
+            it.modules = vec![changed(dense(4, 2, 32), |dense| dense.weight = None)];
+        }),
         ("module 0: `epsilon`", &|it| {
             it.modules = vec![norm(16, f32::NAN)];
+        }),
+        ("module 0: `epsilon`", &|it| {
+            it.modules = vec![norm(16, f32::INFINITY)];
+        }),
+        ("module 0: `epsilon`", &|it| {
+            it.modules = vec![norm(16, -1e-12)];
         }),
         ("`dimensions`", &|it| it.dimensions = 5),
         ("`entailment`", &|it| it.entailment = Some(2)),
@@ -124,6 +153,29 @@ fn a_manifest_of_another_version_is_refused_by_the_field() -> anyhow::Result<()>
     for (expected, change) in cases {
         let error = refused_bytes(&resealed_as_is(change)).with_context(|| expected.to_owned())?;
         ensure!(error.to_string().contains(expected), "{expected}: {error}");
+    }
+    Ok(())
+}
+
+/// As many as there may be are no fault of their number; one more is.
+#[test]
+fn lists_have_an_end() -> anyhow::Result<()> {
+    type Change<'a> = &'a dyn Fn(&mut Manifest, usize);
+    let cases: [(&str, usize, Change<'_>); 2] = [
+        ("`bases`", BASES_MAX, &|it, count| {
+            it.bases = vec![Base::default(); count];
+        }),
+        ("`graphs`", GRAPHS_MAX, &|it, count| {
+            it.graphs = vec![NamedGraph::default(); count];
+        }),
+    ];
+    for (field, limit, change) in cases {
+        for (count, is_too_many) in [(limit, false), (limit + 1, true)] {
+            let opened = open(Arc::new(resealed_as_is(|it| change(it, count))))?;
+            let error = opened.err().map(|it| it.to_string()).unwrap_or_default();
+            let is_of_number = error.contains(field) && error.contains(&limit.to_string());
+            ensure!(is_of_number == is_too_many, "{count} {field}: {error}");
+        }
     }
     Ok(())
 }

@@ -181,6 +181,21 @@ pub enum OptionsError {
         /// The word.
         target: String,
     },
+    /// A result of fill-mask that is too long.
+    #[error(
+        "`top_k`: {words} words for each of {masks} masks in a text of {tokens} tokens are \
+         results of more than {limit} tokens"
+    )]
+    Fillings {
+        /// Words for each mask.
+        words: usize,
+        /// Masks of the text.
+        masks: usize,
+        /// Tokens of the text.
+        tokens: usize,
+        /// The most tokens of the sequences together.
+        limit: usize,
+    },
     /// A pooling that the model cannot have.
     #[error("pooling {pooling}: {problem}")]
     Pooling {
@@ -227,6 +242,14 @@ pub enum PoolingProblem {
     Task(&'static str),
 }
 
+impl From<serde_json::Error> for RequestError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json {
+            problem: error.to_string(),
+        }
+    }
+}
+
 impl RequestError {
     /// The option at fault, where it is one: the name that the message begins with.
     pub fn option(&self) -> Option<&'static str> {
@@ -251,6 +274,7 @@ impl OptionsError {
             Self::Template { .. } => Some("template"),
             Self::NoScore { .. } | Self::PairOfPairs => Some("query"),
             Self::Dimensions { .. } => Some("dimensions"),
+            Self::Fillings { .. } => Some("top_k"),
             _ => None,
         }
     }
@@ -324,6 +348,12 @@ mod tests {
             },
             OptionsError::PairOfPairs,
             OptionsError::Target { target: "x".into() },
+            OptionsError::Fillings {
+                words: 1,
+                masks: 1,
+                tokens: 1,
+                limit: 0,
+            },
         ];
         let stride = RequestError::Stride { stride: 9, room: 8 };
         let errors = options.into_iter().map(RequestError::from).chain([stride]);

@@ -8,9 +8,14 @@ use crate::pooling::activate;
 use crate::processor::Processor;
 use crate::tokenizer::{Tokenizer, Tokens};
 use encoderfile_format::manifest::{Activation, Pipeline};
+use std::collections::HashSet;
 
 /// As many as transformers gives.
 const TOP_K: usize = 5;
+
+/// The most tokens of the sequences of a text's result: each word for each mask is a
+/// text of its own. About 40 MB of JSON.
+const RESULT_TOKENS_MAX: usize = 1 << 23;
 
 pub(super) struct FillMask {
     mask_token_id: u32,
@@ -49,7 +54,7 @@ impl FillMask {
         let Some(targets) = &options.targets else {
             return Ok(None);
         };
-        let mut ids = Vec::new();
+        let (mut ids, mut known) = (Vec::new(), HashSet::new());
         for target in targets {
             let id = match tokenizer.id(target) {
                 Some(id) => Some(id),
@@ -59,7 +64,7 @@ impl FillMask {
             let id = id.ok_or_else(|| OptionsError::Target {
                 target: target.clone(),
             })?;
-            if !ids.contains(&id) {
+            if known.insert(id) {
                 ids.push(id);
             }
         }
@@ -124,8 +129,14 @@ impl Head for FillMask {
     ) -> Result<Item, RequestError> {
         let tokens = processor.sequence(input, options)?;
         let tokenizer = processor.tokenizer;
-        self.target_ids(tokenizer, options)?;
-        if self.masks(&tokens).is_empty() {
+        let targets = self.target_ids(tokenizer, options)?;
+        let masks = self.masks(&tokens).len();
+        let words = options
+            .top_k
+            .unwrap_or(TOP_K)
+            .min(targets.map_or(self.width, |it| it.len()));
+        check_amount(masks, words, tokens.ids.len())?;
+        if masks == 0 {
             let mask = tokenizer.decode(&[self.mask_token_id], false);
             return Err(RequestError::NoMask {
                 mask: mask.unwrap_or_default(),
@@ -171,6 +182,20 @@ impl Head for FillMask {
     }
 }
 
+/// Refuses a result of more than [`RESULT_TOKENS_MAX`] tokens.
+fn check_amount(masks: usize, words: usize, tokens: usize) -> Result<(), OptionsError> {
+    let all = masks.saturating_mul(words).saturating_mul(tokens);
+    if all > RESULT_TOKENS_MAX {
+        return Err(OptionsError::Fillings {
+            words,
+            masks,
+            tokens,
+            limit: RESULT_TOKENS_MAX,
+        });
+    }
+    Ok(())
+}
+
 /// Of each row of vocabulary logits the first: so many say whether it was computed right.
 pub(super) fn first_logits(output: &[f32], width: usize) -> Vec<f32> {
     const LOGITS: usize = 64;
@@ -207,4 +232,19 @@ fn clean_up(text: &str) -> String {
     ];
     let pairs = SPACED.iter();
     pairs.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RESULT_TOKENS_MAX, TOP_K, check_amount};
+
+    #[test]
+    fn a_result_has_so_many_tokens() {
+        // A whole vocabulary for one mask, and the default for a text of masks.
+        assert!(check_amount(1, 50_368, 128).is_ok());
+        assert!(check_amount(510, TOP_K, 512).is_ok());
+        assert!(check_amount(510, 30_522, 512).is_err());
+        assert!(check_amount(1, RESULT_TOKENS_MAX, 1).is_ok());
+        assert!(check_amount(usize::MAX, 2, 2).is_err());
+    }
 }

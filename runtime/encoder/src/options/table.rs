@@ -8,7 +8,7 @@ pub struct OptionRow {
     /// Another name that requests may use for it, from before it had this one.
     pub alias: Option<&'static str>,
     /// What it takes.
-    pub kind: Kind,
+    pub kind: OptionKind,
     /// Under which heading people find it; empty for none.
     pub heading: &'static str,
     /// What it does, in words for `--help`.
@@ -31,7 +31,7 @@ impl OptionRow {
 
 /// What an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum OptionKind {
     /// Nothing: it is there or not.
     Flag,
     /// True or false.
@@ -63,13 +63,13 @@ pub enum Surface {
 
 /// The type of an option's field.
 pub(super) trait Field {
-    const KIND: Kind;
+    const KIND: OptionKind;
 
     fn is_given(&self) -> bool;
 }
 
 impl Field for bool {
-    const KIND: Kind = Kind::Flag;
+    const KIND: OptionKind = OptionKind::Flag;
 
     fn is_given(&self) -> bool {
         *self
@@ -78,27 +78,27 @@ impl Field for bool {
 
 /// What an optional field may hold.
 pub(super) trait Value {
-    const KIND: Kind;
+    const KIND: OptionKind;
 }
 
 impl Value for bool {
-    const KIND: Kind = Kind::Bool;
+    const KIND: OptionKind = OptionKind::Bool;
 }
 
 impl Value for usize {
-    const KIND: Kind = Kind::Count;
+    const KIND: OptionKind = OptionKind::Count;
 }
 
 impl Value for String {
-    const KIND: Kind = Kind::Text;
+    const KIND: OptionKind = OptionKind::Text;
 }
 
 impl Value for Vec<String> {
-    const KIND: Kind = Kind::Names;
+    const KIND: OptionKind = OptionKind::Names;
 }
 
 impl<V: Value> Field for Option<V> {
-    const KIND: Kind = V::KIND;
+    const KIND: OptionKind = V::KIND;
 
     fn is_given(&self) -> bool {
         self.is_some()
@@ -132,7 +132,7 @@ macro_rules! choices {
         }
 
         impl table::Value for $name {
-            const KIND: Kind = Kind::Choice(&[$(($text, $variant_about)),+]);
+            const KIND: OptionKind = OptionKind::Choice(&[$(($text, $variant_about)),+]);
         }
     )+};
 }
@@ -182,7 +182,7 @@ macro_rules! options {
     };
     (@first $first:expr $(, $rest:expr)*) => { $first };
     (@kind $type:ty) => { <$type as table::Field>::KIND };
-    (@kind $type:ty, typed) => { Kind::Texts };
+    (@kind $type:ty, typed) => { OptionKind::Texts };
     (@stage tokens) => { true };
     (@stage results) => { false };
 }

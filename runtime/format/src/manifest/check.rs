@@ -9,6 +9,8 @@ use crate::limits::{
     TOKENS_MAX, VOCABULARY_MAX,
 };
 
+use std::collections::HashSet;
+
 /// A manifest that no builder writes, and which of its fields it is.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -146,10 +148,10 @@ impl Pipeline {
 
     fn check_inputs(&self) -> Result<(), ManifestError> {
         bound("inputs", self.inputs.len(), 1..=INPUTS_MAX)?;
-        for (index, input) in self.inputs.iter().enumerate() {
+        let mut names = HashSet::new();
+        for input in &self.inputs {
             input.check(self.max_tokens)?;
-            let others = self.inputs.iter().skip(index).skip(1);
-            if others.into_iter().any(|other| other.name == input.name) {
+            if !names.insert(&input.name) {
                 return Err(ManifestError::Name {
                     field: "inputs.name",
                     name: input.name.clone(),

@@ -9,7 +9,7 @@ use crate::ops::linear::MatMulWeight;
 use encoderfile_format::source::{Section, Source};
 use encoderfile_format::weights::{Encoding, External, Matrix, TENSOR_ALIGNMENT, WeightsError};
 use encoderfile_proto::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_hir::internal::*;
 
@@ -33,15 +33,24 @@ impl ExternalInitializers {
     ) -> Result<Self, GraphError> {
         let mut external = Self::default();
         let mut inline = Vec::new();
-        for tensor in std::mem::take(&mut graph.initializer) {
-            match External::of(&tensor)? {
+        let mut bytes: u64 = 0;
+        let initializers = std::mem::take(&mut graph.initializer);
+        let uses = Uses::of(graph);
+        for tensor in initializers {
+            let place = External::of(&tensor)?;
+            bytes = bytes.saturating_add(place.as_ref().map_or(0, |it| it.length));
+            if bytes > weights.len() {
+                let problem = "shares bytes of the weights with other tensors".into();
+                return Err(WeightsError::new(&tensor.name, problem).into());
+            }
+            match place {
                 None => inline.push(tensor),
-                Some(place) if is_embedding_table(graph, &tensor) => {
+                Some(place) if uses.is_embedding_table(&tensor) => {
                     let shape = matrix_shape(&tensor)?;
                     let table = Matrix::new(&tensor.name, shape, &place, weights)?;
                     external.tables.insert(tensor.name, Arc::new(table));
                 }
-                Some(place) if is_matmul_weight(graph, &tensor) => {
+                Some(place) if uses.is_matmul_weight(&tensor) => {
                     let shape = matrix_shape(&tensor)?;
                     let matrix = Matrix::new(&tensor.name, shape, &place, weights)?;
                     let weight = MatMulWeight::new(matrix, backend.clone());
@@ -75,40 +84,61 @@ impl ExternalInitializers {
     }
 }
 
-/// Whether a tensor is an embedding table: a float32 matrix that only whole rows are
-/// taken from.
-fn is_embedding_table(graph: &GraphProto, tensor: &TensorProto) -> bool {
-    is_matrix_for(graph, tensor, |node| {
-        node.op_type == "Gather"
-            && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
-            && node.input[0] == tensor.name
-            && node.input[1..].iter().all(|name| *name != tensor.name)
-    })
+/// What is done with each value of a graph.
+pub struct Uses<'a> {
+    nodes: HashMap<&'a str, Vec<&'a NodeProto>>,
+    outputs: HashSet<&'a str>,
 }
 
-/// Whether a tensor is a weight: a float32 matrix that others are only multiplied by, with
-/// `MatMul`.
-pub fn is_matmul_weight(graph: &GraphProto, tensor: &TensorProto) -> bool {
-    let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if *first != tensor.name && *second == tensor.name);
-    is_matrix_for(graph, tensor, |node| {
-        node.op_type == "MatMul" && is_standard(&node.domain) && is_second(node)
-    }) && tensor.dims.iter().all(|length| *length > 0)
-}
+impl<'a> Uses<'a> {
+    /// Looks at each node once.
+    pub fn of(graph: &'a GraphProto) -> Self {
+        let mut nodes: HashMap<_, Vec<_>> = HashMap::new();
+        for node in &graph.node {
+            for name in &node.input {
+                nodes.entry(name.as_str()).or_default().push(node);
+            }
+        }
+        let outputs = graph.output.iter().map(|it| it.name.as_str());
+        Self {
+            nodes,
+            outputs: outputs.collect(),
+        }
+    }
 
-/// Whether a tensor is a float32 matrix, and all that is done with it is this.
-fn is_matrix_for(
-    graph: &GraphProto,
-    tensor: &TensorProto,
-    is_done: impl Fn(&NodeProto) -> bool,
-) -> bool {
-    tensor.dims.len() == 2
-        && tensor.data_type == DataType::Float as i32
-        && graph.output.iter().all(|output| output.name != tensor.name)
-        && graph
-            .node
-            .iter()
-            .filter(|node| node.input.contains(&tensor.name))
-            .all(is_done)
+    /// The nodes that take a value, in the graph's order.
+    pub fn nodes(&self, name: &str) -> &[&'a NodeProto] {
+        self.nodes.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a tensor is an embedding table: a float32 matrix that only whole rows are
+    /// taken from.
+    fn is_embedding_table(&self, tensor: &TensorProto) -> bool {
+        self.is_matrix_for(tensor, |node| {
+            node.op_type == "Gather"
+                && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
+                && node.input[0] == tensor.name
+                && node.input[1..].iter().all(|name| *name != tensor.name)
+        })
+    }
+
+    /// Whether a tensor is a weight: a float32 matrix that others are only multiplied by,
+    /// with `MatMul`.
+    pub fn is_matmul_weight(&self, tensor: &TensorProto) -> bool {
+        let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if *first != tensor.name && *second == tensor.name);
+        self.is_matrix_for(tensor, |node| {
+            node.op_type == "MatMul" && is_standard(&node.domain) && is_second(node)
+        }) && tensor.dims.iter().all(|length| *length > 0)
+    }
+
+    /// Whether a tensor is a float32 matrix, and all that is done with it is this.
+    fn is_matrix_for(&self, tensor: &TensorProto, is_done: impl Fn(&NodeProto) -> bool) -> bool {
+        let name = tensor.name.as_str();
+        tensor.dims.len() == 2
+            && tensor.data_type == DataType::Float as i32
+            && !self.outputs.contains(name)
+            && self.nodes(name).iter().all(|node| is_done(node))
+    }
 }
 
 fn read_external(

@@ -28,3 +28,18 @@ fn instruction_sets_are_those_of_the_machine() {
     assert!(problem.contains("`sse9`") && problem.contains(&Isa::names()));
     Isa::choose(Isa::in_use().name()).unwrap();
 }
+
+/// What the kernel says of the processor is found: tests over [`Isa::all`] would pass
+/// with the portable kernels alone.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn every_instruction_set_of_the_processor_is_tested() {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let flags = processor.lines().find(|line| line.starts_with("flags"));
+    let flags: Vec<&str> = flags.unwrap().split_whitespace().collect();
+    let found: Vec<&str> = Isa::all().into_iter().map(Isa::name).collect();
+    for (name, needs) in [("avx2", &["avx2", "fma"][..]), ("avx512", &["avx512f"])] {
+        let has = needs.iter().all(|it| flags.contains(it));
+        assert_eq!(found.contains(&name), has, "{name}");
+    }
+}

@@ -4,13 +4,12 @@
 use crate::dialects::answer::Answered;
 use crate::dialects::tei;
 use crate::dialects::{Answer, Call, openapi};
-use crate::engine::Text;
 use crate::failure::{Failure, Kind};
-use crate::fields::{object, whole};
+use crate::fields::whole;
 use encoderfile::output::{Ranked, rank};
-use encoderfile::{Options, Prediction};
+use encoderfile::{Item, OPTIONS, OptionKind, Options, Prediction};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,9 +19,6 @@ use utoipa::openapi::schema::{Object, Schema};
 
 /// The fields that only TEI's requests have.
 const TEI_FIELDS: [&str; 3] = ["truncate", "truncation_direction", "raw_scores"];
-
-/// The options that are counts: written as for any other field, see [`whole`].
-const COUNTS: [&str; 4] = ["dimensions", "max_tokens", "stride", "top_k"];
 
 /// A request, with the options taken out.
 struct PredictRequest {
@@ -71,25 +67,6 @@ impl ToSchema for PredictRequest {
         Fields::schemas(schemas);
         Options::schemas(schemas);
     }
-}
-
-/// A text, or a pair of texts.
-#[derive(Deserialize, ToSchema)]
-#[serde(
-    untagged,
-    expecting = "a text, or an object with `text` and perhaps `text_pair`"
-)]
-pub(in crate::dialects) enum Item {
-    Text(String),
-    Pair(#[serde(deserialize_with = "object")] Pair),
-}
-
-/// A text and perhaps the one it is to be compared with.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::dialects) struct Pair {
-    text: String,
-    text_pair: Option<String>,
 }
 
 /// Results in the order of the texts; with a query, best first.
@@ -179,10 +156,11 @@ fn ours(mut fields: Map<String, Value>) -> Result<PredictRequest, Failure> {
     let inputs = inputs.ok_or_else(|| Failure::new(Kind::Validation, "missing field `inputs`"))?;
     let metadata = fields.remove("metadata").unwrap_or(Value::Null);
     let partial = fields.remove("partial").unwrap_or(Value::Bool(false));
-    for name in COUNTS {
-        if let Some(value) = fields.get_mut(name) {
-            let count: Option<usize> = whole(value.take()).map_err(|error| wrong(name, error))?;
-            *value = count.into();
+    // Written as for any other field: see `whole`.
+    for row in OPTIONS.iter().filter(|row| row.kind == OptionKind::Count) {
+        if let Some(value) = fields.get_mut(row.name) {
+            let count = whole(value.take()).map_err(|error| wrong(row.name, error))?;
+            *value = Option::<usize>::into(count);
         }
     }
     Ok(PredictRequest {
@@ -214,11 +192,10 @@ async fn results(
     options: &Options,
     partial: bool,
 ) -> Result<(Vec<ItemResult>, crate::service::Report), Failure> {
-    let texts = inputs.into_iter().map(Text::from).collect();
     if partial {
         let (each, report) = call
             .service
-            .infer_each(call.client, texts, options.clone())
+            .infer_each(call.client, inputs, options.clone())
             .await?;
         let results = each.into_iter().map(|result| match result {
             Ok(prediction) => ItemResult::Prediction(prediction),
@@ -230,7 +207,7 @@ async fn results(
     }
     let answer = call
         .service
-        .infer(call.client, texts, options.clone())
+        .infer(call.client, inputs, options.clone())
         .await?;
     let results = if options.query.is_some() {
         let ranked = rank(&answer.predictions, options.top_k).into_iter();
@@ -240,22 +217,6 @@ async fn results(
         predictions.map(ItemResult::Prediction).collect()
     };
     Ok((results, answer.report))
-}
-
-impl From<Item> for Text {
-    fn from(item: Item) -> Self {
-        match item {
-            Item::Text(text)
-            | Item::Pair(Pair {
-                text,
-                text_pair: None,
-            }) => Self::One(text),
-            Item::Pair(Pair {
-                text,
-                text_pair: Some(pair),
-            }) => Self::Pair(text, pair),
-        }
-    }
 }
 
 #[cfg(test)]

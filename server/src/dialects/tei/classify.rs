@@ -3,9 +3,9 @@
 use super::Direction;
 use crate::dialects::answer::Answered;
 use crate::dialects::{Answer, Call};
-use crate::engine::Text;
 use crate::failure::{Failure, Kind};
 use crate::service::Capability;
+use encoderfile::Item;
 use encoderfile::output::rank;
 use encoderfile::{Options, Prediction, Side, Values};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub(in crate::dialects) async fn predict(call: &Call, request: PredictRequest) -
         ..Options::default()
     };
     let (texts, batch) = match request.inputs {
-        PredictInputs::One(text) => (vec![Text::One(text)], false),
+        PredictInputs::One(text) => (vec![Item::Text(text)], false),
         PredictInputs::Pair(pair) => (vec![text_or_pair(pair)?], false),
         PredictInputs::Batch(batch) => {
             let texts = batch.into_iter().map(text_or_pair);
@@ -82,12 +82,12 @@ pub(in crate::dialects) async fn predict(call: &Call, request: PredictRequest) -
     }
 }
 
-fn text_or_pair(texts: Vec<String>) -> Result<Text, Failure> {
+fn text_or_pair(texts: Vec<String>) -> Result<Item, Failure> {
     let count = texts.len();
     let mut texts = texts.into_iter();
     match (texts.next(), texts.next(), texts.next()) {
-        (Some(text), None, _) => Ok(Text::One(text)),
-        (Some(text), Some(pair), None) => Ok(Text::Pair(text, pair)),
+        (Some(text), None, _) => Ok(Item::Text(text)),
+        (Some(text), Some(pair), None) => Ok(Item::Pair(text, pair)),
         _ => Err(Failure::new(
             Kind::Validation,
             format!("`inputs`: a list of {count} texts is neither a text nor a pair"),
@@ -157,7 +157,7 @@ pub(in crate::dialects) async fn rerank(call: Call, request: RerankRequest) -> A
         query: Some(request.query),
         ..Options::default()
     };
-    let texts = request.texts.iter().cloned().map(Text::One).collect();
+    let texts = request.texts.iter().cloned().map(Item::Text).collect();
     let answer = call.service.infer(call.client, texts, options).await?;
     let ranks = rank(&answer.predictions, None).into_iter().map(|it| Rank {
         index: it.index,

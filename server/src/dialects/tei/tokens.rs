@@ -2,7 +2,7 @@
 
 use crate::dialects::answer::Answered;
 use crate::dialects::{Answer, Call};
-use crate::engine::Text;
+use encoderfile::Item;
 use encoderfile::{Options, Tokens};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,7 +59,7 @@ pub(in crate::dialects) async fn tokenize(call: Call, request: TokenizeRequest) 
         ..Options::default()
     });
     let prompt = options.prompt(call.service.pipeline()).to_owned();
-    let inputs = texts.iter().cloned().map(Text::One).collect();
+    let inputs = texts.iter().cloned().map(Item::Text).collect();
     let (tokens, report) = call.service.tokenize(call.client, inputs, options).await?;
     let answer = Answer::made_by(move || {
         let tokens = tokens.into_iter().zip(&texts).map(|(tokens, text)| {

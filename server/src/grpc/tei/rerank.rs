@@ -1,13 +1,14 @@
 //! Reranking: the texts of one message, or those of a stream.
 
 use super::{Tei, long, metadata, number, side, status};
-use crate::engine::{Client, Text};
+use crate::engine::Client;
 use crate::failure::{Failure, Kind};
 use crate::grpc::schema::tei::rerank_server::Rerank;
 use crate::grpc::schema::tei::{Rank, RerankRequest, RerankResponse, RerankStreamRequest};
 use crate::grpc::{client, unexpected};
 use crate::service::{Capability, Report};
 use crate::settings::Limits;
+use encoderfile::Item;
 use encoderfile::Options;
 use encoderfile::output::rank;
 use futures_util::StreamExt;
@@ -30,7 +31,7 @@ impl Tei {
             raw_scores,
             ..Options::default()
         };
-        let text = Text::One(request.text);
+        let text = Item::Text(request.text);
         let (prediction, report) = self.infer(client, text, options).await?;
         let ranks = rank(std::slice::from_ref(&prediction), None);
         let rank = ranks.first().ok_or_else(unexpected)?;
@@ -96,7 +97,7 @@ impl Rerank for Tei {
             raw_scores: request.raw_scores,
             ..Options::default()
         };
-        let texts = request.texts.iter().cloned().map(Text::One).collect();
+        let texts = request.texts.iter().cloned().map(Item::Text).collect();
         let answer = self.service.infer(client, texts, options).await;
         let answer = answer.map_err(status)?;
         let ranks = rank(&answer.predictions, None).into_iter().map(|it| Rank {
