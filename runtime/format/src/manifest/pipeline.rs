@@ -86,6 +86,14 @@ impl Pipeline {
         dense.unwrap_or_else(|| self.pooled_width())
     }
 
+    /// The most tokens of a sequence in that role.
+    pub fn limit(&self, role: RoleSequence) -> u32 {
+        match role.max_tokens {
+            0 => self.max_tokens,
+            of_role => of_role.min(self.max_tokens),
+        }
+    }
+
     /// How many values pooling gives, before any module.
     pub fn pooled_width(&self) -> usize {
         // A model that pools in its graph has no modes.

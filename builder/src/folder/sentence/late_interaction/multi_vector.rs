@@ -1,11 +1,12 @@
 //! Folders of sentence-transformers' `MultiVectorEncoder`: prompts are text, lengths and
 //! expansion the Transformer's, the skiplist a module.
 
-use super::{KNOWN, LateInteraction, settings, similarity};
+use super::{KNOWN, LateInteraction, settings};
 use crate::error::BuildError;
 use crate::folder::read_json_if_there;
 use crate::folder::sentence::{
-    Keys, Listed, Sentence, problem_of, read_config, refuse_other_vectors, refuse_unknown, unsigned,
+    Keys, Listed, Sentence, problem_of, read_config, refuse_namesakes, refuse_other_vectors,
+    refuse_unknown, unsigned,
 };
 use encoderfile::manifest::{self, QueryExpansion, RoleSequence};
 use serde_json::Value;
@@ -19,7 +20,8 @@ const EXPANSION: &str = "query_expansion";
 
 pub(super) fn read(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildError> {
     refuse_unknown(path, config, &KNOWN)?;
-    let mean_score = similarity(path, config, &["maxsim", "meanmaxsim"])? == Some("meanmaxsim");
+    // Any other name is that of the plain sum.
+    let mean_score = config["similarity_fn_name"] == "meanmaxsim";
     let mut settings = settings(path, config)?;
     // Each role has a prompt of its own, if an empty one.
     settings.default_prompt = String::new();
@@ -31,7 +33,9 @@ pub(super) fn read(folder: &Path, path: &Path, config: &Value) -> Result<Sentenc
     let mut mask = Mask::default();
     let modules = folder.join("modules.json");
     let list = read_json_if_there(&modules)?.unwrap_or_default();
-    for (place, module) in list.as_array().into_iter().flatten().enumerate() {
+    let list = list.as_array().map_or(&[][..], Vec::as_slice);
+    refuse_namesakes(&modules, list)?;
+    for (place, module) in list.iter().enumerate() {
         let listed = Listed::of(&modules, module)?;
         match listed.kind {
             "Transformer" if place == 0 => {
@@ -59,6 +63,10 @@ pub(super) fn read(folder: &Path, path: &Path, config: &Value) -> Result<Sentenc
         config: &lengths,
     };
     let expansion = expansion(&file)?;
+    let query_length = query_length(&file, expansion)?;
+    // Without a mask, what no token attends to is not scored either, and so changes nothing.
+    let is_scored = |it: &QueryExpansion| it.attended || !mask.source.is_empty();
+    let expansion = expansion.filter(is_scored);
     let role = |max_tokens, skips| RoleSequence {
         max_tokens,
         skips,
@@ -67,7 +75,7 @@ pub(super) fn read(folder: &Path, path: &Path, config: &Value) -> Result<Sentenc
     let [in_queries, in_documents] = mask.skips;
     let head = LateInteraction {
         settings: manifest::LateInteraction {
-            query: role(query_length(&file, expansion)?, in_queries),
+            query: role(query_length, in_queries),
             document: role(file.length("document_length", 0)?, in_documents),
             expansion,
             role_prompts: true,
