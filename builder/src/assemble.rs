@@ -108,12 +108,7 @@ pub fn assemble(
     identity: Identity,
     encoding: Encoding,
 ) -> Result<Assembled, BuildError> {
-    if model.task == Task::SentenceEmbedding && !graph.binding.output.per_token {
-        leave_pooling_to_graph(paths, &mut model)?;
-    }
-    if model.task == Task::LateInteraction && projects(paths, &model, &graph.binding.output) {
-        leave_projection_to_graph(paths, &mut model, &graph.binding.output)?;
-    }
+    leave_to_graph(paths, &mut model, &graph.binding.output)?;
     note_limit(&mut model, &graph.limit);
     let pipeline = pipeline(paths, &model, &graph.binding)?;
     let encoding = Encoding {
@@ -226,6 +221,17 @@ fn note_limit(model: &mut Model, limit: &Limit) {
             ),
             source: "config.json max_position_embeddings".into(),
         });
+    }
+}
+
+/// Takes out of a model what its graph does.
+fn leave_to_graph(paths: &Paths, model: &mut Model, output: &Output) -> Result<(), BuildError> {
+    match model.task {
+        Task::SentenceEmbedding if !output.per_token => leave_pooling_to_graph(paths, model),
+        Task::LateInteraction if projects(paths, model, output) => {
+            leave_projection_to_graph(paths, model, output)
+        }
+        _ => Ok(()),
     }
 }
 

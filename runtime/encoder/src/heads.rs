@@ -272,7 +272,7 @@ pub(crate) fn similarity(task: Task, pipeline: &Pipeline) -> Option<&'static str
         Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding => {
             Some(pipeline.similarity.name())
         }
-        Task::LateInteraction => Some(late_interaction::similarity(pipeline)),
+        Task::LateInteraction => late_interaction::similarity(pipeline),
         Task::SequenceClassification | Task::TokenClassification | Task::FillMask => None,
     }
 }

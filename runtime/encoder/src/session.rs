@@ -180,7 +180,9 @@ impl Session<'_> {
             work.computed += sequence.unwrap_or(0);
             Ok(shared)
         });
-        work.item.shared.clone_from(shared.as_ref().map_err(Clone::clone)?);
+        work.item
+            .shared
+            .clone_from(shared.as_ref().map_err(Clone::clone)?);
         Ok(work.computed > before)
     }
 

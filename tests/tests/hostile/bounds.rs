@@ -7,7 +7,8 @@ use encoderfile::container::ContainerError;
 use encoderfile::limits::{BASES_MAX, GRAPHS_MAX};
 use encoderfile::proto::module::Step;
 use encoderfile::proto::{
-    Axis, Base, Dense, L2Norm, LateInteraction, LayerNorm, Manifest, Module, NamedGraph, Pipeline, Tensor,
+    Axis, Base, Dense, L2Norm, LateInteraction, LayerNorm, Manifest, Module, NamedGraph, Pipeline,
+    Tensor,
 };
 use std::sync::Arc;
 
@@ -157,7 +158,9 @@ fn what_makes_queries_and_documents_is_bounded() -> anyhow::Result<()> {
     };
     refused(&[
         ("`late_interaction.max_tokens`", &|it| {
-            changed(it, |it| it.query.get_or_insert_default().max_tokens = u32::MAX);
+            changed(it, |it| {
+                it.query.get_or_insert_default().max_tokens = u32::MAX
+            });
         }),
         ("`late_interaction.prefix_id`", &|it| {
             changed(it, |it| {
@@ -176,7 +179,9 @@ fn what_makes_queries_and_documents_is_bounded() -> anyhow::Result<()> {
             });
         }),
         ("`late_interaction.expansion.length`", &|it| {
-            changed(it, |it| it.expansion.get_or_insert_default().length = u32::MAX);
+            changed(it, |it| {
+                it.expansion.get_or_insert_default().length = u32::MAX
+            });
         }),
         ("`late_interaction.skiplist` is 3, expected 4", &|it| {
             changed(it, |it| it.skiplist = vec![3, 3]);

@@ -53,7 +53,8 @@ impl Reference {
 
     fn role(&self, role: &str) -> anyhow::Result<(Vec<&str>, Value)> {
         let mut requests = self.requests.iter();
-        let is_plain = |it: &&Request| it.options.len() == 1 && it.options.get("role") == Some(&role.into());
+        let is_plain =
+            |it: &&Request| it.options.len() == 1 && it.options.get("role") == Some(&role.into());
         requests.find(is_plain).map(vectors).context("no such role")
     }
 
@@ -62,7 +63,10 @@ impl Reference {
         let mut requests = self.requests.iter();
         let ranking = requests.find_map(|it| Some((it.options.get("query")?.as_str()?, it)));
         let (query, request) = ranking.context("no ranking")?;
-        let ranks = request.results.iter().map(|it| Some((it["index"].as_u64()?, it["score"].as_f64()?)));
+        let ranks = request
+            .results
+            .iter()
+            .map(|it| Some((it["index"].as_u64()?, it["score"].as_f64()?)));
         let ranks: Option<_> = ranks.collect();
         Ok((query, vectors(request).0, ranks.context("no ranks")?))
     }
@@ -93,7 +97,9 @@ fn vectors_are_of_the_role_that_is_asked_for() -> anyhow::Result<()> {
         let rows = ask(&server, "/", &body)?.good()?;
         ensure!(near(&rows, &expected), "/ {role}: {rows}");
         let said = session.call("embed_tokens", &json!({ "texts": texts, "role": role }))?;
-        let results = said["structuredContent"]["results"].as_array().context("no results")?;
+        let results = said["structuredContent"]["results"]
+            .as_array()
+            .context("no results")?;
         let rows = results.iter().map(|result| {
             let rows = result["embeddings"].as_array().into_iter().flatten();
             rows.map(|row| row["embedding"].clone()).collect::<Value>()
@@ -103,8 +109,12 @@ fn vectors_are_of_the_role_that_is_asked_for() -> anyhow::Result<()> {
     let (texts, expected) = reference.role("document")?;
     let rows = ask(&server, "/embed_all", &json!({ "inputs": texts }))?.good()?;
     ensure!(near(&rows, &expected), "/embed_all: {rows}");
-    ask(&server, "/embed_all", &json!({ "inputs": texts, "prompt_name": "other" }))?
-        .refused(422, &["`other`"])?;
+    ask(
+        &server,
+        "/embed_all",
+        &json!({ "inputs": texts, "prompt_name": "other" }),
+    )?
+    .refused(422, &["`other`"])?;
     server.stop()?;
     Ok(())
 }
@@ -116,8 +126,17 @@ fn token_ids_have_vectors_too() -> anyhow::Result<()> {
     };
     let server = workbench.serve(MODEL, &["--disable-grpc"])?;
     let text = "the house in baker street";
-    let ids = ask(&server, "/tokenize", &json!({ "inputs": text, "add_special_tokens": false }))?.good()?;
-    let ids = ids[0].as_array().context("no tokens")?.iter().map(|token| token["id"].clone());
+    let ids = ask(
+        &server,
+        "/tokenize",
+        &json!({ "inputs": text, "add_special_tokens": false }),
+    )?
+    .good()?;
+    let ids = ids[0]
+        .as_array()
+        .context("no tokens")?
+        .iter()
+        .map(|token| token["id"].clone());
     let ids: Vec<Value> = ids.collect();
     let of_text = ask(&server, "/embed_all", &json!({ "inputs": [text] }))?.good()?;
     let of_ids = ask(&server, "/embed_all", &json!({ "inputs": [ids] }))?.good()?;
@@ -164,14 +183,22 @@ fn a_query_is_computed_once() -> anyhow::Result<()> {
     let (query, texts, _) = reference.ranking()?;
     let computed = |route: &str, body: Value| {
         let answer = ask(&server, route, &body)?;
-        let tokens = answer.header("x-compute-tokens").with_context(|| format!("{answer:?}"))?;
+        let tokens = answer
+            .header("x-compute-tokens")
+            .with_context(|| format!("{answer:?}"))?;
         Ok::<_, anyhow::Error>(tokens.parse::<usize>()?)
     };
     let documents = computed("/embed_all", json!({ "inputs": texts }))?;
-    let of_query = computed("/embed_all", json!({ "inputs": [query], "prompt_name": "query" }))?;
+    let of_query = computed(
+        "/embed_all",
+        json!({ "inputs": [query], "prompt_name": "query" }),
+    )?;
     ensure!(of_query == 32 && texts.len() > 4);
     let together = computed("/rerank", json!({ "query": query, "texts": texts }))?;
-    ensure!(together == documents + of_query, "{together}: {documents} and {of_query}");
+    ensure!(
+        together == documents + of_query,
+        "{together}: {documents} and {of_query}"
+    );
     server.stop()?;
     Ok(())
 }

@@ -45,9 +45,17 @@ const PYLATES: [&str; 7] = [
 /// Python's `string.punctuation`, a word of a skiplist each.
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
+/// Whose rules a folder follows where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    PyLate,
+    MultiVectorEncoder,
+}
+
 /// What a folder says of its queries and documents, before its tokenizer is asked.
 #[derive(Debug)]
 pub(in crate::folder) struct LateInteraction {
+    rules: Rules,
     /// Which file says most of it.
     path: PathBuf,
     /// Without the ids of tokens.
@@ -72,8 +80,8 @@ pub(super) fn read(paths: &Paths) -> Result<Option<Sentence>, BuildError> {
         let class = module["type"].as_str();
         class.is_some_and(|class| class.starts_with("pylate."))
     };
-    let is_pylates = modules.iter().any(is_pylates)
-        || PYLATES.iter().any(|key| config.get(key).is_some());
+    let is_pylates =
+        modules.iter().any(is_pylates) || PYLATES.iter().any(|key| config.get(key).is_some());
     let sentence = match config["model_type"].as_str() {
         Some("MultiVectorEncoder") => multi_vector::read(folder, &path, &config)?,
         Some("ColBERT") => pylate(folder, &path, &config)?,
@@ -119,7 +127,7 @@ impl LateInteraction {
             }
         }
         let mut settings = self.settings.clone();
-        settings.lower_case = settings.strip && lower_case;
+        settings.lower_case = self.rules == Rules::PyLate && lower_case;
         let file = file_name(&self.path);
         let mut document_source = &*file;
         if let Some(max_length) = max_length {
@@ -173,7 +181,7 @@ impl LateInteraction {
             Some(token) => tokenizer.token_to_id(token),
             None => {
                 let special = |key| resolved.special_id(key);
-                let last = || special("pad_token").filter(|_| self.settings.strip);
+                let last = || special("pad_token").filter(|_| self.rules == Rules::PyLate);
                 special("mask_token")
                     .or_else(|| special("eos_token"))
                     .or_else(last)
@@ -207,12 +215,13 @@ impl LateInteraction {
             return Ok(ids.into_iter().collect());
         }
         let unknown = resolved.special_id("unk_token");
-        let meaning = match unknown.filter(|_| self.settings.strip) {
+        let is_pylates = self.rules == Rules::PyLate;
+        let meaning = match unknown.filter(|_| is_pylates) {
             Some(id) => {
                 ids.insert(id);
                 format!("no vectors of unknown tokens, as which PyLate reads {strangers}")
             }
-            None if self.settings.strip => {
+            None if is_pylates => {
                 let strangers = strangers.into();
                 return Err(BuildError::key(&self.path, "skiplist_words", &strangers));
             }
@@ -238,6 +247,7 @@ fn pylate(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildE
     let attended = file.flag("attend_to_expansion_tokens", false)?;
     let expands = file.flag("do_query_expansion", true)?;
     let head = LateInteraction {
+        rules: Rules::PyLate,
         path: path.to_owned(),
         settings: of_pylate(lengths, expands.then_some(attended)),
         prefixes: [
@@ -339,6 +349,7 @@ fn stanford(folder: &Path, settings: &Path, stated: &Value) -> Result<Sentence, 
     ];
     let attended = file.flag("attend_to_mask_tokens", false)?;
     let head = LateInteraction {
+        rules: Rules::PyLate,
         path: path.clone(),
         settings: of_pylate(lengths, Some(attended)),
         prefixes: [

@@ -167,14 +167,10 @@ impl LateInteraction {
     }
 
     /// A row of the graph becomes a vector of length one.
-    fn projected(&self, output: &[f32]) -> Vec<f32> {
-        let rows = output.chunks_exact(self.hidden_size);
-        rows.flat_map(|row| {
-            let mut vector = modules::apply(&self.modules, row.to_vec());
-            normalize(&mut vector);
-            vector
-        })
-        .collect()
+    fn projected(&self, output: Vec<f32>) -> Vec<f32> {
+        let mut vectors = modules::apply_each(&self.modules, output, self.hidden_size);
+        vectors.each_mut().for_each(normalize);
+        vectors.values
     }
 
     /// `MaxSim` of a query and a document, by what is kept of either.
@@ -199,24 +195,15 @@ impl LateInteraction {
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
     let width = pipeline.embedding_width();
-    let score = match is_mean(pipeline) {
-        true => "the mean of MaxSim",
-        false => "MaxSim",
-    };
-    format!("{width} numbers a token, compared by {score}")
+    let is_mean = similarity(pipeline) == Some("meanmaxsim");
+    let mean = if is_mean { "the mean of " } else { "" };
+    format!("{width} numbers a token, compared by {mean}MaxSim")
 }
 
-/// How queries and documents are compared, as sentence-transformers calls it.
-pub(super) fn similarity(pipeline: &Pipeline) -> &'static str {
-    match is_mean(pipeline) {
-        true => "meanmaxsim",
-        false => "maxsim",
-    }
-}
-
-fn is_mean(pipeline: &Pipeline) -> bool {
+/// How queries and documents are compared.
+pub(super) fn similarity(pipeline: &Pipeline) -> Option<&'static str> {
     let settings = pipeline.late_interaction.as_ref();
-    settings.is_some_and(|settings| settings.mean_score)
+    settings.map(manifest::LateInteraction::similarity)
 }
 
 impl Head for LateInteraction {
@@ -321,7 +308,7 @@ impl Head for LateInteraction {
         _item: &Item,
         _options: &Options,
     ) -> Result<Part, RequestError> {
-        Ok(Part::Vector(self.projected(&output)))
+        Ok(Part::Vector(self.projected(output)))
     }
 
     fn finish(&self, item: &Item, parts: Vec<Part>, options: &Options) -> Option<Values> {
@@ -349,7 +336,7 @@ impl Head for LateInteraction {
         sequence: &Tokens,
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
-        let rows = self.projected(&output);
+        let rows = self.projected(output);
         let kept = self.kept(Role::Document, sequence, &rows);
         Ok(kept.into_iter().flat_map(|(_, row)| row.to_vec()).collect())
     }

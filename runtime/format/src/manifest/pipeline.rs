@@ -217,6 +217,16 @@ pub struct LateInteraction {
     pub mean_score: bool,
 }
 
+impl LateInteraction {
+    /// How queries and documents are compared, as sentence-transformers calls it.
+    pub fn similarity(&self) -> &'static str {
+        match self.mean_score {
+            true => "meanmaxsim",
+            false => "maxsim",
+        }
+    }
+}
+
 /// How the texts of a role become sequences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoleSequence {
