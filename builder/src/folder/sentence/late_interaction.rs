@@ -80,8 +80,8 @@ pub(super) fn read(paths: &Paths) -> Result<Option<Sentence>, BuildError> {
         let class = module["type"].as_str();
         class.is_some_and(|class| class.starts_with("pylate."))
     };
-    let is_pylates =
-        modules.iter().any(is_pylates) || PYLATES.iter().any(|key| config.get(key).is_some());
+    let says = |key: &&str| !config[*key].is_null();
+    let is_pylates = modules.iter().any(is_pylates) || PYLATES.iter().any(says);
     let sentence = match config["model_type"].as_str() {
         Some("MultiVectorEncoder") => multi_vector::read(folder, &path, &config)?,
         Some("ColBERT") => pylate(folder, &path, &config)?,
