@@ -159,7 +159,7 @@ fn what_makes_queries_and_documents_is_bounded() -> anyhow::Result<()> {
     refused(&[
         ("`late_interaction.max_tokens`", &|it| {
             changed(it, |it| {
-                it.query.get_or_insert_default().max_tokens = u32::MAX
+                it.query.get_or_insert_default().max_tokens = u32::MAX;
             });
         }),
         ("`late_interaction.prefix_id`", &|it| {
@@ -180,7 +180,7 @@ fn what_makes_queries_and_documents_is_bounded() -> anyhow::Result<()> {
         }),
         ("`late_interaction.expansion.length`", &|it| {
             changed(it, |it| {
-                it.expansion.get_or_insert_default().length = u32::MAX
+                it.expansion.get_or_insert_default().length = u32::MAX;
             });
         }),
         ("`late_interaction.skiplist` is 3, expected 4", &|it| {

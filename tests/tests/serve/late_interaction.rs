@@ -58,8 +58,7 @@ impl Reference {
         requests.find(is_plain).map(vectors).context("no such role")
     }
 
-    /// A query, the documents, and their ranks and scores.
-    fn ranking(&self) -> anyhow::Result<(&str, Vec<&str>, Vec<(u64, f64)>)> {
+    fn ranking(&self) -> anyhow::Result<Ranking<'_>> {
         let mut requests = self.requests.iter();
         let ranking = requests.find_map(|it| Some((it.options.get("query")?.as_str()?, it)));
         let (query, request) = ranking.context("no ranking")?;
@@ -68,8 +67,20 @@ impl Reference {
             .iter()
             .map(|it| Some((it["index"].as_u64()?, it["score"].as_f64()?)));
         let ranks: Option<_> = ranks.collect();
-        Ok((query, vectors(request).0, ranks.context("no ranks")?))
+        Ok(Ranking {
+            query,
+            texts: vectors(request).0,
+            ranks: ranks.context("no ranks")?,
+        })
     }
+}
+
+/// What a query makes of texts.
+struct Ranking<'a> {
+    query: &'a str,
+    texts: Vec<&'a str>,
+    /// The texts' places and scores, best first.
+    ranks: Vec<(u64, f64)>,
 }
 
 /// Whether an answer's list has these ranks.
@@ -153,7 +164,11 @@ fn texts_are_ranked_in_every_dialect() -> anyhow::Result<()> {
     let server = workbench.serve(MODEL, &["--disable-grpc", "--mcp"])?;
     let session = Session::open(&server)?;
     let reference = Reference::of(MODEL)?;
-    let (query, texts, expected) = reference.ranking()?;
+    let Ranking {
+        query,
+        texts,
+        ranks: expected,
+    } = reference.ranking()?;
     for raw_scores in [false, true] {
         let body = json!({ "query": query, "texts": texts, "raw_scores": raw_scores });
         let ranks = ask(&server, "/rerank", &body)?.good()?;
@@ -180,7 +195,7 @@ fn a_query_is_computed_once() -> anyhow::Result<()> {
     };
     let server = workbench.serve(MODEL, &["--disable-grpc"])?;
     let reference = Reference::of(MODEL)?;
-    let (query, texts, _) = reference.ranking()?;
+    let Ranking { query, texts, .. } = reference.ranking()?;
     let computed = |route: &str, body: Value| {
         let answer = ask(&server, route, &body)?;
         let tokens = answer
