@@ -143,7 +143,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     config.refuse_decoders()?;
     let mut tokenizer_findings = Findings::default();
     let tokenizer = tokenizer::resolve(paths, &config, &mut tokenizer_findings)?;
-    let sentence = sentence::read(&paths.folder)?;
+    let sentence = sentence::read(paths)?;
     let (task, task_source) = task(paths, &config, sentence.as_ref(), overrides)?;
     let pooling_is_assumed = sentence.is_none();
     let sentence = for_task(sentence.unwrap_or_default(), task);
@@ -164,6 +164,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         folder.refuse_chat_template()?;
     }
     folder.read_special_tokens(task, &mut pipeline)?;
+    folder.read_late_interaction(&sentence, &mut pipeline)?;
     let limits = Limits::read(
         &folder.config,
         &folder.tokenizer.config,
@@ -203,6 +204,10 @@ fn task(
     overrides: &Overrides,
 ) -> Result<(Task, &'static str), BuildError> {
     if let Some(task) = overrides.task {
+        let has_roles = || sentence.is_some_and(|it| matches!(it.head, Head::LateInteraction(_)));
+        if task == Task::LateInteraction && !has_roles() {
+            return Err(BuildError::NoRoles(paths.folder.clone()));
+        }
         return Ok((task, "--task or model_type of this build"));
     }
     Ok(match sentence.map(|sentence| &sentence.head) {
@@ -212,9 +217,10 @@ fn task(
         ),
         Some(Head::Pooling(_)) => (Task::SentenceEmbedding, "modules.json"),
         Some(Head::Splade(_)) => (Task::SparseEmbedding, "modules.json"),
+        Some(Head::LateInteraction(_)) => (Task::LateInteraction, "ColBERT's files"),
         Some(Head::None) | None => match config.task()? {
             // optimum's exports of sentence-transformers keep none of its files.
-            Task::Embedding if graph::pools(&paths.weights)? => (
+            Task::Embedding if graph::has_output(&paths.weights, graph::SENTENCE_VECTOR)? => (
                 Task::SentenceEmbedding,
                 "the graph's output sentence_embedding",
             ),
@@ -226,7 +232,20 @@ fn task(
 /// What of the folder's modules the task uses. Without any, a task has what
 /// sentence-transformers gives a plain transformers folder.
 fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
+    let is_late = matches!(sentence.head, Head::LateInteraction(_));
+    let note_projection = |findings: &mut Findings| {
+        let meaning = "not used, nor roles: they are for late interaction";
+        findings.note("projection", meaning, "task of this build");
+    };
+    if is_late && task != Task::LateInteraction {
+        sentence.findings = Findings::default();
+        note_projection(&mut sentence.findings);
+        sentence.settings.note(&mut sentence.findings);
+        sentence.modules.clear();
+        sentence.head = Head::None;
+    }
     match (task, &sentence.head) {
+        (Task::LateInteraction, Head::LateInteraction(_)) => {}
         (Task::SequenceClassification, Head::Pooling(_)) if sentence.logits.is_some() => {}
         (Task::SentenceEmbedding, Head::Pooling(_)) | (Task::SparseEmbedding, Head::Splade(_)) => {}
         (Task::SentenceEmbedding, _) => {
@@ -251,9 +270,12 @@ fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
                 settings.activation = sentence.settings.activation;
             }
             let mut findings = Findings::default();
+            if is_late {
+                note_projection(&mut findings);
+            }
             settings.note(&mut findings);
             return Sentence {
-                max_seq_length: sentence.max_seq_length,
+                limit: sentence.limit,
                 lower_case: sentence.lower_case,
                 settings,
                 findings,
@@ -282,7 +304,7 @@ impl Folder<'_> {
         let (pooling, splade) = match &sentence.head {
             Head::Pooling(modes) => (modes.clone(), None),
             Head::Splade(splade) => (Vec::new(), Some(*splade)),
-            Head::None => (Vec::new(), None),
+            Head::None | Head::LateInteraction(_) => (Vec::new(), None),
         };
         Ok(Pipeline {
             truncation_side: self.truncation_side(),
@@ -398,6 +420,25 @@ impl Folder<'_> {
                 return Err(BuildError::key(&path, "chat_template", &name.into()));
             }
         }
+        Ok(())
+    }
+
+    /// Roles, query expansion and skiplist.
+    fn read_late_interaction(
+        &mut self,
+        sentence: &Sentence,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), BuildError> {
+        let Head::LateInteraction(head) = &sentence.head else {
+            return Ok(());
+        };
+        let (tokenizer, findings) = (&mut self.tokenizer, &mut self.findings);
+        let max_length = self.overrides.max_length;
+        let lower_case = sentence.lower_case;
+        let resolved = head.resolve(self.paths, tokenizer, lower_case, max_length, findings)?;
+        // Its own goes before the tokenizer.
+        pipeline.lower_case = sentence.lower_case && !resolved.lower_case;
+        pipeline.late_interaction = Some(resolved);
         Ok(())
     }
 

@@ -26,6 +26,7 @@ use std::path::Path;
 
 pub use binding::Binding;
 use outputs::Choice;
+pub use outputs::SENTENCE_VECTOR;
 pub use tensors::Weights;
 
 /// A checked ONNX model: operators of the standard only, conditionals resolved,
@@ -137,12 +138,12 @@ fn limit(proto: &ModelProto, graph: &GraphProto, model: &Model) -> Result<Limit,
     limits.within(&tables)
 }
 
-/// Whether the graph of an ONNX file makes a sentence embedding by itself.
+/// Whether the graph of an ONNX file has an output of that name.
 ///
 /// # Errors
 /// [`BuildError`] for a file that cannot be read or is no ONNX model.
-pub fn pools(path: &Path) -> Result<bool, BuildError> {
-    Ok(outputs::pools(&source::outputs(path)?))
+pub fn has_output(path: &Path, name: &str) -> Result<bool, BuildError> {
+    Ok(outputs::has_output(&source::outputs(path)?, name))
 }
 
 /// One form of everything that has several.

@@ -117,10 +117,10 @@ fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {
     let (manifest, start) = upstream::manifest(file)?;
     let checked = upstream::Upstream::read(file);
     let task = match manifest.task() {
-        _ if upstream::is_of_images(&manifest) => "image_classification",
+        _ if upstream::is_of_images(&manifest) => "image_classification".to_owned(),
         task => task.name(),
     };
-    let mut fields = describe_manifest(&manifest.name, &manifest.version, task);
+    let mut fields = describe_manifest(&manifest.name, &manifest.version, &task);
     let artifact = |name: &str, artifact: &Option<Artifact>| {
         let artifact = artifact.as_ref()?;
         Some(json!({
@@ -181,7 +181,10 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
         "prompts": prompts,
         "default_prompt": pipeline.default_prompt,
         "exclude_prompt": pipeline.exclude_prompt,
-        "similarity": pipeline.similarity.name(),
+        "similarity": match &pipeline.late_interaction {
+            Some(roles) => roles.similarity(),
+            None => pipeline.similarity.name(),
+        },
         "compute": pipeline.compute.name(),
         "labels": pipeline.labels,
         "activation": pipeline.activation.name(),

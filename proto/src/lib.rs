@@ -22,66 +22,8 @@ pub mod onnx {
 
 impl Task {
     /// The task's name as users write it and as upstream's `model_type` spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::Embedding => "embedding",
-            Self::SequenceClassification => "sequence_classification",
-            Self::TokenClassification => "token_classification",
-            Self::SentenceEmbedding => "sentence_embedding",
-            Self::SparseEmbedding => "sparse_embedding",
-            Self::FillMask => "fill_mask",
-        }
-    }
-}
-
-impl WeightsEncoding {
-    /// The encoding's name as users write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Int8 => "int8",
-        }
-    }
-}
-
-impl Compute {
-    /// The arithmetic's name as users write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Int8 => "int8",
-        }
-    }
-}
-
-impl Pipeline {
-    /// How many values a sentence embedding has before any of them are left out.
-    pub fn embedding_width(&self) -> usize {
-        let width = self.output.as_ref().map_or(0, |output| output.width) as usize;
-        // A model that pools in its graph has no modes.
-        let pooled = width * self.pooling.len().max(1);
-        let dense = self
-            .modules
-            .iter()
-            .rev()
-            .find_map(|module| match &module.step {
-                Some(module::Step::Dense(dense)) => Some(dense.out_features as usize),
-                _ => None,
-            });
-        dense.unwrap_or(pooled)
-    }
-}
-
-impl Similarity {
-    /// The function's name as sentence-transformers spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Dot => "dot",
-            Self::Euclidean => "euclidean",
-            Self::Manhattan => "manhattan",
-        }
+    pub fn name(self) -> String {
+        let name = self.as_str_name();
+        name.trim_start_matches("TASK_").to_lowercase()
     }
 }

@@ -193,7 +193,7 @@ impl Model {
         I: IntoIterator<Item = Result<Item, E>, IntoIter: Send + 'static>,
         E: Send + 'static,
     {
-        let options = Arc::new(options.clone());
+        let options = Arc::new(options.clone().into());
         let Opened {
             encoder, executor, ..
         } = &*self.0;
@@ -204,8 +204,8 @@ impl Model {
     /// [`Options::top_k`]; those that score the same stay in their order.
     ///
     /// # Errors
-    /// [`Error::Request`] for a model that is no cross-encoder with one logit, and the error
-    /// of the first text that fails, as of [`Model::infer`].
+    /// [`Error::Request`] for a model that is neither a cross-encoder with one logit nor one
+    /// of late interaction, and the error of the first text that fails, as of [`Model::infer`].
     pub fn rank<T: Into<Item>>(
         &self,
         query: &str,

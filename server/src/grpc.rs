@@ -72,16 +72,17 @@ use schema::{metadata, options};
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.binpb"));
 
-/// The service of each task: one that `Predict`s and one that says what the model is.
+/// The service of each kind of result, by the field that holds it: one method that
+/// `Predict`s and one that says what the model is.
 macro_rules! services {
-    ($($task:ident: $package:ident :: $server:ident :: $service:ident as $new:ident,
+    ($($result:literal: $package:ident :: $server:ident :: $service:ident as $new:ident,
         $request:ident -> $response:ident by $convert:ident;)+) => {
-        /// Package and service of each task.
-        const SERVICES: &[(Task, &str, &str)] = &[
-            $((Task::$task, stringify!($package), stringify!($service)),)+
+        /// Package and service of each kind of result.
+        const SERVICES: &[(&str, &str, &str)] = &[
+            $(($result, stringify!($package), stringify!($service)),)+
         ];
 
-        /// The services of all tasks; the model answers one of them.
+        /// The services of all models; this one answers one of them.
         fn add_services(routes: Routes, inference: &Inference) -> Routes {
             let limit = inference.service.limits.payload_limit;
             $(
@@ -105,7 +106,7 @@ macro_rules! services {
                     let client = client(&request);
                     let it = request.into_inner();
                     let predictions = self
-                        .predict(Task::$task, client, it.inputs, it.options)
+                        .predict(stringify!($package), $result, client, it.inputs, it.options)
                         .await?;
                     let results = predictions.into_iter().map(convert::$convert);
                     Ok(Response::new(schema::$package::$response {
@@ -127,22 +128,22 @@ macro_rules! services {
 }
 
 services! {
-    Embedding: embedding::embedding_inference_server::EmbeddingInference
+    "embeddings": embedding::embedding_inference_server::EmbeddingInference
         as EmbeddingInferenceServer,
         EmbeddingRequest -> EmbeddingResponse by token_embeddings;
-    SentenceEmbedding: sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingInference
+    "embedding": sentence_embedding::sentence_embedding_inference_server::SentenceEmbeddingInference
         as SentenceEmbeddingInferenceServer,
         SentenceEmbeddingRequest -> SentenceEmbeddingResponse by sentence_embedding;
-    SparseEmbedding: sparse_embedding::sparse_embedding_inference_server::SparseEmbeddingInference
+    "sparse_embedding": sparse_embedding::sparse_embedding_inference_server::SparseEmbeddingInference
         as SparseEmbeddingInferenceServer,
         SparseEmbeddingRequest -> SparseEmbeddingResponse by sparse_embedding;
-    SequenceClassification: sequence_classification::sequence_classification_inference_server::SequenceClassificationInference
+    "logits": sequence_classification::sequence_classification_inference_server::SequenceClassificationInference
         as SequenceClassificationInferenceServer,
         SequenceClassificationRequest -> SequenceClassificationResponse by classes;
-    TokenClassification: token_classification::token_classification_inference_server::TokenClassificationInference
+    "tokens": token_classification::token_classification_inference_server::TokenClassificationInference
         as TokenClassificationInferenceServer,
         TokenClassificationRequest -> TokenClassificationResponse by token_classes;
-    FillMask: fill_mask::fill_mask_inference_server::FillMaskInference
+    "masks": fill_mask::fill_mask_inference_server::FillMaskInference
         as FillMaskInferenceServer,
         FillMaskRequest -> FillMaskResponse by masks;
 }
@@ -189,8 +190,8 @@ async fn report_health(
     service: Arc<Service>,
     draining: CancellationToken,
 ) {
-    let task = service.task();
-    let names = SERVICES.iter().filter(|(served, ..)| *served == task);
+    let result = service.encoder.result();
+    let names = SERVICES.iter().filter(|(served, ..)| *served == result);
     let names = names.map(|(_, package, name)| format!("encoderfile.{package}.{name}"));
     let names = std::iter::once(String::new()).chain(names);
     let upstreams = names.map(|name| (name, true));
@@ -261,32 +262,23 @@ impl Inference {
         let labels = (0_u32..).zip(self.service.pipeline().labels.iter().cloned());
         Response::new(GetModelMetadataResponse {
             model_id: self.service.model_id.clone(),
-            model_type: match self.service.task() {
-                Task::Embedding => ModelType::Embedding,
-                Task::SequenceClassification => ModelType::SequenceClassification,
-                Task::TokenClassification => ModelType::TokenClassification,
-                Task::SentenceEmbedding => ModelType::SentenceEmbedding,
-                Task::SparseEmbedding => ModelType::SparseEmbedding,
-                Task::FillMask => ModelType::FillMask,
-            }
-            .into(),
+            model_type: model_type(self.service.task()).into(),
             id2label: labels.collect(),
         })
     }
 
     async fn predict(
         &self,
-        task: Task,
+        package: &str,
+        result: &str,
         client: Client,
         inputs: Vec<String>,
         options: Option<options::Options>,
     ) -> Result<Vec<Prediction>, Status> {
-        let served = self.service.task();
-        if served != task {
-            let (model, has) = (&self.service.model_id, served.name());
+        if result != self.service.encoder.result() {
+            let (model, task) = (&self.service.model_id, self.service.task().name());
             return Err(Status::unimplemented(format!(
-                "`{}` does not apply to the task of {model}: {has}",
-                task.name()
+                "`{package}` does not apply to the task of {model}: {task}"
             )));
         }
         let options = options.map_or_else(|| Ok(Options::default()), convert::options)?;
@@ -294,6 +286,12 @@ impl Inference {
         let answer = self.service.infer(client, texts, options).await?;
         Ok(answer.predictions)
     }
+}
+
+/// Both have one name for it, in other case.
+fn model_type(task: Task) -> ModelType {
+    let name = task.name().to_uppercase();
+    ModelType::from_str_name(&name).unwrap_or(ModelType::Unspecified)
 }
 
 /// Whose call it is.

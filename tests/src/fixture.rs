@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The model whose int8 form the tool carries. Only its reference results are here.
 pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
 
+/// How many folders there are at least, so that an empty one is no success.
+const MODELS_MIN: usize = 128;
+
 /// A model folder and what a reference implementation computed with it.
 #[derive(Debug)]
 pub struct Fixture {
@@ -65,6 +68,14 @@ pub struct Case {
     /// Sentence embeddings, by the name of the prompt.
     #[serde(default)]
     prompt: Map<String, Value>,
+    /// Late interaction: what the text is to a search.
+    role: Option<String>,
+    /// Late interaction: the prompt that was asked for.
+    prompt_name: Option<String>,
+    /// Late interaction: 1 for each token whose vector is kept.
+    kept: Option<Vec<u8>>,
+    /// Late interaction: those vectors.
+    embeddings: Option<Vec<Vec<f64>>>,
 }
 
 /// A token with a label other than `O`.
@@ -104,7 +115,12 @@ struct Golden {
     architecture: String,
     task: String,
     cases: Vec<Case>,
-    rerank: Option<Rerank>,
+    /// A cross-encoder's is one; of late interaction it is a list that pads documents.
+    #[serde(default)]
+    rerank: Value,
+    /// Late interaction: `MaxSim` of each query and document.
+    #[serde(default)]
+    scores: Vec<Vec<f64>>,
 }
 
 /// What sentence-transformers' `CrossEncoder.rank` gives.
@@ -151,6 +167,11 @@ pub fn all() -> anyhow::Result<Vec<Fixture>> {
             names.push(name);
         }
     }
+    ensure!(
+        names.len() >= MODELS_MIN,
+        "{} models, expected {MODELS_MIN}",
+        names.len()
+    );
     names.sort();
     names.iter().map(|name| read(name)).collect()
 }
@@ -169,7 +190,11 @@ pub fn read(name: &str) -> anyhow::Result<Fixture> {
         cases: golden.cases,
         requests: Vec::new(),
     };
-    fixture.requests = fixture.requests(golden.rerank)?;
+    if fixture.task == "late_interaction" {
+        fixture.take_roles(&golden.scores)?;
+    } else {
+        fixture.requests = fixture.requests(serde_json::from_value(golden.rerank)?)?;
+    }
     fixture.forget_counts_without_prompt()?;
     match fixture.task.as_str() {
         "token_classification" => fixture.take_entities_from_pipeline()?,
@@ -211,6 +236,58 @@ impl Fixture {
             requests.extend(more.requests);
         }
         Ok(requests)
+    }
+
+    /// Queries, documents and prompts become requests, and each query a ranking of the
+    /// documents. The documents stay as cases: what a text is that nobody calls a query.
+    fn take_roles(&mut self, scores: &[Vec<f64>]) -> anyhow::Result<()> {
+        let is = |role: &'static str| {
+            let plain = |case: &&Case| case.prompt_name.is_none();
+            let of_role = move |case: &&Case| case.role.as_deref() == Some(role);
+            self.cases.iter().filter(plain).filter(of_role)
+        };
+        let documents: Vec<Item> = is("document").map(Case::item).collect();
+        let mut requests: Vec<Request> = Vec::new();
+        for case in &self.cases {
+            let said = [("role", &case.role), ("prompt_name", &case.prompt_name)];
+            let said = said
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+            let options = said.map(|(name, value)| (name.to_owned(), value.clone().into()));
+            let options: Map<String, Value> = options.collect();
+            let mut there = requests.iter_mut();
+            match there.find(|request| request.options == options) {
+                Some(request) => {
+                    request.items.push(case.item());
+                    request.results.push(case.vectors()?);
+                }
+                None => requests.push(Request {
+                    name: format!("{options:?}"),
+                    options,
+                    items: vec![case.item()],
+                    results: vec![case.vectors()?],
+                }),
+            }
+        }
+        ensure!(is("query").count() == scores.len(), "{}: scores", self.name);
+        for (query, scores) in is("query").zip(scores) {
+            let mut ranked: Vec<(usize, &f64)> = scores.iter().enumerate().collect();
+            ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+            let ranked = ranked.into_iter();
+            requests.push(Request {
+                name: format!("query {:?}", query.text),
+                options: Map::from_iter([("query".into(), query.text.clone().into())]),
+                items: documents.clone(),
+                results: ranked
+                    .map(|(index, score)| json!({ "index": index, "score": score }))
+                    .collect(),
+            });
+        }
+        self.requests = requests;
+        let is_document = |case: &Case| case.role.as_deref() == Some("document");
+        self.cases
+            .retain(|case| is_document(case) && case.prompt_name.is_none());
+        Ok(())
     }
 
     /// The reference counts the tokens of the text alone, the programs those
@@ -274,6 +351,21 @@ impl Fixture {
 }
 
 impl Case {
+    /// Late interaction: the vectors that are kept, each with its token.
+    fn vectors(&self) -> anyhow::Result<Value> {
+        let ids = self.input_ids.as_ref().context("no `input_ids`")?;
+        let kept = self.kept.as_ref().context("no `kept`")?;
+        let vectors = self.embeddings.as_ref().context("no `embeddings`")?;
+        ensure!(ids.len() == kept.len(), "`kept` is of other tokens");
+        let ids = ids.iter().zip(kept).filter(|(_, kept)| **kept == 1);
+        let ids: Vec<&u32> = ids.map(|(id, _)| id).collect();
+        ensure!(ids.len() == vectors.len(), "vectors of other tokens");
+        let rows = ids.into_iter().zip(vectors);
+        let rows = rows
+            .map(|(id, vector)| json!({ "token_info": { "token_id": id }, "embedding": vector }));
+        Ok(json!({ "embeddings": rows.collect::<Vec<_>>() }))
+    }
+
     /// What is asked about.
     pub fn item(&self) -> Item {
         Item {

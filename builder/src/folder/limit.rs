@@ -161,11 +161,8 @@ fn stated(tokenizer_config: &Value, sentence: &Sentence, overrides: &Overrides) 
     if let Some(max_length) = overrides.max_length {
         return Some(limit(max_length, "max_length of this build"));
     }
-    if let Some(max_tokens) = sentence.max_seq_length {
-        return Some(limit(
-            max_tokens,
-            "sentence_bert_config.json max_seq_length",
-        ));
+    if let Some(limit) = &sentence.limit {
+        return Some(limit.clone());
     }
     // The older name counts where the newer is not there at all; a `null` is.
     let mut names = ["model_max_length", "max_len"].into_iter();

@@ -1,19 +1,22 @@
 //! The files of sentence-transformers: modules.json and what it lists, and
 //! config_sentence_transformers.json.
 
+mod late_interaction;
 mod pooling;
 mod settings;
 mod transformer;
 mod weights;
 
 use super::findings::Findings;
-use super::read_json_if_there;
+use super::limit::Limit;
+use super::{Paths, read_json_if_there};
 use crate::error::BuildError;
 use encoderfile::manifest::{Pooling, Splade};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+pub(super) use late_interaction::LateInteraction;
 pub(super) use settings::Settings;
 pub use weights::ModuleWeights;
 
@@ -30,7 +33,8 @@ pub(super) struct Sentence {
     pub(super) normalize: bool,
     /// A cross-encoder's: the last Dense gives so many logits.
     pub(super) logits: Option<u32>,
-    pub(super) max_seq_length: Option<u32>,
+    /// What its files state.
+    pub(super) limit: Option<Limit>,
     pub(super) lower_case: bool,
     pub(super) settings: Settings,
     pub(super) findings: Findings,
@@ -46,7 +50,12 @@ pub(super) enum Head {
     Pooling(Vec<Pooling>),
     /// `SpladePooling`.
     Splade(Splade),
+    /// A vector for each token, of a query or of a document.
+    LateInteraction(Box<LateInteraction>),
 }
+
+/// Whose modules are known.
+const PACKAGES: [&str; 2] = ["sentence_transformers.", "pylate.models."];
 
 /// A module: what it is, and where its files are.
 struct Listed<'a> {
@@ -55,8 +64,12 @@ struct Listed<'a> {
     path: &'a str,
 }
 
-/// `None` if there is no modules.json.
-pub(super) fn read(folder: &Path) -> Result<Option<Sentence>, BuildError> {
+/// `None` if there is no modules.json and nothing that stands for one.
+pub(super) fn read(paths: &Paths) -> Result<Option<Sentence>, BuildError> {
+    if let Some(sentence) = late_interaction::read(paths)? {
+        return Ok(Some(sentence));
+    }
+    let folder = &paths.folder;
     let path = folder.join("modules.json");
     let Some(modules) = read_json_if_there(&path)? else {
         return Ok(None);
@@ -109,8 +122,8 @@ impl<'a> Listed<'a> {
     fn of(path: &Path, module: &'a Value) -> Result<Self, BuildError> {
         // A module of somebody else's is another one, whatever its name.
         let full_type = module["type"].as_str();
-        let Some(full_type) = full_type.filter(|it| it.starts_with("sentence_transformers."))
-        else {
+        let is_known = |it: &&str| PACKAGES.iter().any(|package| it.starts_with(package));
+        let Some(full_type) = full_type.filter(is_known) else {
             return Err(BuildError::key(path, "type", &module["type"]));
         };
         let module_path = module["path"].as_str().unwrap_or_default();
@@ -148,12 +161,12 @@ impl Sentence {
         let is_pooled = matches!(self.head, Head::Pooling(_)) && self.logits.is_none();
         match listed.kind {
             "Transformer" | "MLMTransformer" if place == 0 => {
-                self.read_transformer(folder, listed)?;
+                self.read_transformer(folder, listed, &[])?;
             }
             "Pooling" if place == 1 => self.read_pooling(folder, listed)?,
             "SpladePooling" if place == 1 => self.read_splade(folder, listed)?,
             "Dense" if is_pooled => {
-                let (dense, logits) = weights::dense(folder, listed, &mut self.findings)?;
+                let (dense, logits) = weights::dense(folder, listed, &OF_TEXT, &mut self.findings)?;
                 self.logits = logits;
                 self.push(dense);
             }
@@ -167,7 +180,7 @@ impl Sentence {
                 let path = folder.join(listed.file("config.json"));
                 if let Some(config) = read_json_if_there(&path)? {
                     refuse_unknown(&path, &config, &["module_input_name", "module_output_name"])?;
-                    refuse_other_vectors(&path, &config)?;
+                    refuse_other_vectors(&path, &config, &OF_TEXT)?;
                 }
                 // Twice in a row is once.
                 self.normalize = true;
@@ -188,6 +201,51 @@ impl Sentence {
     }
 }
 
+/// A JSON file that has been read, for values of a certain type.
+struct Keys<'a> {
+    path: &'a Path,
+    config: &'a Value,
+}
+
+impl Keys<'_> {
+    fn refuse(&self, key: &str) -> BuildError {
+        BuildError::key(self.path, key, &self.config[key])
+    }
+
+    fn length(&self, key: &str, default: u32) -> Result<u32, BuildError> {
+        match &self.config[key] {
+            Value::Null => Ok(default),
+            value => unsigned(value, self.path, key),
+        }
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, BuildError> {
+        match &self.config[key] {
+            Value::Null => Ok(default),
+            Value::Bool(flag) => Ok(*flag),
+            _ => Err(self.refuse(key)),
+        }
+    }
+
+    fn words(&self, key: &str) -> Result<Option<Vec<String>>, BuildError> {
+        let words = match &self.config[key] {
+            Value::Null => return Ok(None),
+            Value::Array(words) => words.iter().map(|word| word.as_str().map(str::to_owned)),
+            _ => return Err(self.refuse(key)),
+        };
+        let words: Option<Vec<String>> = words.collect();
+        words.map(Some).ok_or_else(|| self.refuse(key))
+    }
+}
+
+/// Modules that do not make a model together.
+fn problem_of(path: &Path, problem: &str) -> BuildError {
+    BuildError::Widths {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
+    }
+}
+
 /// A key that has to be a number above 0.
 fn unsigned(value: &Value, path: &Path, key: &str) -> Result<u32, BuildError> {
     let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
@@ -196,11 +254,14 @@ fn unsigned(value: &Value, path: &Path, key: &str) -> Result<u32, BuildError> {
         .ok_or_else(|| BuildError::key(path, key, value))
 }
 
-/// A module after pooling takes the vector of the text and gives that.
-fn refuse_other_vectors(path: &Path, config: &Value) -> Result<(), BuildError> {
+/// What modules after pooling take and give: the vector of the text.
+const OF_TEXT: [&str; 1] = ["sentence_embedding"];
+
+/// A module takes and gives what has one of these names.
+fn refuse_other_vectors(path: &Path, config: &Value, names: &[&str]) -> Result<(), BuildError> {
     for key in ["module_input_name", "module_output_name"] {
         let value = &config[key];
-        if !value.is_null() && value != "sentence_embedding" {
+        if !value.is_null() && names.iter().all(|name| value != name) {
             return Err(BuildError::key(path, key, value));
         }
     }

@@ -10,6 +10,7 @@ use crate::error::BuildError;
 use crate::folder::Model;
 use encoderfile::manifest::{Output, Task};
 use encoderfile::onnx::{GraphProto, ValueInfoProto};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// The output that is read, by what the graph declares of it.
@@ -31,7 +32,7 @@ enum Meaning {
 }
 
 /// What sentence-transformers calls the vector of a text.
-const SENTENCE_VECTOR: &str = "sentence_embedding";
+pub const SENTENCE_VECTOR: &str = "sentence_embedding";
 
 /// Names that mean one thing with every exporter, best first.
 const NAMES: [(&str, Meaning); 8] = [
@@ -74,9 +75,9 @@ impl Choice {
     }
 }
 
-/// Whether one of the outputs is a vector of the text.
-pub(super) fn pools(outputs: &[ValueInfoProto]) -> bool {
-    outputs.iter().any(|output| output.name == SENTENCE_VECTOR)
+/// Whether one of the outputs has that name.
+pub(super) fn has_output(outputs: &[ValueInfoProto], name: &str) -> bool {
+    outputs.iter().any(|output| output.name == name)
 }
 
 fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
@@ -97,13 +98,43 @@ fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
             output(Meaning::Logits, true)
         }
         // What the graph does is known; what the folder leaves unsaid is a guess.
-        Task::SentenceEmbedding if model.pooling_is_assumed && pools(&graph.output) => {
+        Task::SentenceEmbedding
+            if model.pooling_is_assumed && has_output(&graph.output, SENTENCE_VECTOR) =>
+        {
             output(Meaning::TextVector, false)
         }
         Task::SentenceEmbedding => output(Meaning::TokenVectors, true)
             .or_else(|why| output(Meaning::TextVector, false).or(Err(why))),
         Task::Embedding => output(Meaning::TokenVectors, true),
+        Task::LateInteraction => {
+            let vectors = output(Meaning::TokenVectors, true)?;
+            refuse_unmasked(graph, model, &vectors.name)?;
+            Ok(vectors)
+        }
     }
+}
+
+/// Tokens can only be hidden by an attention mask that the output depends on.
+fn refuse_unmasked(graph: &GraphProto, model: &Model, output: &str) -> Result<(), String> {
+    let settings = model.pipeline.late_interaction.as_ref();
+    let expansion = settings.and_then(|settings| settings.expansion);
+    if expansion.is_none_or(|expansion| expansion.attended) {
+        return Ok(());
+    }
+    let mut needed = HashSet::from([output]);
+    // Sorted: what a node needs is made before it.
+    for node in graph.node.iter().rev() {
+        if node.output.iter().any(|it| needed.contains(it.as_str())) {
+            needed.extend(node.input.iter().map(String::as_str));
+        }
+    }
+    let is_mask = |it: &ValueInfoProto| it.name == "attention_mask";
+    if needed.contains("attention_mask") && graph.input.iter().any(is_mask) {
+        return Ok(());
+    }
+    Err(format!(
+        "output `{output}` does not depend on an input attention_mask, which hides the expansion tokens of queries"
+    ))
 }
 
 /// The first by name, or else the only output of that rank whose name does not
@@ -159,11 +190,14 @@ fn remedy(graph: &GraphProto, model: &Model) -> String {
         Task::SequenceClassification => "text-classification",
         Task::TokenClassification => "token-classification",
         Task::FillMask | Task::SparseEmbedding => "fill-mask",
-        Task::SentenceEmbedding | Task::Embedding => "feature-extraction",
+        Task::SentenceEmbedding | Task::Embedding | Task::LateInteraction => "feature-extraction",
     };
     let export = format!("export it with `optimum-cli export onnx --task {export}`");
-    let embeds = matches!(model.task, Task::Embedding | Task::SentenceEmbedding);
-    if model.task == Task::Embedding && pools(&graph.output) {
+    let embeds = matches!(
+        model.task,
+        Task::Embedding | Task::SentenceEmbedding | Task::LateInteraction
+    );
+    if model.task == Task::Embedding && has_output(&graph.output, SENTENCE_VECTOR) {
         return format!("say --task sentence_embedding for its output `{SENTENCE_VECTOR}`");
     }
     if !embeds && has(Meaning::TokenVectors) {

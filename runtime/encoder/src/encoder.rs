@@ -63,13 +63,14 @@ impl Encoder {
             Err(error) => return Err(error.into()),
         };
         let head = heads::new(task, &pipeline, &weights)?;
+        let mask = head.attention_mask();
         let load_tokenizer = || {
             let tokenizer = payload.read(ArtifactKind::Tokenizer, TOKENIZER_LEN_MAX)?;
             Ok::<_, Error>(Tokenizer::load(&tokenizer, &pipeline)?)
         };
         let load_graph = || {
             let graph = payload.read(ArtifactKind::Graph, GRAPH_LEN_MAX)?;
-            Ok::<_, Error>(Graph::load(&graph, &weights, &pipeline)?)
+            Ok::<_, Error>(Graph::load(&graph, &weights, &pipeline, mask)?)
         };
         let (mut tokenizer, mut graph) = (None, None);
         join(
@@ -104,12 +105,13 @@ impl Encoder {
         weights: &Arc<dyn Source>,
     ) -> Result<Self, Error> {
         pipeline.check()?;
+        let head = heads::new(task, &pipeline, weights)?;
         Ok(Self {
             task,
-            head: heads::new(task, &pipeline, weights)?,
             weights: Arc::clone(weights),
             tokenizer: Tokenizer::load(tokenizer, &pipeline)?,
-            graph: Graph::load(graph, weights, &pipeline)?,
+            graph: Graph::load(graph, weights, &pipeline, head.attention_mask())?,
+            head,
             pipeline,
         })
     }
@@ -173,7 +175,7 @@ impl Encoder {
     /// [`Error::Request`] for texts that cannot be tokenised or do not fit, and token ids
     /// beyond the model's vocabulary.
     pub fn tokenize(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
-        Ok(self.processor().sequence(input, options)?)
+        Ok(self.head.sequence(self.processor(), input, options)?)
     }
 
     /// All tokens of a text, prompt included, however many the model takes.
@@ -182,7 +184,7 @@ impl Encoder {
     /// As [`Encoder::check`], and for texts that cannot be tokenised.
     pub fn tokenize_whole(&self, input: Input<'_>, options: &Options) -> Result<Tokens, Error> {
         self.check(options)?;
-        Ok(self.processor().whole(input, options)?)
+        Ok(self.head.whole(self.processor(), input, options)?)
     }
 
     /// The mask token as a text has to spell it, if the task has one.

@@ -5,6 +5,7 @@
 //! result is, and how it describes itself.
 
 mod fill_mask;
+mod late_interaction;
 mod modules;
 mod pooler;
 mod sentence_embedding;
@@ -18,9 +19,11 @@ use crate::error::{Error, OptionsError, RequestError, TaskProblem};
 use crate::options::{Input, Options};
 use crate::output::{Entity, Values};
 use crate::processor::Processor;
+use crate::shared::Computed;
 use crate::tokenizer::Tokens;
 use encoderfile_format::Source;
 use encoderfile_format::manifest::{Pipeline, Task};
+use encoderfile_graph::AttentionMask;
 use std::sync::Arc;
 
 /// What a model can be asked for. A frontend offers what is listed, and asks for no task.
@@ -74,6 +77,8 @@ pub(crate) struct Item {
     pub(crate) skipped: usize,
     /// Whether the sequences are windows of one text.
     pub(crate) is_windows: bool,
+    /// What it has in common with the other items of its request.
+    pub(crate) shared: Option<Arc<Computed>>,
 }
 
 impl From<Vec<Tokens>> for Item {
@@ -83,6 +88,7 @@ impl From<Vec<Tokens>> for Item {
             characters: Vec::new(),
             skipped: 0,
             is_windows: false,
+            shared: None,
         }
     }
 }
@@ -95,6 +101,16 @@ pub(crate) enum Part {
     Entities(Vec<Entity>),
     /// All of the result.
     Values(Values),
+}
+
+impl Part {
+    /// The numbers of one that is numbers.
+    fn vector(&self) -> Option<&[f32]> {
+        match self {
+            Self::Vector(vector) => Some(vector),
+            Self::Entities(_) | Self::Values(_) => None,
+        }
+    }
 }
 
 /// One task: everything that is particular to it.
@@ -124,10 +140,51 @@ pub(crate) trait Head: Send + Sync {
         false
     }
 
+    /// Whether a role is the name of a prompt and nothing more, so that a request has
+    /// either of them.
+    fn role_is_prompt(&self) -> bool {
+        true
+    }
+
+    /// What its sequences need of the attention mask.
+    fn attention_mask(&self) -> AttentionMask {
+        AttentionMask::Ones
+    }
+
     /// Whether the graph may give masked logits (-inf): those of vocabulary entries that
     /// are never predicted.
     fn masks_vocabulary(&self) -> bool {
         false
+    }
+
+    /// The sequence of an item that is one, as the model sees it.
+    fn sequence(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
+        processor.sequence(input, options)
+    }
+
+    /// The same, however many tokens the model takes.
+    fn whole(
+        &self,
+        processor: Processor<'_>,
+        input: Input<'_>,
+        options: &Options,
+    ) -> Result<Tokens, RequestError> {
+        processor.whole(input, options)
+    }
+
+    /// The sequence that every item of a request needs, and that is computed once for all
+    /// of them: a query.
+    fn shared(
+        &self,
+        _processor: Processor<'_>,
+        _options: &Options,
+    ) -> Result<Option<Tokens>, RequestError> {
+        Ok(None)
     }
 
     /// The sequences of an item.
@@ -137,7 +194,7 @@ pub(crate) trait Head: Send + Sync {
         input: Input<'_>,
         options: &Options,
     ) -> Result<Item, RequestError> {
-        Ok(vec![processor.sequence(input, options)?].into())
+        Ok(vec![self.sequence(processor, input, options)?].into())
     }
 
     /// What is kept of one of its sequences, for which the graph gave `output`:
@@ -153,7 +210,7 @@ pub(crate) trait Head: Send + Sync {
 
     /// The result of an item, from what was kept of its sequences; `None` where no
     /// part says anything. Not asked where a part is all of the result.
-    fn finish(&self, _parts: Vec<Part>, _options: &Options) -> Option<Values> {
+    fn finish(&self, _item: &Item, _parts: Vec<Part>, _options: &Options) -> Option<Values> {
         None
     }
 
@@ -161,6 +218,7 @@ pub(crate) trait Head: Send + Sync {
     fn golden(
         &self,
         _processor: Processor<'_>,
+        _sequence: &Tokens,
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
         Ok(output)
@@ -189,6 +247,9 @@ pub(crate) fn new(
             Arc::new(token_classification::TokenClassification::new(pipeline)?)
         }
         Task::FillMask => Arc::new(fill_mask::FillMask::new(pipeline)?),
+        Task::LateInteraction => {
+            Arc::new(late_interaction::LateInteraction::new(pipeline, weights)?)
+        }
     })
 }
 
@@ -201,6 +262,18 @@ pub(crate) fn describe(task: Task, pipeline: &Pipeline) -> String {
         Task::SequenceClassification => sequence_classification::describe(pipeline),
         Task::TokenClassification => token_classification::describe(pipeline),
         Task::FillMask => fill_mask::describe(pipeline),
+        Task::LateInteraction => late_interaction::describe(pipeline),
+    }
+}
+
+/// How the vectors of a task are meant to be compared; `None` where results are none.
+pub(crate) fn similarity(task: Task, pipeline: &Pipeline) -> Option<&'static str> {
+    match task {
+        Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding => {
+            Some(pipeline.similarity.name())
+        }
+        Task::LateInteraction => late_interaction::similarity(pipeline),
+        Task::SequenceClassification | Task::TokenClassification | Task::FillMask => None,
     }
 }
 

@@ -38,6 +38,10 @@ pub struct Info {
     pub max_tokens: u32,
     /// The file and key that say so.
     pub max_tokens_source: String,
+    /// Late interaction: the most tokens of a query and of a document, markers included.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_map")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<std::collections::BTreeMap<String, u32>>))]
+    pub max_tokens_by_role: Option<Vec<(String, u32)>>,
     /// Rows of the token embedding.
     pub vocabulary_size: u32,
     /// How the large matrices are stored.
@@ -75,7 +79,8 @@ impl Info {
         let model = payload.model()?;
         let (pipeline, provenance) = (&model.pipeline, model.provenance.clone());
         let weights = model.weights;
-        let embeds = is_embedding(model.task);
+        let similarity = heads::similarity(model.task, pipeline);
+        let embeds = similarity.is_some();
         let prompted = embeds || !pipeline.prompts.is_empty();
         let prompts = pipeline.prompts.iter();
         let prompts = prompts.map(|prompt| (prompt.name.clone(), prompt.text.clone()));
@@ -92,9 +97,14 @@ impl Info {
                 let name = &pipeline.default_prompt;
                 (!name.is_empty()).then(|| name.clone())
             }),
-            similarity: embeds.then(|| pipeline.similarity.name()),
+            similarity,
             max_tokens: pipeline.max_tokens,
             max_tokens_source: pipeline.max_tokens_source.clone(),
+            max_tokens_by_role: pipeline.late_interaction.as_ref().map(|roles| {
+                let roles = [("query", roles.query), ("document", roles.document)];
+                let roles = roles.map(|(name, role)| (name.to_owned(), pipeline.limit(role)));
+                roles.to_vec()
+            }),
             vocabulary_size: pipeline.vocabulary_size,
             weights: weights.encoding.name(),
             compute: pipeline.compute.name(),
@@ -120,21 +130,13 @@ impl Info {
     pub(crate) fn describe(&mut self, task: Task, pipeline: &Pipeline) {
         self.task = task.name();
         self.output = heads::describe(task, pipeline);
-        if is_embedding(task) {
+        if let Some(similarity) = heads::similarity(task, pipeline) {
             self.labels = None;
-            self.similarity = Some(pipeline.similarity.name());
+            self.similarity = Some(similarity);
             self.prompts.get_or_insert_default();
             self.default_prompt.get_or_insert_default();
         }
     }
-}
-
-/// Whether results of a task are vectors that may be compared.
-fn is_embedding(task: Task) -> bool {
-    matches!(
-        task,
-        Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding
-    )
 }
 
 /// A list of names and values, in its order.

@@ -133,7 +133,8 @@ options! {
         /// Prepend the model's prompt of this name
         prompt_name: Option<String>, of tokens,
             but (Mcp, NOT_A_MODELS);
-        /// Prepend the model's prompt for queries or documents to every text, if it has one
+        /// Take every text for a query or a document: prepend the model's prompt for it, if it
+        /// has one; late interaction gives it its marker, length and expansion
         role: Option<Role>, of tokens;
         /// Divide embeddings by their L2 norm, or not
         normalize: Option<bool>, of results, default "what the model says",
@@ -170,7 +171,7 @@ options! {
             but (Mcp, NOT_A_MODELS);
         /// Score each label independently (multi-label), rather than one of all
         multi_label: bool, of results;
-        /// Give logits instead of scores
+        /// Give logits instead of scores (MaxSim is raw in any case)
         raw_scores: bool, of results,
             but (Mcp, NOT_A_MODELS);
     }
@@ -192,6 +193,12 @@ impl Role {
             Self::Document => &["document", "passage", "corpus"],
         }
     }
+
+    /// The role whose prompts are called so.
+    pub(crate) fn of_prompt(name: &str) -> Option<Self> {
+        let mut roles = Self::ALL.iter().copied();
+        roles.find(|role| role.prompt_names().contains(&name))
+    }
 }
 
 impl Options {
@@ -209,7 +216,8 @@ impl Options {
                 task: task.name(),
             });
         }
-        let problem = self.problem(pipeline).or_else(|| head.problem(self));
+        let problem = self.problem(head, pipeline);
+        let problem = problem.or_else(|| head.problem(self));
         problem.map_or(Ok(()), Err)
     }
 
@@ -223,19 +231,22 @@ impl Options {
     }
 
     /// What is wrong with the options together, for any task.
-    fn problem(&self, pipeline: &Pipeline) -> Option<OptionsError> {
+    fn problem(&self, head: &dyn Head, pipeline: &Pipeline) -> Option<OptionsError> {
         let prompts = [
             self.prompt.is_some(),
             self.prompt_name.is_some(),
-            self.role.is_some(),
+            self.role.is_some() && head.role_is_prompt(),
         ];
         if prompts.into_iter().filter(|is_set| *is_set).count() > 1 {
             return Some(OptionsError::Exclusive {
                 options: &["prompt", "prompt_name", "role"],
             });
         }
+        // Where roles are more than prompts, a role's name says which.
+        let is_role = |name: &str| !head.role_is_prompt() && Role::of_prompt(name).is_some();
         if let Some(name) = &self.prompt_name
             && !pipeline.prompts.iter().any(|prompt| prompt.name == *name)
+            && !is_role(name)
         {
             let known = pipeline.prompts.iter().map(|prompt| prompt.name.clone());
             return Some(OptionsError::NoSuchPrompt {

@@ -38,6 +38,8 @@ pub struct Tokens {
     pub offsets: Vec<(usize, usize)>,
     /// Whether the tokenizer added the token, rather than finding it in the text.
     pub special: Vec<bool>,
+    /// How many of the last tokens no token attends to; none but where a head adds them.
+    pub hidden: usize,
     /// How many tokens there were before truncation.
     pub total: usize,
 }
@@ -291,6 +293,15 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// A vocabulary entry as the vocabulary spells it.
+    ///
+    /// # Errors
+    /// [`RequestError::UnknownId`] for an id that the vocabulary lacks.
+    pub fn spelling(&self, id: u32) -> Result<String, RequestError> {
+        let token = self.inner.id_to_token(id);
+        token.ok_or(RequestError::UnknownId { id })
+    }
+
     /// The first token of a text, without special tokens; `None` where there is no token.
     ///
     /// # Errors
@@ -343,11 +354,7 @@ impl Tokenizer {
     }
 
     fn tokens_of(&self, ids: &[u32]) -> Result<Encoding, RequestError> {
-        let token = |id: &u32| {
-            let value = self.inner.id_to_token(*id);
-            let value = value.ok_or(RequestError::UnknownId { id: *id })?;
-            Ok(Token::new(*id, value, (0, 0)))
-        };
+        let token = |id: &u32| Ok(Token::new(*id, self.spelling(*id)?, (0, 0)));
         let tokens = ids.iter().map(token);
         let tokens = tokens.collect::<Result<_, RequestError>>()?;
         Ok(Encoding::from_tokens(tokens, 0))
@@ -367,6 +374,7 @@ impl Tokenizer {
             tokens: encoding.get_tokens().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
             special: special.map(|mask| *mask == 1).collect(),
+            hidden: 0,
             total,
         })
     }

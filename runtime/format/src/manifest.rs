@@ -16,9 +16,7 @@ pub use names::{
     Activation, Compute, DenseFunction, InputRole, IntegerType, Pooling, Similarity, Task,
     TruncationSide, TruncationStrategy, WeightsEncoding,
 };
-pub use pipeline::{
-    Dense, Input, LayerNorm, Module, Output, Pipeline, Prompt, Splade, StoredTensor,
-};
+pub use pipeline::*;
 
 /// What a payload says of itself, apart from where its artifacts are.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -58,6 +58,7 @@ impl Graph {
         model: &[u8],
         weights: &Arc<dyn Source>,
         pipeline: &Pipeline,
+        mask: AttentionMask,
     ) -> Result<Self, GraphError> {
         let mut proto = decode(model)?;
         let graph = proto.graph.as_mut().ok_or(GraphError::NoGraph)?;
@@ -81,8 +82,11 @@ impl Graph {
         let model = reader::read(&proto, &external)?;
         // Each matrix is freed when it has been packed, if nobody else holds it.
         drop((external, proto));
-        let known = simplify(model.clone(), pipeline, true);
-        let known = known.ok().filter(attention_mask::is_whole);
+        let known = match mask {
+            AttentionMask::Ones => simplify(model.clone(), pipeline, true).ok(),
+            AttentionMask::Hides => None,
+        };
+        let known = known.filter(attention_mask::is_whole);
         let inputs = match known {
             Some(_) => inputs
                 .into_iter()
@@ -132,16 +136,24 @@ impl Graph {
         Ok(Run { graph: self, state })
     }
 
-    fn input(&self, input: &Input, input_ids: &[u32], type_ids: &[u32]) -> TValue {
+    fn input(&self, input: &Input, sequence: Sequence<'_>) -> TValue {
+        let Sequence {
+            ids,
+            type_ids,
+            hidden,
+        } = sequence;
         let values: Vec<i64> = match input.role {
             InputRole::TokenTypeIds if input.zeros => vec![0; type_ids.len()],
             InputRole::TokenTypeIds => type_ids.iter().copied().map(i64::from).collect(),
-            InputRole::AttentionMask => vec![1; input_ids.len()],
+            InputRole::AttentionMask => {
+                let seen = ids.len().saturating_sub(hidden);
+                (0..ids.len()).map(|it| i64::from(it < seen)).collect()
+            }
             InputRole::PositionIds => {
                 let positions = (0..).map(|it: i64| it + i64::from(input.first_position));
-                positions.take(input_ids.len()).collect()
+                positions.take(ids.len()).collect()
             }
-            InputRole::InputIds => input_ids.iter().copied().map(i64::from).collect(),
+            InputRole::InputIds => ids.iter().copied().map(i64::from).collect(),
         };
         let shape = (1, values.len());
         let tensor = match input.integer_type {
@@ -165,6 +177,28 @@ fn matrix<T: Datum>((rows, columns): (usize, usize), values: Vec<T>) -> Tensor {
         .unwrap_or_else(|_| unreachable!("{rows} × {columns} values"))
 }
 
+/// What the sequences of a model need of its attention mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionMask {
+    /// It is all ones, whatever the sequence: the plan need not compute it.
+    Ones,
+    /// Some sequences have tokens that it hides: [`Sequence::hidden`].
+    Hides,
+}
+
+/// What a graph is computed for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequence<'a> {
+    /// `[tokens]`.
+    pub ids: &'a [u32],
+    /// `[tokens]`.
+    pub type_ids: &'a [u32],
+    /// How many of the last tokens no token attends to: their place in the attention
+    /// mask is 0. They have rows of their own all the same. Above 0 only in a graph that
+    /// was loaded for [`AttentionMask::Hides`].
+    pub hidden: usize,
+}
+
 /// One sequence at a time over a shared graph.
 pub struct Run<'a> {
     graph: &'a Graph,
@@ -172,19 +206,15 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Evaluates one sequence: `input_ids` and `type_ids` are `[tokens]`, of the same length
+    /// Evaluates one sequence, whose ids and segment ids are `[tokens]`, of the same length
     /// and at least one. The result is row-major, `[tokens, width]`, or `[width]` where the
     /// graph pools.
     ///
     /// # Errors
     /// [`GraphError::Engine`] where an operator fails, and [`GraphError::OutputShape`] for a
     /// result of another shape.
-    pub fn evaluate(
-        &mut self,
-        input_ids: &[u32],
-        type_ids: &[u32],
-    ) -> Result<Vec<f32>, GraphError> {
-        self.evaluate_observed(input_ids, type_ids, |_| {})
+    pub fn evaluate(&mut self, sequence: Sequence<'_>) -> Result<Vec<f32>, GraphError> {
+        self.evaluate_observed(sequence, |_| {})
     }
 
     /// As [`Run::evaluate`], with the same shapes; names each operator to `after` when it is
@@ -194,16 +224,13 @@ impl Run<'_> {
     /// The same.
     pub fn evaluate_observed(
         &mut self,
-        input_ids: &[u32],
-        type_ids: &[u32],
+        sequence: Sequence<'_>,
         mut after: impl FnMut(&str),
     ) -> Result<Vec<f32>, GraphError> {
         let graph = self.graph;
         let _text = graph.cores.enter();
         let inputs = graph.inputs.iter();
-        let inputs = inputs
-            .map(|input| graph.input(input, input_ids, type_ids))
-            .collect();
+        let inputs = inputs.map(|input| graph.input(input, sequence)).collect();
         let outputs = self
             .state
             .run_plan_with_eval(inputs, |context, state, node, inputs| {
@@ -214,7 +241,7 @@ impl Run<'_> {
             .map_err(GraphError::engine(Stage::Computing))?;
 
         let expected = if graph.per_token {
-            vec![1, input_ids.len(), graph.width]
+            vec![1, sequence.ids.len(), graph.width]
         } else {
             vec![1, graph.width]
         };

@@ -3,7 +3,6 @@
 use super::Call;
 use crate::failure::{Failure, Kind};
 use crate::service::{Report, Service};
-use encoderfile::manifest::Task;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use serde::Serialize;
 use serde_json::Value;
@@ -149,12 +148,10 @@ pub(crate) fn add_headers(headers: &mut HeaderMap, service: &Service, report: &R
         number(TRUNCATED_COUNT, cut as u128);
     }
     headers.insert(COMPUTE_TYPE, HeaderValue::from_static("cpu"));
-    let compares = matches!(
-        service.task(),
-        Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding
-    );
     let space = &service.info.embedding_space_id;
-    if compares && let Ok(space) = HeaderValue::from_str(space) {
+    if service.embeds()
+        && let Ok(space) = HeaderValue::from_str(space)
+    {
         headers.insert(EMBEDDING_SPACE_ID, space);
     }
     if let Some(list) = truncated(report) {

@@ -19,7 +19,6 @@ use crate::failure::{Failure, Kind};
 use crate::service::{Capability, Report, Service};
 use axum::http::HeaderMap;
 use encoderfile::Item;
-use encoderfile::manifest::Task;
 use encoderfile::{Options, Overflow, Prediction as Predicted, Side, Values};
 use futures_util::{Stream, StreamExt};
 use std::pin::Pin;
@@ -82,21 +81,13 @@ pub(super) fn add_to(routes: Routes, service: Arc<Service>, limit: usize) -> Rou
 
 /// Each service's full name, and whether it serves this model.
 pub(super) fn served(service: &Service) -> [(&'static str, bool); 5] {
-    let has = |some: &[Capability]| {
-        let all = service.capabilities();
-        some.iter().any(|capability| all.contains(capability))
-    };
-    let embeds = [
-        Capability::Embed,
-        Capability::Sparse,
-        Capability::TokenEmbeddings,
-    ];
+    let has = |capability| service.capabilities().contains(&capability);
     [
         ("tei.v1.Info", true),
         ("tei.v1.Tokenize", true),
-        ("tei.v1.Embed", has(&embeds)),
-        ("tei.v1.Predict", has(&[Capability::Classify])),
-        ("tei.v1.Rerank", has(&[Capability::Rerank])),
+        ("tei.v1.Embed", service.embeds()),
+        ("tei.v1.Predict", has(Capability::Classify)),
+        ("tei.v1.Rerank", has(Capability::Rerank)),
     ]
 }
 
@@ -358,18 +349,17 @@ impl Info for Tei {
     async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
         let service = &self.service;
         let (info, limits) = (&service.info, &service.limits);
-        let model_type = match service.task() {
-            Task::SentenceEmbedding | Task::SparseEmbedding | Task::Embedding => {
-                ModelType::Embedding
-            }
-            Task::SequenceClassification if service.pipeline().labels.len() == 1 => {
-                ModelType::Reranker
-            }
-            Task::SequenceClassification => ModelType::Classifier,
-            task => {
-                let message = format!("TEI has no type for a model of {}", task.name());
-                return Err(Status::failed_precondition(message));
-            }
+        let capabilities = service.capabilities();
+        let model_type = if service.embeds() {
+            ModelType::Embedding
+        } else if capabilities.contains(&Capability::Rerank) {
+            ModelType::Reranker
+        } else if capabilities.contains(&Capability::Classify) {
+            ModelType::Classifier
+        } else {
+            let task = service.task().name();
+            let message = format!("TEI has no type for a model of {task}");
+            return Err(Status::failed_precondition(message));
         };
         Ok(Response::new(InfoResponse {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -38,7 +38,7 @@ fn a_format_1_file_is_retargeted() -> anyhow::Result<()> {
         workbench.write("upstream", format_1(model, task, 64)?)?;
         workbench.run(&["build", "--from", "upstream", "-o", "again"])?;
         let again = results(&workbench, &workbench.path("again"), model)?;
-        let direct = workbench.build(model, &["--task", task.name()], "direct")?;
+        let direct = workbench.build(model, &["--task", &task.name()], "direct")?;
         let direct = results(&workbench, &direct, model)?;
         ensure!(again == direct, "{model}: other results from format 1");
         workbench.run(&[

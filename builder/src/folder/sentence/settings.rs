@@ -8,7 +8,7 @@ use encoderfile::manifest::{Prompt, Similarity};
 use serde_json::Value;
 use std::path::Path;
 
-const NAME: &str = "config_sentence_transformers.json";
+pub(super) const NAME: &str = "config_sentence_transformers.json";
 
 const KNOWN: [&str; 9] = [
     "__version__",
@@ -53,26 +53,31 @@ impl Settings {
         if !model_type.is_null() && MODEL_TYPES.iter().all(|known| model_type != known) {
             return Err(BuildError::key(&path, "model_type", model_type));
         }
-        let prompts = prompts(&path, &config["prompts"])?;
+        Self::of(&path, &config)
+    }
+
+    /// What the values of its known keys mean.
+    pub(super) fn of(path: &Path, config: &Value) -> Result<Self, BuildError> {
+        let prompts = prompts(path, &config["prompts"])?;
         let default = &config["default_prompt_name"];
         let default_prompt = match default {
             Value::Null => String::new(),
             Value::String(name) if prompts.iter().any(|it| it.name == *name) => name.clone(),
             Value::String(name) if ALWAYS_THERE.contains(&name.as_str()) => String::new(),
-            other => return Err(BuildError::key(&path, "default_prompt_name", other)),
+            other => return Err(BuildError::key(path, "default_prompt_name", other)),
         };
         Ok(Self {
             prompts,
             default_prompt,
             dimensions: match &config["truncate_dim"] {
                 Value::Null => 0,
-                value => unsigned(value, &path, "truncate_dim")?,
+                value => unsigned(value, path, "truncate_dim")?,
             },
-            similarity: similarity(&path, &config["similarity_fn_name"])?,
+            similarity: similarity(path, &config["similarity_fn_name"])?,
             activation: match &config["activation_fn"] {
                 Value::Null => None,
                 Value::String(name) => Some(name.clone()),
-                other => return Err(BuildError::key(&path, "activation_fn", other)),
+                other => return Err(BuildError::key(path, "activation_fn", other)),
             },
         })
     }

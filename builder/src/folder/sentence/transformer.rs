@@ -2,6 +2,7 @@
 
 use super::{Listed, Sentence, refuse_unknown, unsigned};
 use crate::error::BuildError;
+use crate::folder::limit::Limit;
 use crate::folder::read_json_if_there;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -44,18 +45,22 @@ const HARMLESS: [&str; 6] = [
 ];
 
 impl Sentence {
+    /// Its file, which may have `more` keys for the caller to read; `Null` if there is none.
     pub(super) fn read_transformer(
         &mut self,
         folder: &Path,
         listed: &Listed<'_>,
-    ) -> Result<(), BuildError> {
+        more: &[&str],
+    ) -> Result<Value, BuildError> {
         for name in NAMES {
             let path = folder.join(listed.file(name));
             if let Some(config) = read_json_if_there(&path)? {
-                return self.read_transformer_config(&path, &config, &listed.file(name));
+                refuse_unknown(&path, &config, &[&KNOWN, more].concat())?;
+                self.read_transformer_config(&path, &config, &listed.file(name))?;
+                return Ok(config);
             }
         }
-        Ok(())
+        Ok(Value::Null)
     }
 
     fn read_transformer_config(
@@ -64,12 +69,14 @@ impl Sentence {
         config: &Value,
         source: &str,
     ) -> Result<(), BuildError> {
-        refuse_unknown(path, config, &KNOWN)?;
         refuse_arguments(path, config)?;
         refuse_other_modalities(path, config)?;
-        self.max_seq_length = match &config["max_seq_length"] {
+        self.limit = match &config["max_seq_length"] {
             Value::Null => None,
-            value => Some(unsigned(value, path, "max_seq_length")?),
+            value => Some(Limit {
+                max_tokens: unsigned(value, path, "max_seq_length")?,
+                source: "sentence_bert_config.json max_seq_length".into(),
+            }),
         };
         self.lower_case = match &config["do_lower_case"] {
             Value::Null | Value::Bool(false) => false,

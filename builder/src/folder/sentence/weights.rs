@@ -3,11 +3,13 @@
 use super::{Listed, read_config, refuse_other_vectors, unsigned};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
-use crate::folder::read_file;
-use encoderfile::manifest::DenseFunction;
+use encoderfile::manifest::{DenseFunction, Residual};
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, SafeTensorError};
 use serde_json::Value;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// torch's default; the module has no key for it.
@@ -28,6 +30,8 @@ pub enum ModuleWeights {
         bias: Option<Vec<f32>>,
         /// What is applied to the sum.
         function: DenseFunction,
+        /// What is added at the end.
+        residual: Option<Residual<Vec<f32>>>,
     },
     /// Mean 0 and variance 1, then scale and shift.
     LayerNorm {
@@ -52,10 +56,12 @@ const FUNCTIONS: [(&str, DenseFunction); 6] = [
     ("SiLU", DenseFunction::Silu),
 ];
 
-/// The module, and how many logits it gives where it is a cross-encoder's last.
+/// The module, and how many logits it gives where it is a cross-encoder's last. What it
+/// takes and gives may have one of these names.
 pub(super) fn dense(
     folder: &Path,
     listed: &Listed<'_>,
+    vectors: &[&str],
     findings: &mut Findings,
 ) -> Result<(ModuleWeights, Option<u32>), BuildError> {
     let path = folder.join(listed.file("config.json"));
@@ -74,14 +80,7 @@ pub(super) fn dense(
     if gives_scores {
         names["module_output_name"] = Value::Null;
     }
-    refuse_other_vectors(&path, &names)?;
-    if !matches!(config["use_residual"], Value::Null | Value::Bool(false)) {
-        return Err(BuildError::key(
-            &path,
-            "use_residual",
-            &config["use_residual"],
-        ));
-    }
+    refuse_other_vectors(&path, &names, vectors)?;
     let in_features = unsigned(&config["in_features"], &path, "in_features")?;
     let out_features = unsigned(&config["out_features"], &path, "out_features")?;
     let (name, function) = function(&path, &config["activation_function"])?;
@@ -92,7 +91,21 @@ pub(super) fn dense(
         Value::Null | Value::Bool(true) => Some(tensors.get("linear.bias", &[out_features])?),
         other => return Err(BuildError::key(&path, "bias", other)),
     };
-    let meaning = format!("{in_features} to {out_features} values, then {name}");
+    let residual = match &config["use_residual"] {
+        Value::Null | Value::Bool(false) => None,
+        Value::Bool(true) if in_features == out_features => Some(Residual::Identity),
+        Value::Bool(true) => {
+            let weight = tensors.get("residual.weight", &[out_features, in_features])?;
+            Some(Residual::Projected(weight))
+        }
+        other => return Err(BuildError::key(&path, "use_residual", other)),
+    };
+    let added = match residual {
+        None => "",
+        Some(Residual::Identity) => ", and what it was given added",
+        Some(Residual::Projected(_)) => ", and what it was given added by a matrix of its own",
+    };
+    let meaning = format!("{in_features} to {out_features} values, then {name}{added}");
     findings.note("dense", meaning, listed.file("config.json"));
     let module = ModuleWeights::Dense {
         in_features,
@@ -100,6 +113,7 @@ pub(super) fn dense(
         weight,
         bias,
         function,
+        residual,
     };
     Ok((module, gives_scores.then_some(out_features)))
 }
@@ -136,43 +150,65 @@ pub(super) fn layer_norm(
     })
 }
 
-/// A module's model.safetensors.
-struct File {
+/// A module's model.safetensors, of which no more is read than what is asked for: that of
+/// Stanford's `ColBERT` has the whole encoder beside one small matrix.
+pub(super) struct File {
     path: PathBuf,
-    bytes: Vec<u8>,
 }
 
+/// As many bytes as the safetensors library takes for a header.
+const HEADER_LEN_MAX: u64 = 100_000_000;
+
 impl File {
-    fn read(folder: &Path, listed: &Listed<'_>) -> Result<Self, BuildError> {
+    pub(super) fn read(folder: &Path, listed: &Listed<'_>) -> Result<Self, BuildError> {
         let path = folder.join(listed.file("model.safetensors"));
         let pickle = folder.join(listed.file("pytorch_model.bin"));
         if !path.is_file() && pickle.is_file() {
             return Err(BuildError::Pickle(pickle));
         }
-        let bytes = read_file(&path)?;
-        Ok(Self { path, bytes })
+        match fs::metadata(&path) {
+            Ok(_) => Ok(Self { path }),
+            Err(source) => Err(BuildError::Read { path, source }),
+        }
     }
 
-    /// The values of a tensor of that shape.
-    fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
-        let fail = |problem: String| BuildError::Tensor {
+    /// The shape of a tensor.
+    pub(super) fn shape(&self, name: &str) -> Result<Vec<u32>, BuildError> {
+        let tensor = self.tensor(name)?;
+        self.lengths(name, &tensor.info)
+    }
+
+    fn lengths(&self, name: &str, info: &TensorInfo) -> Result<Vec<u32>, BuildError> {
+        let lengths = info.shape.iter().map(|length| u32::try_from(*length));
+        let lengths: Result<_, _> = lengths.collect();
+        lengths.map_err(|error| self.unusable(name, error.to_string()))
+    }
+
+    fn tensor(&self, name: &str) -> Result<Stored, BuildError> {
+        let stored = fs::File::open(&self.path).map_err(SafeTensorError::from);
+        let stored = stored.and_then(|file| Stored::find(file, name));
+        stored.map_err(|error| self.unusable(name, error.to_string()))
+    }
+
+    fn unusable(&self, name: &str, problem: String) -> BuildError {
+        BuildError::Tensor {
             path: self.path.clone(),
             name: name.to_owned(),
             problem,
-        };
-        let file =
-            SafeTensors::deserialize(&self.bytes).map_err(|error| fail(error.to_string()))?;
-        let tensor = file.tensor(name).map_err(|error| fail(error.to_string()))?;
-        let expected: Vec<usize> = shape.iter().map(|it| *it as usize).collect();
-        if tensor.shape() != expected {
-            let shape = tensor.shape();
-            return Err(fail(format!("has shape {shape:?}, expected {expected:?}")));
         }
-        let (pairs, quads) = (
-            tensor.data().as_chunks::<2>().0,
-            tensor.data().as_chunks::<4>().0,
-        );
-        let values: Vec<f32> = match tensor.dtype() {
+    }
+
+    /// The values of a tensor of that shape.
+    pub(super) fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
+        let fail = |problem: String| self.unusable(name, problem);
+        let mut tensor = self.tensor(name)?;
+        let found = self.lengths(name, &tensor.info)?;
+        if found != shape {
+            return Err(fail(format!("has shape {found:?}, expected {shape:?}")));
+        }
+        let data = tensor.data().map_err(|error| fail(error.to_string()))?;
+        let (pairs, quads) = (data.as_chunks::<2>().0, data.as_chunks::<4>().0);
+        let values: Vec<f32> = match tensor.info.dtype {
             Dtype::F32 => quads.iter().map(|it| f32::from_le_bytes(*it)).collect(),
             Dtype::F16 => pairs
                 .iter()
@@ -193,5 +229,56 @@ impl File {
             Some(value) => Err(fail(format!("holds {value}, which is no finite number"))),
             None => Ok(values),
         }
+    }
+}
+
+/// A tensor that has not been read.
+struct Stored {
+    file: fs::File,
+    info: TensorInfo,
+    /// Where the file's tensors begin.
+    begin: u64,
+}
+
+impl Stored {
+    /// By the header of a safetensors file: its length, then JSON.
+    fn find(mut file: fs::File, name: &str) -> Result<Self, SafeTensorError> {
+        let mut length = [0; 8];
+        let read = file.read_exact(&mut length);
+        read.map_err(|_| SafeTensorError::HeaderTooSmall)?;
+        let length = u64::from_le_bytes(length);
+        if length > HEADER_LEN_MAX {
+            return Err(SafeTensorError::HeaderTooLarge);
+        }
+        let mut header = Vec::new();
+        (&file).take(length).read_to_end(&mut header)?;
+        if (header.len() as u64) < length {
+            return Err(SafeTensorError::InvalidHeaderLength);
+        }
+        let header: Metadata = serde_json::from_slice(&header)
+            .map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+        let info = header.info(name).cloned();
+        Ok(Self {
+            file,
+            info: info.ok_or_else(|| SafeTensorError::TensorNotFound(name.to_owned()))?,
+            begin: 8 + length,
+        })
+    }
+
+    /// Its bytes: as many as its shape has.
+    fn data(&mut self) -> Result<Vec<u8>, SafeTensorError> {
+        let (begin, end) = self.info.data_offsets;
+        let bits = self.info.shape.iter().copied();
+        let bits = bits.fold(self.info.dtype.bitsize(), usize::saturating_mul);
+        let length = end.checked_sub(begin).filter(|it| *it == bits.div_ceil(8));
+        let length = length.ok_or(SafeTensorError::TensorInvalidInfo)? as u64;
+        let begin = self.begin.saturating_add(begin as u64);
+        if self.file.metadata()?.len().saturating_sub(begin) < length {
+            return Err(SafeTensorError::MetadataIncompleteBuffer);
+        }
+        self.file.seek(SeekFrom::Start(begin))?;
+        let mut data = Vec::new();
+        (&self.file).take(length).read_to_end(&mut data)?;
+        Ok(data)
     }
 }

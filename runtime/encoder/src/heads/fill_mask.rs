@@ -175,6 +175,7 @@ impl Head for FillMask {
     fn golden(
         &self,
         _processor: Processor<'_>,
+        _sequence: &Tokens,
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
         Ok(first_logits(&output, self.width))

@@ -45,7 +45,6 @@ impl Pooler {
         } else {
             pool(&output, self.width, &self.modes, skipped)
         };
-        let modules = self.modules.iter();
-        modules.fold(pooled, |vector, module| module.apply(vector))
+        modules::apply(&self.modules, pooled)
     }
 }

@@ -149,12 +149,17 @@ impl Head for SentenceEmbedding {
         Ok(Part::Vector(vector))
     }
 
-    fn finish(&self, parts: Vec<Part>, options: &Options) -> Option<Values> {
+    fn finish(&self, _item: &Item, parts: Vec<Part>, options: &Options) -> Option<Values> {
         let embedding = self.finished(mean(vectors(parts)), options);
         Some(Values::SentenceEmbedding { embedding })
     }
 
-    fn golden(&self, processor: Processor<'_>, output: Vec<f32>) -> Result<Vec<f32>, RequestError> {
+    fn golden(
+        &self,
+        processor: Processor<'_>,
+        _sequence: &Tokens,
+        output: Vec<f32>,
+    ) -> Result<Vec<f32>, RequestError> {
         let options = Options::default();
         let vector = self
             .pooler

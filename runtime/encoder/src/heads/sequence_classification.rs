@@ -196,7 +196,7 @@ impl Head for SequenceClassification {
         Ok(Part::Vector(self.pooler.apply(output, item.skipped)))
     }
 
-    fn finish(&self, parts: Vec<Part>, options: &Options) -> Option<Values> {
+    fn finish(&self, _item: &Item, parts: Vec<Part>, options: &Options) -> Option<Values> {
         let mut logits = vectors(parts);
         if let Some(labels) = &options.labels {
             return Some(self.choice(&logits, labels, options));
@@ -220,6 +220,7 @@ impl Head for SequenceClassification {
     fn golden(
         &self,
         _processor: Processor<'_>,
+        _sequence: &Tokens,
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
         Ok(self.pooler.apply(output, 0))

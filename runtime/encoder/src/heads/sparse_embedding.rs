@@ -81,6 +81,7 @@ impl Head for SparseEmbedding {
     fn golden(
         &self,
         _processor: Processor<'_>,
+        _sequence: &Tokens,
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
         Ok(fill_mask::first_logits(&output, self.width))

@@ -130,7 +130,7 @@ impl Head for TokenClassification {
         Ok(Part::Entities(entities))
     }
 
-    fn finish(&self, parts: Vec<Part>, _options: &Options) -> Option<Values> {
+    fn finish(&self, _item: &Item, parts: Vec<Part>, _options: &Options) -> Option<Values> {
         let windows = parts.len();
         let entities = parts.into_iter().flat_map(|part| match part {
             Part::Entities(entities) => entities,

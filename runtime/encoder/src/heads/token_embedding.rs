@@ -90,14 +90,16 @@ pub(super) fn rows<'v>(
 ) -> impl Iterator<Item = (TokenInfo, &'v [f32])> {
     let rows = values.chunks_exact(width).enumerate();
     rows.filter(|(index, _)| options.special_tokens || !sequence.special[*index])
-        .map(|(index, row)| {
-            let (start, end) = sequence.offsets[index];
-            let token_info = TokenInfo {
-                token: sequence.tokens[index].clone(),
-                token_id: sequence.ids[index],
-                start,
-                end,
-            };
-            (token_info, row)
-        })
+        .map(|(index, row)| (token_info(sequence, index), row))
+}
+
+/// The token at a place of a sequence.
+pub(super) fn token_info(sequence: &Tokens, index: usize) -> TokenInfo {
+    let (start, end) = sequence.offsets[index];
+    TokenInfo {
+        token: sequence.tokens[index].clone(),
+        token_id: sequence.ids[index],
+        start,
+        end,
+    }
 }

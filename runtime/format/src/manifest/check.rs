@@ -1,6 +1,9 @@
 //! Every bound on what a manifest says.
 
-use super::{Dense, Input, LayerNorm, Manifest, Module, Pipeline, StoredTensor};
+use super::{
+    Dense, Input, LateInteraction, LayerNorm, Manifest, Module, Pipeline, Residual, StoredTensor,
+    Task,
+};
 use crate::limits::{
     BASES_MAX, GRAPHS_MAX, INPUTS_MAX, MODULES_MAX, OUTPUT_WIDTH_MAX, POOLING_MODES_MAX,
     TOKENS_MAX, VOCABULARY_MAX,
@@ -95,7 +98,17 @@ impl Manifest {
         bound("bases", self.bases.len(), 0..=BASES_MAX)?;
         bound("graphs", self.graphs.len(), 0..=GRAPHS_MAX)?;
         match &self.model {
-            Some(model) => model.pipeline.check(),
+            Some(model) => {
+                if model.task == Task::LateInteraction {
+                    // It pools nothing, so that a row of the graph is a token's.
+                    bound("pooling", model.pipeline.pooling.len(), 0..=0)?;
+                    if model.pipeline.late_interaction.is_none() {
+                        let field = "pipeline.late_interaction";
+                        return Err(ManifestError::Absent { field });
+                    }
+                }
+                model.pipeline.check()
+            }
             None => Ok(()),
         }
     }
@@ -121,6 +134,9 @@ impl Pipeline {
         if let Some(entailment) = self.entailment {
             let last = self.labels.len().saturating_sub(1);
             bound("entailment", entailment as usize, 0..=last)?;
+        }
+        if let Some(late_interaction) = &self.late_interaction {
+            late_interaction.check(self)?;
         }
         let named = |name: &str| self.prompts.iter().any(|prompt| prompt.name == name);
         if !self.default_prompt.is_empty() && !named(&self.default_prompt) {
@@ -158,6 +174,30 @@ impl Input {
     }
 }
 
+impl LateInteraction {
+    fn check(&self, pipeline: &Pipeline) -> Result<(), ManifestError> {
+        let last = pipeline.vocabulary_size.saturating_sub(1);
+        for role in [&self.query, &self.document] {
+            let most = TOKENS_MAX;
+            bound("late_interaction.max_tokens", role.max_tokens, 0..=most)?;
+            let prefix = role.prefix_id.unwrap_or(0);
+            bound("late_interaction.prefix_id", prefix, 0..=last)?;
+        }
+        if let Some(expansion) = &self.expansion {
+            let (id, length) = (expansion.token_id, expansion.length);
+            bound("late_interaction.expansion.token_id", id, 0..=last)?;
+            bound("late_interaction.expansion.length", length, 1..=TOKENS_MAX)?;
+        }
+        // Ascending, so that there are no more of them than entries in the vocabulary.
+        let mut least = 0;
+        for id in &self.skiplist {
+            bound("late_interaction.skiplist", *id, least..=last)?;
+            least = id.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
 impl Module {
     /// The width of what it gives, for values of `width`.
     fn check(&self, index: usize, width: usize) -> Result<usize, ManifestError> {
@@ -184,6 +224,18 @@ impl Dense {
         self.weight.check(index, &[inputs, outputs])?;
         if let Some(bias) = &self.bias {
             bias.check(index, &[outputs])?;
+        }
+        match &self.residual {
+            None => {}
+            Some(Residual::Projected(weight)) => weight.check(index, &[inputs, outputs])?,
+            Some(Residual::Identity) if inputs == outputs => {}
+            Some(Residual::Identity) => {
+                return Err(ManifestError::Width {
+                    index,
+                    expected: outputs,
+                    got: inputs,
+                });
+            }
         }
         Ok(outputs)
     }

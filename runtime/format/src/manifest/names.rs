@@ -58,6 +58,8 @@ choices! {
         SparseEmbedding = 5 "sparse_embedding",
         /// The likeliest tokens at a mask.
         FillMask = 6 "fill_mask",
+        /// The vector of each token, and how well a text answers a query by them.
+        LateInteraction = 7 "late_interaction",
     }
 
     /// How the vectors of tokens become one.

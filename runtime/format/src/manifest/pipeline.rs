@@ -48,6 +48,8 @@ pub struct Pipeline {
     pub similarity: Similarity,
     /// Sparse embeddings: from vocabulary logits to one weight a vocabulary entry.
     pub splade: Option<Splade>,
+    /// Late interaction: how queries and documents become sequences, and what is kept.
+    pub late_interaction: Option<LateInteraction>,
     /// Embeddings and cross-encoders: named texts that are prepended to a text.
     pub prompts: Vec<Prompt>,
     /// The name of the prompt for requests that say nothing; empty for none.
@@ -82,6 +84,14 @@ impl Pipeline {
             _ => None,
         });
         dense.unwrap_or_else(|| self.pooled_width())
+    }
+
+    /// The most tokens of a sequence in that role.
+    pub fn limit(&self, role: RoleSequence) -> u32 {
+        match role.max_tokens {
+            0 => self.max_tokens,
+            of_role => of_role.min(self.max_tokens),
+        }
     }
 
     /// How many values pooling gives, before any module.
@@ -139,7 +149,7 @@ pub enum Module {
     L2Norm,
 }
 
-/// `function(weight · x + bias)`.
+/// `function(weight · x + bias)`, and the residual if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dense {
     /// Values of its input.
@@ -152,6 +162,17 @@ pub struct Dense {
     pub bias: Option<StoredTensor>,
     /// What is applied to each value.
     pub function: DenseFunction,
+    /// What is added at the end.
+    pub residual: Option<Residual<StoredTensor>>,
+}
+
+/// A residual connection around a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residual<T> {
+    /// Its input.
+    Identity,
+    /// This matrix times its input: `[out_features, in_features]`.
+    Projected(T),
 }
 
 /// LayerNorm over the values of a vector.
@@ -172,6 +193,61 @@ pub struct StoredTensor {
     pub offset: u64,
     /// In bytes.
     pub length: u64,
+}
+
+/// `ColBERT`: a vector for each token of a query and of a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LateInteraction {
+    /// How a query becomes a sequence.
+    pub query: RoleSequence,
+    /// How a document becomes a sequence.
+    pub document: RoleSequence,
+    /// What is put behind queries.
+    pub expansion: Option<QueryExpansion>,
+    /// Token ids in ascending order, whose vectors are left out of the roles that say so.
+    pub skiplist: Vec<u32>,
+    /// White space at both ends of a text, its prompt included, is left out.
+    pub strip: bool,
+    /// The text is lower-cased before the tokenizer looks for added tokens in it, and
+    /// not after, as [`Pipeline::lower_case`] has it.
+    pub lower_case: bool,
+    /// A role has the prompt of its name where a request names none.
+    pub role_prompts: bool,
+    /// A score is the mean over the query's vectors rather than the sum.
+    pub mean_score: bool,
+}
+
+impl LateInteraction {
+    /// How queries and documents are compared, as sentence-transformers calls it.
+    pub fn similarity(&self) -> &'static str {
+        match self.mean_score {
+            true => "meanmaxsim",
+            false => "maxsim",
+        }
+    }
+}
+
+/// How the texts of a role become sequences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleSequence {
+    /// The most tokens, special tokens and prefix included; 0 for as many as the model
+    /// takes.
+    pub max_tokens: u32,
+    /// The token at index 1, which is in no text.
+    pub prefix_id: Option<u32>,
+    /// Vectors of tokens in the skiplist are left out.
+    pub skips: bool,
+}
+
+/// Tokens behind a query that have vectors like any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryExpansion {
+    /// All of them are this one.
+    pub token_id: u32,
+    /// Shorter queries are made so long.
+    pub length: u32,
+    /// Tokens attend to them too; the attention mask hides them otherwise.
+    pub attended: bool,
 }
 
 /// Per vocabulary entry: the maximum or sum over tokens of log(1 + relu(logit)).

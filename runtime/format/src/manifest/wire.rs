@@ -5,8 +5,9 @@ use super::names::{
     TruncationSide, TruncationStrategy, WeightsEncoding,
 };
 use super::{
-    Dense, Finding, Input, LayerNorm, Manifest, ManifestError, Model, Module, Output, Pipeline,
-    Prompt, Provenance, Splade, StoredTensor, StoredWeights,
+    Dense, Finding, Input, LateInteraction, LayerNorm, Manifest, ManifestError, Model, Module,
+    Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence, Splade,
+    StoredTensor, StoredWeights,
 };
 use encoderfile_proto as proto;
 use prost::Message;
@@ -110,6 +111,7 @@ impl TryFrom<&proto::Pipeline> for Pipeline {
                 sum: splade.sum,
                 twice: splade.twice,
             }),
+            late_interaction: wire.late_interaction.as_ref().map(LateInteraction::from),
             prompts: wire.prompts.iter().map(Prompt::from).collect(),
             default_prompt: wire.default_prompt.clone(),
             labels: wire.labels.clone(),
@@ -161,6 +163,60 @@ impl From<&Pipeline> for proto::Pipeline {
             truncation_strategy: pipeline.truncation_strategy.number(),
             compute: pipeline.compute.number(),
             split_special_tokens: pipeline.split_special_tokens,
+            late_interaction: pipeline.late_interaction.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&proto::LateInteraction> for LateInteraction {
+    fn from(wire: &proto::LateInteraction) -> Self {
+        let role = |role: Option<proto::RoleSequence>| {
+            let role = role.unwrap_or_default();
+            RoleSequence {
+                max_tokens: role.max_tokens,
+                prefix_id: role.prefix_id,
+                skips: role.skips,
+            }
+        };
+        Self {
+            query: role(wire.query),
+            document: role(wire.document),
+            expansion: wire.expansion.map(|expansion| QueryExpansion {
+                token_id: expansion.token_id,
+                length: expansion.length,
+                attended: expansion.attended,
+            }),
+            skiplist: wire.skiplist.clone(),
+            strip: wire.strip,
+            lower_case: wire.lower_case,
+            role_prompts: wire.role_prompts,
+            mean_score: wire.mean_score,
+        }
+    }
+}
+
+impl From<&LateInteraction> for proto::LateInteraction {
+    fn from(settings: &LateInteraction) -> Self {
+        let role = |role: RoleSequence| {
+            Some(proto::RoleSequence {
+                max_tokens: role.max_tokens,
+                prefix_id: role.prefix_id,
+                skips: role.skips,
+            })
+        };
+        Self {
+            query: role(settings.query),
+            document: role(settings.document),
+            expansion: settings.expansion.map(|expansion| proto::QueryExpansion {
+                token_id: expansion.token_id,
+                length: expansion.length,
+                attended: expansion.attended,
+            }),
+            skiplist: settings.skiplist.clone(),
+            strip: settings.strip,
+            lower_case: settings.lower_case,
+            role_prompts: settings.role_prompts,
+            mean_score: settings.mean_score,
         }
     }
 }
@@ -227,6 +283,11 @@ impl TryFrom<&proto::Module> for Module {
                 weight: there(dense.weight, "modules.dense.weight")?,
                 bias: dense.bias.map(StoredTensor::from),
                 function: DenseFunction::of_number(dense.function)?,
+                residual: match (dense.residual, dense.residual_weight) {
+                    (_, Some(weight)) => Some(Residual::Projected(weight.into())),
+                    (true, None) => Some(Residual::Identity),
+                    (false, None) => None,
+                },
             }),
             Some(Step::LayerNorm(norm)) => Self::LayerNorm(LayerNorm {
                 weight: there(norm.weight, "modules.layer_norm.weight")?,
@@ -252,6 +313,11 @@ impl From<&Module> for proto::Module {
                 weight: Some(dense.weight.into()),
                 bias: dense.bias.map(Into::into),
                 function: dense.function.number(),
+                residual: dense.residual == Some(Residual::Identity),
+                residual_weight: match dense.residual {
+                    Some(Residual::Projected(weight)) => Some(weight.into()),
+                    _ => None,
+                },
             }),
             Module::LayerNorm(norm) => Step::LayerNorm(proto::LayerNorm {
                 weight: Some(norm.weight.into()),

@@ -1,7 +1,8 @@
-//! The attention mask, which is all ones.
+//! The attention mask, where it is all ones.
 //!
-//! Nothing is ever padded. Where tract knows that too, it proves most of what
-//! exporters derive from the mask constant, and drops it.
+//! Nothing is ever padded, and few models have tokens that are hidden from others. Where
+//! tract knows that too, it proves most of what exporters derive from the mask constant,
+//! and drops it.
 //!
 //! tract 0.23 folds a product with a known mask to a constant of one value where a
 //! broadcast was. That is the same for whatever broadcasts, but not for a slice
