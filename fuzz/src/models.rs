@@ -10,13 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// One for each task, and each kind of tokenizer.
-pub(crate) const NAMES: [&str; 6] = [
+pub(crate) const NAMES: [&str; 7] = [
     "st-mean-normalize",
     "bert-sequence_classification",
     "bert-token_classification",
     "bert-fill_mask",
     "xlm-roberta-embedding",
     "modernbert-embedding",
+    "late-bert",
 ];
 
 /// The payload of a model.

@@ -33,7 +33,7 @@ pub(crate) fn run(data: &[u8]) {
 }
 
 pub(crate) fn seeds() -> anyhow::Result<Vec<Vec<u8>>> {
-    const SEEDS: [&str; 12] = [
+    const SEEDS: [&str; 14] = [
         r#"0{"inputs": ["a text", "another"], "normalize": false, "dimensions": 4}"#,
         r#"0{"inputs": ["a text"], "overflow": "mean", "max_tokens": 4, "prompt": "query: "}"#,
         r#"0{"inputs": ["a"], "unpooled": true, "special_tokens": true, "metadata": {"id": null}}"#,
@@ -45,6 +45,8 @@ pub(crate) fn seeds() -> anyhow::Result<Vec<Vec<u8>>> {
         r#"3{"inputs": ["a [MASK] text"], "top_k": 2, "targets": ["b", "c"]}"#,
         r#"3{"inputs": ["a [MASK]", ""], "partial": true}"#,
         r#"4{"inputs": ["\ud83d \ud83d\ude00"], "overflow": "error", "truncation_side": "left"}"#,
+        r#"6{"inputs": ["a text", "another"], "query": "a question", "top_k": 1}"#,
+        r#"6{"inputs": ["a text"], "role": "query", "prompt": "p"}"#,
         r#"5{"inputs": [], "role": "query", "prompt_name": null}"#,
     ];
     Ok(SEEDS.iter().map(|seed| seed.as_bytes().to_vec()).collect())

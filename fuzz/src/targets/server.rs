@@ -83,7 +83,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn seeds() -> anyhow::Result<Vec<Vec<u8>>> {
-    const SEEDS: [&str; 26] = [
+    const SEEDS: [&str; 28] = [
         "0/predict\n\n{\"inputs\": [\"a text\"], \"normalize\": false}",
         "1/predict\n\n{\"inputs\": [{\"text\": \"a\", \"text_pair\": \"b\"}], \"partial\": true}",
         "2/predict\n\n{\"inputs\": [\"a text\"], \"aggregation\": \"simple\", \"stride\": 2}",
@@ -93,6 +93,8 @@ pub(crate) fn seeds() -> anyhow::Result<Vec<Vec<u8>>> {
         "4/embed_all\n\n{\"inputs\": \"a\", \"truncation_direction\": \"Left\"}",
         "0/embed_sparse\n\n{\"inputs\": \"a\"}",
         "1/rerank\n\n{\"query\": \"a\", \"texts\": [\"b\"], \"return_text\": true}",
+        "6/rerank\n\n{\"query\": \"a\", \"texts\": [\"b\", \"c\"], \"raw_scores\": true}",
+        "6/embed_all\n\n{\"inputs\": [\"a\"], \"prompt_name\": \"query\"}",
         "0/similarity\n\n{\"inputs\": {\"source_sentence\": \"a\", \"sentences\": [\"b\"]}}",
         "0/tokenize\n\n{\"inputs\": [\"a\"], \"add_special_tokens\": false}",
         "0/decode\n\n{\"ids\": [[1, 2]], \"skip_special_tokens\": false}",

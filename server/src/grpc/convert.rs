@@ -302,7 +302,6 @@ mod tests {
 
     #[allow(clippy::disallowed_methods, reason = "as tonic decodes it")]
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "the bytes are the test's own")]
     fn each_option_is_the_one_of_its_name_with_each_of_its_values() {
         for row in OPTIONS {
             if row.absence(Surface::Grpc).is_some() {

@@ -31,26 +31,31 @@ pub(crate) fn load(
     pipeline: &Pipeline,
     weights: &Arc<dyn Source>,
 ) -> Result<Vec<Module>, TaskProblem> {
+    // Tensors that share bytes could be many times the file together.
+    let mut left = weights.len();
+    let mut read = |tensor: StoredTensor| {
+        let rest = left.checked_sub(tensor.length);
+        left = rest.ok_or(TaskProblem::ModuleBounds)?;
+        read(tensor, weights)
+    };
     let modules = pipeline.modules.iter().map(|module| {
         Ok(match module {
             manifest::Module::Dense(dense) => Module::Dense {
-                weight: read(dense.weight, weights)?,
+                weight: read(dense.weight)?,
                 bias: match dense.bias {
                     None => Vec::new(),
-                    Some(bias) => read(bias, weights)?,
+                    Some(bias) => read(bias)?,
                 },
                 function: dense.function,
                 residual: match dense.residual {
                     None => None,
                     Some(Residual::Identity) => Some(Residual::Identity),
-                    Some(Residual::Projected(weight)) => {
-                        Some(Residual::Projected(read(weight, weights)?))
-                    }
+                    Some(Residual::Projected(weight)) => Some(Residual::Projected(read(weight)?)),
                 },
             },
             manifest::Module::LayerNorm(norm) => Module::LayerNorm {
-                weight: read(norm.weight, weights)?,
-                bias: read(norm.bias, weights)?,
+                weight: read(norm.weight)?,
+                bias: read(norm.bias)?,
                 epsilon: norm.epsilon,
             },
             manifest::Module::L2Norm => Module::L2Norm,
@@ -220,6 +225,30 @@ mod tests {
             dense(DenseFunction::Tanh),
             [4.5_f32.tanh(), (-5.5_f32).tanh()]
         );
+    }
+
+    #[test]
+    fn tensors_that_share_bytes_are_refused() {
+        let tensor = |offset| StoredTensor { offset, length: 8 };
+        let norm = |weight, bias| {
+            let (weight, bias) = (tensor(weight), tensor(bias));
+            manifest::Module::LayerNorm(manifest::LayerNorm {
+                weight,
+                bias,
+                epsilon: 0.0,
+            })
+        };
+        let weights: Arc<dyn Source> = Arc::new(vec![0; 16]);
+        let load = |modules| {
+            let pipeline = Pipeline {
+                modules,
+                ..Pipeline::default()
+            };
+            load(&pipeline, &weights).map(|it| it.len())
+        };
+        assert_eq!(load(vec![norm(0, 8)]), Ok(1));
+        let twice = load(vec![norm(0, 8), norm(0, 8)]);
+        assert_eq!(twice, Err(TaskProblem::ModuleBounds));
     }
 
     /// torch's, of `pylate.models.Dense`: the residual is added after the function.
