@@ -63,6 +63,17 @@ impl<'a> Bias<'a> {
     }
 }
 
+/// What a query is given that has no softmax: where no key is left to it, since all scores
+/// are negative infinity, or where one is no number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Undefined {
+    /// NaN, as a softmax alone has it.
+    #[default]
+    Nan,
+    /// 0, as torch's attention has it.
+    Zero,
+}
+
 /// What attention is computed of.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention<'a> {
@@ -76,6 +87,8 @@ pub struct Attention<'a> {
     pub scale: f32,
     /// Added to them.
     pub bias: Option<Bias<'a>>,
+    /// Of queries without a softmax.
+    pub undefined: Undefined,
 }
 
 /// `softmax(scale · queries · keysᵀ + bias) · values`, of each head, to where `to` says
@@ -256,7 +269,10 @@ impl Part<'_> {
         gemm::<V>(token, a, b, None, &mut output);
         for (row, denominator) in memory.denominators.iter().enumerate() {
             let row = &mut output.values[row * stride..][..width];
-            simd::scale::<V>(token, row, 1.0 / denominator);
+            match self.operands.undefined {
+                Undefined::Zero if denominator.is_nan() => row.fill(0.0),
+                _ => simd::scale::<V>(token, row, 1.0 / denominator),
+            }
         }
     }
 }

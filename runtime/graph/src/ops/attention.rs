@@ -5,7 +5,8 @@ use super::head_layout::HeadLayout;
 use encoderfile_kernels as kernels;
 use tract_hir::internal::*;
 
-/// `softmax(scale · queries · keys + mask) · values`
+/// `softmax(scale · queries · keys + mask) · values`, of which a softmax that is no number
+/// may be 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Attention {
     pub(crate) queries: HeadLayout,
@@ -14,13 +15,15 @@ pub(crate) struct Attention {
     pub(crate) scale: f32,
     pub(crate) values: HeadLayout,
     pub(crate) output: HeadLayout,
+    pub(crate) undefined: kernels::Undefined,
     pub(crate) backend: Backend,
 }
 
 impl PartialEq for Attention {
     fn eq(&self, other: &Self) -> bool {
         let layouts = |it: &Self| [it.queries, it.keys, it.values, it.output];
-        layouts(self) == layouts(other) && self.scale == other.scale
+        let others = |it: &Self| (it.scale, it.undefined);
+        layouts(self) == layouts(other) && others(self) == others(other)
     }
 }
 
@@ -73,6 +76,7 @@ impl EvalOp for Attention {
             values: heads(2, self.values)?,
             scale: self.scale,
             bias: bias.transpose()?,
+            undefined: self.undefined,
         };
         let to = self.output.strides(&shape);
         {

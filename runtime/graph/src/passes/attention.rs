@@ -6,9 +6,12 @@ use super::pattern::{is_binary, only_successor, scalar_factor};
 use crate::ops::Backend;
 use crate::ops::attention::Attention;
 use crate::ops::head_layout::HeadLayout;
+use encoderfile_kernels::Undefined;
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::einsum::EinSum;
-use tract_hir::tract_core::ops::math::Add;
+use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
+use tract_hir::tract_core::ops::logic::Iff;
+use tract_hir::tract_core::ops::math::{Add, IsNan};
 use tract_hir::tract_core::ops::nn::{Softmax, SoftmaxKind};
 
 /// The scores, their softmax and the product with the values in a model.
@@ -46,6 +49,7 @@ impl Match {
             scale: query_scale * key_scale * after.scale,
             values: value_layout,
             output,
+            undefined: after.undefined,
             backend: backend.clone(),
         };
         let mut inputs = tvec!(queries, keys, values);
@@ -157,7 +161,8 @@ fn float_product(
 struct After {
     scale: f32,
     mask: Option<OutletId>,
-    /// The softmax.
+    undefined: Undefined,
+    /// The softmax, or what has 0 in its stead.
     last: usize,
 }
 
@@ -172,8 +177,14 @@ impl After {
             if let Some(softmax) = node.op_as::<Softmax>() {
                 let is_over_keys = *softmax.axes == [shape.rank() - 1];
                 let is_plain = softmax.kind == SoftmaxKind::Softmax;
-                let last = node.id;
-                return Ok((is_over_keys && is_plain).then_some(Self { scale, mask, last }));
+                let zeroed = zero_where_nan(model, node.id);
+                let after = Self {
+                    scale,
+                    mask,
+                    undefined: zeroed.map_or(Undefined::Nan, |_| Undefined::Zero),
+                    last: zeroed.unwrap_or(node.id),
+                };
+                return Ok((is_over_keys && is_plain).then_some(after));
             }
             if node.outputs[0].fact.shape != *shape || mask.is_some() {
                 return Ok(None);
@@ -195,6 +206,33 @@ impl After {
             at = node.id;
         }
     }
+}
+
+/// `Where(IsNaN(x), 0, x)` of a node's output x, which has no other use: torch's attention
+/// in transformers 5.
+fn zero_where_nan(model: &TypedModel, id: usize) -> Option<usize> {
+    let outlet = OutletId::from(id);
+    let [output] = &*model.node(id).outputs else {
+        return None;
+    };
+    let [one, other] = &*output.successors else {
+        return None;
+    };
+    let is_nan = |it: &usize| {
+        let op = model.node(*it).op_as::<ElementWiseOp>();
+        op.is_some_and(|op| op.0.is::<IsNan>())
+    };
+    let nan = [one.node, other.node].into_iter().find(is_nan)?;
+    let choice = only_successor(model, nan)?;
+    let [condition, zero, kept] = *choice.inputs else {
+        return None;
+    };
+    let zero = model.outlet_fact(zero).ok()?;
+    let value = zero.uniform.as_ref().or(zero.konst.as_ref())?;
+    let is_zero = value.len() == 1 && value.cast_to_scalar::<f32>().is_ok_and(|it| it == 0.0);
+    let is_whole = choice.outputs[0].fact.shape == output.fact.shape;
+    let fits = condition == nan.into() && kept == outlet && is_zero && is_whole;
+    (fits && choice.op_is::<Iff>() && !model.outputs.contains(&outlet)).then_some(choice.id)
 }
 
 /// Whether a tensor can be added to scores of this shape.

@@ -3,11 +3,13 @@
 use super::fuse;
 use crate::ops::Backend;
 use crate::ops::linear::Linear;
+use encoderfile_kernels::Undefined;
 use tract_hir::internal::*;
 use tract_hir::ops::logic::wire_with_rank_broadcast;
 use tract_hir::ops::math;
 use tract_hir::tract_core::ops::array::{Slice, TypedConcat};
 use tract_hir::tract_core::ops::einsum::EinSum;
+use tract_hir::tract_core::ops::logic::Iff;
 use tract_hir::tract_core::ops::nn::gelu_exact::gelu_exact;
 use tract_hir::tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
 
@@ -80,7 +82,14 @@ impl Block {
         self.wire(AxisOp::Reshape(1, tvec!(WIDTH.to_dim()), to), &[linear])
     }
 
-    fn attention(&mut self, input: OutletId, mask: OutletId) -> OutletId {
+    fn zero_where_nan(&mut self, input: OutletId) -> OutletId {
+        let nan = self.wire(math::is_nan(), &[input]);
+        let zero = Tensor::zero::<f32>(&[1, 1, 1, 1]).unwrap();
+        let zero = self.model.add_const("zero", zero).unwrap();
+        self.wire(Iff, &[nan, zero, input])
+    }
+
+    fn attention(&mut self, input: OutletId, mask: OutletId, undefined: Undefined) -> OutletId {
         let queries = self.head(input);
         let queries = self.with_number(math::mul().into(), queries, 0.7);
         let (keys, values) = (self.head(input), self.head(input));
@@ -89,6 +98,10 @@ impl Block {
         let scores = self.wire(math::add(), &[scores, mask]);
         let softmax = Softmax::new(tvec!(3), None, SoftmaxKind::Softmax);
         let weights = self.wire(softmax, &[scores]);
+        let weights = match undefined {
+            Undefined::Nan => weights,
+            Undefined::Zero => self.zero_where_nan(weights),
+        };
         let result = self.product("abmk,kbn->mbn", &[weights, values]);
         let shape = [HEADS, WIDTH / HEADS, WIDTH];
         self.linear("mbk,bkn->amn", result, &shape, &[1, 1, WIDTH])
@@ -96,7 +109,7 @@ impl Block {
 }
 
 /// `[1, S, WIDTH]` and a mask of `[1, 1, S, S]` → `[1, S, WIDTH]`.
-fn block() -> TypedModel {
+fn block(undefined: Undefined) -> TypedModel {
     let mut block = Block {
         model: TypedModel::default(),
         seed: 0,
@@ -106,7 +119,7 @@ fn block() -> TypedModel {
     let input = block.model.add_source("input", f32::fact(shape)).unwrap();
     let shape = dims!(1, 1, length.clone(), length);
     let mask = block.model.add_source("mask", f32::fact(shape)).unwrap();
-    let attended = block.attention(input, mask);
+    let attended = block.attention(input, mask, undefined);
     let sum = block.wire(math::add(), &[attended, input]);
     let norm = block.norm(sum);
     let inner = block.linear("amk,kn->mn", norm, &[WIDTH, INNER], &[1, INNER]);
@@ -120,7 +133,13 @@ fn block() -> TypedModel {
 
 #[test]
 fn an_encoder_block_computes_the_same() {
-    let plain = block();
+    for undefined in [Undefined::Nan, Undefined::Zero] {
+        a_block_computes_the_same(undefined);
+    }
+}
+
+fn a_block_computes_the_same(undefined: Undefined) {
+    let plain = block(undefined);
     let mut fused = plain.clone();
     fuse(&mut fused, &Backend::of_tests()).unwrap();
     let mut count = HashMap::<String, usize>::new();
@@ -129,7 +148,14 @@ fn an_encoder_block_computes_the_same() {
     }
     let fused_count = ["Linear", "Attention", "LayerNorm"].map(|name| count.get(name).copied());
     assert_eq!(fused_count, [Some(6), Some(1), Some(2)], "{count:?}");
-    for left in ["EinSum", "Softmax", "RmsNorm", "GeluExact", "Reshape"] {
+    for left in [
+        "EinSum",
+        "Softmax",
+        "RmsNorm",
+        "GeluExact",
+        "Reshape",
+        "Iff",
+    ] {
         assert_eq!(count.get(left), None, "{count:?}");
     }
 
@@ -142,6 +168,10 @@ fn an_encoder_block_computes_the_same() {
         let mut mask = vec![0.0f32; length * length];
         for place in (0..length * length).filter(|place| place / length < place % length) {
             mask[place] = f32::MIN;
+        }
+        if undefined == Undefined::Zero {
+            // The first sees nothing.
+            mask[..length].fill(f32::NEG_INFINITY);
         }
         let mask = tensor1(&mask).into_shape(&[1, 1, length, length]).unwrap();
         let inputs = tvec!(input.into_tvalue(), mask.into_tvalue());

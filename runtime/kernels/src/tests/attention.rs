@@ -1,7 +1,7 @@
 //! Fused attention.
 
 use super::{Numbers, Threads, U, assert_close, for_each};
-use crate::{Attention, Bias, HeadStrides, HeadView, Isa, attention};
+use crate::{Attention, Bias, HeadStrides, HeadView, Isa, Undefined, attention};
 
 /// Heads inside tokens, or tokens inside heads.
 fn strides([heads, tokens, width]: [usize; 3], heads_inside: bool) -> HeadStrides {
@@ -32,6 +32,7 @@ struct Case {
     values: Vec<f32>,
     added: Vec<f32>,
     scale: f32,
+    undefined: Undefined,
 }
 
 impl Case {
@@ -47,6 +48,7 @@ impl Case {
             values: numbers.vec(heads * keys * value_width),
             added: Vec::new(),
             scale: 0.37,
+            undefined: Undefined::Nan,
         };
         case.added = numbers.vec(case.bias_shape().iter().product());
         case
@@ -69,6 +71,7 @@ impl Case {
             values: view(&self.values, [heads, keys, value_width]).unwrap(),
             scale: self.scale,
             bias: self.bias.map(|_| bias),
+            undefined: self.undefined,
         };
         let to = strides([heads, queries, value_width], self.heads_inside);
         let mut output = vec![f32::NAN; heads * queries * value_width];
@@ -195,6 +198,26 @@ fn a_query_depends_on_itself_alone() {
     });
 }
 
+/// A query that sees no key has zeros if that is asked for, and changes no other.
+#[test]
+fn a_query_without_keys_may_have_zeros() {
+    let lengths = (2..30usize, 1..40usize, 1..12usize);
+    for_each(&(lengths, 0..u64::MAX), |((queries, keys, width), seed)| {
+        let bias = Some([false, true, true]);
+        let mut case = Case::new([2, queries, keys, width, 5], true, bias, seed);
+        case.added[..keys].fill(f32::NEG_INFINITY);
+        for isa in Isa::all() {
+            case.undefined = Undefined::Nan;
+            let alone = case.computed(isa, 1);
+            assert!(alone[..10].iter().all(|value| value.is_nan()), "{isa:?}");
+            case.undefined = Undefined::Zero;
+            let zeroed = case.computed(isa, 1);
+            assert_eq!(zeroed[..10], [0.0; 10], "{isa:?}");
+            assert_eq!(zeroed[10..], alone[10..], "{isa:?}");
+        }
+    });
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     assert!(Bias::new(&[0.0; 5], [1, 2, 3]).is_err());
@@ -209,6 +232,7 @@ fn what_does_not_fit_is_refused() {
             values: view(values),
             scale: 1.0,
             bias: Some(bias),
+            undefined: Undefined::Nan,
         };
         let to = strides(to, true);
         attention(Isa::in_use(), &Threads(2), &operands, to, &mut [0.0; 42]).is_ok()
