@@ -187,7 +187,7 @@ impl Model {
         I: IntoIterator<Item = Result<Item, E>, IntoIter: Send + 'static>,
         E: Send + 'static,
     {
-        let options = Arc::new(options.clone());
+        let options = Arc::new(options.clone().into());
         let Opened {
             encoder, executor, ..
         } = &*self.0;
@@ -198,8 +198,8 @@ impl Model {
     /// [`Options::top_k`]; those that score the same stay in their order.
     ///
     /// # Errors
-    /// [`Error::Request`] for a model that is no cross-encoder with one logit, and for a
-    /// text that has no result.
+    /// [`Error::Request`] for a model that is neither a cross-encoder with one logit nor
+    /// one of late interaction, and for a text that has no result.
     pub fn rank<T: Into<Item>>(
         &self,
         query: &str,

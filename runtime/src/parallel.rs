@@ -2,7 +2,7 @@
 //! on the results in order.
 
 use crate::panics::guarded;
-use crate::{Error, Executor, Item, Options, Prediction};
+use crate::{Error, Executor, Item, Prediction, SharedOptions};
 use encoderfile_encoder::{Encoder, Session};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(crate) fn run<E: Send + 'static>(
     encoder: &Encoder,
     items: impl Iterator<Item = Result<Item, E>> + Send + 'static,
-    options: &Arc<Options>,
+    options: &Arc<SharedOptions>,
     executor: Executor,
     emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -26,7 +26,7 @@ pub(crate) fn run<E: Send + 'static>(
 fn here<E>(
     encoder: &Encoder,
     items: impl Iterator<Item = Result<Item, E>>,
-    options: &Arc<Options>,
+    options: &Arc<SharedOptions>,
     mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut worker = Worker::new(encoder, options);
@@ -39,12 +39,12 @@ fn here<E>(
 /// One thread's session, made when it is needed.
 struct Worker<'a> {
     encoder: &'a Encoder,
-    options: &'a Arc<Options>,
+    options: &'a Arc<SharedOptions>,
     session: Option<Session<'a>>,
 }
 
 impl<'a> Worker<'a> {
-    fn new(encoder: &'a Encoder, options: &'a Arc<Options>) -> Self {
+    fn new(encoder: &'a Encoder, options: &'a Arc<SharedOptions>) -> Self {
         Self {
             encoder,
             options,

@@ -10,7 +10,7 @@ pub(crate) mod tests;
 mod worker;
 
 use encoderfile::Item;
-use encoderfile::{Bug, Encoder, Error, Options, Prediction, Tokens, Work};
+use encoderfile::{Bug, Encoder, Error, Options, Prediction, SharedOptions, Tokens, Work};
 use queue::Queue;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -49,7 +49,7 @@ fn unfinished() -> Error {
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
     /// Run the model.
-    Infer(Arc<Options>),
+    Infer(Arc<SharedOptions>),
     /// Only tokenise, all of the text.
     Tokenize(Arc<Options>),
     /// Token ids to text.
@@ -249,7 +249,10 @@ impl Engine {
     /// is more than the limit is served when nothing else is.
     fn shares(&self, texts: &[Item], operation: &Operation) -> Result<Vec<Share>, Refusal> {
         let sequences = match operation {
-            Operation::Infer(options) => options.labels.as_ref().map_or(1, Vec::len).max(1),
+            Operation::Infer(options) => {
+                let labels = options.options().labels.as_ref();
+                labels.map_or(1, Vec::len).max(1)
+            }
             _ => 1,
         };
         let limit = self.max_queued_tokens;

@@ -122,6 +122,8 @@ pub(crate) struct Failure {
 #[derive(Clone, Copy, Debug)]
 enum Subject {
     Text(usize),
+    /// What texts are ranked by.
+    Query,
     /// What others are compared with.
     Source,
 }
@@ -130,6 +132,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(index) => write!(formatter, "text {}", index + 1),
+            Self::Query => formatter.write_str("the query"),
             Self::Source => formatter.write_str("the source"),
         }
     }
@@ -168,9 +171,9 @@ impl Failure {
         self
     }
 
-    /// For a text of several.
+    /// For a text of several, if that is at fault.
     pub(crate) fn of_text(mut self, index: usize) -> Self {
-        self.subject = Some(Subject::Text(index));
+        self.subject.get_or_insert(Subject::Text(index));
         self
     }
 
@@ -179,6 +182,7 @@ impl Failure {
         self.subject = self.subject.map(|subject| match subject {
             Subject::Text(0) | Subject::Source => Subject::Source,
             Subject::Text(index) => Subject::Text(index - 1),
+            Subject::Query => Subject::Query,
         });
         self
     }
@@ -313,6 +317,11 @@ impl From<Refusal> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        if let Error::Request(RequestError::Query(error)) = error {
+            let subject = Some(Subject::Query);
+            let failure = Self::from(Error::Request(*error));
+            return Self { subject, ..failure };
+        }
         let failure = Self::new(kind(&error), one_line(&error));
         let option = match &error {
             Error::Request(error) => error.option(),

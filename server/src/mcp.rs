@@ -16,7 +16,7 @@ use axum::Router;
 use axum::http::request::Parts;
 use encoderfile::Item;
 use encoderfile::output::rank;
-use encoderfile::{Aggregation, Capability, Options, Role, Values};
+use encoderfile::{Aggregation, Capability, Options, Values};
 use lines::Standard;
 use results::{failed, plain, reported};
 use rmcp::handler::server::router::tool::ToolRouter;
@@ -178,10 +178,7 @@ impl Tools {
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
         let options = Options {
-            role: arguments.role.map(|role| match role {
-                arguments::Role::Query => Role::Query,
-                arguments::Role::Document => Role::Document,
-            }),
+            role: arguments.role.map(Into::into),
             dimensions: arguments.dimensions,
             ..Options::default()
         };
@@ -335,14 +332,17 @@ impl Tools {
     }
 
     /// Give each token of each text a vector.
-    #[tool(input_schema = schema::of::<arguments::Texts>())]
+    #[tool(input_schema = schema::of::<arguments::EmbedTokens>())]
     async fn embed_tokens(
         &self,
-        Arguments(arguments): Arguments<arguments::Texts>,
+        Arguments(arguments): Arguments<arguments::EmbedTokens>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
-        self.predictions(&arguments.texts, Options::default(), &context)
-            .await
+        let options = Options {
+            role: arguments.role.map(Into::into),
+            ..Options::default()
+        };
+        self.predictions(&arguments.texts, options, &context).await
     }
 
     /// Run the model on each text and give what it computes, with every number.

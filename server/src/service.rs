@@ -15,7 +15,7 @@ use encoderfile::Item;
 use encoderfile::manifest::{Pipeline, Task};
 use encoderfile::output::{Ranked, rank};
 use encoderfile::pooling::similarity;
-use encoderfile::{Encoder, Info, Options, Overflow, Prediction, Tokens, Values};
+use encoderfile::{Encoder, Info, Options, Overflow, Prediction, SharedOptions, Tokens, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -164,12 +164,28 @@ impl Service {
         ))
     }
 
+    /// The options of a request with what its texts share, for several calls.
+    pub(crate) fn shared(&self, options: Options) -> Arc<SharedOptions> {
+        Arc::new(self.with_defaults(options).into())
+    }
+
     /// Runs the model on each text; the first text that fails fails the request.
     pub(crate) async fn infer(
         &self,
         client: Client,
         texts: Vec<Item>,
         options: Options,
+    ) -> Result<Answer, Failure> {
+        let options = self.shared(options);
+        self.infer_shared(client, texts, options).await
+    }
+
+    /// As [`Service::infer`], with options that other calls may have too.
+    pub(crate) async fn infer_shared(
+        &self,
+        client: Client,
+        texts: Vec<Item>,
+        options: Arc<SharedOptions>,
     ) -> Result<Answer, Failure> {
         let (results, report) = self.infer_each(client, texts, options).await?;
         let several = results.len() > 1;
@@ -195,9 +211,9 @@ impl Service {
         &self,
         client: Client,
         texts: Vec<Item>,
-        options: Options,
+        options: Arc<SharedOptions>,
     ) -> Result<(Vec<Result<Prediction, Failure>>, Report), Failure> {
-        let operation = Operation::Infer(Arc::new(self.with_defaults(options)));
+        let operation = Operation::Infer(options);
         let (outcomes, mut report) = self.run(client, texts, operation).await?;
         let mut results = Vec::with_capacity(outcomes.len());
         for (index, outcome) in outcomes.into_iter().enumerate() {
@@ -358,7 +374,8 @@ impl Service {
         operation: Operation,
     ) -> Result<(Vec<Outcome>, usize), Failure> {
         let options = match &operation {
-            Operation::Infer(options) | Operation::Tokenize(options) => Some(&**options),
+            Operation::Infer(options) => Some(options.options()),
+            Operation::Tokenize(options) => Some(&**options),
             _ => None,
         };
         if let Some(options) = options {

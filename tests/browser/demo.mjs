@@ -2,7 +2,7 @@
 // Usage: node demo.mjs --site DIR --models DIR [--chromium PATH] [--shots DIR]
 //
 // The site is what `cargo xtask demo` builds. The models are bundles NAME.ef of small
-// models of every kind: ner, classifier, nli, rerank, mask, sparse, tokens. All the
+// models of every kind: ner, classifier, nli, rerank, late, mask, sparse, tokens. All the
 // time: nothing is logged as an error, nothing breaks the Content-Security-Policy,
 // nothing is asked for elsewhere. `ok NAME` for each check; the first that fails ends
 // the script with status 1.
@@ -30,7 +30,7 @@ const site = await serve(roots);
 const browser = await launch(given.chromium);
 /** What the page logs, breaks or asks for, and should not. */
 const problems = [];
-const MODELS = ["ner", "classifier", "nli", "rerank", "mask", "sparse", "tokens"];
+const MODELS = ["ner", "classifier", "nli", "rerank", "late", "mask", "sparse", "tokens"];
 const PASSAGES = 43;
 
 /** The page in a window of its own; what it logs must match `expected`. */
@@ -283,6 +283,9 @@ async function otherModels() {
   await settled(page);
   await choose(page, "rerank");
   await page.fill("[name=query]", "Who was deaf?");
+  await page.waitForFunction(() => document.querySelector(".hit-score:not([hidden])"));
+  await choose(page, "late");
+  await page.fill("[name=query]", "Who lived in Baker Street?");
   await page.waitForFunction(() => document.querySelector(".hit-score:not([hidden])"));
   await choose(page, "mask");
   await page.waitForFunction(() => document.querySelectorAll(".own .bars li").length === 8);

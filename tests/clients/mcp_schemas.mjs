@@ -10,6 +10,7 @@ import { check, demand, equal, modelAndServer, transports } from "./cases.mjs";
 const TASKS = [
   "embedding",
   "fill_mask",
+  "late_interaction",
   "sentence_embedding",
   "sequence_classification",
   "sparse_embedding",

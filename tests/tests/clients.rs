@@ -176,6 +176,9 @@ clients! {
     tei_grpc_rerank: Python("tei_grpc_client.py"), "ce-modules", Open;
     tei_grpc_tokens: Python("tei_grpc_client.py"), "bert-token_classification", Open;
 
+    grpc_late_interaction: Python("late_interaction_client.py"), "late-bert", Open;
+    grpc_late_interaction_with_prompts: Python("late_interaction_client.py"), "late-multi-vector", Open;
+
     mcp_sentence: Python("mcp_client.py"), "st-mean-normalize", Open;
     mcp_with_key: Python("mcp_client.py"), "st-mean-normalize", WithKey;
     mcp_rerank: Python("mcp_client.py"), "ce-modules", Open;
@@ -191,6 +194,7 @@ clients! {
     mcp_schemas_sentence: Node("mcp_schemas.mjs"), "st-mean-normalize", Open;
     mcp_schemas_with_key: Node("mcp_schemas.mjs"), "st-mean-normalize", WithKey;
     mcp_schemas_embedding: Node("mcp_schemas.mjs"), "bert-embedding", Open;
+    mcp_schemas_late_interaction: Node("mcp_schemas.mjs"), "late-bert", Open;
     mcp_schemas_rerank: Node("mcp_schemas.mjs"), "ce-modules", Open;
     mcp_schemas_labels: Node("mcp_schemas.mjs"), "cls-multi-label", Open;
     mcp_schemas_zero_shot: Node("mcp_schemas.mjs"), "cls-pair-nli", Open;
@@ -200,6 +204,7 @@ clients! {
 
     schema_sentence: Python("schema.py"), "st-mean-normalize", Open;
     schema_embedding: Python("schema.py"), "bert-embedding", Open;
+    schema_late_interaction: Python("schema.py"), "late-bert", Open;
     schema_rerank: Python("schema.py"), "ce-modules", Open;
     schema_labels: Python("schema.py"), "cls-multi-label", Open;
     schema_tokens: Python("schema.py"), "bert-token_classification", Open;
@@ -209,6 +214,7 @@ clients! {
     page_sentence: Page("server-page.mjs"), "st-mean-normalize", Open;
     page_with_key: Page("server-page.mjs"), "st-mean-normalize", WithKey;
     page_embedding: Page("server-page.mjs"), "bert-embedding", Open;
+    page_late_interaction: Page("server-page.mjs"), "late-bert", Open;
     page_rerank: Page("server-page.mjs"), "ce-modules", Open;
     page_zero_shot: Page("server-page.mjs"), "cls-pair-nli", Open;
     page_tokens: Page("server-page.mjs"), "bert-token_classification", Open;

@@ -8,11 +8,12 @@ use encoderfile_tests::workbench::Workbench;
 use std::process::Command;
 
 /// The names that the script has for models, and the fixtures they are.
-const MODELS: [(&str, &str); 7] = [
+const MODELS: [(&str, &str); 8] = [
     ("ner", "bert-token_classification"),
     ("classifier", "bert-sequence_classification"),
     ("nli", "cls-pair-nli"),
     ("rerank", "ce-modules"),
+    ("late", "late-bert"),
     ("mask", "bert-fill_mask"),
     ("sparse", "splade-max"),
     ("tokens", "bert-embedding"),

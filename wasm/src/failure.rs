@@ -31,6 +31,7 @@ pub(crate) fn opening(error: impl Into<Error>) -> JsValue {
 /// A text without a result.
 pub(crate) fn computing(error: &Error) -> JsValue {
     let code = match error {
+        Error::Request(RequestError::Query(_)) => "invalid_option",
         Error::Request(RequestError::Options(_)) => "invalid_option",
         Error::Request(_) => "invalid_input",
         Error::File(FileError::NotFinite { .. }) => "not_finite",

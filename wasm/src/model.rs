@@ -4,7 +4,9 @@ use crate::bytes::{Bytes, Payload as Held};
 use crate::failure::{computing, opening, thrown};
 use encoderfile::container::ArtifactKind;
 use encoderfile::output::{Tokenized, Values};
-use encoderfile::{Encoder, Error, Executor, Info, Item, Options, Payload, Session, golden, json};
+use encoderfile::{
+    Encoder, Error, Executor, Info, Item, Options, Payload, Session, SharedOptions, golden, json,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
@@ -15,6 +17,9 @@ thread_local! {
     static MODEL: Cell<Option<Model>> = const { Cell::new(None) };
     /// Absent while it is used, and for good where that was left half-way.
     static SESSION: Cell<Option<Session<'static>>> = const { Cell::new(None) };
+    /// The last options, as they were written: the texts of a request are calls of their
+    /// own, which then share what is the same for all of them.
+    static OPTIONS: Cell<Option<(String, Arc<SharedOptions>)>> = const { Cell::new(None) };
 }
 
 /// What is loaded. It lives as long as the instance.
@@ -58,8 +63,8 @@ pub fn self_test() -> Result<String, JsValue> {
 /// The embedding of a text: `[dimensions]`.
 #[wasm_bindgen]
 pub fn embed(text: &str, options: &str) -> Result<Vec<f32>, JsValue> {
-    let options = from_json(options, "invalid_option")?;
-    let prediction = with_session(|session| session.infer(text, &options))?;
+    let options = shared(options)?;
+    let prediction = with_session(|session| session.infer_with(text.into(), &options))?;
     match prediction.values {
         Values::SentenceEmbedding { embedding } => Ok(embedding),
         _ => Err(thrown(
@@ -73,8 +78,8 @@ pub fn embed(text: &str, options: &str) -> Result<Vec<f32>, JsValue> {
 #[wasm_bindgen]
 pub fn infer(item: &str, options: &str) -> Result<String, JsValue> {
     let item: Item = from_json(item, "invalid_input")?;
-    let options = from_json(options, "invalid_option")?;
-    let prediction = with_session(|session| session.infer(item.input(), &options))?;
+    let options = shared(options)?;
+    let prediction = with_session(|session| session.infer_with(item.input(), &options))?;
     to_json(&prediction)
 }
 
@@ -115,6 +120,17 @@ fn with_session<T>(
     let result = compute(&mut session);
     SESSION.set(Some(session));
     result.map_err(|error| computing(&error))
+}
+
+/// Options of this text; those of the last call, where they are the same.
+fn shared(text: &str) -> Result<Arc<SharedOptions>, JsValue> {
+    let last = OPTIONS.take().filter(|(of, _)| of == text);
+    let options = match last {
+        Some((_, options)) => options,
+        None => Arc::new(from_json::<Options>(text, "invalid_option")?.into()),
+    };
+    OPTIONS.set(Some((text.to_owned(), Arc::clone(&options))));
+    Ok(options)
 }
 
 fn from_json<T: DeserializeOwned>(text: &str, code: &str) -> Result<T, JsValue> {

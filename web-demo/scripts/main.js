@@ -44,6 +44,7 @@ function panelFor({ task, labels = [] }) {
     case "token_classification": return "entities";
     case "fill_mask": return "mask";
     case "sparse_embedding": return "sparse";
+    case "late_interaction": return "rerank";
     case "sequence_classification":
       if (labels.some((label) => /^entail/i.test(label))) return "zeroShot";
       return labels.length === 1 ? "rerank" : "classify";

@@ -1,5 +1,5 @@
-// Reranking: a model that reads a query and a passage together says how well one
-// answers the other.
+// Reranking: a model that reads a query and a passage together, or compares the vectors of
+// their tokens, says how well one answers the other.
 
 import { fullBar } from "../ui/bars.js";
 import { announce, find } from "../ui/dom.js";

@@ -30,6 +30,7 @@ const titles = {
   similarity: ["Similarity function"],
   max_tokens: ["Maximum sequence length", "in tokens, special tokens included"],
   max_tokens_source: ["Sequence length from"],
+  max_tokens_by_role: ["Of a query and a document", "in tokens"],
   weights: ["Weight data type"],
   compute: ["Compute data type", "of products with large matrices"],
   worst_cosine: ["Minimum cosine similarity to f32", "of outputs to those with float32 throughout"],

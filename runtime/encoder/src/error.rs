@@ -101,6 +101,9 @@ pub enum TaskProblem {
     /// Fill-mask without a mask token.
     #[error("no mask token")]
     MaskToken,
+    /// Late interaction without what makes a query and a document.
+    #[error("no settings of late interaction")]
+    Roles,
     /// A module after the pooling whose weights the file does not hold.
     #[error("a module whose weights are not in the file")]
     ModuleBounds,

@@ -19,6 +19,7 @@ use crate::error::{Error, OptionsError, RequestError, TaskProblem};
 use crate::options::{Input, Options};
 use crate::output::{Entity, Values};
 use crate::processor::Processor;
+use crate::shared::Computed;
 use crate::tokenizer::Tokens;
 use encoderfile_format::Source;
 use encoderfile_format::manifest::{Pipeline, Task};
@@ -76,6 +77,8 @@ pub(crate) struct Item {
     pub(crate) skipped: usize,
     /// Whether the sequences are windows of one text.
     pub(crate) is_windows: bool,
+    /// What it has in common with the other items of its request.
+    pub(crate) shared: Option<Arc<Computed>>,
 }
 
 impl From<Vec<Tokens>> for Item {
@@ -85,6 +88,7 @@ impl From<Vec<Tokens>> for Item {
             characters: Vec::new(),
             skipped: 0,
             is_windows: false,
+            shared: None,
         }
     }
 }
@@ -97,6 +101,16 @@ pub(crate) enum Part {
     Entities(Vec<Entity>),
     /// All of the result.
     Values(Values),
+}
+
+impl Part {
+    /// The numbers of one that is numbers.
+    fn vector(&self) -> Option<&[f32]> {
+        match self {
+            Self::Vector(vector) => Some(vector),
+            Self::Entities(_) | Self::Values(_) => None,
+        }
+    }
 }
 
 /// One task: everything that is particular to it.
@@ -161,6 +175,16 @@ pub(crate) trait Head: Send + Sync {
         options: &Options,
     ) -> Result<Tokens, RequestError> {
         processor.whole(input, options)
+    }
+
+    /// The sequence that every item of a request needs, and that is computed once for all
+    /// of them: a query.
+    fn shared(
+        &self,
+        _processor: Processor<'_>,
+        _options: &Options,
+    ) -> Result<Option<Tokens>, RequestError> {
+        Ok(None)
     }
 
     /// The sequences of an item.
@@ -248,7 +272,7 @@ pub(crate) fn similarity(task: Task, pipeline: &Pipeline) -> Option<&'static str
         Task::Embedding | Task::SentenceEmbedding | Task::SparseEmbedding => {
             Some(pipeline.similarity.name())
         }
-        Task::LateInteraction => Some("maxsim"),
+        Task::LateInteraction => late_interaction::similarity(pipeline),
         Task::SequenceClassification | Task::TokenClassification | Task::FillMask => None,
     }
 }

@@ -38,6 +38,10 @@ pub struct Info {
     pub max_tokens: u32,
     /// The file and key that say so.
     pub max_tokens_source: String,
+    /// Late interaction: the most tokens of a query and of a document, markers included.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_map")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<std::collections::BTreeMap<String, u32>>))]
+    pub max_tokens_by_role: Option<Vec<(String, u32)>>,
     /// Rows of the token embedding.
     pub vocabulary_size: u32,
     /// How the large matrices are stored.
@@ -94,6 +98,11 @@ impl Info {
             similarity,
             max_tokens: pipeline.max_tokens,
             max_tokens_source: pipeline.max_tokens_source.clone(),
+            max_tokens_by_role: pipeline.late_interaction.as_ref().map(|roles| {
+                let roles = [("query", roles.query), ("document", roles.document)];
+                let roles = roles.map(|(name, role)| (name.to_owned(), pipeline.limit(role)));
+                roles.to_vec()
+            }),
             vocabulary_size: pipeline.vocabulary_size,
             weights: weights.encoding.name(),
             compute: pipeline.compute.name(),

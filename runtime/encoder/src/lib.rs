@@ -20,6 +20,7 @@ pub mod pooling;
 mod processor;
 mod repool;
 mod session;
+mod shared;
 #[cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
@@ -40,4 +41,5 @@ pub use options::{
 pub use output::{Prediction, TokenUsage, Values};
 pub use repool::PoolingChoice;
 pub use session::{Session, Work};
+pub use shared::SharedOptions;
 pub use tokenizer::{Tokenizer, Tokens};

@@ -132,8 +132,8 @@ options! {
         /// Put the model's prompt of this name there
         prompt_name: Option<String>, of tokens,
             but (Mcp, NOT_A_MODELS);
-        /// Put the model's prompt for queries or documents in front of every text, if it
-        /// has one
+        /// Take every text for a query or a document: with the model's prompt for it, if it
+        /// has one, and of late interaction with its marker, length and expansion
         role: Option<Role>, of tokens;
         /// Divide embeddings by their L2 norm, or not
         normalize: Option<bool>, of results, default "what the model says",
@@ -170,7 +170,7 @@ options! {
             but (Mcp, NOT_A_MODELS);
         /// Score each label independently (multi-label), rather than one of all
         multi_label: bool, of results;
-        /// Give logits instead of scores
+        /// Give logits instead of scores (MaxSim is raw in any case)
         raw_scores: bool, of results,
             but (Mcp, NOT_A_MODELS);
     }
@@ -191,6 +191,12 @@ impl Role {
             Self::Query => &["query"],
             Self::Document => &["document", "passage", "corpus"],
         }
+    }
+
+    /// The role whose prompts are called so.
+    pub(crate) fn of_prompt(name: &str) -> Option<Self> {
+        let mut roles = Self::ALL.iter().copied();
+        roles.find(|role| role.prompt_names().contains(&name))
     }
 }
 
@@ -235,8 +241,11 @@ impl Options {
                 options: &["prompt", "prompt_name", "role"],
             });
         }
+        // Where roles are more than prompts, a role's name says which.
+        let is_role = |name: &str| !head.role_is_prompt() && Role::of_prompt(name).is_some();
         if let Some(name) = &self.prompt_name
             && !pipeline.prompts.iter().any(|prompt| prompt.name == *name)
+            && !is_role(name)
         {
             let known = pipeline.prompts.iter().map(|prompt| prompt.name.clone());
             return Some(OptionsError::NoSuchPrompt {

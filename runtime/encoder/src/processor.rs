@@ -145,7 +145,8 @@ impl<'a> Processor<'a> {
     }
 }
 
-fn check_length(input: Input<'_>) -> Result<(), RequestError> {
+/// Refuses a text that is too long, before anything of its length is allocated.
+pub(crate) fn check_length(input: Input<'_>) -> Result<(), RequestError> {
     let length = match input {
         Input::Text(text) => text.len(),
         Input::Pair(text, pair) => text.len().saturating_add(pair.len()),

@@ -6,6 +6,7 @@ use crate::finite;
 use crate::heads::{Item, Part};
 use crate::options::{Input, Options};
 use crate::output::{Prediction, TokenUsage};
+use crate::shared::{Computed, SharedOptions};
 use crate::tokenizer::Tokens;
 use encoderfile_graph::{Run, Sequence};
 use std::sync::Arc;
@@ -16,23 +17,19 @@ use std::sync::Arc;
 /// a long text may be read in windows; whoever runs many texts can turn to
 /// another between two sequences.
 pub struct Work {
-    options: Arc<Options>,
+    options: Arc<SharedOptions>,
     item: Item,
     /// Of each sequence that has been computed.
     parts: Vec<Part>,
     usage: Option<TokenUsage>,
-    tokens: usize,
+    computed: usize,
 }
 
 impl Work {
-    /// How many tokens all its sequences have together.
-    pub fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// How many tokens the next sequence has; 0 after the last.
-    pub fn next_tokens(&self) -> usize {
-        self.next().map_or(0, |tokens| tokens.ids.len())
+    /// How many tokens have been computed for it so far. A sequence that the items of a
+    /// request share counts for the one whose turn it was.
+    pub fn computed(&self) -> usize {
+        self.computed
     }
 
     fn next(&self) -> Option<&Tokens> {
@@ -46,12 +43,12 @@ impl Encoder {
     /// # Errors
     /// For options and items that the model does not take, and texts that cannot be
     /// tokenised.
-    pub fn prepare(&self, input: Input<'_>, options: &Arc<Options>) -> Result<Work, Error> {
+    pub fn prepare(&self, input: Input<'_>, options: &Arc<SharedOptions>) -> Result<Work, Error> {
         // While it is tokenised its thread is not free for another text.
         let _text = self.graph.enter();
-        self.check(options)?;
+        self.check(options.options())?;
         self.check_form(input)?;
-        let item = self.head.item(self.processor(), input, options)?;
+        let item = self.head.item(self.processor(), input, options.options())?;
         for tokens in &item.sequences {
             self.processor().check_ids(tokens)?;
         }
@@ -59,7 +56,7 @@ impl Encoder {
             options: options.clone(),
             parts: Vec::with_capacity(item.sequences.len()),
             usage: usage(&item),
-            tokens: item.sequences.iter().map(|tokens| tokens.ids.len()).sum(),
+            computed: 0,
             item,
         })
     }
@@ -116,17 +113,17 @@ impl Session<'_> {
         input: impl Into<Input<'t>>,
         options: &Options,
     ) -> Result<Prediction, Error> {
-        self.infer_with(input.into(), &Arc::new(options.clone()))
+        self.infer_with(input.into(), &Arc::new(options.clone().into()))
     }
 
-    /// As [`Session::infer`], for many texts with the same options.
+    /// As [`Session::infer`], for one of many texts with the same options.
     ///
     /// # Errors
     /// The same.
     pub fn infer_with(
         &mut self,
         input: Input<'_>,
-        options: &Arc<Options>,
+        options: &Arc<SharedOptions>,
     ) -> Result<Prediction, Error> {
         let mut work = self.encoder.prepare(input, options)?;
         loop {
@@ -139,23 +136,27 @@ impl Session<'_> {
     /// Computes the next sequence; gives the result after the last.
     ///
     /// # Errors
-    /// Where the graph fails, or gives numbers that are not finite.
+    /// Where the graph fails, or gives numbers that are not finite; and for a text that
+    /// the request has beside this one.
     pub fn step(&mut self, work: &mut Work) -> Result<Option<Prediction>, Error> {
-        let (head, processor) = (&self.encoder.head, self.encoder.processor());
+        if self.share(work)? {
+            return Ok(None);
+        }
         if let Some(tokens) = work.next() {
-            let output = self.evaluate(tokens)?;
-            let part = head.reduce(processor, tokens, output, &work.item, &work.options)?;
+            let part = self.part(tokens, &work.item, work.options.options())?;
+            work.computed += tokens.ids.len();
             work.parts.push(part);
         }
         if work.next().is_some() {
             return Ok(None);
         }
+        let head = &self.encoder.head;
         let mut parts = std::mem::take(&mut work.parts);
         let values = match parts.pop() {
             Some(Part::Values(values)) => Some(values),
             Some(last) => {
                 parts.push(last);
-                head.finish(&work.item, parts, &work.options)
+                head.finish(&work.item, parts, work.options.options())
             }
             None => None,
         };
@@ -164,8 +165,42 @@ impl Session<'_> {
         Ok(Some(Prediction {
             values,
             usage: work.usage,
-            tokens: work.tokens,
+            tokens: work.computed,
         }))
+    }
+
+    /// Gives an item what it shares with the others of its request, and says whether
+    /// that had to be computed.
+    fn share(&mut self, work: &mut Work) -> Result<bool, Error> {
+        let options = Arc::clone(&work.options);
+        let before = work.computed;
+        let shared = options.computed.get_or_init(|| {
+            let shared = self.shared(options.options())?.map(Arc::new);
+            let sequence = shared.as_ref().map(|it| it.sequence.ids.len());
+            work.computed += sequence.unwrap_or(0);
+            Ok(shared)
+        });
+        work.item
+            .shared
+            .clone_from(shared.as_ref().map_err(Clone::clone)?);
+        Ok(work.computed > before)
+    }
+
+    fn shared(&mut self, options: &Options) -> Result<Option<Computed>, Error> {
+        let processor = self.encoder.processor();
+        let Some(sequence) = self.encoder.head.shared(processor, options)? else {
+            return Ok(None);
+        };
+        processor.check_ids(&sequence)?;
+        let part = self.part(&sequence, &Item::from(Vec::new()), options)?;
+        Ok(Some(Computed { sequence, part }))
+    }
+
+    /// What is kept of a sequence.
+    fn part(&mut self, tokens: &Tokens, item: &Item, options: &Options) -> Result<Part, Error> {
+        let output = self.evaluate(tokens)?;
+        let (head, processor) = (&self.encoder.head, self.encoder.processor());
+        Ok(head.reduce(processor, tokens, output, item, options)?)
     }
 
     /// The tokens of a text and the task's plain numbers for it, special tokens

@@ -1,7 +1,7 @@
 //! The threads: one that reads items, and one for each session.
 
 use super::{Worker, here};
-use crate::{Error, Item, Options, Prediction};
+use crate::{Error, Item, Prediction, SharedOptions};
 use encoderfile_encoder::Encoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::resume_unwind;
@@ -22,7 +22,7 @@ type Outcome<E> = Result<Result<Prediction, Error>, E>;
 pub(super) fn run<E: Send + 'static>(
     encoder: &Encoder,
     items: impl Iterator<Item = Result<Item, E>> + Send + 'static,
-    options: &Arc<Options>,
+    options: &Arc<SharedOptions>,
     threads: usize,
     mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
 ) -> Result<(), E> {

@@ -78,7 +78,7 @@ async fn windows_of_a_long_text_take_turns() {
         ..Options::default()
     };
     let long = vec![Item::Text("a long text ".repeat(4000))];
-    let mut long = pin!(engine.run(client(1), Operation::Infer(options.into()), long));
+    let mut long = pin!(engine.run(client(1), Operation::Infer(Arc::new(options.into())), long));
     begin(long.as_mut());
     let one = engine.run(client(2), infer(), texts(1)).await.unwrap();
     assert_eq!(embedding(&one[0].result).len(), 384);
@@ -126,7 +126,7 @@ async fn a_text_that_fails_fails_alone() {
     let mut three = texts(3);
     three[1] = Item::Text("word ".repeat(1000));
     let outcomes = engine
-        .run(client(1), Operation::Infer(options.into()), three)
+        .run(client(1), Operation::Infer(Arc::new(options.into())), three)
         .await;
     let outcomes = outcomes.unwrap();
     assert_eq!(embedding(&outcomes[0].result).len(), 384);

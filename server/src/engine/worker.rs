@@ -98,12 +98,12 @@ fn infer<'s>(
         Some(session) => session,
         none => none.insert(shared.encoder.session()?),
     };
-    let tokens = work.next_tokens();
+    let before = work.computed();
     let begin = Instant::now();
     let prediction = session.step(&mut work)?;
     let time = begin.elapsed();
     job.outcome.inference += time;
-    note_time(shared, tokens, time);
+    note_time(shared, work.computed() - before, time);
     job.work = Some(work);
     Ok(prediction.map(Output::Prediction))
 }

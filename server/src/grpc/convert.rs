@@ -75,12 +75,15 @@ pub(super) fn options(message: schema::Options) -> Result<Options, Status> {
 pub(super) fn token_embeddings(
     prediction: Prediction,
 ) -> Option<embedding::TokenEmbeddingSequence> {
-    let Values::Embedding { embeddings } = prediction.values else {
-        return None;
+    let (embeddings, score) = match prediction.values {
+        Values::Embedding { embeddings } => (token_vectors(embeddings), None),
+        Values::Score { score } => (Vec::new(), Some(score)),
+        _ => return None,
     };
     Some(embedding::TokenEmbeddingSequence {
-        embeddings: token_vectors(embeddings),
+        embeddings,
         usage: prediction.usage.map(usage),
+        score,
     })
 }
 
@@ -298,6 +301,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the bytes are the test's own")]
     fn each_option_is_the_one_of_its_name_with_each_of_its_values() {
         for row in OPTIONS {
             if row.absence(Surface::Grpc).is_some() {

@@ -33,6 +33,15 @@ pub(super) enum Role {
     Document,
 }
 
+impl From<Role> for encoderfile::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Query => Self::Query,
+            Role::Document => Self::Document,
+        }
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Similarity {
@@ -56,6 +65,17 @@ pub(super) struct Classify {
     /// With `labels`: judge each label by itself, so that several may apply.
     #[serde(default)]
     pub(super) multi_label: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EmbedTokens {
+    /// The texts, each by itself.
+    pub(super) texts: Vec<String>,
+    /// What the texts are to a search: what somebody looks for, or what may be
+    /// found. Only for models of late interaction, whose vectors differ by it; documents
+    /// if left out.
+    pub(super) role: Option<Role>,
 }
 
 /// Of tools that have no options.

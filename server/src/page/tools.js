@@ -180,8 +180,15 @@ async function decoded(indices, signal) {
 /** @type {(server: ServerInfo) => Tool<TokenEmbeddings>} */
 const tokenEmbeddings = ({ encoderfile: { task } }) => ({
   title: "Token embeddings",
+  prepare(form) {
+    // Whose special tokens have vectors that count.
+    if (task !== "late_interaction") return;
+    find(form, "[data-role]").hidden = false;
+    find(form, "[data-special]").hidden = true;
+  },
   request: (form) => ({
     inputs: [needed(form, "text", "Write a text.")],
+    ...(task === "late_interaction" && { role: field(form, "role").value }),
     ...(task === "sentence_embedding" && { unpooled: true }),
     ...(isChecked(form, "special_tokens") && { special_tokens: true }),
   }),

@@ -7,7 +7,8 @@ use encoderfile::container::ContainerError;
 use encoderfile::limits::{BASES_MAX, GRAPHS_MAX};
 use encoderfile::proto::module::Step;
 use encoderfile::proto::{
-    Axis, Base, Dense, L2Norm, LayerNorm, Manifest, Module, NamedGraph, Pipeline, Tensor,
+    Axis, Base, Dense, L2Norm, LateInteraction, LayerNorm, Manifest, Module, NamedGraph, Pipeline,
+    Tensor,
 };
 use std::sync::Arc;
 
@@ -121,6 +122,17 @@ fn what_follows_the_graph_is_bounded() -> anyhow::Result<()> {
                 });
             })];
         }),
+        ("module 0: a tensor of 31 bytes, expected 32", &|it| {
+            it.modules = vec![changed(dense(4, 2, 32), |dense| {
+                dense.residual_weight = Some(Tensor {
+                    offset: 0,
+                    length: 31,
+                });
+            })];
+        }),
+        ("module 0 takes 4 values", &|it| {
+            it.modules = vec![changed(dense(4, 2, 32), |dense| dense.residual = true)];
+        }),
         ("no `modules.dense.weight`", &|it| {
             it.modules = vec![changed(dense(4, 2, 32), |dense| dense.weight = None)];
         }),
@@ -137,6 +149,70 @@ fn what_follows_the_graph_is_bounded() -> anyhow::Result<()> {
         ("`entailment`", &|it| it.entailment = Some(2)),
         ("`default_prompt`", &|it| it.default_prompt = "query".into()),
     ])
+}
+
+#[test]
+fn what_makes_queries_and_documents_is_bounded() -> anyhow::Result<()> {
+    let changed = |it: &mut Pipeline, change: fn(&mut LateInteraction)| {
+        change(it.late_interaction.get_or_insert_default());
+    };
+    refused(&[
+        ("`late_interaction.max_tokens`", &|it| {
+            changed(it, |it| {
+                it.query.get_or_insert_default().max_tokens = u32::MAX;
+            });
+        }),
+        ("`late_interaction.prefix_id`", &|it| {
+            changed(it, |it| {
+                it.document.get_or_insert_default().prefix_id = Some(u32::MAX);
+            });
+        }),
+        ("`late_interaction.expansion.token_id`", &|it| {
+            changed(it, |it| {
+                let expansion = it.expansion.get_or_insert_default();
+                (expansion.token_id, expansion.length) = (u32::MAX, 8);
+            });
+        }),
+        ("`late_interaction.expansion.length` is 0", &|it| {
+            changed(it, |it| {
+                it.expansion.get_or_insert_default();
+            });
+        }),
+        ("`late_interaction.expansion.length`", &|it| {
+            changed(it, |it| {
+                it.expansion.get_or_insert_default().length = u32::MAX;
+            });
+        }),
+        ("`late_interaction.skiplist` is 3, expected 4", &|it| {
+            changed(it, |it| it.skiplist = vec![3, 3]);
+        }),
+        ("`late_interaction.skiplist`", &|it| {
+            changed(it, |it| it.skiplist = vec![u32::MAX]);
+        }),
+    ])
+}
+
+#[test]
+fn late_interaction_has_roles_and_pools_nothing() -> anyhow::Result<()> {
+    type Change<'a> = &'a dyn Fn(&mut Pipeline);
+    let cases: [(&str, Change<'_>); 2] = [
+        ("no `pipeline.late_interaction`", &|it| {
+            it.pooling.clear();
+        }),
+        ("`pooling` is 1, expected 0 to 0", &|it| {
+            it.pooling = vec![1];
+            it.late_interaction.get_or_insert_default();
+        }),
+    ];
+    for (expected, change) in cases {
+        let bytes = resealed_as_is(|manifest| {
+            manifest.task = 7;
+            change(manifest.pipeline.get_or_insert_default());
+        });
+        let error = refused_bytes(&bytes).with_context(|| expected.to_owned())?;
+        ensure!(error.to_string().contains(expected), "{expected}: {error}");
+    }
+    Ok(())
 }
 
 #[test]

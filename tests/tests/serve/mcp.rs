@@ -25,13 +25,13 @@ fn request(id: u32, method: &str, params: &Value) -> Value {
 }
 
 /// A session over HTTP.
-struct Session<'a> {
+pub(crate) struct Session<'a> {
     server: &'a Server,
     id: String,
 }
 
 impl<'a> Session<'a> {
-    fn open(server: &'a Server) -> anyhow::Result<Self> {
+    pub(crate) fn open(server: &'a Server) -> anyhow::Result<Self> {
         let answer = message_to_mcp(server, None, &initialize("tests").to_string())?;
         let id = answer.header("mcp-session-id");
         let id = id.with_context(|| format!("{answer:?}"))?.to_owned();
@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
         Ok(serde_json::from_str(&format!("{{{event}"))?)
     }
 
-    fn call(&self, tool: &str, arguments: &Value) -> anyhow::Result<Value> {
+    pub(crate) fn call(&self, tool: &str, arguments: &Value) -> anyhow::Result<Value> {
         let params = json!({ "name": tool, "arguments": arguments });
         Ok(self.ask("tools/call", &params)?["result"].take())
     }

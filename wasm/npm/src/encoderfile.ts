@@ -144,7 +144,8 @@ export class Encoderfile {
   }
 
   /**
-   * How well each text answers a query, best first. Needs a model with one logit.
+   * How well each text answers a query, best first. Needs a model with one logit, or one of
+   * late interaction (ColBERT), which scores by MaxSim.
    *
    * @throws as {@link Encoderfile.embed}
    */

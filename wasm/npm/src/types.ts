@@ -57,7 +57,8 @@ export interface Info {
     | "sparse_embedding"
     | "sequence_classification"
     | "token_classification"
-    | "fill_mask";
+    | "fill_mask"
+    | "late_interaction";
   /** The base model or architecture. */
   architecture: string;
   /** What comes out, in words. */
@@ -74,6 +75,8 @@ export interface Info {
   max_tokens: number;
   /** Which file and key of the model folder says so. */
   max_tokens_source: string;
+  /** Late interaction: the most tokens of a query and of a document, markers included. */
+  max_tokens_by_role?: { query: number; document: number };
   vocabulary_size: number;
   /** How the large matrices are stored. */
   weights: string;
@@ -113,7 +116,10 @@ export interface EmbedOptions extends Omit<RequestOptions, "overflow"> {
   normalize?: boolean;
   /** Keep so many of the first values (Matryoshka). */
   dimensions?: number;
-  /** What the text is to a search: puts the model's prompt for it in front, if it has one. */
+  /**
+   * What the text is to a search: puts the model's prompt for it in front, if it has one, and
+   * of late interaction gives it its marker, length and expansion.
+   */
   role?: "query" | "document";
   /** Put the model's prompt of this name in front. */
   promptName?: string;
@@ -175,8 +181,12 @@ export interface Pair {
 export interface RerankOptions extends RequestOptions {
   /** Only so many of the best. */
   topK?: number;
-  /** Logits instead of scores. */
+  /** Logits instead of scores; MaxSim is raw in any case. */
   rawScores?: boolean;
+  /** Put the model's prompt of this name in front of the query. */
+  promptName?: string;
+  /** Put this in front of the query; empty for no prompt at all. */
+  prompt?: string;
 }
 
 /** A text and how well it answers a query. */

@@ -87,6 +87,9 @@ pub enum RequestError {
         /// Why, on one line.
         problem: String,
     },
+    /// A problem of the query that the texts are ranked by, and of none of them.
+    #[error("the query: {0}")]
+    Query(Box<RequestError>),
     /// Nothing to fill in.
     #[error(
         "no mask token {mask} in the text{}",
@@ -251,6 +254,11 @@ impl From<serde_json::Error> for RequestError {
 }
 
 impl RequestError {
+    /// The same, of a query.
+    pub(crate) fn in_query(self) -> Self {
+        Self::Query(Box::new(self))
+    }
+
     /// The option at fault, where it is one: the name that the message begins with.
     pub fn option(&self) -> Option<&'static str> {
         match self {

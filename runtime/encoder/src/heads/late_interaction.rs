@@ -10,14 +10,14 @@
 use super::modules::{self, Module, dot};
 use super::token_embedding::token_info;
 use super::{Capability, Head, Item, Part, check_rank, vectors};
-use crate::error::{LimitedBy, RequestError, TaskProblem};
+use crate::error::{LimitedBy, OptionsError, RequestError, TaskProblem};
 use crate::options::{Input, Options, Role};
 use crate::output::{TokenVector, Values};
 use crate::pooling::normalize;
-use crate::processor::Processor;
+use crate::processor::{Processor, check_length};
 use crate::tokenizer::Tokens;
 use encoderfile_format::Source;
-use encoderfile_format::manifest::{self, Pipeline, RoleSequence};
+use encoderfile_format::manifest::{self, Pipeline, RoleSequence, Task};
 use encoderfile_graph::AttentionMask;
 use std::sync::Arc;
 
@@ -34,8 +34,9 @@ pub(super) struct LateInteraction {
 impl LateInteraction {
     pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, TaskProblem> {
         check_rank(pipeline, true)?;
+        let settings = pipeline.late_interaction.clone();
         Ok(Self {
-            settings: pipeline.late_interaction.clone().unwrap_or_default(),
+            settings: settings.ok_or(TaskProblem::Roles)?,
             modules: modules::load(pipeline, weights)?,
             hidden_size: pipeline.output.width as usize,
             width: pipeline.embedding_width(),
@@ -49,18 +50,24 @@ impl LateInteraction {
         }
     }
 
+    /// The role of a request's texts. Who names a prompt as a role is named means that role.
+    fn role(options: &Options) -> Role {
+        let named = || Role::of_prompt(options.prompt_name.as_deref()?);
+        options.role.or_else(named).unwrap_or(Role::Document)
+    }
+
     /// The prompt that a request names, or else that of the role where it has one, or
-    /// else the model's.
+    /// else the model's. A query's is not that of the documents it ranks.
     fn prompt<'a>(&self, role: Role, options: &'a Options, pipeline: &'a Pipeline) -> &'a str {
-        if let Some(prompt) = &options.prompt {
+        let is_others = options.query.is_some() && role == Role::Document;
+        let named = Some(options).filter(|_| !is_others);
+        if let Some(prompt) = named.and_then(|it| it.prompt.as_ref()) {
             return prompt;
         }
         let find = |name: &str| pipeline.prompts.iter().find(|it| it.name == name);
-        let prompt = match &options.prompt_name {
+        let prompt = match named.and_then(|it| it.prompt_name.as_deref()) {
             Some(name) => find(name),
-            None if self.settings.role_prompts => {
-                role.prompt_names().iter().find_map(|name| find(name))
-            }
+            None if self.settings.role_prompts => find(role.name()),
             None => find(&pipeline.default_prompt),
         };
         prompt.map_or("", |prompt| &prompt.text)
@@ -91,11 +98,8 @@ impl LateInteraction {
     /// The most tokens of a sequence: the least of what the role, the model and the
     /// request say.
     fn limit(&self, role: Role, processor: Processor<'_>, options: &Options) -> usize {
-        let limit = processor.tokenizer.limit(options.max_tokens);
-        match self.of(role).max_tokens {
-            0 => limit,
-            of_role => limit.min(of_role as usize),
-        }
+        let of_role = processor.pipeline.limit(*self.of(role)) as usize;
+        processor.tokenizer.limit(options.max_tokens).min(of_role)
     }
 
     /// Adds the role's marker, and to a query the expansion tokens that it lacks.
@@ -132,13 +136,17 @@ impl LateInteraction {
         input: Input<'_>,
         options: &Options,
     ) -> Result<Prepared, RequestError> {
-        let prompt = self.prompt(role, options, processor.pipeline);
-        let text = match input {
-            Input::Ids(ids) => processor.tokenizer.decode(ids, true)?,
-            Input::Text(text) | Input::Pair(text, _) => text.to_owned(),
-        };
+        check_length(input)?;
+        let mut text = self.prompt(role, options, processor.pipeline).to_owned();
+        match input {
+            Input::Ids(ids) => text += &processor.tokenizer.decode(ids, true)?,
+            Input::Text(given) => text += given,
+            Input::Pair(..) => {
+                let (option, task) = ("text_pair", Task::LateInteraction.name());
+                return Err(OptionsError::Inapplicable { option, task }.into());
+            }
+        }
         let settings = &self.settings;
-        let text = format!("{prompt}{text}");
         Ok(Prepared::new(&text, settings.strip, settings.lower_case))
     }
 
@@ -159,42 +167,43 @@ impl LateInteraction {
     }
 
     /// A row of the graph becomes a vector of length one.
-    fn projected(&self, output: &[f32]) -> Vec<f32> {
-        let rows = output.chunks_exact(self.hidden_size);
-        rows.flat_map(|row| {
-            let mut vector = modules::apply(&self.modules, row.to_vec());
-            normalize(&mut vector);
-            vector
-        })
-        .collect()
+    fn projected(&self, output: Vec<f32>) -> Vec<f32> {
+        let mut vectors = modules::apply_each(&self.modules, output, self.hidden_size);
+        vectors.each_mut().for_each(normalize);
+        vectors.values
     }
 
-    /// `MaxSim` of the query, the first sequence, and the document, the second.
-    fn score(&self, sequences: &[Tokens], rows: &[Vec<f32>]) -> Option<f32> {
-        let ([query, document], [query_rows, document_rows]) = (sequences, rows) else {
-            return None;
-        };
-        let document = self.kept(Role::Document, document, document_rows);
-        let query = self.kept(Role::Query, query, query_rows);
+    /// `MaxSim` of a query and a document, by what is kept of either.
+    fn score(&self, query: (&Tokens, &[f32]), document: (&Tokens, &[f32])) -> f32 {
+        let document = self.kept(Role::Document, document.0, document.1);
+        let query = self.kept(Role::Query, query.0, query.1);
         if document.is_empty() || query.is_empty() {
-            return Some(0.0);
+            return 0.0;
         }
         let largest = query.iter().map(|(_, query)| {
             let products = document.iter().map(|(_, document)| dot(query, document));
             products.fold(f32::NEG_INFINITY, f32::max)
         });
         let sum: f32 = largest.sum();
-        Some(match self.settings.mean_score {
+        match self.settings.mean_score {
             true => sum / query.len() as f32,
             false => sum,
-        })
+        }
     }
 }
 
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
     let width = pipeline.embedding_width();
-    format!("{width} numbers a token, compared by MaxSim")
+    let is_mean = similarity(pipeline) == Some("meanmaxsim");
+    let mean = if is_mean { "the mean of " } else { "" };
+    format!("{width} numbers a token, compared by {mean}MaxSim")
+}
+
+/// How queries and documents are compared.
+pub(super) fn similarity(pipeline: &Pipeline) -> Option<&'static str> {
+    let settings = pipeline.late_interaction.as_ref();
+    settings.map(manifest::LateInteraction::similarity)
 }
 
 impl Head for LateInteraction {
@@ -208,12 +217,23 @@ impl Head for LateInteraction {
 
     fn options(&self, request: &Options) -> Vec<&'static str> {
         // Special tokens have vectors that count; who asks for them gets what all get.
-        let mut options = vec!["prompt", "prompt_name", "special_tokens", "query"];
-        options.push(match request.query {
-            Some(_) => "top_k",
-            None => "role",
-        });
+        let mut options = vec!["prompt", "prompt_name", "special_tokens", "query", "role"];
+        if request.query.is_some() {
+            // A score is raw already.
+            options.extend(["top_k", "raw_scores"]);
+        }
         options
+    }
+
+    fn problem(&self, options: &Options) -> Option<OptionsError> {
+        let options = options.query.as_ref().and(options.role);
+        options.map(|_| OptionsError::Exclusive {
+            options: &["query", "role"],
+        })
+    }
+
+    fn takes_ids(&self) -> bool {
+        true
     }
 
     fn role_is_prompt(&self) -> bool {
@@ -233,8 +253,7 @@ impl Head for LateInteraction {
         input: Input<'_>,
         options: &Options,
     ) -> Result<Tokens, RequestError> {
-        let role = options.role.unwrap_or(Role::Document);
-        self.tokens(role, processor, input, options)
+        self.tokens(Self::role(options), processor, input, options)
     }
 
     fn whole(
@@ -243,7 +262,7 @@ impl Head for LateInteraction {
         input: Input<'_>,
         options: &Options,
     ) -> Result<Tokens, RequestError> {
-        let role = options.role.unwrap_or(Role::Document);
+        let role = Self::role(options);
         let text = self.text(role, processor, input, options)?;
         let mut tokens = processor.whole(Input::Text(&text.text), &without_prompt(options))?;
         text.place(&mut tokens);
@@ -256,18 +275,29 @@ impl Head for LateInteraction {
         Ok(tokens)
     }
 
+    fn shared(
+        &self,
+        processor: Processor<'_>,
+        options: &Options,
+    ) -> Result<Option<Tokens>, RequestError> {
+        let Some(query) = &options.query else {
+            return Ok(None);
+        };
+        let query = self.tokens(Role::Query, processor, Input::Text(query), options);
+        query.map(Some).map_err(RequestError::in_query)
+    }
+
     fn item(
         &self,
         processor: Processor<'_>,
         input: Input<'_>,
         options: &Options,
     ) -> Result<Item, RequestError> {
-        let Some(query) = &options.query else {
-            return Ok(vec![self.sequence(processor, input, options)?].into());
+        let role = match options.query {
+            Some(_) => Role::Document,
+            None => Self::role(options),
         };
-        let query = self.tokens(Role::Query, processor, Input::Text(query), options)?;
-        let document = self.tokens(Role::Document, processor, input, options)?;
-        Ok(vec![query, document].into())
+        Ok(vec![self.tokens(role, processor, input, options)?].into())
     }
 
     fn reduce(
@@ -278,17 +308,18 @@ impl Head for LateInteraction {
         _item: &Item,
         _options: &Options,
     ) -> Result<Part, RequestError> {
-        Ok(Part::Vector(self.projected(&output)))
+        Ok(Part::Vector(self.projected(output)))
     }
 
     fn finish(&self, item: &Item, parts: Vec<Part>, options: &Options) -> Option<Values> {
         let rows = vectors(parts);
-        if options.query.is_some() {
-            let score = self.score(&item.sequences, &rows)?;
+        let sequence = item.sequences.first()?;
+        if let Some(query) = &item.shared {
+            let query = (&query.sequence, query.part.vector()?);
+            let score = self.score(query, (sequence, rows.first()?));
             return Some(Values::Score { score });
         }
-        let sequence = item.sequences.first()?;
-        let role = options.role.unwrap_or(Role::Document);
+        let role = Self::role(options);
         let kept = self.kept(role, sequence, rows.first()?);
         let embeddings = kept.into_iter().map(|(at, vector)| TokenVector {
             embedding: vector.to_vec(),
@@ -305,7 +336,7 @@ impl Head for LateInteraction {
         sequence: &Tokens,
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
-        let rows = self.projected(&output);
+        let rows = self.projected(output);
         let kept = self.kept(Role::Document, sequence, &rows);
         Ok(kept.into_iter().flat_map(|(_, row)| row.to_vec()).collect())
     }

@@ -76,13 +76,33 @@ fn read(tensor: StoredTensor, weights: &Arc<dyn Source>) -> Result<Vec<f32>, Tas
 
 /// What all modules make of a vector.
 pub(crate) fn apply(modules: &[Module], vector: Vec<f32>) -> Vec<f32> {
+    let width = vector.len();
+    apply_each(modules, vector, width).values
+}
+
+/// What all modules make of each of some vectors of that width.
+pub(crate) fn apply_each(modules: &[Module], values: Vec<f32>, width: usize) -> Vectors {
+    let vectors = Vectors { values, width };
     let modules = modules.iter();
-    modules.fold(vector, |vector, module| module.apply(vector))
+    modules.fold(vectors, |vectors, module| module.apply(vectors))
+}
+
+/// Vectors of one width, one after another.
+pub(crate) struct Vectors {
+    pub(crate) values: Vec<f32>,
+    pub(crate) width: usize,
+}
+
+impl Vectors {
+    /// Each of them.
+    pub(crate) fn each_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.values.chunks_exact_mut(self.width.max(1))
+    }
 }
 
 impl Module {
-    /// The next vector.
-    fn apply(&self, mut vector: Vec<f32>) -> Vec<f32> {
+    /// The next vectors.
+    fn apply(&self, mut vectors: Vectors) -> Vectors {
         match self {
             Self::Dense {
                 weight,
@@ -90,38 +110,55 @@ impl Module {
                 function,
                 residual,
             } => {
-                let mut next = dense(&vector, weight, bias, *function);
+                let mut next = dense(&vectors, weight, bias, *function);
                 let around = match residual {
                     None => return next,
-                    Some(Residual::Identity) => vector,
+                    Some(Residual::Identity) => vectors,
                     Some(Residual::Projected(weight)) => {
-                        dense(&vector, weight, &[], DenseFunction::Identity)
+                        dense(&vectors, weight, &[], DenseFunction::Identity)
                     }
                 };
-                next.iter_mut().zip(around).for_each(|(it, x)| *it += x);
-                next
+                let values = next.values.iter_mut().zip(around.values);
+                values.for_each(|(it, x)| *it += x);
+                return next;
             }
             Self::LayerNorm {
                 weight,
                 bias,
                 epsilon,
             } => {
-                layer_norm(&mut vector, weight, bias, *epsilon);
-                vector
+                let each = vectors.each_mut();
+                each.for_each(|vector| layer_norm(vector, weight, bias, *epsilon));
             }
-            Self::L2Norm => {
-                normalize(&mut vector);
-                vector
-            }
+            Self::L2Norm => vectors.each_mut().for_each(normalize),
         }
+        vectors
     }
 }
 
-fn dense(vector: &[f32], weight: &[f32], bias: &[f32], function: DenseFunction) -> Vec<f32> {
-    let biases = bias.iter().copied().chain(std::iter::repeat(0.0));
-    let rows = weight.chunks_exact(vector.len()).zip(biases);
-    rows.map(|(row, bias)| activate(dot(row, vector) + bias, function))
-        .collect()
+/// A row of the matrix is read once for several vectors: that of a token's projection has
+/// megabytes, and there are thousands of tokens.
+fn dense(vectors: &Vectors, weight: &[f32], bias: &[f32], function: DenseFunction) -> Vectors {
+    /// Vectors of 768 values that are in a first-level cache beside a row.
+    const BLOCK: usize = 8;
+
+    let (taken, given) = (vectors.width, weight.len() / vectors.width.max(1));
+    let count = vectors.values.len() / taken.max(1);
+    let mut values = vec![0.0; count * given];
+    let blocks = vectors.values.chunks((BLOCK * taken).max(1));
+    for (block, next) in blocks.zip(values.chunks_mut((BLOCK * given).max(1))) {
+        let biases = bias.iter().copied().chain(std::iter::repeat(0.0));
+        let rows = weight.chunks_exact(taken).zip(biases);
+        for (place, (row, bias)) in rows.enumerate() {
+            for (vector, next) in block.chunks_exact(taken).zip(next.chunks_exact_mut(given)) {
+                next[place] = activate(dot(row, vector) + bias, function);
+            }
+        }
+    }
+    Vectors {
+        values,
+        width: given,
+    }
 }
 
 /// A sum in lanes, which takes an eighth of the time of one after another: there may be
@@ -172,7 +209,11 @@ mod tests {
     #[test]
     fn dense_multiplies_adds_and_activates() {
         let weight = [1.0, 2.0, -3.0, 0.5];
-        let dense = |function| dense(&[2.0, 1.0], &weight, &[0.5, 0.0], function);
+        let vector = Vectors {
+            values: vec![2.0, 1.0],
+            width: 2,
+        };
+        let dense = |function| dense(&vector, &weight, &[0.5, 0.0], function).values;
         assert_eq!(dense(DenseFunction::Identity), [4.5, -5.5]);
         assert_eq!(dense(DenseFunction::Relu), [4.5, 0.0]);
         assert_eq!(
@@ -194,6 +235,26 @@ mod tests {
         assert_eq!(apply(&identity, vec![2.0, 1.0]), [6.5, 1.0]);
         let projected = [dense(Residual::Projected(vec![0.0, 1.0, 2.0, 0.0]))];
         assert_eq!(apply(&projected, vec![2.0, 1.0]), [5.5, 4.0]);
+    }
+
+    #[test]
+    fn many_vectors_are_what_each_is_alone() {
+        let weight = (0..12_u8).map(f32::from).collect();
+        let modules = [Module::Dense {
+            weight,
+            bias: vec![0.5, -0.5, 0.0],
+            function: DenseFunction::Tanh,
+            residual: None,
+        }];
+        for count in 0..20_u8 {
+            let values: Vec<f32> = (0..4 * count).map(|it| f32::from(it) / 100.0).collect();
+            let alone = values
+                .chunks_exact(4)
+                .map(|it| apply(&modules, it.to_vec()));
+            let alone = alone.collect::<Vec<_>>().concat();
+            let together = apply_each(&modules, values, 4);
+            assert_eq!((together.values, together.width), (alone, 3));
+        }
     }
 
     #[test]

@@ -99,10 +99,13 @@ impl Manifest {
         bound("graphs", self.graphs.len(), 0..=GRAPHS_MAX)?;
         match &self.model {
             Some(model) => {
-                let settings = &model.pipeline.late_interaction;
-                if model.task == Task::LateInteraction && settings.is_none() {
-                    let field = "pipeline.late_interaction";
-                    return Err(ManifestError::Absent { field });
+                if model.task == Task::LateInteraction {
+                    // It pools nothing, so that a row of the graph is a token's.
+                    bound("pooling", model.pipeline.pooling.len(), 0..=0)?;
+                    if model.pipeline.late_interaction.is_none() {
+                        let field = "pipeline.late_interaction";
+                        return Err(ManifestError::Absent { field });
+                    }
                 }
                 model.pipeline.check()
             }

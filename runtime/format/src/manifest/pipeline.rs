@@ -86,6 +86,14 @@ impl Pipeline {
         dense.unwrap_or_else(|| self.pooled_width())
     }
 
+    /// The most tokens of a sequence in that role.
+    pub fn limit(&self, role: RoleSequence) -> u32 {
+        match role.max_tokens {
+            0 => self.max_tokens,
+            of_role => of_role.min(self.max_tokens),
+        }
+    }
+
     /// How many values pooling gives, before any module.
     pub fn pooled_width(&self) -> usize {
         // A model that pools in its graph has no modes.
@@ -207,6 +215,16 @@ pub struct LateInteraction {
     pub role_prompts: bool,
     /// A score is the mean over the query's vectors rather than the sum.
     pub mean_score: bool,
+}
+
+impl LateInteraction {
+    /// How queries and documents are compared, as sentence-transformers calls it.
+    pub fn similarity(&self) -> &'static str {
+        match self.mean_score {
+            true => "meanmaxsim",
+            false => "maxsim",
+        }
+    }
 }
 
 /// How the texts of a role become sequences.

@@ -193,10 +193,9 @@ async fn results(
     partial: bool,
 ) -> Result<(Vec<ItemResult>, crate::service::Report), Failure> {
     if partial {
-        let (each, report) = call
-            .service
-            .infer_each(call.client, inputs, options.clone())
-            .await?;
+        let options = call.service.shared(options.clone());
+        let each = call.service.infer_each(call.client, inputs, options);
+        let (each, report) = each.await?;
         let results = each.into_iter().map(|result| match result {
             Ok(prediction) => ItemResult::Prediction(prediction),
             Err(failure) => ItemResult::Failed {

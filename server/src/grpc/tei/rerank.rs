@@ -8,11 +8,11 @@ use crate::grpc::schema::tei::{Rank, RerankRequest, RerankResponse, RerankStream
 use crate::grpc::{client, unexpected};
 use crate::service::{Capability, Report};
 use crate::settings::Limits;
-use encoderfile::Item;
-use encoderfile::Options;
 use encoderfile::output::rank;
+use encoderfile::{Item, Options, SharedOptions};
 use futures_util::StreamExt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -21,21 +21,34 @@ impl Tei {
     async fn score(
         &self,
         client: Client,
-        request: RerankStreamRequest,
-        raw_scores: bool,
+        text: String,
+        options: Arc<SharedOptions>,
     ) -> Result<(f32, Report), Status> {
-        let options = Options {
+        let texts = vec![Item::Text(text)];
+        let answer = self.service.infer_shared(client, texts, options).await;
+        let answer = answer.map_err(status)?;
+        let ranks = rank(&answer.predictions, None);
+        let rank = ranks.first().ok_or_else(unexpected)?;
+        Ok((rank.score, answer.report))
+    }
+
+    /// The options of a stream's message: those of the one before, where they are the
+    /// same, so that a query is computed once.
+    fn options(
+        &self,
+        request: &mut RerankStreamRequest,
+        raw_scores: bool,
+        last: &mut Option<Arc<SharedOptions>>,
+    ) -> Result<Arc<SharedOptions>, Status> {
+        let options = self.service.shared(Options {
             overflow: long(request.truncate),
             truncation_side: side(request.truncation_direction)?,
-            query: Some(request.query),
+            query: Some(std::mem::take(&mut request.query)),
             raw_scores,
             ..Options::default()
-        };
-        let text = Item::Text(request.text);
-        let (prediction, report) = self.infer(client, text, options).await?;
-        let ranks = rank(std::slice::from_ref(&prediction), None);
-        let rank = ranks.first().ok_or_else(unexpected)?;
-        Ok((rank.score, report))
+        });
+        let same = last.take_if(|last| last.options() == options.options());
+        Ok(last.insert(same.unwrap_or(options)).clone())
     }
 }
 
@@ -119,19 +132,21 @@ impl Rerank for Tei {
         let (begin, client) = (Instant::now(), client(&request));
         self.require(Capability::Rerank)?;
         let limits = &self.service.limits;
-        let (mut first, mut bytes) = (None, 0);
+        let (mut first, mut last, mut bytes) = (None, None, 0);
         let scored = request.into_inner().enumerate().map(|(index, message)| {
-            let checked = message.and_then(|message: RerankStreamRequest| {
+            let checked = message.and_then(|mut message: RerankStreamRequest| {
                 bytes += message.query.len() + message.text.len();
                 check_size(index + 1, bytes, limits).map_err(status)?;
                 let flags = (message.raw_scores, message.return_text);
-                Ok((message, *first.get_or_insert(flags)))
+                let (raw_scores, return_text) = *first.get_or_insert(flags);
+                let options = self.options(&mut message, raw_scores, &mut last)?;
+                Ok((message.text, options, return_text))
             });
             async move {
-                let (message, (raw_scores, return_text)) = checked?;
-                let text = return_text.then(|| message.text.clone());
-                let (score, report) = self.score(client, message, raw_scores).await?;
-                Ok::<_, Status>((score, text, report))
+                let (text, options, return_text) = checked?;
+                let returned = return_text.then(|| text.clone());
+                let (score, report) = self.score(client, text, options).await?;
+                Ok::<_, Status>((score, returned, report))
             }
         });
         let mut scored = pin!(scored.buffered(self.ahead()));
