@@ -7,8 +7,8 @@ use crate::graph::{Binding, Graph, Weights};
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::manifest::{
-    self, Compute, Dense, Finding, LayerNorm, Manifest, Module, Pipeline, Provenance, Residual,
-    StoredTensor, StoredWeights, Task, WeightsEncoding,
+    self, Compute, Dense, DenseFunction, Finding, LayerNorm, Manifest, Module, Output, Pipeline,
+    Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
 };
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
@@ -108,9 +108,7 @@ pub fn assemble(
     identity: Identity,
     encoding: Encoding,
 ) -> Result<Assembled, BuildError> {
-    if model.task == Task::SentenceEmbedding && !graph.binding.output.per_token {
-        leave_pooling_to_graph(paths, &mut model)?;
-    }
+    leave_to_graph(paths, &mut model, &graph.binding.output)?;
     note_limit(&mut model, &graph.limit);
     let pipeline = pipeline(paths, &model, &graph.binding)?;
     let encoding = Encoding {
@@ -226,6 +224,17 @@ fn note_limit(model: &mut Model, limit: &Limit) {
     }
 }
 
+/// Takes out of a model what its graph does.
+fn leave_to_graph(paths: &Paths, model: &mut Model, output: &Output) -> Result<(), BuildError> {
+    match model.task {
+        Task::SentenceEmbedding if !output.per_token => leave_pooling_to_graph(paths, model),
+        Task::LateInteraction if projects(paths, model, output) => {
+            leave_projection_to_graph(paths, model, output)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Takes out of a model what its graph does: pooling and all that follows. A
 /// norm at the end may stay, it changes nothing twice.
 fn leave_pooling_to_graph(paths: &Paths, model: &mut Model) -> Result<(), BuildError> {
@@ -245,6 +254,59 @@ fn leave_pooling_to_graph(paths: &Paths, model: &mut Model) -> Result<(), BuildE
         subject: "pooling".into(),
         meaning: "in the graph, with the modules that follow it".into(),
         source: "its output has one row a text".into(),
+    });
+    Ok(())
+}
+
+/// Whether a graph's rows are what the modules give, and not what they take: Vespa's
+/// exporter of `ColBERT` and LightOn's, whose files say so where the width does not.
+fn projects(paths: &Paths, model: &Model, output: &Output) -> bool {
+    let dense = |module: &ModuleWeights| match module {
+        ModuleWeights::Dense {
+            in_features,
+            out_features,
+            ..
+        } => Some((*in_features, *out_features)),
+        _ => None,
+    };
+    let mut dense = model.modules.iter().filter_map(dense);
+    let Some((taken, first)) = dense.next() else {
+        return false;
+    };
+    let given = dense.next_back().map_or(first, |(_, given)| given);
+    let is_lightons = paths.folder.join("onnx_config.json").is_file() && output.name == "output";
+    is_lightons || (output.width == given && output.width != taken)
+}
+
+/// Takes the projection out of a model whose graph has it. Exporters leave out activations
+/// and residuals, so that there must be none; a norm may stay, it changes nothing twice.
+fn leave_projection_to_graph(
+    paths: &Paths,
+    model: &mut Model,
+    output: &Output,
+) -> Result<(), BuildError> {
+    let is_plain = |module: &ModuleWeights| match module {
+        ModuleWeights::Dense {
+            function, residual, ..
+        } => *function == DenseFunction::Identity && residual.is_none(),
+        ModuleWeights::L2Norm => true,
+        ModuleWeights::LayerNorm { .. } => false,
+    };
+    let Output { name, width, .. } = output;
+    if !model.modules.iter().all(is_plain) {
+        return Err(BuildError::Widths {
+            path: paths.weights.clone(),
+            problem: format!(
+                "its output `{name}` is projected, and need not have the activations and residuals of the Dense modules; export the token vectors (`last_hidden_state`)"
+            ),
+        });
+    }
+    model.modules.clear();
+    model.findings.retain(|finding| finding.subject != "dense");
+    model.findings.push(Finding {
+        subject: "dense".into(),
+        meaning: "in the graph".into(),
+        source: format!("its output `{name}` has {width} values a token"),
     });
     Ok(())
 }

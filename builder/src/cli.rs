@@ -190,6 +190,8 @@ pub(crate) enum TaskArgument {
     SparseEmbedding,
     /// Words for the masks of a text
     FillMask,
+    /// One vector a token, of a query or of a document (ColBERT)
+    LateInteraction,
 }
 
 impl From<TaskArgument> for Task {
@@ -201,6 +203,7 @@ impl From<TaskArgument> for Task {
             TaskArgument::TokenClassification => Self::TokenClassification,
             TaskArgument::SparseEmbedding => Self::SparseEmbedding,
             TaskArgument::FillMask => Self::FillMask,
+            TaskArgument::LateInteraction => Self::LateInteraction,
         }
     }
 }

@@ -174,6 +174,12 @@ pub enum BuildError {
         /// What it says.
         architecture: String,
     },
+    /// A task of models that the folder is none of.
+    #[error(
+        "{}: late_interaction needs what PyLate, sentence-transformers or Stanford's ColBERT writes of queries and documents, and nothing of it is there",
+        .0.display()
+    )]
+    NoRoles(PathBuf),
     /// Nothing says how long a sequence may be.
     #[error(
         "{}: neither it nor tokenizer_config.json nor sentence_bert_config.json says how many tokens the model takes; say it with --max-length",

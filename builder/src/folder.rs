@@ -193,6 +193,10 @@ fn task(
     overrides: &Overrides,
 ) -> Result<(Task, &'static str), BuildError> {
     if let Some(task) = overrides.task {
+        let has_roles = || sentence.is_some_and(|it| matches!(it.head, Head::LateInteraction(_)));
+        if task == Task::LateInteraction && !has_roles() {
+            return Err(BuildError::NoRoles(paths.folder.clone()));
+        }
         return Ok((task, "--task or model_type of this build"));
     }
     Ok(match sentence.map(|sentence| &sentence.head) {
@@ -217,13 +221,20 @@ fn task(
 /// What of the folder's modules the task uses. Without any, a task has what
 /// sentence-transformers gives a plain transformers folder.
 fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
-    if matches!(sentence.head, Head::LateInteraction(_)) != (task == Task::LateInteraction) {
-        // The vectors of its tokens, before they are projected.
+    let is_late = matches!(sentence.head, Head::LateInteraction(_));
+    let note_projection = |findings: &mut Findings| {
+        let meaning = "not used, nor roles: they are for late interaction";
+        findings.note("projection", meaning, "task of this build");
+    };
+    if is_late && task != Task::LateInteraction {
+        sentence.findings = Findings::default();
+        note_projection(&mut sentence.findings);
+        sentence.settings.note(&mut sentence.findings);
         sentence.modules.clear();
         sentence.head = Head::None;
     }
     match (task, &sentence.head) {
-        (Task::LateInteraction, _) => {}
+        (Task::LateInteraction, Head::LateInteraction(_)) => {}
         (Task::SequenceClassification, Head::Pooling(_)) if sentence.logits.is_some() => {}
         (Task::SentenceEmbedding, Head::Pooling(_)) | (Task::SparseEmbedding, Head::Splade(_)) => {}
         (Task::SentenceEmbedding, _) => {
@@ -248,6 +259,9 @@ fn for_task(mut sentence: Sentence, task: Task) -> Sentence {
                 settings.activation = sentence.settings.activation;
             }
             let mut findings = Findings::default();
+            if is_late {
+                note_projection(&mut findings);
+            }
             settings.note(&mut findings);
             return Sentence {
                 limit: sentence.limit,
@@ -408,7 +422,9 @@ impl Folder<'_> {
             return Ok(());
         };
         let (tokenizer, findings) = (&mut self.tokenizer, &mut self.findings);
-        let resolved = head.resolve(self.paths, tokenizer, sentence.lower_case, findings)?;
+        let max_length = self.overrides.max_length;
+        let lower_case = sentence.lower_case;
+        let resolved = head.resolve(self.paths, tokenizer, lower_case, max_length, findings)?;
         // Its own goes before the tokenizer.
         pipeline.lower_case = sentence.lower_case && !resolved.lower_case;
         pipeline.late_interaction = Some(resolved);

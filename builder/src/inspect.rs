@@ -173,7 +173,10 @@ fn describe_pipeline(pipeline: &Pipeline) -> Value {
         "prompts": prompts,
         "default_prompt": pipeline.default_prompt,
         "exclude_prompt": pipeline.exclude_prompt,
-        "similarity": pipeline.similarity.name(),
+        "similarity": match &pipeline.late_interaction {
+            Some(roles) => roles.similarity(),
+            None => pipeline.similarity.name(),
+        },
         "compute": pipeline.compute.name(),
         "labels": pipeline.labels,
         "activation": pipeline.activation.name(),

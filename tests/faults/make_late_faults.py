@@ -4,7 +4,7 @@
     python tests/faults/make_late_faults.py
 
 They are folders of ../models with one thing changed. That is found before the graph is
-read, so that model.onnx is empty but in `late-graph-without-mask`.
+read, so that model.onnx is empty but where the graph is at fault.
 """
 
 import json
@@ -38,9 +38,12 @@ def modules(change, without=None):
     return edit
 
 
-def graph_of(name):
-    """Takes the graph of another model."""
-    return lambda folder: shutil.copy(MODELS / name / "model.onnx", folder / "model.onnx")
+def graph_of(name, *files):
+    """Takes the graph of another model, and other files of it."""
+    def edit(folder):
+        for file in ["model.onnx", *files]:
+            shutil.copy(MODELS / name / file, folder / file)
+    return edit
 
 
 POOLING = {
@@ -55,8 +58,6 @@ FOLDERS = [
      "the tokenizer lacks the token of query_prefix, for which PyLate would make up a row of the embedding at random: refused"),
     ("without-dense", "bert", modules(lambda it: it[:1], "1_Dense"), ["no Dense module"],
      "no Dense module, for which PyLate would make up a projection at random: refused"),
-    ("similarity", "bert", said(SETTINGS, similarity_fn_name="cosine"), ["similarity_fn_name", "cosine"],
-     "PyLate knows no similarity but MaxSim: refused"),
     ("key-unknown", "bert", said(SETTINGS, pool_factor=2), ["pool_factor"],
      "a key that PyLate 1.6 does not have: refused"),
     ("padding-left", "bert", said("tokenizer_config.json", padding_side="left"), ["padding_side"],
@@ -69,6 +70,11 @@ FOLDERS = [
      "vectors of any length: refused"),
     ("graph-without-mask", "bert", graph_of("files-input-ids-only"), ["attention_mask", "expansion tokens"],
      "a graph that cannot hide the expansion tokens of queries: refused"),
+    ("projected-residual", "roberta-residual", graph_of("late-modernbert-projected", "onnx_config.json"),
+     ["output `output` is projected", "residuals"],
+     "LightOn's exporter, which leaves activations and residuals out of the graph: refused"),
+    ("modules-namesakes", "bert", modules(lambda it: [*it, {**it[1], "idx": 2}]), ["`name`"],
+     "two modules of one name, of which sentence-transformers keeps the later: refused"),
 ]
 
 

@@ -348,6 +348,39 @@ def make_projected():
     (target / "onnx_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
+def make_kept_type():
+    """A ColBERT made of a SentenceTransformer keeps that one's type and similarity; PyLate reads neither."""
+    from pylate import models
+
+    torch.manual_seed(13)
+    name = "bert-kept-type"
+    folder = base(name, drawn(bert(), 13), "bert-embedding")
+    model = models.ColBERT(str(folder), device="cpu", embedding_size=16, query_length=24, document_length=48)
+    folder, _ = saved(name, model, 13)
+    path = folder / "config_sentence_transformers.json"
+    said = read_json(path) | {"model_type": "SentenceTransformer", "similarity_fn_name": "cosine"}
+    path.write_text(json.dumps(said, indent=2) + "\n")
+    publish(name, folder, models.ColBERT(str(folder), device="cpu"))
+
+
+def make_stanford_projected():
+    """Stanford's weights beside a list of one module, and a graph as Vespa exports it."""
+    from pylate import models
+
+    name = "stanford-projected"
+    source, folder = MODELS / "late-stanford", WORK / name
+    shutil.copytree(source, folder)
+    module = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    (folder / "modules.json").write_text(json.dumps([module], indent=2) + "\n")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 100}) + "\n")
+    model = models.ColBERT(str(folder), device="cpu")
+    target = publish(name, folder, model)
+    export(TokenEmbeddings(model[0].auto_model, [model[1].linear]), target / "model.onnx", output="contextual")
+    # Whose matrix is in the graph; the folder is read without looking there.
+    weights = {"linear.weight": load_file(source / "model.safetensors")["linear.weight"]}
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+
+
 def make_all_pylate():
     make_pylate("bert", bert(), "bert-embedding", 1, golden={"pool_factors": [2, 3]})
     make_pylate("bert-attend", bert(), "bert-embedding", 2,
@@ -371,6 +404,8 @@ def make_all_pylate():
     make_residual()
     make_stanford()
     make_projected()
+    make_kept_type()
+    make_stanford_projected()
 
 
 # --- sentence-transformers' own format ---
@@ -386,12 +421,15 @@ def multi_vector_case(model, role, text):
             "kept": everything["attention_mask"].int().tolist(), "embeddings": encode([text], convert_to_numpy=True)[0]}
 
 
-def publish_multi_vector(name, model):
+def publish_multi_vector(name, model, **said):
     from sentence_transformers import MultiVectorEncoder
 
     target = MODELS / f"late-{name}"
     shutil.rmtree(target, ignore_errors=True)
     model.save_pretrained(str(target), create_model_card=False)
+    if said:
+        path = target / "config_sentence_transformers.json"
+        path.write_text(json.dumps(read_json(path) | said, indent=2) + "\n")
     model = MultiVectorEncoder(str(target), device="cpu")
     export(TokenEmbeddings(model[0].auto_model), target / "model.onnx")
     (target / "model.safetensors").unlink()
@@ -409,6 +447,28 @@ def publish_multi_vector(name, model):
         "model": name, "architecture": "bert", "task": "late_interaction", "reference": versions,
         "cases": cases, "scores": found, "rerank": ranking})
     print(name, sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) // 1000, "kB")
+
+
+def make_unmasked(modules):
+    """Expansion tokens that nothing scores, a prompt of another name, and an older similarity."""
+    from sentence_transformers import MultiVectorEncoder
+
+    transformer, dense, _, norm = modules(
+        "multi-vector-unmasked", 14, None, document_length=48, query_expansion={"strategy": "fixed", "length": 16})
+    publish_multi_vector("multi-vector-unmasked", MultiVectorEncoder(
+        modules=[transformer, dense, norm], device="cpu",
+        prompts={"query": "search for: ", "passage": "the text: "}), similarity_fn_name="cosine")
+
+
+def make_mean(modules):
+    """The mean over a query's vectors; expansion tokens of its own that attend and are attended to."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    parts = modules("multi-vector-mean", 16, MultiVectorMask(["the", ","]), document_length=40,
+                    query_expansion={"strategy": "fixed", "length": 20, "attend": True, "token": "[SEP]"})
+    publish_multi_vector("multi-vector-mean", MultiVectorEncoder(
+        modules=parts, device="cpu", similarity_fn_name="meanmaxsim"))
 
 
 def make_all_multi_vector():
@@ -429,6 +489,8 @@ def make_all_multi_vector():
                     query_length=40, document_length=48, query_expansion={"strategy": "min", "length": 16})
     publish_multi_vector("multi-vector", MultiVectorEncoder(
         modules=parts, device="cpu", prompts={"query": "search for: ", "document": "the text: "}))
+    make_unmasked(modules)
+    make_mean(modules)
     # A folder of PyLate's as sentence-transformers writes it when it has read it.
     weights = modules("converted", 12, None)[0]
     source = WORK / "converted"

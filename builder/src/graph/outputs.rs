@@ -31,9 +31,6 @@ enum Meaning {
     Logits,
 }
 
-/// What LightOn's exporter calls the finished vectors of tokens.
-const PROJECTED: &str = "output";
-
 /// What sentence-transformers calls the vector of a text.
 pub const SENTENCE_VECTOR: &str = "sentence_embedding";
 
@@ -110,26 +107,11 @@ fn choose(graph: &GraphProto, model: &Model) -> Result<Choice, String> {
             .or_else(|why| output(Meaning::TextVector, false).or(Err(why))),
         Task::Embedding => output(Meaning::TokenVectors, true),
         Task::LateInteraction => {
-            let vectors = projected(graph, model).map_or_else(
-                || output(Meaning::TokenVectors, true),
-                |name| {
-                    let name = name.to_owned();
-                    Ok(Choice {
-                        name,
-                        per_token: true,
-                    })
-                },
-            )?;
+            let vectors = output(Meaning::TokenVectors, true)?;
             refuse_unmasked(graph, model, &vectors.name)?;
             Ok(vectors)
         }
     }
-}
-
-/// The output of a graph that projects, where no module does.
-fn projected<'g>(graph: &'g GraphProto, model: &Model) -> Option<&'g str> {
-    let output = graph.output.iter().find(|it| it.name == PROJECTED)?;
-    model.modules.is_empty().then_some(output.name.as_str())
 }
 
 /// Tokens can only be hidden by an attention mask that the output depends on.

@@ -8,13 +8,12 @@ mod multi_vector;
 
 use super::settings::{NAME, Settings};
 use super::weights::{self, File, ModuleWeights};
-use super::{Head, Keys, Listed, Sentence, problem_of, refuse_unknown};
+use super::{Head, Keys, Listed, Sentence, problem_of, refuse_namesakes, refuse_unknown};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
 use crate::folder::limit::Limit;
 use crate::folder::tokenizer::Resolved;
 use crate::folder::{Paths, read_json_if_there};
-use crate::graph;
 use encoderfile::manifest::{self, DenseFunction, QueryExpansion, RoleSequence};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -46,12 +45,17 @@ const PYLATES: [&str; 7] = [
 /// Python's `string.punctuation`, a word of a skiplist each.
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
-/// The output of a graph that projects and normalises: LightOn's exporter.
-const PROJECTED: &str = "output";
+/// Whose rules a folder follows where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    PyLate,
+    MultiVectorEncoder,
+}
 
 /// What a folder says of its queries and documents, before its tokenizer is asked.
 #[derive(Debug)]
 pub(in crate::folder) struct LateInteraction {
+    rules: Rules,
     /// Which file says most of it.
     path: PathBuf,
     /// Without the ids of tokens.
@@ -70,16 +74,25 @@ pub(super) fn read(paths: &Paths) -> Result<Option<Sentence>, BuildError> {
     let folder = &paths.folder;
     let path = folder.join(NAME);
     let config = read_json_if_there(&path)?.unwrap_or_default();
-    let model_type = config["model_type"].as_str();
-    let is_pylates = PYLATES.iter().any(|key| config.get(key).is_some());
-    let sentence = match model_type {
+    let modules = read_json_if_there(&folder.join("modules.json"))?.unwrap_or_default();
+    let modules = modules.as_array().map_or(&[][..], Vec::as_slice);
+    let is_pylates = |module: &Value| {
+        let class = module["type"].as_str();
+        class.is_some_and(|class| class.starts_with("pylate."))
+    };
+    let says = |key: &&str| !config[*key].is_null();
+    let is_pylates = modules.iter().any(is_pylates) || PYLATES.iter().any(says);
+    let sentence = match config["model_type"].as_str() {
         Some("MultiVectorEncoder") => multi_vector::read(folder, &path, &config)?,
         Some("ColBERT") => pylate(folder, &path, &config)?,
-        None if is_pylates => pylate(folder, &path, &config)?,
-        None if !folder.join("modules.json").exists() && is_stanfords(paths)? => stanford(folder)?,
+        // A ColBERT that began as another model keeps that one's type.
+        None | Some("SentenceTransformer") if is_pylates => pylate(folder, &path, &config)?,
+        None | Some("SentenceTransformer") if modules.len() < 2 && is_stanfords(paths)? => {
+            stanford(folder, &path, &config)?
+        }
         _ => return Ok(None),
     };
-    leave_projection_to_graph(sentence, paths).map(Some)
+    Ok(Some(sentence))
 }
 
 impl LateInteraction {
@@ -89,6 +102,7 @@ impl LateInteraction {
         paths: &Paths,
         resolved: &mut Resolved,
         lower_case: bool,
+        max_length: Option<u32>,
         findings: &mut Findings,
     ) -> Result<manifest::LateInteraction, BuildError> {
         let unusable = |error: tokenizers::Error| BuildError::Tokenizer {
@@ -113,12 +127,19 @@ impl LateInteraction {
             }
         }
         let mut settings = self.settings.clone();
-        settings.lower_case = settings.strip && lower_case;
+        settings.lower_case = self.rules == Rules::PyLate && lower_case;
+        let file = file_name(&self.path);
+        let mut document_source = &*file;
+        if let Some(max_length) = max_length {
+            // Queries keep the length that they were trained with.
+            settings.document.max_tokens = max_length;
+            document_source = "max_length of this build";
+        }
         let roles = [
-            ("query", &mut settings.query),
-            ("document", &mut settings.document),
+            ("query", &mut settings.query, &*file),
+            ("document", &mut settings.document, document_source),
         ];
-        for ((name, role), prefix) in roles.into_iter().zip(&self.prefixes) {
+        for ((name, role, source), prefix) in roles.into_iter().zip(&self.prefixes) {
             let prefix = prefix.as_ref().map(|(_, token)| token);
             role.prefix_id = prefix.and_then(|token| tokenizer.token_to_id(token));
             let length = match role.max_tokens {
@@ -126,7 +147,7 @@ impl LateInteraction {
                 length => format!("{length} tokens"),
             };
             let marked = prefix.map_or(String::new(), |it| format!(", {it:?} the second of them"));
-            findings.note(name, format!("{length}{marked}"), file_name(&self.path));
+            findings.note(name, format!("{length}{marked}"), source);
         }
         if let Some(expansion) = &mut settings.expansion {
             expansion.token_id = self.expansion_id(paths, resolved, &tokenizer)?;
@@ -137,7 +158,7 @@ impl LateInteraction {
             };
             let (token, length) = (token.unwrap_or_default(), expansion.length);
             let meaning = format!("queries get {token:?} up to {length} tokens{hidden}");
-            findings.note("query expansion", meaning, file_name(&self.path));
+            findings.note("query expansion", meaning, file);
         }
         settings.skiplist = self.skiplist_ids(resolved, &tokenizer, findings)?;
         Ok(settings)
@@ -160,7 +181,7 @@ impl LateInteraction {
             Some(token) => tokenizer.token_to_id(token),
             None => {
                 let special = |key| resolved.special_id(key);
-                let last = || special("pad_token").filter(|_| self.settings.strip);
+                let last = || special("pad_token").filter(|_| self.rules == Rules::PyLate);
                 special("mask_token")
                     .or_else(|| special("eos_token"))
                     .or_else(last)
@@ -194,12 +215,13 @@ impl LateInteraction {
             return Ok(ids.into_iter().collect());
         }
         let unknown = resolved.special_id("unk_token");
-        let meaning = match unknown.filter(|_| self.settings.strip) {
+        let is_pylates = self.rules == Rules::PyLate;
+        let meaning = match unknown.filter(|_| is_pylates) {
             Some(id) => {
                 ids.insert(id);
                 format!("no vectors of unknown tokens, as which PyLate reads {strangers}")
             }
-            None if self.settings.strip => {
+            None if is_pylates => {
                 let strangers = strangers.into();
                 return Err(BuildError::key(&self.path, "skiplist_words", &strangers));
             }
@@ -217,7 +239,6 @@ fn is_stanfords(paths: &Paths) -> Result<bool, BuildError> {
 
 fn pylate(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildError> {
     refuse_unknown(path, config, &[&KNOWN[..], &PYLATES].concat())?;
-    similarity(path, config, &["MaxSim"])?;
     let file = Keys { path, config };
     let lengths = [
         file.length("query_length", 32)?,
@@ -226,6 +247,7 @@ fn pylate(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildE
     let attended = file.flag("attend_to_expansion_tokens", false)?;
     let expands = file.flag("do_query_expansion", true)?;
     let head = LateInteraction {
+        rules: Rules::PyLate,
         path: path.to_owned(),
         settings: of_pylate(lengths, expands.then_some(attended)),
         prefixes: [
@@ -236,13 +258,25 @@ fn pylate(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildE
         skiplist: file.words("skiplist_words")?.unwrap_or_else(punctuation),
         skiplist_source: NAME.into(),
     };
+    let sentence = modules_of_pylate(folder, path, config)?;
+    if sentence.modules.is_empty() {
+        let problem = "no Dense module; PyLate would make up a projection at random";
+        return Err(problem_of(&folder.join("modules.json"), problem));
+    }
+    Ok(sentence.with_head(head))
+}
+
+/// What `PyLate` makes of a list of modules, if there is one.
+fn modules_of_pylate(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildError> {
     let mut sentence = Sentence {
         settings: settings(path, config)?,
         ..Sentence::default()
     };
     let modules = folder.join("modules.json");
     let list = read_json_if_there(&modules)?.unwrap_or_default();
-    for (place, module) in list.as_array().into_iter().flatten().enumerate() {
+    let list = list.as_array().map_or(&[][..], Vec::as_slice);
+    refuse_namesakes(&modules, list)?;
+    for (place, module) in list.iter().enumerate() {
         let listed = Listed::of(&modules, module)?;
         match listed.kind {
             "Transformer" if place == 0 => {
@@ -259,12 +293,8 @@ fn pylate(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildE
             _ => return Err(BuildError::key(&modules, "type", &module["type"])),
         }
     }
-    if sentence.modules.is_empty() {
-        let problem = "no Dense module; PyLate would make up a projection at random";
-        return Err(problem_of(&modules, problem));
-    }
     sentence.settings.note(&mut sentence.findings);
-    Ok(sentence.with_head(head))
+    Ok(sentence)
 }
 
 /// Queries are cut and expanded to the first length; whether tokens attend to what they
@@ -290,9 +320,13 @@ fn of_pylate([query, document]: [u32; 2], attended: Option<bool>) -> manifest::L
     }
 }
 
-fn stanford(folder: &Path) -> Result<Sentence, BuildError> {
+fn stanford(folder: &Path, settings: &Path, stated: &Value) -> Result<Sentence, BuildError> {
     const METADATA: &str = "artifact.metadata";
 
+    if !stated.is_null() {
+        refuse_unknown(settings, stated, &KNOWN)?;
+    }
+    let mut sentence = modules_of_pylate(folder, settings, stated)?;
     let path = folder.join(METADATA);
     let config = read_json_if_there(&path)?.unwrap_or_default();
     let file = Keys {
@@ -315,6 +349,7 @@ fn stanford(folder: &Path) -> Result<Sentence, BuildError> {
     ];
     let attended = file.flag("attend_to_mask_tokens", false)?;
     let head = LateInteraction {
+        rules: Rules::PyLate,
         path: path.clone(),
         settings: of_pylate(lengths, Some(attended)),
         prefixes: [
@@ -325,7 +360,6 @@ fn stanford(folder: &Path) -> Result<Sentence, BuildError> {
         skiplist: punctuation(),
         skiplist_source: METADATA.into(),
     };
-    let mut sentence = Sentence::default();
     let weights = File::read(folder, &Listed { kind: "", path: "" })?;
     let name = "linear.weight";
     let shape = weights.shape(name)?;
@@ -344,38 +378,6 @@ fn stanford(folder: &Path) -> Result<Sentence, BuildError> {
     let source = "model.safetensors linear.weight";
     sentence.findings.note("dense", meaning, source);
     Ok(sentence.with_head(head))
-}
-
-/// Takes out of a folder's modules what its graph does. LightOn's exporter leaves
-/// activations and residuals out of the graph, so that it has to have none.
-fn leave_projection_to_graph(
-    mut sentence: Sentence,
-    paths: &Paths,
-) -> Result<Sentence, BuildError> {
-    const CONFIG: &str = "onnx_config.json";
-
-    if !paths.folder.join(CONFIG).is_file() || !graph::has_output(&paths.weights, PROJECTED)? {
-        return Ok(sentence);
-    }
-    let is_plain = |module: &ModuleWeights| {
-        let ModuleWeights::Dense {
-            function, residual, ..
-        } = module
-        else {
-            return false;
-        };
-        *function == DenseFunction::Identity && residual.is_none()
-    };
-    if !sentence.modules.iter().all(is_plain) {
-        let problem = format!(
-            "its output `{PROJECTED}` lacks the activations and residuals of the Dense modules; export the token vectors (`last_hidden_state`)"
-        );
-        return Err(problem_of(&paths.weights, &problem));
-    }
-    sentence.modules.clear();
-    let meaning = "in the graph, with the norm that follows it";
-    sentence.findings.note("dense", meaning, CONFIG);
-    Ok(sentence)
 }
 
 impl Sentence {
@@ -425,26 +427,14 @@ fn prefix(
     Ok((!token.is_empty()).then_some((key, token)))
 }
 
-/// Prompts, and which of them holds where nobody says.
+/// Prompts, and which of them holds where nobody says. The similarity is MaxSim, whatever
+/// a file calls it: neither reference reads another name.
 fn settings(path: &Path, config: &Value) -> Result<Settings, BuildError> {
     let mut others = config.clone();
     if let Some(keys) = others.as_object_mut() {
         keys.remove("similarity_fn_name");
     }
     Settings::of(path, &others)
-}
-
-fn similarity<'a>(
-    path: &Path,
-    config: &'a Value,
-    known: &[&str],
-) -> Result<Option<&'a str>, BuildError> {
-    let value = &config["similarity_fn_name"];
-    match value.as_str() {
-        None if value.is_null() => Ok(None),
-        Some(name) if known.contains(&name) => Ok(Some(name)),
-        _ => Err(BuildError::key(path, "similarity_fn_name", value)),
-    }
 }
 
 fn punctuation() -> Vec<String> {

@@ -1,11 +1,12 @@
 //! Folders of sentence-transformers' `MultiVectorEncoder`: prompts are text, lengths and
 //! expansion the Transformer's, the skiplist a module.
 
-use super::{KNOWN, LateInteraction, settings, similarity};
+use super::{KNOWN, LateInteraction, Rules, settings};
 use crate::error::BuildError;
 use crate::folder::read_json_if_there;
 use crate::folder::sentence::{
-    Keys, Listed, Sentence, problem_of, read_config, refuse_other_vectors, refuse_unknown, unsigned,
+    Keys, Listed, Sentence, problem_of, read_config, refuse_namesakes, refuse_other_vectors,
+    refuse_unknown, unsigned,
 };
 use encoderfile::manifest::{self, QueryExpansion, RoleSequence};
 use serde_json::Value;
@@ -19,46 +20,27 @@ const EXPANSION: &str = "query_expansion";
 
 pub(super) fn read(folder: &Path, path: &Path, config: &Value) -> Result<Sentence, BuildError> {
     refuse_unknown(path, config, &KNOWN)?;
-    let mean_score = similarity(path, config, &["maxsim", "meanmaxsim"])? == Some("meanmaxsim");
-    let mut settings = settings(path, config)?;
+    // Any other name is that of the plain sum.
+    let mean_score = config["similarity_fn_name"] == "meanmaxsim";
+    let Modules {
+        mut sentence,
+        lengths,
+        mask,
+    } = Modules::read(folder)?;
+    sentence.settings = settings(path, config)?;
     // Each role has a prompt of its own, if an empty one.
-    settings.default_prompt = String::new();
-    let mut sentence = Sentence {
-        settings,
-        ..Sentence::default()
-    };
-    let mut lengths = Value::Null;
-    let mut mask = Mask::default();
-    let modules = folder.join("modules.json");
-    let list = read_json_if_there(&modules)?.unwrap_or_default();
-    for (place, module) in list.as_array().into_iter().flatten().enumerate() {
-        let listed = Listed::of(&modules, module)?;
-        match listed.kind {
-            "Transformer" if place == 0 => {
-                lengths = sentence.read_transformer(folder, &listed, &LENGTHS)?;
-            }
-            "Dense" => sentence.read_projection(folder, &listed, &["token_embeddings"])?,
-            "MultiVectorMask" if mask.source.is_empty() => mask = Mask::read(folder, &listed)?,
-            "Normalize" => {
-                let path = folder.join(listed.file("config.json"));
-                let names = ["module_input_name", "module_output_name"];
-                let config = read_config(&path, &names)?;
-                refuse_other_vectors(&path, &config, &["token_embeddings"])?;
-                sentence.normalize = true;
-            }
-            _ => return Err(BuildError::key(&modules, "type", &module["type"])),
-        }
-    }
-    if !sentence.normalize {
-        let problem = "no Normalize module at the end, without which vectors are not served";
-        return Err(problem_of(&modules, problem));
-    }
+    sentence.settings.default_prompt = String::new();
+    sentence.settings.note(&mut sentence.findings);
     let path = folder.join("sentence_bert_config.json");
     let file = Keys {
         path: &path,
         config: &lengths,
     };
     let expansion = expansion(&file)?;
+    let query_length = query_length(&file, expansion)?;
+    // Without a mask, what no token attends to is not scored either, and so changes nothing.
+    let is_scored = |it: &QueryExpansion| it.attended || !mask.source.is_empty();
+    let expansion = expansion.filter(is_scored);
     let role = |max_tokens, skips| RoleSequence {
         max_tokens,
         skips,
@@ -66,8 +48,9 @@ pub(super) fn read(folder: &Path, path: &Path, config: &Value) -> Result<Sentenc
     };
     let [in_queries, in_documents] = mask.skips;
     let head = LateInteraction {
+        rules: Rules::MultiVectorEncoder,
         settings: manifest::LateInteraction {
-            query: role(query_length(&file, expansion)?, in_queries),
+            query: role(query_length, in_queries),
             document: role(file.length("document_length", 0)?, in_documents),
             expansion,
             role_prompts: true,
@@ -80,8 +63,55 @@ pub(super) fn read(folder: &Path, path: &Path, config: &Value) -> Result<Sentenc
         skiplist_source: mask.source,
         path: path.clone(),
     };
-    sentence.settings.note(&mut sentence.findings);
     Ok(sentence.with_head(head))
+}
+
+/// What modules.json lists.
+#[derive(Default)]
+struct Modules {
+    sentence: Sentence,
+    /// What the Transformer's file says, lengths among it.
+    lengths: Value,
+    mask: Mask,
+}
+
+impl Modules {
+    fn read(folder: &Path) -> Result<Self, BuildError> {
+        let mut sentence = Sentence::default();
+        let mut lengths = Value::Null;
+        let mut mask = Mask::default();
+        let modules = folder.join("modules.json");
+        let list = read_json_if_there(&modules)?.unwrap_or_default();
+        let list = list.as_array().map_or(&[][..], Vec::as_slice);
+        refuse_namesakes(&modules, list)?;
+        for (place, module) in list.iter().enumerate() {
+            let listed = Listed::of(&modules, module)?;
+            match listed.kind {
+                "Transformer" if place == 0 => {
+                    lengths = sentence.read_transformer(folder, &listed, &LENGTHS)?;
+                }
+                "Dense" => sentence.read_projection(folder, &listed, &["token_embeddings"])?,
+                "MultiVectorMask" if mask.source.is_empty() => mask = Mask::read(folder, &listed)?,
+                "Normalize" => {
+                    let path = folder.join(listed.file("config.json"));
+                    let names = ["module_input_name", "module_output_name"];
+                    let config = read_config(&path, &names)?;
+                    refuse_other_vectors(&path, &config, &["token_embeddings"])?;
+                    sentence.normalize = true;
+                }
+                _ => return Err(BuildError::key(&modules, "type", &module["type"])),
+            }
+        }
+        if !sentence.normalize {
+            let problem = "no Normalize module at the end, without which vectors are not served";
+            return Err(problem_of(&modules, problem));
+        }
+        Ok(Self {
+            sentence,
+            lengths,
+            mask,
+        })
+    }
 }
 
 /// What a `MultiVectorMask` module says.
