@@ -39,6 +39,9 @@ def normalized(rows):
 class Model:
     """What a folder of PyLate's, or of Stanford's ColBERT, says."""
 
+    # Whether a score is the mean over the query's vectors rather than the sum.
+    is_mean = False
+
     def __init__(self, folder):
         self.session = onnxruntime.InferenceSession(folder / "model.onnx")
         config = read_json(folder / "config_sentence_transformers.json")
@@ -73,7 +76,7 @@ class Model:
 
     def read_projections(self, folder, stanford):
         """Weights and settings of each Dense, unless the graph has them in it."""
-        if self.session.get_outputs()[0].name == "output":
+        if self.session.get_outputs()[0].name in ("output", "contextual"):
             return []
         if stanford:
             return [({"linear.weight": load_file(folder / "model.safetensors")["linear.weight"]}, {})]
@@ -97,7 +100,7 @@ class Model:
             ids, mask = [*ids[:1], prefix, *ids[1:]], [*mask[:1], 1, *mask[1:]]
         return ids, mask
 
-    def kept(self, ids, is_query):
+    def kept(self, ids, mask, is_query):
         """Which tokens give a vector: for a query all, for a document those that are not skipped."""
         return [int(is_query or id not in self.skiplist) for id in ids]
 
@@ -132,6 +135,11 @@ class MultiVectorModel(Model):
             token = self.expansion.get("token") or tokenizer.get("mask_token") or tokenizer.get("eos_token")
             self.expansion_id = self.tokenizer.token_to_id(token)
         paths = {it["type"].rpartition(".")[2]: folder / it["path"] for it in read_json(folder / "modules.json")}
+        self.is_mean = config["similarity_fn_name"] == "meanmaxsim"
+        self.projections = self.read_projections(folder, False)
+        self.skips = None
+        if "MultiVectorMask" not in paths:
+            return
         mask = read_json(paths["MultiVectorMask"] / "config.json")
         found = [self.tokenizer.token_to_id(word) for word in mask["skiplist_words"]]
         # Unlike in PyLate, a word that is no token is left out.
@@ -139,7 +147,6 @@ class MultiVectorModel(Model):
                          if id is not None and (id != self.tokenizer.token_to_id(tokenizer["unk_token"])
                                                 or word == tokenizer["unk_token"])}
         self.skips = [role in mask["skiplist_tasks"] for role in ("query", "document")]
-        self.projections = self.read_projections(folder, False)
 
     def encode_ids(self, text, is_query, prompt_name=None):
         text = (self.prompts[prompt_name or ("query" if is_query else "document")] or "") + text
@@ -153,7 +160,10 @@ class MultiVectorModel(Model):
         attends = bool(expansion and expansion["attend"])
         return ids + [self.expansion_id] * missing, [1] * len(ids) + [int(attends)] * missing
 
-    def kept(self, ids, is_query):
+    def kept(self, ids, mask, is_query):
+        if self.skips is None:
+            # Without a mask of its own, the attention's is that of the scores.
+            return mask
         skipped = self.skiplist if self.skips[not is_query] else ()
         return [int(id not in skipped) for id in ids]
 
@@ -224,7 +234,7 @@ def check(folder):
         ids, mask = model.encode_ids(case["text"], is_query, prompt_name)
         assert ids == case["input_ids"], (folder.name, case["text"], ids, case["input_ids"])
         assert mask == case["attention_mask"], (folder.name, case["text"], mask)
-        kept = model.kept(ids, is_query)
+        kept = model.kept(ids, mask, is_query)
         assert kept == case["kept"], (folder.name, case["text"], kept)
         embeddings = model.encode(ids, mask, kept)
         vectors = max(vectors, difference(case["text"], case["embeddings"], embeddings))
@@ -233,8 +243,9 @@ def check(folder):
     for query, row, results in zip(found["query"], golden["scores"], golden["rerank"]):
         # A score is a sum over the query's tokens; the difference is that of a term.
         terms = len(query)
+        mean = terms if model.is_mean else 1
         exact = [maxsim(query, it) for it in found["document"]]
-        scores = max(scores, difference("scores", np.divide(row, terms), np.divide(exact, terms)))
+        scores = max(scores, difference("scores", np.divide(row, terms / mean), np.divide(exact, terms)))
         # `rerank` pads the documents with vectors of zeros, and does not mask them.
         longest = max(len(it) for it in found["document"])
         zero = np.zeros((1, query.shape[1]), np.float32)
@@ -242,11 +253,11 @@ def check(folder):
                   for it in found["document"] for is_padded in [len(it) < longest and not is_multi_vector]]
         ranked = sorted(((maxsim(query, it), index) for index, it in enumerate(padded)), reverse=True)
         assert [it["id"] for it in results] == [index for _, index in ranked], (folder.name, ranked, results)
-        got, expected = [it[0] / terms for it in ranked], [it["score"] / terms for it in results]
+        got, expected = [it[0] / terms for it in ranked], [it["score"] * mean / terms for it in results]
         scores = max(scores, difference("rerank", expected, got))
     for case in golden.get("pooled", []):
         ids, mask = model.encode_ids(case["text"], False)
-        rows = pooled(model.encode(ids, mask, model.kept(ids, False)), case["pool_factor"])
+        rows = pooled(model.encode(ids, mask, model.kept(ids, mask, False)), case["pool_factor"])
         vectors = max(vectors, difference("pooled", case["embeddings"], rows))
     return vectors, scores
 
