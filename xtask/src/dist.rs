@@ -90,13 +90,38 @@ pub(crate) fn build(
         "--profile",
         "wasm",
     ];
-    process::run(workspace.cargo(&host).args(["--target", WASM]))?;
+    let mut host = workspace.cargo(&host);
+    host.args(["--target", WASM]);
+    host.env(WASM_FLAGS, wasm_flags()?);
+    process::run(&mut host)?;
     steps.begin(
         "dist",
         "the tool, both bases and the default model in one file",
     );
     dist.assemble(workspace)?;
     Ok(dist)
+}
+
+/// The variable with which cargo overrides what .cargo/config.toml says of the target.
+const WASM_FLAGS: &str = "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS";
+
+/// The same flags, and sources of dependencies without the folder that this machine has
+/// them in: messages of panics name each, and a file that everybody gets names nobody's
+/// home.
+fn wasm_flags() -> anyhow::Result<String> {
+    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let sources = home.context("no home folder, where cargo has sources")?;
+    let sources = sources.join("registry/src");
+    for index in fs::read_dir(&sources).with_context(|| sources.display().to_string())? {
+        let folder = index?.path().display().to_string();
+        // Flags are told apart by spaces.
+        if !folder.contains(' ') {
+            flags.push(format!("--remap-path-prefix={folder}/="));
+        }
+    }
+    Ok(flags.join(" "))
 }
 
 impl Dist {
