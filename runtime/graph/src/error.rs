@@ -25,7 +25,7 @@ pub enum GraphError {
     /// A version of the operators whose meaning is another, or none.
     #[error(
         "graph: {} is not supported; export the model with opset {min} or newer",
-        .got.map_or_else(|| "no opset".into(), |got| format!("opset {got}"))
+        .got.map_or_else(|| "a model without an opset".into(), |got| format!("opset {got}"))
     )]
     Opset {
         /// The version of the default domain, if the model says it.
