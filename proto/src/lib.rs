@@ -4,6 +4,10 @@
 //! of each field is documented there. Nothing here reads or writes a file.
 #![forbid(unsafe_code)]
 
+#[cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 mod entries;
 
 #[allow(missing_docs, reason = "generated; documented in manifest.proto")]

@@ -118,8 +118,8 @@ impl<'a> Uses<'a> {
         self.is_matrix_for(tensor, |node| {
             node.op_type == "Gather"
                 && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
-                && node.input[0] == tensor.name
-                && node.input[1..].iter().all(|name| *name != tensor.name)
+                && node.input.first() == Some(&tensor.name)
+                && node.input.iter().skip(1).all(|name| *name != tensor.name)
         })
     }
 
@@ -176,14 +176,19 @@ fn read_bytes(
 ) -> Result<Arc<Tensor>, GraphError> {
     let fail = |problem: String| WeightsError::new(&tensor.name, problem);
     let (rows, columns) = matrix_shape(tensor)?;
-    let expected = rows.checked_mul(columns).map(|length| length as u64);
-    if expected != Some(place.length) || place.encoding != Encoding::Plain {
+    let expected = rows.checked_mul(columns);
+    let fits = |length: &usize| *length as u64 == place.length;
+    let Some(length) = expected.filter(fits) else {
+        let problem = format!("{} bytes for {:?} values", place.length, tensor.dims);
+        return Err(fail(problem).into());
+    };
+    if place.encoding != Encoding::Plain {
         let problem = format!("{} bytes for {:?} values", place.length, tensor.dims);
         return Err(fail(problem).into());
     }
     let section = Section::new(Arc::clone(weights), place.offset, place.length);
     let section = section.map_err(|error| fail(error.to_string()))?;
-    let mut bytes = vec![0; rows * columns];
+    let mut bytes = vec![0; length];
     let read = section.read_at(0, &mut bytes);
     read.map_err(|error| fail(error.to_string()))?;
     let mut inline = tensor.clone();

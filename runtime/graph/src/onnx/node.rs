@@ -68,7 +68,8 @@ pub(crate) fn node_name(node: &NodeProto) -> &str {
 fn slot(names: &[String], place: usize) -> Option<usize> {
     let given = |name: &&String| !name.is_empty();
     names.get(place).filter(given)?;
-    Some(names[..place].iter().filter(given).count())
+    let before = names.iter().take(place);
+    Some(before.filter(given).count())
 }
 
 /// A type that attributes have.
