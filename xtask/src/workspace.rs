@@ -3,6 +3,7 @@
 use crate::process;
 use anyhow::Context;
 use serde_json::Value;
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,9 +42,21 @@ impl Workspace {
     }
 
     /// Any program in the root of the workspace.
+    ///
+    /// `cargo run` tells what it runs, us, of our own package. A build script that looks
+    /// at the same variables (ring's) would be run again, and what depends on it compiled
+    /// again, each time that somebody calls cargo by hand in between.
     pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        const OURS: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.root);
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            if OURS.iter().any(|ours| text.starts_with(ours)) {
+                command.env_remove(name);
+            }
+        }
         command
     }
 
