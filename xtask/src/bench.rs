@@ -155,9 +155,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     println!("{machine}");
     steps.begin("measure", "in turns, each several times");
     let folder = workspace.target.join("bench");
+    let minilm = minilm::make(workspace, &dist, &folder)?;
+    peer.inline(&minilm)?;
     let inputs = Inputs {
-        model: minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?,
-        minilm: minilm::make(workspace, &dist, &folder)?,
+        model: arguments.model.clone().unwrap_or_else(|| minilm.clone()),
+        minilm,
         passages: arguments.passages.clone(),
         turns: arguments.turns(),
     };

@@ -98,6 +98,12 @@ impl Peer {
         Ok(())
     }
 
+    /// Makes one file of a graph and its external data.
+    pub(super) fn inline(&self, folder: &Path) -> anyhow::Result<()> {
+        process::capture(self.script("inline_weights.py").arg(folder))?;
+        Ok(())
+    }
+
     fn script(&self, name: &str) -> Command {
         let mut command = process::timed(&self.python);
         command.arg(self.scripts.join(name));
