@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: the fuzz targets under libFuzzer.
 
 use crate::process;
+use crate::setup;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
@@ -69,6 +70,9 @@ fn run_each(
     targets: &[&str],
     seconds: u64,
 ) -> anyhow::Result<()> {
+    if !setup::cxx(steps)? {
+        return Ok(());
+    }
     steps.begin(
         "fuzz",
         "the fuzz targets, compiled to say where an input leads",

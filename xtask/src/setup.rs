@@ -170,6 +170,19 @@ pub(crate) fn valgrind(steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
     Ok(found)
 }
 
+/// Whether there is a C++ compiler, which libFuzzer needs: on PATH, or installed.
+pub(crate) fn cxx(steps: &mut Steps) -> anyhow::Result<bool> {
+    const NAME: &str = "c++";
+    if on_path(NAME).is_none() {
+        debian::install(&["g++"])?;
+    }
+    let is_there = on_path(NAME).is_some();
+    if !is_there {
+        steps.skip("fuzz", "no `c++`, which compiles libFuzzer")?;
+    }
+    Ok(is_there)
+}
+
 /// The first program of that name in the folders of PATH.
 fn on_path(name: &str) -> Option<PathBuf> {
     let name = format!("{name}{}", env::consts::EXE_SUFFIX);

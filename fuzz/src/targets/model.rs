@@ -3,14 +3,12 @@
 use super::{TEXT, container};
 use crate::models;
 use encoderfile::container::{FOOTER_LEN, Footer};
+use encoderfile::limits::MANIFEST_ENTRIES_MAX;
 use encoderfile::proto::{self, Artifact, Manifest};
 use encoderfile::{Encoder, Options, Payload};
 use encoderfile_tests::seal::{DIGEST_LEN, seal};
 use prost::Message;
 use std::sync::Arc;
-
-/// More than any real manifest has.
-const ENTRIES_MAX: usize = 1 << 17;
 
 pub(crate) fn run(data: &[u8]) {
     let sealed = resealed(data).or_else(|| container::sealed(data));
@@ -31,7 +29,7 @@ fn resealed(data: &[u8]) -> Option<Vec<u8>> {
     let metadata = usize::try_from(Footer::parse(footer)?.metadata_length).ok()?;
     let (metadata, body) = rest.split_at_checked(metadata)?;
     let (encoded, _) = metadata.split_last_chunk::<DIGEST_LEN>()?;
-    let mut manifest: Manifest = proto::decode(encoded, ENTRIES_MAX).ok()?;
+    let mut manifest: Manifest = proto::decode(encoded, MANIFEST_ENTRIES_MAX).ok()?;
     for artifact in artifacts(&mut manifest).into_iter().flatten() {
         let start = usize::try_from(artifact.offset).ok()?;
         let length = usize::try_from(artifact.length).ok()?;

@@ -1,14 +1,12 @@
 //! Files of upstream's format 1, as they are and with the hashes that agree with them.
 
 use encoderfile::container::{FOOTER_LEN, Footer};
+use encoderfile::limits::MANIFEST_ENTRIES_MAX;
 use encoderfile::proto::{self, Manifest, Task};
 use encoderfile_builder::upstream::{self, Upstream};
 use encoderfile_tests::format_1::format_1;
 use prost::Message;
 use sha2::{Digest, Sha256};
-
-/// More than any real manifest has.
-const ENTRIES_MAX: usize = 1 << 17;
 
 pub(crate) fn run(data: &[u8]) {
     let _ = upstream::manifest(data);
@@ -24,7 +22,8 @@ fn rehashed(data: &[u8]) -> Option<Vec<u8>> {
     let start = usize::try_from(footer.metadata_offset).ok()?;
     let length = usize::try_from(footer.metadata_length).ok()?;
     let place = start..start.checked_add(length)?;
-    let mut manifest: Manifest = proto::decode(data.get(place.clone())?, ENTRIES_MAX).ok()?;
+    let mut manifest: Manifest =
+        proto::decode(data.get(place.clone())?, MANIFEST_ENTRIES_MAX).ok()?;
     let artifacts = [
         &mut manifest.weights,
         &mut manifest.model_config,

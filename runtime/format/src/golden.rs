@@ -13,8 +13,8 @@ pub struct GoldenCase {
     /// Its token ids, special tokens included.
     pub input_ids: Vec<u32>,
     /// The numbers of the task's result, row-major. Token embeddings:
-    /// `[tokens, hidden_size]`. Sentence embeddings: `[dimensions]`. Classification: the
-    /// logits, `[labels]` or `[tokens, labels]`. Fill-mask and sparse embeddings: of each
+    /// `[tokens, hidden_size]`. Late interaction, of a document: `[kept tokens, width]`.
+    /// Sentence embeddings: `[dimensions]`. Classification: the logits, `[labels]` or `[tokens, labels]`. Fill-mask and sparse embeddings: of each
     /// token the first 64 vocabulary logits.
     pub values: Vec<f32>,
 }
