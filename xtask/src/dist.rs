@@ -11,6 +11,7 @@ use anyhow::Context;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// The embedded default model, from the root.
@@ -74,32 +75,33 @@ pub(crate) fn build(
 ) -> anyhow::Result<Dist> {
     let dist = Dist::new(workspace);
     steps.begin(
-        "native",
-        "the program a native encoderfile starts with, and the encoderfile command",
+        "programs",
+        "the base for this machine and the encoderfile command; the same base for wasm32-wasip1",
     );
-    let targets = match native {
-        Native::Programs => "--bins",
-        Native::Everything => "--all-targets",
-    };
-    process::run(&mut workspace.cargo(&["build", "--release", "--workspace", targets]))?;
-    steps.begin("wasm base", "the same program for wasm32-wasip1");
-    let host = [
-        "build",
-        "--package",
-        "encoderfile-host",
-        "--profile",
-        "wasm",
-    ];
-    let mut host = workspace.cargo(&host);
-    host.args(["--target", WASM]);
-    host.env(WASM_FLAGS, wasm_flags()?);
-    process::run(&mut host)?;
+    // Side by side, in folders of their own: each has a long end on one core.
+    process::run_all(&mut [native_programs(workspace, native), wasm_base(workspace)?])?;
     steps.begin(
         "dist",
         "the tool, both bases and the default model in one file",
     );
     dist.assemble(workspace)?;
     Ok(dist)
+}
+
+fn native_programs(workspace: &Workspace, native: Native) -> Command {
+    let targets = match native {
+        Native::Programs => "--bins",
+        Native::Everything => "--all-targets",
+    };
+    workspace.cargo(&["build", "--release", "--workspace", targets])
+}
+
+fn wasm_base(workspace: &Workspace) -> anyhow::Result<Command> {
+    let host = ["build", "--package", "encoderfile-host"];
+    let mut host = workspace.cargo(&host);
+    host.args(["--profile", "wasm", "--target", WASM]);
+    host.env(WASM_FLAGS, wasm_flags()?);
+    Ok(host)
 }
 
 /// The variable with which cargo overrides what .cargo/config.toml says of the target.
