@@ -7,12 +7,11 @@ use crate::setup::{self, BROWSER};
 use crate::steps::Steps;
 use crate::table::{Align, Table};
 use crate::workspace::Workspace;
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wasm_bindgen_cli_support::Bindgen;
 
 /// The package's sources, from the root.
 const SOURCES: &str = "wasm/npm";
@@ -171,27 +170,25 @@ fn bind(
     optimise: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let built = workspace.target.join(BROWSER).join("browser");
-    let failed = |error: anyhow::Error| anyhow!("wasm-bindgen: {error:#}");
-    let mut bindgen = Bindgen::new();
-    bindgen.input_path(built.join("encoderfile_wasm.wasm"));
-    bindgen.no_modules(true).map_err(failed)?;
-    bindgen.typescript(false).omit_default_module_path(true);
-    bindgen.remove_name_section(true);
-    bindgen.remove_producers_section(true);
-    let mut output = bindgen.generate_output().map_err(failed)?;
-    let script = output.js();
+    let (script, bound) = (built.join("bound.js"), built.join("bound.wasm"));
+    let mut bind = workspace.cargo(&["run", "--quiet", "--release"]);
+    bind.args(["--package", "encoderfile-xtask", "--features", "bind"]);
+    bind.args(["--bin", "bind", "--"]);
+    let made = built.join("encoderfile_wasm.wasm");
+    process::run(bind.args([&made, &script, &bound]))?;
+    let script = fs::read_to_string(&script).with_context(|| script.display().to_string())?;
     let glue = format!("export default function glue() {{\n{script}\nreturn wasm_bindgen;\n}}\n");
     write(&folder.join("glue.js"), glue.as_bytes())?;
 
     // More than a minute, and often for what was optimised before.
-    let (bound, optimised) = (built.join("bound.wasm"), built.join("optimised.wasm"));
-    let module = output.wasm_mut().emit_wasm();
-    let is_same = fs::read(&bound).is_ok_and(|before| before == module);
+    let (before, optimised) = (built.join("before.wasm"), built.join("optimised.wasm"));
+    let module = fs::read(&bound).with_context(|| bound.display().to_string())?;
+    let is_same = fs::read(&before).is_ok_and(|before| before == module);
     if !is_same || !optimised.is_file() {
         // Removed first: an interrupted run must not leave the two apart.
         let _ = fs::remove_file(&optimised);
-        write(&bound, &module)?;
-        optimise(&bound, &optimised)?;
+        write(&before, &module)?;
+        optimise(&before, &optimised)?;
     }
     let module = fs::read(&optimised).with_context(|| optimised.display().to_string())?;
     write(&folder.join("encoderfile.wasm"), &module)
