@@ -20,6 +20,9 @@ struct Operator {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if let Ok(name) = std::env::var(encoderfile::graph::ISA_VARIABLE) {
+        encoderfile::graph::Isa::choose(&name)?;
+    }
     let mut arguments = std::env::args().skip(1);
     let file = arguments.next().ok_or("usage: profile FILE.ef TOKENS…")?;
     let bytes = std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?;

@@ -37,15 +37,15 @@ pub const TENSOR_ALIGNMENT: u64 = 64;
 /// scale per output channel.
 pub const GROUP_LEN: usize = 64;
 
-/// How many columns are side by side in [`Encoding::Panels`]: two of the widest vectors.
-pub const PANEL: usize = 32;
+/// How many columns are side by side in [`Encoding::Panels`]: a cache line of them.
+pub const PANEL: usize = 16;
 
 /// How the values of one matrix are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// As the tensor's own type.
     Plain,
-    /// float32, [`PANEL`] columns after [`PANEL`] columns: `[panels, rows, 32]`, row-major,
+    /// float32, [`PANEL`] columns after [`PANEL`] columns: `[panels, rows, 16]`, row-major,
     /// with zeros for columns beyond the last.
     Panels,
     /// float32 rounded to float16.
@@ -109,7 +109,7 @@ impl External {
         ];
         match self.encoding {
             Encoding::Plain => {}
-            Encoding::Panels => entries.push(entry("encoding", "panels".into())),
+            Encoding::Panels => entries.push(entry("encoding", "panels16".into())),
             Encoding::F16 => entries.push(entry("encoding", "f16".into())),
             Encoding::Int8 { group_axis } => {
                 entries.push(entry("encoding", "int8".into()));
@@ -143,7 +143,7 @@ impl External {
         };
         let encoding = match (value("encoding"), value("group_axis")) {
             (None, _) => Encoding::Plain,
-            (Some("panels"), _) => Encoding::Panels,
+            (Some("panels16"), _) => Encoding::Panels,
             (Some("f16"), _) => Encoding::F16,
             (Some("int8"), Some("0")) => Encoding::Int8 {
                 group_axis: GroupAxis::Rows,
@@ -249,7 +249,7 @@ impl Matrix {
         }
     }
 
-    /// The panels where they are, row-major `[panels, rows, 32]`, if they are stored, and in
+    /// The panels where they are, row-major `[panels, rows, 16]`, if they are stored, and in
     /// memory at a place where no vector is in two cache lines.
     pub fn mapped_panels(&self) -> Option<&[f32]> {
         let bytes = self.source.mapped(0, self.source.len())?;

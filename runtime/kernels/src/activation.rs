@@ -1,5 +1,6 @@
 //! Activations: functions of one value, as epilogues of a GEMM and in GeGLU.
 
+use crate::gemm::RowsMut;
 use crate::simd::Simd;
 use std::hint::black_box;
 
@@ -17,7 +18,21 @@ impl Activation {
     pub(crate) fn apply<V: Simd>(self, token: V::Token, values: &mut [f32]) {
         match self {
             Self::None => {}
-            Self::Gelu => gelu::<V>(token, values),
+            Self::Gelu => Gelu::<V>::new(token).replace(token, values),
+        }
+    }
+
+    /// Of so many rows.
+    #[inline(always)]
+    pub(crate) fn apply_to_rows<V: Simd>(self, token: V::Token, rows: usize, c: &mut RowsMut<'_>) {
+        match self {
+            Self::None => {}
+            Self::Gelu => {
+                let gelu = Gelu::<V>::new(token);
+                for row in 0..rows {
+                    gelu.replace(token, c.row(row));
+                }
+            }
         }
     }
 }
@@ -47,26 +62,47 @@ static GELU: Constants = Constants {
     ],
 };
 
-#[inline(always)]
-fn gelu<V: Simd>(token: V::Token, values: &mut [f32]) {
-    let constants = black_box(&GELU);
-    let one = V::splat(token, constants.one);
-    let half = V::splat(token, constants.half);
-    let scale = V::splat(token, constants.scale);
-    let [c0, c1, c2, c3, c4, c5] = constants.coefficients;
-    let (c0, c1, c2) = (
-        V::splat(token, c0),
-        V::splat(token, c1),
-        V::splat(token, c2),
-    );
-    let (c3, c4, c5) = (
-        V::splat(token, c3),
-        V::splat(token, c4),
-        V::splat(token, c5),
-    );
-    for lanes in values.chunks_mut(V::LANES) {
-        let x = V::load_partial(token, lanes);
-        let scaled = x.mul(scale);
+/// The constants in vectors.
+#[derive(Clone, Copy)]
+struct Gelu<V> {
+    half: V,
+    one: V,
+    scale: V,
+    coefficients: [V; 6],
+}
+
+impl<V: Simd> Gelu<V> {
+    #[inline(always)]
+    fn new(token: V::Token) -> Self {
+        let constants = black_box(&GELU);
+        let [c0, c1, c2, c3, c4, c5] = constants.coefficients;
+        Self {
+            half: V::splat(token, constants.half),
+            one: V::splat(token, constants.one),
+            scale: V::splat(token, constants.scale),
+            coefficients: [
+                V::splat(token, c0),
+                V::splat(token, c1),
+                V::splat(token, c2),
+                V::splat(token, c3),
+                V::splat(token, c4),
+                V::splat(token, c5),
+            ],
+        }
+    }
+
+    #[inline(always)]
+    fn replace(self, token: V::Token, values: &mut [f32]) {
+        for lanes in values.chunks_mut(V::LANES) {
+            self.of(V::load_partial(token, lanes)).store_partial(lanes);
+        }
+    }
+
+    #[inline(always)]
+    fn of(self, x: V) -> V {
+        let Self { half, one, .. } = self;
+        let [c0, c1, c2, c3, c4, c5] = self.coefficients;
+        let scaled = x.mul(self.scale);
         let magnitude = scaled.abs();
         let sum = c0.mul_add(magnitude, c1).mul_add(magnitude, c2);
         let sum = sum.mul_add(magnitude, c3).mul_add(magnitude, c4);
@@ -75,6 +111,6 @@ fn gelu<V: Simd>(token: V::Token, values: &mut [f32]) {
         let fourth = square.mul(square);
         let eighth = fourth.mul(fourth);
         let erf = one.sub(one.div(eighth.mul(eighth))).copysign(scaled);
-        x.mul(half).mul(erf.add(one)).store_partial(lanes);
+        x.mul(half).mul(erf.add(one))
     }
 }

@@ -1,18 +1,26 @@
-//! Fused softmax attention, a head and a block of queries at a time: the scores of all
-//! tokens for all others are never in memory.
+//! Fused softmax attention, a head and NR queries at a time, a block of keys after a
+//! block: the scores of all tokens for all others are never in memory.
+//!
+//! Scores are computed transposed, `[keys, queries]`: so they are in panels that the
+//! weighted sum is multiplied by, and a vector holds the scores of as many queries, of which
+//! maxima and sums need no horizontal reduction.
 //!
 //! **Invariant:** what a query gets depends on nothing but that query, the keys, the
 //! values and its row of the mask.
 
-use crate::aligned::{AlignedBuffer, CACHE_LINE};
-use crate::gemm::{MatrixA, MicroKernel, PackedB, Rows, RowsMut, gemm, pack, row_blocks};
+use crate::aligned::AlignedBuffer;
+use crate::gemm::{Initial, MicroKernel, Panels, Rows, RowsMut, Strips, pack};
 use crate::heads::{HeadStrides, HeadView};
 use crate::isa::Isa;
 use crate::parallel::{Parallel, each_chunk, parts};
 use crate::shape::{ShapeError, ensure};
 use crate::simd::{self, Kernel};
-use crate::softmax::exp_in_place;
+use crate::softmax::Softmax;
 use std::ops::Range;
+
+/// Keys whose scores are in memory at a time: with NR queries 16 to 32 KiB, and as much for
+/// their weights. A multiple of every MR that is filled up with zeros.
+const KEY_BLOCK: usize = 256;
 
 /// What is added to scores before the softmax, such as a mask of a sliding window or a
 /// bias by relative position: `[heads, queries, keys]`, of which any may be one.
@@ -46,19 +54,39 @@ impl<'a> Bias<'a> {
         })
     }
 
+    /// Adds it to scores `[keys, NR]` of some keys and of at most NR queries.
     #[inline(always)]
     fn add_to<V: MicroKernel>(
         &self,
         token: V::Token,
-        scores: &mut [f32],
         head: usize,
-        query: usize,
+        (queries, keys): (Range<usize>, Range<usize>),
+        memory: &mut AlignedBuffer,
+        scores: &mut [f32],
     ) {
-        let start = head * self.head_stride + query * self.query_stride;
-        let row = &self.values[start..][..self.shape[2]];
-        match row {
-            [one] => scores.iter_mut().for_each(|score| *score += one),
-            _ => simd::add::<V>(token, scores, row),
+        let stride = self.query_stride;
+        let (rows, columns) = match self.shape {
+            [_, _, 1] => (queries.len(), 0..1),
+            _ => (queries.len(), keys.clone()),
+        };
+        let rows = Rows {
+            values: &self.values[head * self.head_stride + queries.start * stride..],
+            stride,
+            width: self.shape[2],
+            count: if stride == 0 { 1 } else { rows },
+        };
+        memory.reset(V::NR * columns.len());
+        pack::transpose(rows.columns(columns), memory, V::NR);
+        let added = memory.chunks_exact(V::NR).cycle();
+        for (scores, added) in scores.chunks_exact_mut(V::NR).zip(added) {
+            if stride == 0 {
+                let one = V::splat(token, added[0]);
+                for lanes in scores.chunks_exact_mut(V::LANES) {
+                    V::load(token, lanes).add(one).store(lanes);
+                }
+            } else {
+                simd::add::<V>(token, scores, added);
+            }
         }
     }
 }
@@ -170,16 +198,24 @@ struct Part<'a> {
     output: &'a mut [f32],
 }
 
-/// A head's keys and values, packed, and scratch memory.
+/// Scratch memory.
 #[derive(Default)]
 struct Memory {
+    /// A head's keys, packed in strips, block after block, and its values.
     keys: AlignedBuffer,
     values: AlignedBuffer,
-    /// Of a block of queries, each row as long as whole panels.
+    /// Of NR queries, packed in panels.
+    queries: AlignedBuffer,
+    /// `[keys of a block, NR]`, and the same in panels.
     scores: AlignedBuffer,
-    /// Of a block of queries or of scores.
-    block: AlignedBuffer,
-    denominators: Vec<f32>,
+    weights: AlignedBuffer,
+    bias: AlignedBuffer,
+    /// `[width of a value, NR]`, and the same transposed.
+    sums: AlignedBuffer,
+    rows: AlignedBuffer,
+    highest: AlignedBuffer,
+    denominators: AlignedBuffer,
+    factors: AlignedBuffer,
 }
 
 impl Kernel for Part<'_> {
@@ -187,61 +223,111 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<V: MicroKernel>(mut self, token: V::Token) {
-        let Attention { keys, values, .. } = *self.operands;
         let mut memory = Memory::default();
         for head in self.heads.clone() {
-            pack::pack_panels_transposed(keys.rows(head), V::NR, &mut memory.keys);
-            simd::scale::<V>(token, &mut memory.keys, self.operands.scale);
-            pack::pack_panels(values.rows(head), V::NR, &mut memory.values);
-            for block in row_blocks::<V>(self.queries.len()) {
-                let first = self.queries.start;
-                let queries = first + block.start..first + block.end;
-                self.exp_scores::<V>(token, &mut memory, head, queries.clone());
-                self.weighted_sums::<V>(token, &mut memory, head, queries);
+            self.pack::<V>(&mut memory, head);
+            for first in self.queries.clone().step_by(V::NR) {
+                let queries = first..self.queries.end.min(first + V::NR);
+                self.attend::<V>(token, &mut memory, head, queries.clone());
+                self.write::<V>(token, &mut memory, head, queries);
             }
         }
     }
 }
 
+/// The blocks of so many keys.
+fn key_blocks(keys: usize) -> impl Iterator<Item = Range<usize>> {
+    let first = (0..keys).step_by(KEY_BLOCK);
+    first.map(move |first| first..keys.min(first + KEY_BLOCK))
+}
+
 impl Part<'_> {
-    /// Computes `exp(score − max)` of all keys for a block of queries, and its sums.
+    /// Packs keys and values of a head.
     #[inline(always)]
-    fn exp_scores<V: MicroKernel>(
+    fn pack<V: MicroKernel>(&self, memory: &mut Memory, head: usize) {
+        let Attention { keys, values, .. } = self.operands;
+        let [[_, count, depth], [_, _, width]] = [keys.shape(), values.shape()];
+        // Of which all but the last are a multiple of MR.
+        memory.keys.resize(Strips::length::<V>(count, depth));
+        memory.values.resize(Strips::length::<V>(width, count));
+        for block in key_blocks(count) {
+            let rows = keys.some_rows(head, block.clone());
+            Strips::of_rows::<V>(rows, &mut memory.keys[block.start * depth..]);
+            let rows = values.some_rows(head, block.clone());
+            let start = Strips::length::<V>(width, block.start);
+            Strips::of_columns::<V>(rows, &mut memory.values[start..]);
+        }
+    }
+
+    /// Computes the sums of values by weights, and the weights' sums, of some queries.
+    #[inline(always)]
+    fn attend<V: MicroKernel>(
         &self,
         token: V::Token,
         memory: &mut Memory,
         head: usize,
         queries: Range<usize>,
     ) {
-        let Attention { keys, bias, .. } = self.operands;
-        let [_, keys, depth] = keys.shape();
-        let width = keys.next_multiple_of(V::NR);
-        memory.scores.resize(queries.len() * (width + CACHE_LINE));
+        let Attention {
+            keys, values, bias, ..
+        } = self.operands;
+        let [[_, count, depth], [_, _, width]] = [keys.shape(), values.shape()];
         let rows = self.operands.queries.some_rows(head, queries.clone());
-        let a = MatrixA::of::<V>(rows, &mut memory.block);
-        let mut scores = RowsMut {
-            values: &mut memory.scores,
-            stride: width + CACHE_LINE,
-            width,
+        pack::pack_panels_transposed(rows, V::PANEL, &mut memory.queries);
+        simd::scale::<V>(token, &mut memory.queries, self.operands.scale);
+        let columns = queries.len().next_multiple_of(V::PANEL);
+        let most = count.min(KEY_BLOCK);
+        memory.scores.resize(most * V::NR);
+        memory.sums.resize(width * V::NR);
+        for buffer in [
+            &mut memory.highest,
+            &mut memory.denominators,
+            &mut memory.factors,
+        ] {
+            buffer.resize(V::NR);
+        }
+        let mut softmax = Softmax {
+            highest: &mut memory.highest,
+            denominators: &mut memory.denominators,
+            factors: &mut memory.factors,
         };
-        let b = PackedB::of_buffer::<V>(&memory.keys, depth, width);
-        gemm::<V>(token, a, b, None, &mut scores);
-        memory.denominators.clear();
-        let rows = memory.scores.chunks_exact_mut(width + CACHE_LINE);
-        for (query, row) in queries.zip(rows) {
-            let row = &mut row[..width];
-            let (scores, beyond) = row.split_at_mut(keys);
+        softmax.begin();
+        for block in key_blocks(count) {
+            let scores = &mut memory.scores[..block.len() * V::NR];
+            let packed = &memory.keys[block.start * depth..];
+            let strips = Strips::packed(packed, (block.len(), depth));
+            let panels = panels_of::<V>(&memory.queries, depth);
+            strips.multiply::<V>(token, panels, Initial::ZEROS, &mut tile::<V>(scores));
             if let Some(bias) = bias {
-                bias.add_to::<V>(token, scores, head, query);
+                let range = (queries.clone(), block.clone());
+                bias.add_to::<V>(token, head, range, &mut memory.bias, scores);
             }
-            beyond.fill(f32::NEG_INFINITY);
-            memory.denominators.push(exp_in_place::<V>(token, row));
+
+            memory.weights.resize(block.len() * columns);
+            for first in (0..columns).step_by(V::LANES) {
+                let (panel, column) = (first / V::PANEL, first % V::PANEL);
+                let weights = &mut memory.weights[panel * block.len() * V::PANEL + column..];
+                let weights = &mut weights[..block.len() * V::PANEL - column];
+                let scores = (&scores[first..], V::NR);
+                softmax.weigh::<V>(token, first, scores, (weights, V::PANEL));
+            }
+            let mut initial = Initial::ZEROS;
+            if block.start > 0 {
+                for sums in memory.sums.chunks_exact_mut(V::NR) {
+                    simd::multiply::<V>(token, sums, softmax.factors);
+                }
+                initial = Initial::Sums;
+            }
+            let packed = &memory.values[Strips::length::<V>(width, block.start)..];
+            let strips = Strips::packed(packed, (width, block.len()));
+            let panels = panels_of::<V>(&memory.weights, block.len());
+            strips.multiply::<V>(token, panels, initial, &mut tile::<V>(&mut memory.sums));
         }
     }
 
-    /// The weighted sum of the values of a head, P · V.
+    /// Divides by the softmax denominators, and puts each query's result where it goes.
     #[inline(always)]
-    fn weighted_sums<V: MicroKernel>(
+    fn write<V: MicroKernel>(
         &mut self,
         token: V::Token,
         memory: &mut Memory,
@@ -249,30 +335,56 @@ impl Part<'_> {
         queries: Range<usize>,
     ) {
         let [_, keys, width] = self.operands.values.shape();
-        let weights = Rows {
-            values: &memory.scores,
-            // No multiple of what a cache's way has: see `gemm::without_conflicts`.
-            stride: keys.next_multiple_of(V::NR) + CACHE_LINE,
-            width: keys,
-            count: queries.len(),
-        };
-        let a = MatrixA::of::<V>(weights, &mut memory.block);
-        let stride = self.to.token_stride;
-        let (head, query) = (head - self.heads.start, queries.start - self.queries.start);
-        let start = self.to.start(head, query);
-        let mut output = RowsMut {
-            values: &mut self.output[start..],
-            stride,
-            width,
-        };
-        let b = PackedB::of_buffer::<V>(&memory.values, keys, width);
-        gemm::<V>(token, a, b, None, &mut output);
-        for (row, denominator) in memory.denominators.iter().enumerate() {
-            let row = &mut output.values[row * stride..][..width];
-            match self.operands.undefined {
-                Undefined::Zero if denominator.is_nan() => row.fill(0.0),
-                _ => simd::scale::<V>(token, row, 1.0 / denominator),
+        if keys == 0 {
+            memory.sums.fill(0.0);
+        }
+        for sums in memory.sums.chunks_exact_mut(V::NR) {
+            for (lanes, denominators) in sums
+                .chunks_exact_mut(V::LANES)
+                .zip(memory.denominators.chunks_exact(V::LANES))
+            {
+                let denominators = V::load(token, denominators);
+                V::load(token, lanes).div(denominators).store(lanes);
             }
         }
+        memory.rows.resize(V::NR * width);
+        let sums = Rows {
+            values: &memory.sums,
+            stride: V::NR,
+            width: V::NR,
+            count: width,
+        };
+        pack::transpose(sums, &mut memory.rows, width);
+        let head = head - self.heads.start;
+        let rows = memory.rows.chunks_exact(width.max(1));
+        let rows = rows.zip(memory.denominators.iter());
+        for (query, (row, denominator)) in queries.zip(rows) {
+            let start = self.to.start(head, query - self.queries.start);
+            let output = &mut self.output[start..][..width];
+            match self.operands.undefined {
+                // All weights are 0, or one is NaN.
+                Undefined::Zero if denominator.is_nan() || *denominator == 0.0 => output.fill(0.0),
+                _ => pack::copy(row, output),
+            }
+        }
+    }
+}
+
+/// A micro-kernel's panels, of which all are in a buffer: one or two.
+#[inline(always)]
+fn panels_of<V: MicroKernel>(panels: &[f32], depth: usize) -> Panels<'_> {
+    let (first, second) = panels.split_at(depth * V::PANEL);
+    // What comes of the second of a lone one is not looked at.
+    let second = if second.is_empty() { first } else { second };
+    Panels([first, second])
+}
+
+/// Rows of NR values.
+#[inline(always)]
+fn tile<V: MicroKernel>(values: &mut [f32]) -> RowsMut<'_> {
+    RowsMut {
+        values,
+        stride: V::NR,
+        width: V::NR,
     }
 }

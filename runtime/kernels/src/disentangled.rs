@@ -7,7 +7,7 @@
 //! never in memory but for a block's rows.
 
 use crate::aligned::AlignedBuffer;
-use crate::gemm::{MatrixA, MicroKernel, PackedB, Rows, RowsMut, gemm, pack, row_blocks};
+use crate::gemm::{MicroKernel, PackedB, Rows, RowsMut, gemm, pack};
 use crate::heads::HeadView;
 use crate::isa::Isa;
 use crate::parallel::{Parallel, each_chunk, parts};
@@ -205,23 +205,24 @@ impl Kernel for Part<'_> {
         let [_, tokens, depth] = all.shape();
         let (mut memory, mut scores) = (AlignedBuffer::default(), AlignedBuffer::default());
         for head in self.heads.clone() {
-            for rows in row_blocks::<V>(tokens) {
+            for first in (0..tokens).step_by(V::MR) {
+                let rows = first..tokens.min(first + V::MR);
                 let indices = indices.of(head, rows.clone());
-                let Some(panels) = panels_of(indices, V::NR) else {
+                let Some(panels) = panels_of(indices, V::PANEL) else {
                     continue;
                 };
-                let a = MatrixA::of::<V>(all.some_rows(head, rows.clone()), &mut memory);
-                let width = panels.len() * V::NR;
+                let width = panels.len() * V::PANEL;
                 scores.resize(rows.len() * width);
                 let mut output = RowsMut {
                     values: &mut scores,
                     stride: width,
                     width,
                 };
-                let first = panels.start * V::NR;
+                let first = panels.start * V::PANEL;
                 let panels = &table.heads[head][first * depth..][..width * depth];
                 let b = PackedB::of_buffer::<V>(panels, depth, width);
-                gemm::<V>(token, a, b, None, &mut output);
+                let a = all.some_rows(head, rows.clone());
+                gemm::<V>(token, a, b, None, &mut memory, &mut output);
                 let block = Scores {
                     values: &scores,
                     indices,

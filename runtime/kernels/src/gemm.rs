@@ -1,31 +1,29 @@
-//! float32 GEMM: `C = A · B + bias`, with B packed in panels and A mostly read in place.
+//! float32 GEMM: `C = A · B`, with B packed in panels and A in strips.
 //!
-//! B `[depth, columns]` is packed in panels of columns, NR wide or a multiple of that,
-//! with the depth outside: the micro-kernel reads one stream ([`PackedB`]). A is read in
-//! blocks of at most MR rows where it is, or where it was copied if its stride is a multiple
-//! of 2 KiB (conflict misses); where processors have few registers for addresses, it is
-//! packed alike. Rows and columns beyond a matrix are zeros in what is
-//! packed, and are never stored.
+//! B `[depth, columns]` is packed once, in panels of columns with the depth outside
+//! ([`PackedB`]). Of A `[rows, depth]` a block of the depth at a time is packed, in strips
+//! of at most MR rows ([`Strips`]). The micro-kernel multiplies a strip by NR columns, reads
+//! one stream of each, and a block of a panel stays in the first cache for all strips.
 //!
-//! **Invariant:** every value of C is one sum over the depth, in order, and then its
-//! bias: a row's result depends neither on the rows beside it nor on where blocks begin.
+//! **Invariant:** every value of C is one sum, of its bias and then over the depth in order,
+//! and then its activation: a row's result depends neither on the rows beside it nor on where blocks begin.
 
 pub(crate) mod int8;
 pub(crate) mod linear;
 pub(crate) mod micro_kernel;
 pub(crate) mod pack;
+pub(crate) mod strips;
 
-use crate::aligned::{AlignedBuffer, CACHE_LINE, PANEL_ALIGNMENT};
+use crate::aligned::{AlignedBuffer, PANEL_ALIGNMENT};
 use crate::shape::{ShapeError, ensure};
-use crate::simd::LANES_MAX;
-pub(crate) use micro_kernel::{MicroKernel, PanelColumns, RowBlock};
+use linear::Epilogue;
+pub(crate) use micro_kernel::{Initial, MicroKernel, NR_MAX, Panels, Strip, Tile};
 use std::ops::Range;
+pub(crate) use strips::Strips;
 
-/// The most rows that a block has: the largest MR.
-const MR_MAX: usize = if cfg!(target_family = "wasm") { 4 } else { 12 };
-
-/// The most sums of a micro-kernel.
-const SUMS_MAX: usize = MR_MAX * 2 * LANES_MAX;
+/// How much of the depth is multiplied at a time (Kc): of so much a panel of 16 columns
+/// takes 24 KiB, of a first cache's 32 to 48.
+const DEPTH_BLOCK: usize = 384;
 
 /// Values in rows, which may be part of wider rows.
 #[derive(Clone, Copy)]
@@ -48,8 +46,33 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn iter(self) -> impl Iterator<Item = &'a [f32]> {
-        (0..self.count).map(move |row| &self.values[row * self.stride..][..self.width])
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [f32]> {
+        (0..self.count).map(move |row| self.row(row))
+    }
+
+    #[inline(always)]
+    pub(crate) fn row(self, row: usize) -> &'a [f32] {
+        &self.values[row * self.stride..][..self.width]
+    }
+
+    /// Some of the rows.
+    #[inline(always)]
+    pub(crate) fn some(self, rows: Range<usize>) -> Self {
+        Self {
+            values: &self.values[(rows.start * self.stride).min(self.values.len())..],
+            count: rows.len(),
+            ..self
+        }
+    }
+
+    /// Some values of each row.
+    #[inline(always)]
+    pub(crate) fn columns(self, columns: Range<usize>) -> Self {
+        Self {
+            values: &self.values[columns.start.min(self.values.len())..],
+            width: columns.len(),
+            ..self
+        }
     }
 }
 
@@ -58,6 +81,23 @@ pub(crate) struct RowsMut<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) stride: usize,
     pub(crate) width: usize,
+}
+
+impl RowsMut<'_> {
+    /// Some values of each row.
+    #[inline(always)]
+    pub(crate) fn columns(&mut self, columns: Range<usize>) -> RowsMut<'_> {
+        RowsMut {
+            values: &mut self.values[columns.start..],
+            stride: self.stride,
+            width: columns.len(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+        &mut self.values[row * self.stride..][..self.width]
+    }
 }
 
 /// B `[depth, columns]`, packed in panels: `panel_width` columns after `panel_width`
@@ -103,8 +143,7 @@ impl<'a> PackedB<'a> {
         })
     }
 
-    /// Panels of NR columns in an [`AlignedBuffer`], `columns` of which are whole panels or
-    /// less.
+    /// Panels in an [`AlignedBuffer`], of which `columns` are whole ones or less.
     ///
     /// # Panics
     ///
@@ -115,12 +154,12 @@ impl<'a> PackedB<'a> {
         depth: usize,
         columns: usize,
     ) -> Self {
-        assert_eq!(panels.len(), columns.next_multiple_of(V::NR) * depth);
+        assert_eq!(panels.len(), columns.next_multiple_of(V::PANEL) * depth);
         Self {
             panels,
             depth,
             columns,
-            panel_width: V::NR,
+            panel_width: V::PANEL,
         }
     }
 
@@ -141,182 +180,88 @@ impl<'a> PackedB<'a> {
 
     /// Whether the micro-kernel can read these panels.
     pub(crate) fn fits<V: MicroKernel>(self) -> bool {
-        const { assert!(PANEL_ALIGNMENT.is_multiple_of(V::ALIGNMENT)) };
-        match V::PACKS_A {
-            true => self.panel_width == V::NR,
-            false => self.panel_width.is_multiple_of(V::NR),
-        }
+        self.panel_width == V::PANEL
     }
 
-    /// The first column of each micro-kernel, and its part of a panel.
+    /// The first column of each micro-kernel, and its part of some of the depth.
     #[inline(always)]
-    fn panel_columns<V: MicroKernel>(self) -> impl Iterator<Item = (usize, PanelColumns<'a>)> {
-        let Self {
-            panels,
-            depth,
-            panel_width,
-            ..
-        } = self;
-        let panels = panels
-            .chunks_exact((depth * panel_width).max(1))
-            .enumerate();
-        panels.flat_map(move |(place, panel)| {
-            let columns = (0..panel_width).step_by(V::NR);
-            columns.map(move |column| {
-                let part = PanelColumns::new::<V>(panel, column, panel_width, depth);
-                (place * panel_width + column, part)
-            })
+    fn panels<V: MicroKernel>(
+        self,
+        depth: Range<usize>,
+    ) -> impl Iterator<Item = (usize, Panels<'a>)> {
+        let length = self.depth * V::PANEL;
+        let block = depth.start * V::PANEL..depth.end * V::PANEL;
+        let groups = self.panels.chunks(length * (V::NR / V::PANEL)).enumerate();
+        groups.map(move |(place, panels)| {
+            let (first, second) = panels.split_at(length);
+            // What comes of the second of a lone one is not kept.
+            let second = if second.is_empty() { first } else { second };
+            let panels = [first, second].map(|panel| &panel[block.clone()]);
+            (place * V::NR, Panels(panels))
         })
     }
 }
 
-/// A: rows where they are, or packed.
-#[derive(Clone, Copy)]
-pub(crate) struct MatrixA<'a> {
-    values: &'a [f32],
-    count: usize,
-    depth: usize,
-    row_stride: usize,
-    /// From a value to the next one of its row.
-    step: usize,
-    /// From a block's first value to the next block's, for each row of a block.
-    block_stride: usize,
-}
-
-impl<'a> MatrixA<'a> {
-    /// Packs the rows into `memory` where the micro-kernel wants that.
-    #[inline(always)]
-    pub(crate) fn of<V: MicroKernel>(rows: Rows<'a>, memory: &'a mut AlignedBuffer) -> Self {
-        let Rows { count, width, .. } = rows;
-        if V::PACKS_A {
-            memory.reset(count.next_multiple_of(V::MR) * width);
-            pack::pack_transposed(rows, memory, V::MR);
-            return Self {
-                values: memory,
-                count,
-                depth: width,
-                row_stride: 1,
-                step: V::MR,
-                block_stride: width,
-            };
-        }
-        let rows = without_conflicts(rows, memory);
-        let end = count
-            .checked_sub(1)
-            .map_or(0, |last| last * rows.stride + width);
-        Self {
-            values: &rows.values[..end],
-            count,
-            depth: width,
-            row_stride: rows.stride,
-            step: 1,
-            block_stride: rows.stride,
-        }
-    }
-
-    /// The first row of each block, and the block.
-    #[inline(always)]
-    fn blocks<V: MicroKernel>(self) -> impl Iterator<Item = (usize, RowBlock<'a>)> {
-        row_blocks::<V>(self.count).map(move |rows| {
-            let values = &self.values[rows.start * self.block_stride..];
-            let block = RowBlock::new(values, self.row_stride, self.step, rows.len(), self.depth);
-            (rows.start, block)
-        })
-    }
-}
-
-/// Copies rows further apart if a first-level cache would keep values of the same
-/// column in few of its sets (conflict misses): one has 4 KiB in each of its ways.
-fn without_conflicts<'a>(rows: Rows<'a>, memory: &'a mut AlignedBuffer) -> Rows<'a> {
-    let clash = 2048 / size_of::<f32>();
-    if rows.count == 1 || !rows.stride.is_multiple_of(clash) {
-        return rows;
-    }
-    let stride = rows.width + CACHE_LINE;
-    memory.resize(rows.count * stride);
-    for (row, to) in rows.iter().zip(memory.chunks_exact_mut(stride)) {
-        to[..rows.width].copy_from_slice(row);
-    }
-    Rows {
-        values: memory,
-        stride,
-        ..rows
-    }
-}
-
-/// Cuts rows into as few blocks as there can be, as even as can be; of packed ones
-/// all but the last are whole.
-#[inline(always)]
-pub(crate) fn row_blocks<V: MicroKernel>(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = rows.div_ceil(V::MR);
-    let bound = move |block: usize| match V::PACKS_A {
-        true => (block * V::MR).min(rows),
-        false => block * rows / count,
-    };
-    (0..count).map(move |block| bound(block)..bound(block + 1))
-}
-
-/// The sums of a micro-kernel.
-#[repr(C, align(64))]
-struct Sums([f32; SUMS_MAX]);
-
-/// Computes C, with a bias for each column, of which there are whole panels.
+/// Computes C, with an epilogue or none.
 ///
 /// The caller has checked that A and B have one depth, that the panels fit the
-/// micro-kernel ([`PackedB::fits`]) and that C has the rows.
+/// micro-kernel ([`PackedB::fits`]) and that C has the rows. `memory` is for strips.
 #[inline(always)]
 pub(crate) fn gemm<V: MicroKernel>(
     token: V::Token,
-    a: MatrixA<'_>,
+    a: Rows<'_>,
     b: PackedB<'_>,
-    bias: Option<&[f32]>,
+    epilogue: Option<Epilogue<'_>>,
+    memory: &mut AlignedBuffer,
     c: &mut RowsMut<'_>,
 ) {
     if b.depth == 0 {
-        return without_depth(a.count, b, bias, c);
+        return without_depth::<V>(token, a.count, b, epilogue, c);
     }
-    let mut sums = Sums([0.0; SUMS_MAX]);
-    for (first_column, panel) in b.panel_columns::<V>() {
-        if first_column >= c.width {
-            break;
-        }
-        let columns = first_column..c.width.min(first_column + V::NR);
-        let bias = match bias {
-            Some(bias) => {
-                let (first, second) = bias[first_column..].split_at(V::LANES);
-                Some((V::load(token, first), V::load(token, second)))
+    for start in (0..b.depth).step_by(DEPTH_BLOCK) {
+        let block = start..b.depth.min(start + DEPTH_BLOCK);
+        let (is_first, is_last) = (start == 0, block.end == b.depth);
+        memory.resize(Strips::length::<V>(a.count, block.len()));
+        let strips = Strips::of_rows::<V>(a.columns(block.clone()), memory);
+        for (first, panels) in b.panels::<V>(block) {
+            if first >= c.width {
+                break;
             }
-            None => None,
-        };
-        for (first, block) in a.blocks::<V>() {
-            V::micro_kernel(token, block, panel, &mut sums.0);
-            let rows = (first..first + block.rows()).zip(sums.0.chunks_exact_mut(V::NR));
-            for (row, sums) in rows {
-                if let Some((first, second)) = bias {
-                    V::load(token, sums).add(first).store(sums);
-                    let sums = &mut sums[V::LANES..];
-                    V::load(token, sums).add(second).store(sums);
-                }
-                let row = &mut c.values[row * c.stride..][columns.clone()];
-                if row.len() == V::NR {
-                    V::load(token, sums).store(row);
-                    V::load(token, &sums[V::LANES..]).store(&mut row[V::LANES..]);
-                } else {
-                    pack::copy(&sums[..row.len()], row);
-                }
+            let mut c = c.columns(first..c.width.min(first + V::NR));
+            let mut biases = [0.0; NR_MAX];
+            let initial = match epilogue {
+                _ if !is_first => Initial::Sums,
+                Some(epilogue) => epilogue.biases::<V>(first, &mut biases),
+                None => Initial::ZEROS,
+            };
+            strips.multiply::<V>(token, panels, initial, &mut c);
+            if let Some(epilogue) = epilogue.filter(|_| is_last) {
+                epilogue
+                    .activation
+                    .apply_to_rows::<V>(token, a.count, &mut c);
             }
         }
     }
 }
 
 /// Sums of nothing.
-#[inline(never)]
-fn without_depth(count: usize, b: PackedB<'_>, bias: Option<&[f32]>, c: &mut RowsMut<'_>) {
+#[inline(always)]
+fn without_depth<V: MicroKernel>(
+    token: V::Token,
+    count: usize,
+    b: PackedB<'_>,
+    epilogue: Option<Epilogue<'_>>,
+    c: &mut RowsMut<'_>,
+) {
+    let mut c = c.columns(0..c.width.min(b.columns));
+    let width = c.width;
     for row in 0..count {
-        let row = &mut c.values[row * c.stride..][..c.width.min(b.columns)];
-        match bias {
-            Some(bias) => row.copy_from_slice(&bias[..row.len()]),
-            None => row.fill(0.0),
+        match epilogue {
+            Some(epilogue) => c.row(row).copy_from_slice(&epilogue.bias[..width]),
+            None => c.row(row).fill(0.0),
         }
+    }
+    if let Some(epilogue) = epilogue {
+        epilogue.activation.apply_to_rows::<V>(token, count, &mut c);
     }
 }

@@ -76,10 +76,6 @@ impl<'a> HeadView<'a> {
         [heads, tokens, width]
     }
 
-    pub(crate) fn rows(&self, head: usize) -> Rows<'a> {
-        self.some_rows(head, 0..self.strides.tokens)
-    }
-
     pub(crate) fn some_rows(&self, head: usize, tokens: Range<usize>) -> Rows<'a> {
         let start = self.strides.start(head, tokens.start);
         Rows {

@@ -101,15 +101,9 @@ impl Isa {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// Columns of a panel of B that the micro-kernel computes at once: its NR.
+    /// Columns of a panel of B, as the micro-kernel reads it.
     pub fn panel_width(self) -> usize {
-        self.run(Constants).0
-    }
-
-    /// Whether the micro-kernel also reads columns of panels that are a multiple of its
-    /// NR wide.
-    pub fn reads_wide_panels(self) -> bool {
-        self.run(Constants).1
+        self.run(PanelWidth)
     }
 
     fn widest() -> Self {
@@ -141,14 +135,13 @@ impl fmt::Debug for Isa {
     }
 }
 
-/// What of a micro-kernel is known without computing.
-struct Constants;
+struct PanelWidth;
 
-impl Kernel for Constants {
-    type Output = (usize, bool);
+impl Kernel for PanelWidth {
+    type Output = usize;
 
     #[inline(always)]
-    fn run<V: MicroKernel>(self, _token: V::Token) -> (usize, bool) {
-        (V::NR, !V::PACKS_A)
+    fn run<V: MicroKernel>(self, _token: V::Token) -> usize {
+        V::PANEL
     }
 }

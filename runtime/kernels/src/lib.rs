@@ -56,7 +56,7 @@ pub use gemm::PackedB;
 pub use gemm::int8::{DEPTH_MAX as INT8_DEPTH_MAX, Int8Matrix};
 pub use gemm::linear::{Epilogue, Weights, linear};
 #[cfg(target_family = "wasm")]
-pub use gemm::micro_kernel::packed::{TileKernel, use_tile_kernel};
+pub use gemm::micro_kernel::portable::{TileKernel, use_tile_kernel};
 pub use gemm::pack::{Order, PackedMatrix};
 pub use heads::{HeadStrides, HeadView};
 pub use isa::{ISA_VARIABLE, Isa, NoSuchIsa};

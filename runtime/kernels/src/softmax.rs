@@ -42,50 +42,107 @@ static EXP: Constants = Constants {
     ],
 };
 
-/// Replaces scores by `exp(score − max)`; returns their sum, the softmax denominator.
-/// There are whole vectors of them, with negative infinity where there is no score. A NaN
-/// makes every result NaN.
-#[inline(always)]
-pub(crate) fn exp_in_place<V: Simd>(token: V::Token, row: &mut [f32]) -> f32 {
-    debug_assert!(row.len().is_multiple_of(V::LANES));
-    let mut highest = V::splat(token, f32::NEG_INFINITY);
-    for lanes in row.chunks_exact(V::LANES) {
-        highest = V::load(token, lanes).max_or_self(highest);
-    }
-    let highest = V::splat(token, highest.reduce(f32::max));
+/// The constants in vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Exp<V> {
+    low: V,
+    log2_e: V,
+    magic: V,
+    ln2_high: V,
+    ln2_low: V,
+    powers: [V; 7],
+}
 
-    let constants = black_box(&EXP);
-    let low = V::splat(token, constants.low);
-    let log2_e = V::splat(token, constants.log2_e);
-    let magic = V::splat(token, constants.magic);
-    let ln2_high = V::splat(token, constants.ln2_high);
-    let ln2_low = V::splat(token, constants.ln2_low);
-    let [p6, p5, p4, p3, p2, p1, p0] = constants.powers;
-    let (p6, p5, p4) = (
-        V::splat(token, p6),
-        V::splat(token, p5),
-        V::splat(token, p4),
-    );
-    let (p3, p2, p1, p0) = (
-        V::splat(token, p3),
-        V::splat(token, p2),
-        V::splat(token, p1),
-        V::splat(token, p0),
-    );
-    let mut sum = V::splat(token, 0.0);
-    for lanes in row.chunks_exact_mut(V::LANES) {
-        let x = V::load(token, lanes).sub(highest);
-        let bounded = x.max_or_self(low);
-        let shifted = bounded.mul_add(log2_e, magic);
-        let exponent = shifted.sub(magic);
-        let rest = exponent.mul_add(ln2_high, bounded);
-        let rest = exponent.mul_add(ln2_low, rest);
+impl<V: Simd> Exp<V> {
+    #[inline(always)]
+    pub(crate) fn new(token: V::Token) -> Self {
+        let constants = black_box(&EXP);
+        let [p6, p5, p4, p3, p2, p1, p0] = constants.powers;
+        Self {
+            low: V::splat(token, constants.low),
+            log2_e: V::splat(token, constants.log2_e),
+            magic: V::splat(token, constants.magic),
+            ln2_high: V::splat(token, constants.ln2_high),
+            ln2_low: V::splat(token, constants.ln2_low),
+            powers: [
+                V::splat(token, p6),
+                V::splat(token, p5),
+                V::splat(token, p4),
+                V::splat(token, p3),
+                V::splat(token, p2),
+                V::splat(token, p1),
+                V::splat(token, p0),
+            ],
+        }
+    }
+
+    /// `e^x` of values that are at most 0; of NaN it is NaN.
+    #[inline(always)]
+    pub(crate) fn of(self, x: V) -> V {
+        let [p6, p5, p4, p3, p2, p1, p0] = self.powers;
+        let bounded = x.max_or_self(self.low);
+        let shifted = bounded.mul_add(self.log2_e, self.magic);
+        let exponent = shifted.sub(self.magic);
+        let rest = exponent.mul_add(self.ln2_high, bounded);
+        let rest = exponent.mul_add(self.ln2_low, rest);
         let power = p6.mul_add(rest, p5).mul_add(rest, p4).mul_add(rest, p3);
         let power = power.mul_add(rest, p2).mul_add(rest, p1).mul_add(rest, p0);
         let power = power.mul(shifted.pow2_from_biased_exponent());
-        let power = power.zero_where_less(x, low);
-        sum = sum.add(power);
-        power.store(lanes);
+        power.zero_where_less(x, self.low)
     }
-    sum.reduce(|sum, value| sum + value)
+}
+
+/// The softmax of several queries side by side, a block of keys after a block (online
+/// softmax, Milakov and Gimelshein, 2018): the greatest scores so far and the sums of
+/// `exp(score − max)`, the denominators.
+pub(crate) struct Softmax<'a> {
+    pub(crate) highest: &'a mut [f32],
+    pub(crate) denominators: &'a mut [f32],
+    /// What all that was computed before is multiplied by.
+    pub(crate) factors: &'a mut [f32],
+}
+
+impl Softmax<'_> {
+    /// Before the first block.
+    pub(crate) fn begin(&mut self) {
+        // Finite, so that where all scores are negative infinity weights are 0.
+        self.highest.fill(f32::MIN);
+        self.denominators.fill(0.0);
+    }
+
+    /// Computes weights `exp(score − max)` of a vector's worth of queries, for each key: of
+    /// rows of `stride` scores, into rows of `to_stride` weights.
+    #[inline(always)]
+    pub(crate) fn weigh<V: Simd>(
+        &mut self,
+        token: V::Token,
+        first: usize,
+        (scores, stride): (&[f32], usize),
+        (weights, to_stride): (&mut [f32], usize),
+    ) {
+        let before = V::load(token, &self.highest[first..]);
+        let [mut a, mut b, mut c, mut d] = [before; 4];
+        let mut fours = scores.chunks_exact(4 * stride);
+        for four in &mut fours {
+            a = V::load(token, four).max_or_self(a);
+            b = V::load(token, &four[stride..]).max_or_self(b);
+            c = V::load(token, &four[2 * stride..]).max_or_self(c);
+            d = V::load(token, &four[3 * stride..]).max_or_self(d);
+        }
+        for scores in fours.remainder().chunks(stride) {
+            a = V::load(token, scores).max_or_self(a);
+        }
+        let highest = b.max_or_self(a).max_or_self(d.max_or_self(c));
+        let exp = Exp::<V>::new(token);
+        let factor = exp.of(before.sub(highest));
+        let mut sum = V::load(token, &self.denominators[first..]).mul(factor);
+        for (scores, weights) in scores.chunks(stride).zip(weights.chunks_mut(to_stride)) {
+            let weight = exp.of(V::load(token, scores).sub(highest));
+            sum = sum.add(weight);
+            weight.store(weights);
+        }
+        highest.store(&mut self.highest[first..]);
+        sum.store(&mut self.denominators[first..]);
+        factor.store(&mut self.factors[first..]);
+    }
 }

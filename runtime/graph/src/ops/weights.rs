@@ -147,7 +147,7 @@ fn read_panels(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Panels, ReadEr
     if in_int8(shape.0, shape.1, compute) {
         return Ok(Panels::Int8(Int8Matrix::read_rows(isa, shape, read_rows)?));
     }
-    if isa.reads_wide_panels() && matrix.mapped_panels().is_some() {
+    if isa.panel_width() == PANEL && matrix.mapped_panels().is_some() {
         return Ok(Panels::Mapped(Arc::clone(matrix)));
     }
     let read_stored = |first: usize, panels: &mut [f32]| matrix.read_panels(first, panels);
@@ -295,7 +295,7 @@ mod tests {
             for mapped in [read, mapped] {
                 let (output, is_mapped) = multiplied(&stored(&panels, Encoding::Panels, mapped));
                 assert!(output == expected, "{compute:?}, mapped: {mapped}");
-                let wide = backend.isa.reads_wide_panels() && compute == Compute::F32;
+                let wide = backend.isa.panel_width() == PANEL && compute == Compute::F32;
                 assert_eq!(is_mapped, mapped && wide);
             }
         }

@@ -1,7 +1,7 @@
 //! A linear layer: GEMM with constant weights, and its epilogue.
 
 use super::int8::{Int8Matrix, Quantised};
-use super::{MatrixA, MicroKernel, PackedB, Rows, RowsMut, gemm};
+use super::{Initial, MicroKernel, NR_MAX, PackedB, Rows, RowsMut, gemm};
 use crate::activation::Activation;
 use crate::aligned::AlignedBuffer;
 use crate::isa::Isa;
@@ -59,6 +59,26 @@ pub struct Epilogue<'a> {
     pub bias: &'a [f32],
     /// Of each value after that.
     pub activation: Activation,
+}
+
+impl<'a> Epilogue<'a> {
+    /// Those of NR columns from `first` on, put into `memory` if there is but one panel.
+    #[inline(always)]
+    pub(crate) fn biases<'b, V: MicroKernel>(
+        self,
+        first: usize,
+        memory: &'b mut [f32; NR_MAX],
+    ) -> Initial<'b>
+    where
+        'a: 'b,
+    {
+        let bias = &self.bias[first..];
+        if bias.len() >= V::NR {
+            return Initial::Row(bias);
+        }
+        memory[..bias.len()].copy_from_slice(bias);
+        Initial::Row(memory)
+    }
 }
 
 /// `C = activation(A · B + bias)`: A `[rows, depth]`, B `[depth, columns]`, C
@@ -149,12 +169,13 @@ impl Kernel for Linear<'_> {
                         width: depth,
                         count,
                     };
-                    let a = MatrixA::of::<V>(rows, &mut memory);
-                    gemm::<V>(token, a, b, Some(bias), &mut c);
+                    gemm::<V>(token, rows, b, Some(self.epilogue), &mut memory, &mut c);
                 }
-                Weights::Int8(b) => b.multiply(a, count, bias, &mut quantised, &mut c),
+                Weights::Int8(b) => {
+                    b.multiply(a, count, bias, &mut quantised, &mut c);
+                    activation.apply::<V>(token, c.values);
+                }
             }
-            activation.apply::<V>(token, c.values);
         }
     }
 }

@@ -102,7 +102,7 @@ impl PackedMatrix {
             stored_width.is_multiple_of(narrow),
             "panels of {stored_width}"
         );
-        if isa.reads_wide_panels() {
+        if stored_width == narrow {
             let mut packed = Self::zeros(stored_width, (depth, columns));
             read(0, &mut packed.panels)?;
             return Ok(packed);
@@ -162,8 +162,16 @@ pub(crate) fn pack_panels_transposed(
     panel_width: usize,
     panels: &mut AlignedBuffer,
 ) {
-    panels.reset(rows.count.next_multiple_of(panel_width) * rows.width);
-    pack_transposed(rows, panels, panel_width);
+    panels.resize(rows.count.next_multiple_of(panel_width) * rows.width);
+    let length = (panel_width * rows.width).max(1);
+    for (place, panel) in panels.chunks_mut(length).enumerate() {
+        let first = place * panel_width;
+        let rows = rows.some(first..rows.count.min(first + panel_width));
+        if rows.count < panel_width {
+            panel.fill(0.0);
+        }
+        transpose(rows, panel, panel_width);
+    }
 }
 
 /// Makes panels of columns, for a product over the number of rows.
@@ -196,36 +204,56 @@ pub(crate) fn copy(values: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Writes rows as columns, in groups of `group_width`.
-pub(crate) fn pack_transposed(rows: Rows<'_>, packed: &mut [f32], group_width: usize) {
-    let mut rows = rows.iter().peekable();
-    let mut start = 0;
-    while let Some(width) = rows.peek().map(|row| row.len()) {
-        let packed = &mut packed[start..start + width * group_width];
-        for first in (0..group_width).step_by(F32x4::LANES) {
-            let four = [(); F32x4::LANES].map(|()| rows.next().unwrap_or_default());
-            pack_four(&four, packed, first, group_width);
-        }
-        start += width * group_width;
+/// Writes rows as columns: value k of row r to `k · group_width + r`.
+///
+/// # Panics
+///
+/// If there is no place for them.
+pub(crate) fn transpose(rows: Rows<'_>, to: &mut [f32], group_width: usize) {
+    assert!(rows.count <= group_width && rows.width * group_width <= to.len());
+    let Some(last) = rows.count.checked_sub(F32x4::LANES) else {
+        return transpose_few(rows, 0, to, group_width);
+    };
+    // The last four may have been written in part.
+    for first in (0..rows.count).step_by(F32x4::LANES) {
+        transpose_four(rows, first.min(last), to, group_width);
     }
 }
 
-/// Writes the columns of up to four rows from `first` on, in groups of `group_width`.
+/// Writes the columns of four rows from `first` on.
 #[inline(never)]
-fn pack_four(rows: &[&[f32]; F32x4::LANES], packed: &mut [f32], first: usize, group_width: usize) {
-    let [a, b, c, d] = rows.map(|row| row.as_chunks::<{ F32x4::LANES }>().0);
-    let mut done = 0;
-    for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+fn transpose_four(rows: Rows<'_>, first: usize, to: &mut [f32], group_width: usize) {
+    let four = [0, 1, 2, 3].map(|row| rows.row(first + row));
+    let [a, b, c, d] = four.map(|row| row.as_chunks::<{ F32x4::LANES }>().0);
+    let done = a.len() * F32x4::LANES;
+    let groups = to.chunks_mut((F32x4::LANES * group_width).max(1));
+    for ((((a, b), c), d), to) in a.iter().zip(b).zip(c).zip(d).zip(groups) {
         let four = [a, b, c, d].map(|values| F32x4::load(Baseline, values));
-        for (place, column) in F32x4::transpose(four).into_iter().enumerate() {
-            column.store(&mut packed[(done + place) * group_width + first..]);
-        }
-        done += F32x4::LANES;
+        let [a, b, c, d] = F32x4::transpose(four);
+        let to = &mut to[first..];
+        a.store(to);
+        b.store(&mut to[group_width..]);
+        c.store(&mut to[2 * group_width..]);
+        d.store(&mut to[3 * group_width..]);
     }
-    // What is left of the columns, or all of fewer than four rows.
+    transpose_few(
+        rows.some(first..first + F32x4::LANES)
+            .columns(done..rows.width),
+        first,
+        &mut to[done * group_width..],
+        group_width,
+    );
+}
+
+/// A value at a time.
+fn transpose_few(rows: Rows<'_>, first: usize, to: &mut [f32], group_width: usize) {
+    if rows.width == 0 {
+        return;
+    }
     for (place, row) in rows.iter().enumerate() {
-        for (column, value) in row.iter().enumerate().skip(done) {
-            packed[column * group_width + first + place] = *value;
+        let places = to[first + place..].iter_mut().step_by(group_width);
+        for (to, value) in places.zip(row) {
+            *to = *value;
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{Kernel, Simd};
 use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
-use crate::gemm::{MicroKernel, PanelColumns, RowBlock, micro_kernel::by_rows};
+use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::by_rows};
 use std::arch::x86_64::*;
 
 /// The proof that the processor has AVX2 and FMA.
@@ -117,16 +117,18 @@ impl Simd for F32x8 {
 impl MicroKernel for F32x8 {
     // With the two vectors of a panel and a value of A, 15 of 16 registers.
     const MR: usize = 6;
-    const PACKS_A: bool = false;
+    const PANEL: usize = 16;
+    const NR: usize = 16;
+    const PADS: bool = false;
 
     #[inline(always)]
-    fn micro_kernel(token: Avx2, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
+    fn micro_kernel(token: Avx2, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
         #[target_feature(enable = "avx2,fma")]
-        fn compiled(token: Avx2, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
-            by_rows!(F32x8, token, a, b, sums, [1 2 3 4 5 6]);
+        fn compiled(token: Avx2, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
+            by_rows!(F32x8, 2, (token, a, b, c), [1 2 3 4 5 6]);
         }
         // SAFETY: the token proves AVX2 and FMA.
-        unsafe { compiled(token, a, b, sums) }
+        unsafe { compiled(token, a, b, c) }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::{Baseline, Simd};
 use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
-use crate::gemm::{MicroKernel, PanelColumns, RowBlock, micro_kernel::by_rows};
+use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::by_rows};
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
@@ -104,12 +104,14 @@ impl Simd for F32x4 {
 
 impl MicroKernel for F32x4 {
     // 24 of 32 registers.
-    const MR: usize = 12;
-    const PACKS_A: bool = false;
+    const MR: usize = 6;
+    const PANEL: usize = 16;
+    const NR: usize = 16;
+    const PADS: bool = false;
 
     #[inline(never)]
-    fn micro_kernel(token: Baseline, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
-        by_rows!(Self, token, a, b, sums, [1 2 3 4 5 6 7 8 9 10 11 12]);
+    fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
+        by_rows!(Self, 4, (token, a, b, c), [1 2 3 4 5 6]);
     }
 }
 

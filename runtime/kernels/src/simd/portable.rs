@@ -3,7 +3,7 @@
 
 use super::{Baseline, Simd};
 use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
-use crate::gemm::{MicroKernel, PanelColumns, RowBlock, micro_kernel::packed};
+use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::portable};
 
 #[derive(Clone, Copy)]
 pub(crate) struct F32x4([f32; 4]);
@@ -17,8 +17,38 @@ impl F32x4 {
 
     /// Rows to columns.
     #[inline(always)]
+    #[cfg(not(target_arch = "x86_64"))]
     pub(crate) fn transpose(rows: [Self; 4]) -> [Self; 4] {
         std::array::from_fn(|column| Self(rows.map(|row| row.0[column])))
+    }
+
+    /// Rows to columns: by SSE, which every x86-64 processor has, since of the above the
+    /// compiler makes a load and a store for each value.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn transpose(rows: [Self; 4]) -> [Self; 4] {
+        use std::arch::x86_64::{
+            _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_storeu_ps, _mm_unpackhi_ps,
+            _mm_unpacklo_ps,
+        };
+        let mut columns = rows;
+        // SAFETY: the processor has SSE, as every one of the target has; what is read and
+        // written are four values, at any address.
+        unsafe {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|row: usize| _mm_loadu_ps(rows[row].0.as_ptr()));
+            let (ab_low, ab_high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+            let transposed = [
+                _mm_movelh_ps(ab_low, cd_low),
+                _mm_movehl_ps(cd_low, ab_low),
+                _mm_movelh_ps(ab_high, cd_high),
+                _mm_movehl_ps(cd_high, ab_high),
+            ];
+            for (column, values) in columns.iter_mut().zip(transposed) {
+                _mm_storeu_ps(column.0.as_mut_ptr(), values);
+            }
+        }
+        columns
     }
 
     #[inline(always)]
@@ -105,10 +135,12 @@ impl Simd for F32x4 {
 
 impl MicroKernel for F32x4 {
     const MR: usize = 4;
-    const PACKS_A: bool = true;
+    const PANEL: usize = 8;
+    const NR: usize = 8;
+    const PADS: bool = true;
 
-    fn micro_kernel(token: Baseline, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
-        packed::micro_kernel(token, a, b, sums);
+    fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
+        portable::micro_kernel(token, a, b, c);
     }
 }
 

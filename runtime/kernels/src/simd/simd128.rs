@@ -2,7 +2,7 @@
 
 use super::{Baseline, Simd};
 use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
-use crate::gemm::{MicroKernel, PanelColumns, RowBlock, micro_kernel::packed};
+use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::portable};
 use std::arch::wasm32::*;
 
 #[derive(Clone, Copy)]
@@ -129,11 +129,13 @@ impl MicroKernel for F32x4 {
     // registers it has on x86-64. Chromium 148, Zen 4: 46 GFLOP/s for 4 rows, 25
     // for 5, 26 for 8.
     const MR: usize = 4;
-    const PACKS_A: bool = true;
+    const PANEL: usize = 8;
+    const NR: usize = 8;
+    const PADS: bool = true;
 
     #[inline(always)]
-    fn micro_kernel(token: Baseline, a: RowBlock<'_>, b: PanelColumns<'_>, sums: &mut [f32]) {
-        packed::micro_kernel(token, a, b, sums);
+    fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
+        portable::micro_kernel(token, a, b, c);
     }
 }
 

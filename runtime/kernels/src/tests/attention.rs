@@ -136,6 +136,38 @@ fn results_are_the_exact_ones() {
     });
 }
 
+/// A softmax over several blocks of keys, of which one may be wholly masked.
+#[test]
+fn keys_of_several_blocks() {
+    let lengths = (1..20usize, 200..1100usize);
+    for_each(&(lengths, 0..u64::MAX), |((queries, keys), seed)| {
+        if seed % 4 != 0 {
+            return;
+        }
+        let mut case = Case::new(
+            [1, queries, keys, 3, 5],
+            true,
+            Some([false, false, true]),
+            seed,
+        );
+        let masked = [0..0, 0..256, 250..300, 256..keys][(seed / 4 % 4) as usize].clone();
+        for key in masked {
+            if let Some(added) = case.added.get_mut(key) {
+                *added = f32::NEG_INFINITY;
+            }
+        }
+        if case.added.iter().all(|added| added.is_infinite()) {
+            case.added[0] = 0.0;
+        }
+        let exact = exact(&case);
+        for isa in Isa::all() {
+            for (value, (exact, bound)) in case.computed(isa, 1).iter().zip(&exact) {
+                assert_close(&|| format!("{isa:?} {keys}"), *value, *exact, *bound);
+            }
+        }
+    });
+}
+
 /// In the order of the output, with the bound of each.
 fn exact(case: &Case) -> Vec<(f64, f64)> {
     let [heads, queries, keys, _, width] = case.lengths;
@@ -147,8 +179,10 @@ fn exact(case: &Case) -> Vec<(f64, f64)> {
             let max = scores
                 .iter()
                 .fold(f64::NEG_INFINITY, |max, it| max.max(it.0));
-            let min = scores.iter().fold(f64::INFINITY, |min, it| min.min(it.0));
-            let delta = scores.iter().fold(0.0f64, |delta, it| delta.max(it.1));
+            let finite = scores.iter().filter(|it| it.0.is_finite());
+            let min = finite.fold(f64::INFINITY, |min, it| min.min(it.0));
+            let seen = scores.iter().filter(|it| it.0.is_finite());
+            let delta = seen.clone().fold(0.0f64, |delta, it| delta.max(it.1));
             let weights: Vec<f64> = scores.iter().map(|it| (it.0 - max).exp()).collect();
             let total: f64 = weights.iter().sum();
             let steps = 2.0 * keys as f64 + 16.0 + 4.0 * (max - min);

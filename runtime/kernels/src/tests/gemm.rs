@@ -2,25 +2,26 @@
 
 use super::{Numbers, Threads, U, assert_close, for_each, rounds_products, up_to};
 use crate::aligned::AlignedBuffer;
-use crate::gemm::{MatrixA, MicroKernel, PackedB, PanelColumns, RowBlock, Rows, RowsMut};
-use crate::simd::{Baseline, F32x4, Kernel};
+use crate::gemm::{Initial, MicroKernel, PackedB, Panels, Rows, RowsMut, Strip, Tile};
+use crate::simd::Kernel;
 use crate::{
     Activation, Epilogue, Isa, Order, PANEL_ALIGNMENT, PackedMatrix, Sequential, Weights, linear,
 };
 
-/// Panels of two of the widest vectors.
-const WIDE: usize = 32;
+/// The width of panels that are read as they are stored.
+const STORED: usize = 16;
 
-/// Panels as wide as an instruction set takes, and twice that where it takes them.
-fn packed(isa: Isa, b: &[f32], shape: (usize, usize), wide: bool) -> PackedMatrix {
-    if !wide || !isa.reads_wide_panels() {
+/// Panels in one go, or some of wider ones after the other, where an instruction set's are
+/// not as wide.
+fn packed(isa: Isa, b: &[f32], shape: (usize, usize), stored: bool) -> PackedMatrix {
+    if !stored {
         return PackedMatrix::new(isa, b, shape, Order::Rows).unwrap();
     }
     let (depth, columns) = shape;
-    let read = |_: usize, panels: &mut [f32]| {
+    let read = |first: usize, panels: &mut [f32]| {
         for (place, value) in panels.iter_mut().enumerate() {
-            let (panel, row) = (place / (WIDE * depth), place / WIDE % depth);
-            let column = panel * WIDE + place % WIDE;
+            let (panel, row) = (first + place / (STORED * depth), place / STORED % depth);
+            let column = panel * STORED + place % STORED;
             *value = if column < columns {
                 b[row * columns + column]
             } else {
@@ -29,7 +30,7 @@ fn packed(isa: Isa, b: &[f32], shape: (usize, usize), wide: bool) -> PackedMatri
         }
         Ok::<_, ()>(())
     };
-    PackedMatrix::read_panels(isa, shape, WIDE, read).unwrap()
+    PackedMatrix::read_panels(isa, shape, STORED, read).unwrap()
 }
 
 fn multiplied(isa: Isa, a: &[f32], b: &PackedMatrix, bias: &[f32], parts: usize) -> Vec<f32> {
@@ -51,8 +52,8 @@ fn values_are_the_exact_ones() {
         let (a, b) = (numbers.vec(rows * depth), numbers.vec(depth * columns));
         let bias = numbers.vec(columns);
         for isa in Isa::all() {
-            for wide in [false, true] {
-                let packed = packed(isa, &b, (depth, columns), wide);
+            for stored in [false, true] {
+                let packed = packed(isa, &b, (depth, columns), stored);
                 let c = multiplied(isa, &a, &packed, &bias, parts);
                 for (place, value) in c.iter().enumerate() {
                     let (row, column) = (place / columns, place % columns);
@@ -80,8 +81,9 @@ fn every_value_is_one_sum_in_order() {
         check_sums([rows, depth, columns], gap, seed);
     });
     if !cfg!(miri) {
-        // 512 values from row to row, which are put further apart.
+        // Several blocks of the depth, of whole and of narrow tiles.
         check_sums([13, 509, 33], 3, 1);
+        check_sums([27, 1200, 70], 0, 2);
     }
 }
 
@@ -155,8 +157,7 @@ impl Kernel for Strided<'_> {
     #[inline(always)]
     fn run<V: MicroKernel>(mut self, token: V::Token) {
         let mut memory = AlignedBuffer::default();
-        let a = MatrixA::of::<V>(self.a, &mut memory);
-        crate::gemm::gemm::<V>(token, a, self.b, None, &mut self.c);
+        crate::gemm::gemm::<V>(token, self.a, self.b, None, &mut memory, &mut self.c);
     }
 }
 
@@ -204,15 +205,15 @@ fn epilogue(bias: &[f32]) -> Epilogue<'_> {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let buffer = AlignedBuffer::<f32>::zeros(5 * 64);
-    assert!(PackedB::new(&buffer, (5, 33), WIDE).is_ok());
+    let buffer = AlignedBuffer::<f32>::zeros(5 * 48);
+    assert!(PackedB::new(&buffer, (5, 33), STORED).is_ok());
     for (values, shape, width) in [
-        (&buffer[..5 * 32], (5, 33), WIDE),
-        (&buffer[..], (6, 33), WIDE),
-        (&buffer[..], (usize::MAX, 33), WIDE),
-        (&buffer[..], (5, usize::MAX), WIDE),
+        (&buffer[..5 * 32], (5, 33), STORED),
+        (&buffer[..], (6, 33), STORED),
+        (&buffer[..], (usize::MAX, 33), STORED),
+        (&buffer[..], (5, usize::MAX), STORED),
         (&buffer[..], (5, 33), 0),
-        (&buffer[1..161], (5, 32), WIDE),
+        (&buffer[1..161], (5, 32), STORED),
     ] {
         let problem = PackedB::new(values, shape, width).unwrap_err().to_string();
         assert!(problem.starts_with("gemm: "), "{problem}");
@@ -220,7 +221,7 @@ fn what_does_not_fit_is_refused() {
     for isa in Isa::all() {
         assert!(PackedMatrix::new(isa, &[0.0; 7], (2, 3), Order::Rows).is_err());
         assert!(PackedMatrix::new(isa, &[], (usize::MAX, 3), Order::Rows).is_err());
-        assert!(PANEL_ALIGNMENT.is_multiple_of(4 * isa.panel_width() / 2));
+        assert!(PANEL_ALIGNMENT.is_multiple_of(4 * isa.panel_width()));
         let b = PackedMatrix::new(isa, &[1.0; 6], (2, 3), Order::Rows).unwrap();
         let width = isa.panel_width();
         let bias = vec![0.0; width];
@@ -248,33 +249,41 @@ fn what_does_not_fit_is_refused() {
     }
 }
 
-/// What is read without a check was checked before.
+/// A strip and panels of two depths, and a tile that has not its rows.
 #[test]
-fn blocks_and_panels_are_within_their_slices() {
-    let refused = |make: fn()| std::panic::catch_unwind(make).is_err();
-    // 2 rows of 3 values, 4 apart: 7 values.
-    RowBlock::new(&[0.0; 7], 4, 1, 2, 3);
-    assert!(refused(|| {
-        RowBlock::new(&[0.0; 6], 4, 1, 2, 3);
-    }));
-    assert!(refused(|| {
-        RowBlock::new(&[0.0; 6], usize::MAX, 1, 3, 3);
-    }));
-    assert!(refused(|| {
-        RowBlock::new(&[0.0; 6], 1, usize::MAX / 2, 2, 4);
-    }));
-    RowBlock::new(&[], 4, 1, 0, 3);
-    PanelColumns::new::<F32x4>(&[0.0; 48], 8, 16, 3);
-    assert!(refused(|| {
-        PanelColumns::new::<F32x4>(&[0.0; 48], 9, 16, 3);
-    }));
-    assert!(refused(|| {
-        PanelColumns::new::<F32x4>(&[0.0; 48], 0, 16, 4);
-    }));
-    // Of two depths.
-    assert!(refused(|| {
-        let a = RowBlock::new(&[0.0; 16], 1, 4, 4, 4);
-        let b = PanelColumns::new::<F32x4>(&[0.0; 24], 0, 8, 3);
-        F32x4::micro_kernel(Baseline, a, b, &mut [0.0; 32]);
-    }));
+fn micro_kernels_refuse_what_does_not_fit() {
+    struct Run {
+        strip: usize,
+        panel: usize,
+        tile: usize,
+    }
+    impl Kernel for Run {
+        type Output = bool;
+
+        fn run<V: MicroKernel>(self, token: V::Token) -> bool {
+            let values = vec![1.0; 100 * V::NR];
+            let mut sums = vec![0.0; self.tile * V::NR];
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let strip = Strip {
+                    values: &values[..self.strip * 4],
+                    rows: 4,
+                };
+                let panels = Panels([&values[..self.panel * V::PANEL]; 2]);
+                let mut tile = Tile {
+                    values: &mut sums,
+                    stride: V::NR,
+                    initial: Initial::ZEROS,
+                };
+                V::micro_kernel(token, strip, panels, &mut tile);
+            }))
+            .is_ok()
+                && sums.iter().all(|sum| *sum == self.strip as f32)
+        }
+    }
+    for isa in Isa::all() {
+        let run = |strip, panel, tile| isa.run(Run { strip, panel, tile });
+        assert!(run(3, 3, 4), "{isa:?}");
+        assert!(!run(3, 4, 4) && !run(4, 3, 4), "{isa:?}");
+        assert!(!run(3, 3, 3), "{isa:?}");
+    }
 }

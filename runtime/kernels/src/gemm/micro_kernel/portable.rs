@@ -1,19 +1,19 @@
-//! The micro-kernel of four rows that are packed: for processors with few registers.
+//! The micro-kernel of four rows and eight columns: for processors with few registers.
 
-use super::{PanelColumns, RowBlock};
+use super::{Initial, Panels, Strip, Tile};
 use crate::simd::{Baseline, F32x4, Simd};
 #[cfg(target_family = "wasm")]
 use std::sync::OnceLock;
 
 /// A micro-kernel (MR 4, NR 8) in other instructions: of four packed rows and eight
-/// columns, `depth` groups of each, the 32 sums, row after row.
+/// columns, `depth` groups of each, added to the 32 sums, row after row.
 ///
 /// # Safety
 ///
 /// As many values can be read and written at the addresses, all divisible by four.
 #[cfg(target_family = "wasm")]
 pub type TileKernel =
-    unsafe extern "C" fn(rows: *const f32, panel: *const f32, depth: usize, sums: *mut f32);
+    unsafe extern "C" fn(strip: *const f32, panel: *const f32, depth: usize, sums: *mut f32);
 
 #[cfg(target_family = "wasm")]
 static KERNEL: OnceLock<TileKernel> = OnceLock::new();
@@ -29,31 +29,37 @@ pub unsafe fn use_tile_kernel(kernel: TileKernel) -> bool {
     KERNEL.set(kernel).is_ok()
 }
 
-/// A block of up to four packed rows: those that are not there are zeros.
-pub(crate) fn micro_kernel(
-    token: Baseline,
-    a: RowBlock<'_>,
-    b: PanelColumns<'_>,
-    sums: &mut [f32],
-) {
-    let is_packed = a.row_stride == 1 && a.step == 4 && b.step == 8 && b.columns == 8;
-    assert!(is_packed && a.depth == b.depth, "packed rows and panels");
-    let depth = a.depth;
-    let (rows, _) = a.values[..4 * depth].as_chunks::<4>();
-    let (panel, _) = b.values[..8 * depth].as_chunks::<8>();
-    let Some(sums) = sums.first_chunk_mut::<32>() else {
-        unreachable!("32 sums")
-    };
+/// A strip of four rows: those that are not there are zeros.
+pub(crate) fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
+    let (rows, rows_rest) = a.values.as_chunks::<4>();
+    let (panel, panel_rest) = b.0[0].as_chunks::<8>();
+    let is_packed = rows_rest.is_empty() && panel_rest.is_empty() && rows.len() == panel.len();
+    assert!(is_packed, "packed rows and panels");
+    let mut sums = [[0.0; 8]; 4];
+    for (row, sums) in sums.iter_mut().take(a.rows).enumerate() {
+        let initial = match c.initial {
+            Initial::Sums => &c.values[row * c.stride..],
+            Initial::Row(row) => row,
+        };
+        sums.copy_from_slice(&initial[..8]);
+    }
+    multiply(token, rows, panel, &mut sums);
+    for (row, sums) in sums.iter().take(a.rows).enumerate() {
+        c.values[row * c.stride..][..8].copy_from_slice(sums);
+    }
+}
+
+fn multiply(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &mut [[f32; 8]; 4]) {
     #[cfg(target_family = "wasm")]
     if let Some(kernel) = KERNEL.get() {
-        // SAFETY: the slices have `depth` groups of four and of eight values, and there
+        // SAFETY: the slices have as many groups of four and of eight values, and there
         // are 32 sums; whoever gave the kernel promised that it takes no more.
         unsafe {
             kernel(
                 rows.as_ptr().cast(),
                 panel.as_ptr().cast(),
-                depth,
-                sums.as_mut_ptr(),
+                rows.len(),
+                sums.as_mut_ptr().cast(),
             );
         }
         return;
@@ -64,10 +70,10 @@ pub(crate) fn micro_kernel(
 /// Four splats and two vectors for eight multiplications and additions, written
 /// so that nothing is left to be unrolled.
 #[inline(never)]
-fn multiply_four(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &mut [f32; 32]) {
-    let zero = F32x4::splat(token, 0.0);
-    let [mut low0, mut low1, mut low2, mut low3] = [zero; 4];
-    let [mut high0, mut high1, mut high2, mut high3] = [zero; 4];
+fn multiply_four(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &mut [[f32; 8]; 4]) {
+    let [mut low0, mut low1, mut low2, mut low3] = sums.map(|sums| F32x4::load(token, &sums));
+    let [mut high0, mut high1, mut high2, mut high3] =
+        sums.map(|sums| F32x4::load(token, &sums[4..]));
     for (rows, columns) in rows.iter().zip(panel) {
         let [row0, row1, row2, row3] = F32x4::splat_four(token, rows);
         let (first, second) = (
@@ -83,7 +89,6 @@ fn multiply_four(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &
         high2 = row2.mul_add(second, high2);
         high3 = row3.mul_add(second, high3);
     }
-    let (sums, _) = sums.as_chunks_mut::<8>();
     for (sums, (low, high)) in
         sums.iter_mut()
             .zip([(low0, high0), (low1, high1), (low2, high2), (low3, high3)])
