@@ -20,7 +20,7 @@ use std::ops::Range;
 
 /// Keys whose scores are in memory at a time: with NR queries 16 to 32 KiB, and as much for
 /// their weights. A multiple of every MR that is filled up with zeros.
-const KEY_BLOCK: usize = 256;
+const KEY_BLOCK: usize = 128;
 
 /// What is added to scores before the softmax, such as a mask of a sliding window or a
 /// bias by relative position: `[heads, queries, keys]`, of which any may be one.
@@ -376,7 +376,7 @@ fn panels_of<V: MicroKernel>(panels: &[f32], depth: usize) -> Panels<'_> {
     let (first, second) = panels.split_at(depth * V::PANEL);
     // What comes of the second of a lone one is not looked at.
     let second = if second.is_empty() { first } else { second };
-    Panels([first, second])
+    Panels::last([first, second])
 }
 
 /// Rows of NR values.

@@ -191,13 +191,20 @@ impl<'a> PackedB<'a> {
     ) -> impl Iterator<Item = (usize, Panels<'a>)> {
         let length = self.depth * V::PANEL;
         let block = depth.start * V::PANEL..depth.end * V::PANEL;
-        let groups = self.panels.chunks(length * (V::NR / V::PANEL)).enumerate();
-        groups.map(move |(place, panels)| {
-            let (first, second) = panels.split_at(length);
+        let panels = self.panels.chunks_exact(length);
+        let columns = (0..self.columns).step_by(V::NR);
+        columns.map(move |first| {
+            let panel = |after: usize| panels.clone().nth(first / V::PANEL + after);
+            let some = |panel: &'a [f32]| &panel[block.clone()];
+            let (first_one, per) = (panel(0).unwrap_or(&[]), V::NR / V::PANEL);
             // What comes of the second of a lone one is not kept.
-            let second = if second.is_empty() { first } else { second };
-            let panels = [first, second].map(|panel| &panel[block.clone()]);
-            (place * V::NR, Panels(panels))
+            let second = panel(per - 1).unwrap_or(first_one);
+            let values = [first_one, second].map(some);
+            let next = match (panel(per), panel(2 * per - 1)) {
+                (Some(first), Some(second)) => [first, second].map(some),
+                _ => [&[][..]; 2],
+            };
+            (first, Panels { values, next })
         })
     }
 }

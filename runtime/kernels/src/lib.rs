@@ -12,10 +12,10 @@
 //! # Glossary
 //!
 //! - *GEMM*: `C = A · B`. A `[rows, depth]` is computed, B `[depth, columns]` constant.
-//! - *micro-kernel*: a block of MR rows of A times NR columns of B, its MR × NR sums all
+//! - *micro-kernel*: a strip of at most MR rows of A times NR columns of B, its MR × NR sums all
 //!   in registers.
 //! - *packed panel*: some columns of B, depth outside, so that the micro-kernel reads one
-//!   stream.
+//!   stream. *Strip*: the same of some rows of A.
 //! - *epilogue*: what is computed of C while it is in a cache: bias, activation.
 //! - *residual*: what a layer's input adds to its output, here before LayerNorm.
 //! - *GELU*, *GeGLU*: `x · Φ(x)` with the normal distribution's Φ; `gelu(a) · b`.

@@ -45,6 +45,10 @@ pub(crate) trait Simd: Copy {
     fn load(token: Self::Token, values: &[f32]) -> Self;
     /// Every value the same.
     fn splat(token: Self::Token, value: f32) -> Self;
+    /// Has what is at an address, if there is anything, fetched into the second cache.
+    #[inline(always)]
+    #[allow(dead_code, reason = "where there are few registers, nothing is fetched ahead")]
+    fn prefetch(_address: *const f32) {}
     /// Writes the first values of a slice that has as many.
     fn store(self, values: &mut [f32]);
     fn add(self, other: Self) -> Self;

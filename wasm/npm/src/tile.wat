@@ -2,13 +2,21 @@
 ;; that have it, one instruction for each multiplication and addition. Whether a
 ;; product is rounded before it is added is the processor's choice.
 ;;
-;; `multiply_four` in runtime/kernels/src/gemm/micro_kernel/packed.rs says what it computes.
+;; `multiply_four` in runtime/kernels/src/gemm/micro_kernel/portable.rs says what it computes.
 (module
   (import "env" "memory" (memory 1))
   (func (export "tile") (param $strip i32) (param $panel i32) (param $depth i32) (param $sums i32)
     (local $first v128) (local $second v128) (local $row v128)
     (local $low0 v128) (local $low1 v128) (local $low2 v128) (local $low3 v128)
     (local $high0 v128) (local $high1 v128) (local $high2 v128) (local $high3 v128)
+    (local.set $low0 (v128.load (local.get $sums)))
+    (local.set $high0 (v128.load offset=16 (local.get $sums)))
+    (local.set $low1 (v128.load offset=32 (local.get $sums)))
+    (local.set $high1 (v128.load offset=48 (local.get $sums)))
+    (local.set $low2 (v128.load offset=64 (local.get $sums)))
+    (local.set $high2 (v128.load offset=80 (local.get $sums)))
+    (local.set $low3 (v128.load offset=96 (local.get $sums)))
+    (local.set $high3 (v128.load offset=112 (local.get $sums)))
     (block $done
       (br_if $done (i32.eqz (local.get $depth)))
       (loop $next

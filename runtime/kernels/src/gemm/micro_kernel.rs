@@ -42,7 +42,33 @@ pub(crate) struct Strip<'a> {
 /// NR columns of B: a panel, or two, whose values at each depth are side by side. Where the
 /// micro-kernel has one, the second is not looked at.
 #[derive(Clone, Copy)]
-pub(crate) struct Panels<'a>(pub(crate) [&'a [f32]; 2]);
+pub(crate) struct Panels<'a> {
+    pub(crate) values: [&'a [f32]; 2],
+    /// What comes after them, to be fetched into a cache meanwhile: as long, or empty.
+    pub(crate) next: [&'a [f32]; 2],
+}
+
+impl<'a> Panels<'a> {
+    /// Without others after them.
+    #[inline(always)]
+    pub(crate) fn last(values: [&'a [f32]; 2]) -> Self {
+        Self {
+            values,
+            next: [&[]; 2],
+        }
+    }
+
+    /// With one of `parts` of what comes after them.
+    #[inline(always)]
+    pub(crate) fn with_part(self, part: usize, parts: usize) -> Self {
+        let bounds = [part, part + 1].map(|part| self.next[0].len() * part / parts);
+        let [start, end] = bounds;
+        Self {
+            next: self.next.map(|next| &next[start..end]),
+            ..self
+        }
+    }
+}
 
 /// NR columns of as many rows of C as the strip has.
 pub(crate) struct Tile<'a> {

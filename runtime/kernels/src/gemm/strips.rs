@@ -81,7 +81,9 @@ impl<'a> Strips<'a> {
         initial: Initial<'_>,
         c: &mut RowsMut<'_>,
     ) {
-        for range in strips::<V>(self.rows) {
+        let count = self.rows.div_ceil(V::MR);
+        for (place, range) in strips::<V>(self.rows).enumerate() {
+            let b = b.with_part(place, count);
             let width = packed_rows::<V>(range.len());
             let strip = Strip {
                 values: &self.values[range.start * self.depth..][..width * self.depth],

@@ -68,6 +68,12 @@ impl Simd for F32x16 {
     }
 
     #[inline(always)]
+    fn prefetch(address: *const f32) {
+        // Of any address: what there is not is not fetched.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    }
+
+    #[inline(always)]
     fn splat(_: Avx512, value: f32) -> Self {
         Self(unsafe { _mm512_set1_ps(value) })
     }

@@ -47,6 +47,18 @@ impl Simd for F32x4 {
     }
 
     #[inline(always)]
+    fn prefetch(address: *const f32) {
+        // Of any address: what there is not is not fetched.
+        unsafe {
+            asm!(
+                "prfm pldl2keep, [{address}]",
+                address = in(reg) address,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline(always)]
     fn splat(_: Baseline, value: f32) -> Self {
         Self(unsafe { vdupq_n_f32(value) })
     }

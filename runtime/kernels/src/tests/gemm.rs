@@ -268,7 +268,7 @@ fn micro_kernels_refuse_what_does_not_fit() {
                     values: &values[..self.strip * 4],
                     rows: 4,
                 };
-                let panels = Panels([&values[..self.panel * V::PANEL]; 2]);
+                let panels = Panels::last([&values[..self.panel * V::PANEL]; 2]);
                 let mut tile = Tile {
                     values: &mut sums,
                     stride: V::NR,

@@ -32,7 +32,7 @@ pub(crate) fn micro_kernel<V: Simd, const ROWS: usize, const VECTORS: usize>(
     c: &mut Tile<'_>,
 ) {
     let (a, a_rest) = a.values.as_chunks::<ROWS>();
-    let [first, second] = b.0.map(|panel| panel.as_chunks::<PANEL>().0);
+    let [first, second] = b.values.map(|panel| panel.as_chunks::<PANEL>().0);
     assert!(a_rest.is_empty() && a.len() == first.len() && a.len() == second.len());
     let mut sums = [[V::splat(token, 0.0); VECTORS]; ROWS];
     let (initial, stride) = match c.initial {
@@ -48,7 +48,14 @@ pub(crate) fn micro_kernel<V: Simd, const ROWS: usize, const VECTORS: usize>(
     let (a, a_rest) = a.as_chunks::<UNROLLED>();
     let (first, first_rest) = first.as_chunks::<UNROLLED>();
     let (second, second_rest) = second.as_chunks::<UNROLLED>();
+    let mut next = b.next.map(<[f32]>::as_ptr);
+    let each = b.next[0].len().checked_div(a.len()).unwrap_or(0);
     for ((a, first), second) in a.iter().zip(first).zip(second) {
+        for next in &mut next[..(VECTORS * V::LANES).div_ceil(PANEL)] {
+            V::prefetch(*next);
+            V::prefetch(next.wrapping_add(PANEL));
+            *next = next.wrapping_add(each);
+        }
         for step in 0..UNROLLED {
             accumulate::<V, ROWS, VECTORS>(
                 token,

@@ -32,7 +32,7 @@ pub unsafe fn use_tile_kernel(kernel: TileKernel) -> bool {
 /// A strip of four rows: those that are not there are zeros.
 pub(crate) fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
     let (rows, rows_rest) = a.values.as_chunks::<4>();
-    let (panel, panel_rest) = b.0[0].as_chunks::<8>();
+    let (panel, panel_rest) = b.values[0].as_chunks::<8>();
     let is_packed = rows_rest.is_empty() && panel_rest.is_empty() && rows.len() == panel.len();
     assert!(is_packed, "packed rows and panels");
     let mut sums = [[0.0; 8]; 4];
