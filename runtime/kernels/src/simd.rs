@@ -47,7 +47,10 @@ pub(crate) trait Simd: Copy {
     fn splat(token: Self::Token, value: f32) -> Self;
     /// Has what is at an address, if there is anything, fetched into the second cache.
     #[inline(always)]
-    #[allow(dead_code, reason = "where there are few registers, nothing is fetched ahead")]
+    #[allow(
+        dead_code,
+        reason = "where there are few registers, nothing is fetched ahead"
+    )]
     fn prefetch(_address: *const f32) {}
     /// Writes the first values of a slice that has as many.
     fn store(self, values: &mut [f32]);
