@@ -85,7 +85,7 @@ mod tests {
         matrix.read_rows(0, &mut read).unwrap();
         assert_eq!(read, values);
         let mut panel = vec![9.0; rows * PANEL];
-        matrix.read_panels(2, &mut panel).unwrap();
+        matrix.read_panels(4, &mut panel).unwrap();
         assert_eq!(panel[..8], [65.0, 66.0, 67.0, 68.0, 69.0, 70.0, 0.0, 0.0]);
         assert_eq!(panel[PANEL..][..2], [135.0, 136.0]);
     }
