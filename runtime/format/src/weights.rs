@@ -265,7 +265,7 @@ impl Matrix {
     }
 
     /// Reads stored panels, as many as `out` holds, from the panel `first`: `out` is
-    /// row-major `[count, rows, 32]`. Only for a matrix that is stored in panels:
+    /// row-major `[count, rows, 16]`. Only for a matrix that is stored in panels:
     /// [`Matrix::panels`].
     ///
     /// # Errors
