@@ -18,7 +18,7 @@ use crate::simd::{self, Kernel};
 use crate::softmax::Softmax;
 use std::ops::Range;
 
-/// Keys whose scores are in memory at a time: with NR queries 16 to 32 KiB, and as much for
+/// Keys whose scores are in memory at a time: with NR queries 4 to 16 KiB, and as much for
 /// their weights. A multiple of every MR that is filled up with zeros.
 const KEY_BLOCK: usize = 128;
 
