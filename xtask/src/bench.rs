@@ -6,12 +6,14 @@
 //! unless start and load are what is measured.
 //!
 //! `cargo xtask bench serve` is about the server alone (`bench/serve.rs`), `cargo
-//! xtask bench browser` about the npm package (`bench/browser.rs`).
+//! xtask bench browser` about the npm package (`bench/browser.rs`), `cargo xtask bench
+//! kernels` about GEMM by shape (`bench/kernels.rs`).
 
 mod accuracy;
 mod browser;
 mod conversation;
 mod int8;
+mod kernels;
 mod machine;
 mod memory;
 mod minilm;
@@ -21,6 +23,7 @@ mod peer;
 mod profile;
 mod report;
 mod serve;
+mod share;
 mod sized;
 mod speed;
 mod startup;
@@ -77,6 +80,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Measure the npm package in Chromium, beside onnxruntime-web
     Browser(browser::Arguments),
+    /// Measure GEMM by shape, beside ONNX Runtime's and two crates'
+    Kernels,
 }
 
 /// How often a thing is measured for its median.
@@ -138,6 +143,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     match &arguments.command {
         Some(Command::Serve(arguments)) => return serve::run(workspace, arguments),
         Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
+        Some(Command::Kernels) => return kernels::run(workspace),
         None if arguments.profile => return profile::run(workspace, arguments.model.as_deref()),
         None => {}
     }
@@ -213,6 +219,7 @@ fn measure(subject: &Subject, peer: &Peer) -> anyhow::Result<Report> {
     ));
     let service = peer.serve()?;
     speed::measure(subject, &service, &mut report)?;
+    share::measure(subject, &mut report)?;
     sized::measure(subject, peer, &service, &mut report)?;
     int8::measure(subject, peer, &service, &mut report)?;
     passages::measure(subject, &service, &mut report)?;

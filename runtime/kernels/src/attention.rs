@@ -18,9 +18,9 @@ use crate::simd::{self, Kernel};
 use crate::softmax::Softmax;
 use std::ops::Range;
 
-/// Keys whose scores are in memory at a time: with NR queries 4 to 16 KiB, and as much for
-/// their weights. A multiple of every MR that is filled up with zeros.
-const KEY_BLOCK: usize = 128;
+/// Scores that are in memory at a time: 16 KiB, and as much of their weights, of a first
+/// cache's 32 to 48. Of 16 queries they are those of 256 keys.
+const SCORES_BLOCK: usize = 4096;
 
 /// What is added to scores before the softmax, such as a mask of a sliding window or a
 /// bias by relative position: `[heads, queries, keys]`, of which any may be one.
@@ -235,10 +235,15 @@ impl Kernel for Part<'_> {
     }
 }
 
+/// How many keys a block has: a multiple of every MR that is filled up with zeros.
+const fn block_keys<V: MicroKernel>() -> usize {
+    SCORES_BLOCK / V::NR
+}
+
 /// The blocks of so many keys.
-fn key_blocks(keys: usize) -> impl Iterator<Item = Range<usize>> {
-    let first = (0..keys).step_by(KEY_BLOCK);
-    first.map(move |first| first..keys.min(first + KEY_BLOCK))
+fn key_blocks<V: MicroKernel>(keys: usize) -> impl Iterator<Item = Range<usize>> {
+    let first = (0..keys).step_by(block_keys::<V>());
+    first.map(move |first| first..keys.min(first + block_keys::<V>()))
 }
 
 impl Part<'_> {
@@ -250,7 +255,7 @@ impl Part<'_> {
         // Of which all but the last are a multiple of MR.
         memory.keys.resize(Strips::length::<V>(count, depth));
         memory.values.resize(Strips::length::<V>(width, count));
-        for block in key_blocks(count) {
+        for block in key_blocks::<V>(count) {
             let rows = keys.some_rows(head, block.clone());
             Strips::of_rows::<V>(rows, &mut memory.keys[block.start * depth..]);
             let rows = values.some_rows(head, block.clone());
@@ -276,7 +281,7 @@ impl Part<'_> {
         pack::pack_panels_transposed(rows, V::PANEL, &mut memory.queries);
         simd::scale::<V>(token, &mut memory.queries, self.operands.scale);
         let columns = queries.len().next_multiple_of(V::PANEL);
-        let most = count.min(KEY_BLOCK);
+        let most = count.min(block_keys::<V>());
         memory.scores.resize(most * V::NR);
         memory.sums.resize(width * V::NR);
         for buffer in [
@@ -292,7 +297,7 @@ impl Part<'_> {
             factors: &mut memory.factors,
         };
         softmax.begin();
-        for block in key_blocks(count) {
+        for block in key_blocks::<V>(count) {
             let scores = &mut memory.scores[..block.len() * V::NR];
             let packed = &memory.keys[block.start * depth..];
             let strips = Strips::packed(packed, (block.len(), depth));
@@ -305,11 +310,9 @@ impl Part<'_> {
 
             memory.weights.resize(block.len() * columns);
             for first in (0..columns).step_by(V::LANES) {
-                let (panel, column) = (first / V::PANEL, first % V::PANEL);
-                let weights = &mut memory.weights[panel * block.len() * V::PANEL + column..];
-                let weights = &mut weights[..block.len() * V::PANEL - column];
-                let scores = (&scores[first..], V::NR);
-                softmax.weigh::<V>(token, first, scores, (weights, V::PANEL));
+                let panel = first / V::PANEL * block.len() * V::PANEL;
+                let weights = &mut memory.weights[panel..][..block.len() * V::PANEL];
+                softmax.weigh::<V>(token, first, scores, weights);
             }
             let mut initial = Initial::ZEROS;
             if block.start > 0 {

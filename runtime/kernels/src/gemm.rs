@@ -21,9 +21,13 @@ pub(crate) use micro_kernel::{Initial, MicroKernel, NR_MAX, Panels, Strip, Tile}
 use std::ops::Range;
 pub(crate) use strips::Strips;
 
-/// How much of the depth is multiplied at a time (Kc): of so much a panel of 16 columns
-/// takes 24 KiB, of a first cache's 32 to 48.
-const DEPTH_BLOCK: usize = 384;
+/// How much of a panel is multiplied at a time, in values: 24 KiB, of a first cache's 32 to
+/// 48. Of 16 columns it is 384 of the depth (Kc).
+const PANEL_BLOCK: usize = 6144;
+
+/// Columns whose activation is computed at a time: while they are in a cache, and enough of
+/// a row not to begin a loop for each two vectors. A multiple of every NR.
+const ACTIVATED_COLUMNS: usize = 64;
 
 /// Values in rows, which may be part of wider rows.
 #[derive(Clone, Copy)]
@@ -225,8 +229,9 @@ pub(crate) fn gemm<V: MicroKernel>(
     if b.depth == 0 {
         return without_depth::<V>(token, a.count, b, epilogue, c);
     }
-    for start in (0..b.depth).step_by(DEPTH_BLOCK) {
-        let block = start..b.depth.min(start + DEPTH_BLOCK);
+    let depth = PANEL_BLOCK / V::PANEL;
+    for start in (0..b.depth).step_by(depth) {
+        let block = start..b.depth.min(start + depth);
         let (is_first, is_last) = (start == 0, block.end == b.depth);
         memory.resize(Strips::length::<V>(a.count, block.len()));
         let strips = Strips::of_rows::<V>(a.columns(block.clone()), memory);
@@ -234,18 +239,20 @@ pub(crate) fn gemm<V: MicroKernel>(
             if first >= c.width {
                 break;
             }
-            let mut c = c.columns(first..c.width.min(first + V::NR));
+            let columns = first..c.width.min(first + V::NR);
             let mut biases = [0.0; NR_MAX];
             let initial = match epilogue {
                 _ if !is_first => Initial::Sums,
                 Some(epilogue) => epilogue.biases::<V>(first, &mut biases),
                 None => Initial::ZEROS,
             };
-            strips.multiply::<V>(token, panels, initial, &mut c);
-            if let Some(epilogue) = epilogue.filter(|_| is_last) {
-                epilogue
-                    .activation
-                    .apply_to_rows::<V>(token, a.count, &mut c);
+            let end = columns.end;
+            strips.multiply::<V>(token, panels, initial, &mut c.columns(columns));
+            if let Some(Epilogue { activation, .. }) = epilogue.filter(|_| is_last)
+                && (end.is_multiple_of(ACTIVATED_COLUMNS) || end == c.width)
+            {
+                let columns = (end - 1) / ACTIVATED_COLUMNS * ACTIVATED_COLUMNS..end;
+                activation.apply_to_rows::<V>(token, a.count, &mut c.columns(columns));
             }
         }
     }

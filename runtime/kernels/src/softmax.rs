@@ -4,6 +4,7 @@
 //! polynomial of degree 6 for `e^r`: within 2 ULP, which a test checks over the whole
 //! range. Results below `e⁻⁸⁷` are zero.
 
+use crate::gemm::MicroKernel;
 use crate::simd::Simd;
 use std::hint::black_box;
 
@@ -110,36 +111,39 @@ impl Softmax<'_> {
         self.denominators.fill(0.0);
     }
 
-    /// Computes weights `exp(score − max)` of a vector's worth of queries, for each key: of
-    /// rows of `stride` scores, into rows of `to_stride` weights.
+    /// Computes weights `exp(score − max)` of a vector's worth of queries, those from `first`
+    /// on, for each key: of scores in rows of NR, into rows of a panel.
     #[inline(always)]
-    pub(crate) fn weigh<V: Simd>(
+    pub(crate) fn weigh<V: MicroKernel>(
         &mut self,
         token: V::Token,
         first: usize,
-        (scores, stride): (&[f32], usize),
-        (weights, to_stride): (&mut [f32], usize),
+        scores: &[f32],
+        weights: &mut [f32],
     ) {
         let before = V::load(token, &self.highest[first..]);
         let [mut a, mut b, mut c, mut d] = [before; 4];
-        let mut fours = scores.chunks_exact(4 * stride);
+        let mut fours = scores.chunks_exact(4 * V::NR);
         for four in &mut fours {
+            let four = &four[first..];
             a = V::load(token, four).max_or_self(a);
-            b = V::load(token, &four[stride..]).max_or_self(b);
-            c = V::load(token, &four[2 * stride..]).max_or_self(c);
-            d = V::load(token, &four[3 * stride..]).max_or_self(d);
+            b = V::load(token, &four[V::NR..]).max_or_self(b);
+            c = V::load(token, &four[2 * V::NR..]).max_or_self(c);
+            d = V::load(token, &four[3 * V::NR..]).max_or_self(d);
         }
-        for scores in fours.remainder().chunks(stride) {
-            a = V::load(token, scores).max_or_self(a);
+        for scores in fours.remainder().chunks_exact(V::NR) {
+            a = V::load(token, &scores[first..]).max_or_self(a);
         }
         let highest = b.max_or_self(a).max_or_self(d.max_or_self(c));
         let exp = Exp::<V>::new(token);
         let factor = exp.of(before.sub(highest));
         let mut sum = V::load(token, &self.denominators[first..]).mul(factor);
-        for (scores, weights) in scores.chunks(stride).zip(weights.chunks_mut(to_stride)) {
-            let weight = exp.of(V::load(token, scores).sub(highest));
+        let column = first % V::PANEL;
+        let scores = scores.chunks_exact(V::NR);
+        for (scores, weights) in scores.zip(weights.chunks_exact_mut(V::PANEL)) {
+            let weight = exp.of(V::load(token, &scores[first..]).sub(highest));
             sum = sum.add(weight);
-            weight.store(weights);
+            weight.store(&mut weights[column..]);
         }
         highest.store(&mut self.highest[first..]);
         sum.store(&mut self.denominators[first..]);

@@ -1,5 +1,5 @@
 //! What a core does at best: float32 multiplications and additions, fused, in
-//! registers alone, by the widest instructions that the processor has.
+//! registers alone.
 
 #![allow(
     unsafe_code,
@@ -7,6 +7,7 @@
 )]
 
 use super::turns::median;
+use anyhow::Context;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -19,34 +20,64 @@ const ROUNDS: usize = 2_000_000;
 
 const RUNS: usize = 9;
 
-/// GFLOP/s of one core, a multiplication and an addition counted as two.
-pub(super) fn gigaflops() -> anyhow::Result<f64> {
-    median(RUNS, || {
-        let start = Instant::now();
-        let operations = operations();
-        Ok(operations as f64 / start.elapsed().as_secs_f64() / 1e9)
-    })
+/// An instruction set that this processor has, and for which there are kernels.
+pub(super) struct InstructionSet {
+    /// As `ENCODERFILE_ISA` names it.
+    pub(super) name: &'static str,
+    /// Does the work, and says how much it was.
+    operations: fn() -> usize,
 }
 
-/// Does the work, and says how much it was.
-fn operations() -> usize {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has them.
-            return unsafe { avx512() };
+impl InstructionSet {
+    /// Those that this processor has, the widest last.
+    pub(super) fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "there is more on some machines")]
+        let mut all = vec![Self {
+            name: "portable",
+            operations: portable,
+        }];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                all.push(Self {
+                    name: "avx2",
+                    // SAFETY: the processor has them.
+                    operations: || unsafe { avx2() },
+                });
+            }
+            if is_x86_feature_detected!("avx512f") {
+                all.push(Self {
+                    name: "avx512",
+                    // SAFETY: the processor has them.
+                    operations: || unsafe { avx512() },
+                });
+            }
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has them.
-            return unsafe { avx2() };
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            all.push(Self {
+                name: "neon",
+                // SAFETY: the processor has them.
+                operations: || unsafe { neon() },
+            });
         }
+        all
     }
-    #[cfg(target_arch = "aarch64")]
-    if std::arch::is_aarch64_feature_detected!("neon") {
-        // SAFETY: the processor has them.
-        return unsafe { neon() };
+
+    /// Seconds that 10⁹ operations take one core, a multiplication and an addition counted
+    /// as two.
+    pub(super) fn seconds_per_gigaflop(&self) -> f64 {
+        let start = Instant::now();
+        let operations = (self.operations)();
+        start.elapsed().as_secs_f64() / operations as f64 * 1e9
     }
-    portable()
+}
+
+/// GFLOP/s of one core, of the widest.
+pub(super) fn gigaflops() -> anyhow::Result<f64> {
+    let all = InstructionSet::all();
+    let widest = all.last().context("no instruction set")?;
+    Ok(1.0 / median(RUNS, || Ok(widest.seconds_per_gigaflop()))?)
 }
 
 macro_rules! rounds {

@@ -98,6 +98,13 @@ impl Peer {
         Ok(())
     }
 
+    /// A process that prints the rates of MatMul by shape.
+    pub(super) fn matmul(&self, shapes: &[&str]) -> Command {
+        let mut matmul = self.script("matmul_peer.py");
+        matmul.args(shapes);
+        matmul
+    }
+
     /// Makes one file of a graph and its external data.
     pub(super) fn inline(&self, folder: &Path) -> anyhow::Result<()> {
         process::capture(self.script("inline_weights.py").arg(folder))?;

@@ -8,12 +8,13 @@ use super::turns::{Taken, in_turns};
 use crate::infer::Program;
 use crate::similarity::worst_cosine;
 use anyhow::ensure;
+use std::process::Command;
 use std::time::Instant;
 
 /// Of texts whose time depends on the model more than on anything around it.
 pub(super) const TOKENS: usize = 128;
 
-const LENGTHS: [usize; 3] = [16, TOKENS, 512];
+pub(super) const LENGTHS: [usize; 3] = [16, TOKENS, 512];
 
 pub(super) fn measure(
     subject: &Subject,
@@ -67,14 +68,25 @@ pub(super) struct Loaded(Conversation);
 impl Loaded {
     /// Has it answer one text, which its first buffers are made for.
     pub(super) fn start(program: &Program, threads: usize, text: &str) -> anyhow::Result<Self> {
+        let command = program.command(&["infer", "--format", "jsonl", "--input", "-"]);
+        Self::of(command, threads, text)
+    }
+
+    /// The same on one thread, with the kernels of an instruction set.
+    pub(super) fn with_isa(program: &Program, isa: &str, text: &str) -> anyhow::Result<Self> {
         let mut command = program.command(&["infer", "--format", "jsonl", "--input", "-"]);
+        command.env("ENCODERFILE_ISA", isa);
+        Self::of(command, 1, text)
+    }
+
+    fn of(mut command: Command, threads: usize, text: &str) -> anyhow::Result<Self> {
         command.args(["--threads", &threads.to_string()]);
         let mut loaded = Self(Conversation::start(&mut command)?);
         loaded.seconds(&[text])?;
         Ok(loaded)
     }
 
-    fn seconds(&mut self, texts: &[&str]) -> anyhow::Result<f64> {
+    pub(super) fn seconds(&mut self, texts: &[&str]) -> anyhow::Result<f64> {
         let start = Instant::now();
         for text in texts {
             self.0.ask(text)?;

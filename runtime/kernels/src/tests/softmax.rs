@@ -2,8 +2,8 @@
 
 use super::{Numbers, U, assert_close, for_each};
 use crate::Isa;
-use crate::gemm::MicroKernel;
-use crate::simd::{Kernel, LANES_MAX};
+use crate::gemm::{MicroKernel, NR_MAX};
+use crate::simd::Kernel;
 use crate::softmax::Softmax;
 
 /// Scores of one query, which become weights; gives the denominator.
@@ -15,19 +15,21 @@ impl Kernel for Exp<'_> {
     #[inline(always)]
     fn run<V: MicroKernel>(self, token: V::Token) -> f32 {
         // The same in each lane.
-        let side_by_side = self.0.iter().flat_map(|score| [*score; LANES_MAX]);
+        let side_by_side = self
+            .0
+            .iter()
+            .flat_map(|score| [*score; NR_MAX].into_iter().take(V::NR));
         let scores: Vec<f32> = side_by_side.collect();
-        let mut weights = vec![f32::NAN; self.0.len() * LANES_MAX];
-        let [mut highest, mut denominators, mut factors] = [[0.0; LANES_MAX]; 3];
+        let mut weights = vec![f32::NAN; self.0.len() * V::PANEL];
+        let [mut highest, mut denominators, mut factors] = [[0.0; NR_MAX]; 3];
         let mut softmax = Softmax {
             highest: &mut highest,
             denominators: &mut denominators,
             factors: &mut factors,
         };
         softmax.begin();
-        let to = (&mut weights[..], LANES_MAX);
-        softmax.weigh::<V>(token, 0, (&scores, LANES_MAX), to);
-        let rows = weights.chunks_exact(LANES_MAX);
+        softmax.weigh::<V>(token, 0, &scores, &mut weights);
+        let rows = weights.chunks_exact(V::PANEL);
         for (score, weights) in self.0.iter_mut().zip(rows) {
             let [first, rest @ ..] = &weights[..V::LANES] else {
                 unreachable!("a vector")

@@ -10,6 +10,8 @@ pub(crate) enum Unit {
     Weights,
     TokensPerSecond,
     TextsPerSecond,
+    /// 10⁹ multiplications and additions a second.
+    Gigaflops,
     /// A multiple of another measurement.
     Times,
     Count,
@@ -58,7 +60,7 @@ impl Unit {
             Self::Seconds | Self::Milliseconds | Self::Megabytes | Self::Weights => {
                 Some(other / ours)
             }
-            Self::TokensPerSecond | Self::TextsPerSecond => Some(ours / other),
+            Self::TokensPerSecond | Self::TextsPerSecond | Self::Gigaflops => Some(ours / other),
             Self::Times | Self::Count | Self::Difference | Self::Cosine => None,
         }
     }
@@ -71,6 +73,7 @@ impl Unit {
             Self::Megabytes => format!("{value:.1} MB"),
             Self::Weights | Self::Times => format!("{value:.2} ×"),
             Self::TextsPerSecond => format!("{value:.1} texts/s"),
+            Self::Gigaflops => format!("{value:.0} GFLOP/s"),
             Self::Count => format!("{value:.0}"),
             Self::TokensPerSecond => format!("{value:.0} tok/s"),
             Self::Difference => format!("{value:.0e}"),

@@ -71,9 +71,19 @@ fn multiply(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &mut [
 /// so that nothing is left to be unrolled.
 #[inline(never)]
 fn multiply_four(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &mut [[f32; 8]; 4]) {
-    let [mut low0, mut low1, mut low2, mut low3] = sums.map(|sums| F32x4::load(token, &sums));
-    let [mut high0, mut high1, mut high2, mut high3] =
-        sums.map(|sums| F32x4::load(token, &sums[4..]));
+    let [row0, row1, row2, row3] = &*sums;
+    let [mut low0, mut low1, mut low2, mut low3] = [
+        F32x4::load(token, row0),
+        F32x4::load(token, row1),
+        F32x4::load(token, row2),
+        F32x4::load(token, row3),
+    ];
+    let [mut high0, mut high1, mut high2, mut high3] = [
+        F32x4::load(token, &row0[4..]),
+        F32x4::load(token, &row1[4..]),
+        F32x4::load(token, &row2[4..]),
+        F32x4::load(token, &row3[4..]),
+    ];
     for (rows, columns) in rows.iter().zip(panel) {
         let [row0, row1, row2, row3] = F32x4::splat_four(token, rows);
         let (first, second) = (
