@@ -5,7 +5,7 @@
 use crate::gemm::MicroKernel;
 use crate::isa::Isa;
 use crate::shape::{ShapeError, ensure};
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{Kernel, Simd};
 
 /// What a LayerNorm has been trained to: for each value of a row.
 #[derive(Clone, Copy, Debug)]
@@ -67,25 +67,22 @@ impl Kernel for Rows<'_> {
         let width = self.parameters.scale.len().max(1);
         let mut residual = self.residual.map(|residual| residual.chunks_exact(width));
         for row in self.rows.chunks_exact_mut(width) {
-            if let Some(residual) = residual.as_mut().and_then(Iterator::next) {
-                simd::add::<V>(token, row, residual);
-            }
-            self.parameters.normalise::<V>(token, row);
+            let sum = match residual.as_mut().and_then(Iterator::next) {
+                Some(residual) => each::<V, _>(token, row, AddResidual(residual)),
+                None => each::<V, _>(token, row, Sum),
+            };
+            self.parameters.normalise::<V>(token, row, sum);
         }
     }
 }
 
 impl LayerNorm<'_> {
     #[inline(always)]
-    fn normalise<V: Simd>(&self, token: V::Token, row: &mut [f32]) {
+    fn normalise<V: Simd>(&self, token: V::Token, row: &mut [f32], sum: f32) {
         #[allow(clippy::cast_precision_loss, reason = "no row has 2^24 values")]
         let share = 1.0 / row.len() as f32;
-        let mean = V::splat(token, sum_of::<V, false>(token, row) * share);
-        for lanes in row.chunks_mut(V::LANES) {
-            let deviation = V::load_partial(token, lanes).sub(mean);
-            deviation.store_partial(lanes);
-        }
-        let variance = sum_of::<V, true>(token, row) * share;
+        let mean = V::splat(token, sum * share);
+        let variance = each::<V, _>(token, row, Deviation(mean)) * share;
         let factor = V::splat(token, 1.0 / (variance + self.epsilon).sqrt());
         let parameters = self.scale.chunks(V::LANES).zip(self.bias.chunks(V::LANES));
         for (lanes, (scale, bias)) in row.chunks_mut(V::LANES).zip(parameters) {
@@ -96,30 +93,70 @@ impl LayerNorm<'_> {
     }
 }
 
-/// The sum of all values or of their squares, as four vectors of sums side by side.
-#[inline(always)]
-fn sum_of<V: Simd, const SQUARES: bool>(token: V::Token, row: &[f32]) -> f32 {
-    let zero = V::splat(token, 0.0);
-    let [mut a, mut b, mut c, mut d] = [zero; 4];
-    let mut groups = row.chunks_exact(4 * V::LANES);
-    for group in &mut groups {
-        a = accumulate::<V, SQUARES>(token, a, group);
-        b = accumulate::<V, SQUARES>(token, b, &group[V::LANES..]);
-        c = accumulate::<V, SQUARES>(token, c, &group[2 * V::LANES..]);
-        d = accumulate::<V, SQUARES>(token, d, &group[3 * V::LANES..]);
-    }
-    for lanes in groups.remainder().chunks(V::LANES) {
-        a = accumulate::<V, SQUARES>(token, a, lanes);
-    }
-    a.add(b).add(c.add(d)).reduce(|sum, value| sum + value)
+/// What is done with the values of a row while something of them is summed.
+trait Step<V: Simd>: Copy {
+    /// Of a vector's worth of values, of which the first is at `place`: gives the new sum.
+    fn step(self, token: V::Token, sum: V, place: usize, lanes: &mut [f32]) -> V;
 }
 
-#[inline(always)]
-fn accumulate<V: Simd, const SQUARES: bool>(token: V::Token, sum: V, lanes: &[f32]) -> V {
-    let value = V::load_partial(token, lanes);
-    if SQUARES {
-        value.mul_add(value, sum)
-    } else {
+#[derive(Clone, Copy)]
+struct Sum;
+
+impl<V: Simd> Step<V> for Sum {
+    #[inline(always)]
+    fn step(self, token: V::Token, sum: V, _place: usize, lanes: &mut [f32]) -> V {
+        sum.add(V::load_partial(token, lanes))
+    }
+}
+
+/// Adds the values of another row, and sums.
+#[derive(Clone, Copy)]
+struct AddResidual<'a>(&'a [f32]);
+
+impl<V: Simd> Step<V> for AddResidual<'_> {
+    #[inline(always)]
+    fn step(self, token: V::Token, sum: V, place: usize, lanes: &mut [f32]) -> V {
+        let residual = &self.0[place..][..lanes.len()];
+        let value = V::load_partial(token, lanes).add(V::load_partial(token, residual));
+        value.store_partial(lanes);
         sum.add(value)
     }
+}
+
+/// Subtracts the mean, and sums the squares.
+#[derive(Clone, Copy)]
+struct Deviation<V>(V);
+
+impl<V: Simd> Step<V> for Deviation<V> {
+    #[inline(always)]
+    fn step(self, token: V::Token, sum: V, _place: usize, lanes: &mut [f32]) -> V {
+        let value = V::load_partial(token, lanes).sub(self.0);
+        value.store_partial(lanes);
+        // Of what is stored: beyond a row there is nothing.
+        let value = V::load_partial(token, lanes);
+        value.mul_add(value, sum)
+    }
+}
+
+/// Takes a step for each vector of a row, with four vectors of sums side by side.
+#[inline(always)]
+fn each<V: Simd, S: Step<V>>(token: V::Token, row: &mut [f32], step: S) -> f32 {
+    let [mut a, mut b, mut c, mut d] = [V::splat(token, 0.0); 4];
+    let mut groups = row.chunks_exact_mut(4 * V::LANES);
+    let mut place = 0;
+    for group in &mut groups {
+        let (first, second) = group.split_at_mut(2 * V::LANES);
+        let (first, rest) = first.split_at_mut(V::LANES);
+        a = step.step(token, a, place, first);
+        b = step.step(token, b, place + V::LANES, rest);
+        let (first, rest) = second.split_at_mut(V::LANES);
+        c = step.step(token, c, place + 2 * V::LANES, first);
+        d = step.step(token, d, place + 3 * V::LANES, rest);
+        place += 4 * V::LANES;
+    }
+    for lanes in groups.into_remainder().chunks_mut(V::LANES) {
+        a = step.step(token, a, place, lanes);
+        place += V::LANES;
+    }
+    a.add(b).add(c.add(d)).reduce(|sum, value| sum + value)
 }
