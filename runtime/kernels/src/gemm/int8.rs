@@ -49,6 +49,15 @@ impl Int8Matrix {
     pub fn new(
         isa: Isa,
         values: &[f32],
+        shape: (usize, usize),
+        order: Order,
+    ) -> Result<Self, ShapeError> {
+        Self::new_for(Int8Kernel::of(isa), values, shape, order)
+    }
+
+    pub(crate) fn new_for(
+        kernel: Int8Kernel,
+        values: &[f32],
         (depth, columns): (usize, usize),
         order: Order,
     ) -> Result<Self, ShapeError> {
@@ -56,7 +65,7 @@ impl Int8Matrix {
         ensure(length == Some(values.len()), "int8 gemm", || {
             format!("{} values for {depth} × {columns}", values.len())
         })?;
-        Self::read_rows(isa, (depth, columns), |first, rows| {
+        Self::read_rows_for(kernel, (depth, columns), |first, rows| {
             match order {
                 Order::Rows => rows.copy_from_slice(&values[first * columns..][..rows.len()]),
                 Order::Columns => transpose_rows(values, depth, first, columns, rows),

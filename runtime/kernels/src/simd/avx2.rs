@@ -36,7 +36,7 @@ pub(crate) fn run<T: Kernel>(token: Avx2, kernel: T) -> T::Output {
 }
 
 // SAFETY of every instruction below: a vector is made by `load`, `splat` or `zero`,
-// which take the token, so that where there is one the processor has AVX2 and FMA.
+// which take the token, so that where there is one the processor has its instructions.
 // What is read or written is a slice of as many values, at any address.
 
 impl Simd for F32x8 {
@@ -138,56 +138,119 @@ impl MicroKernel for F32x8 {
     }
 }
 
-/// int8 GEMM by dot products of 2 × int16: `vpmaddwd`.
+/// The proof that the processor has AVX2 and, of 256 bits, VNNI's products of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AvxVnni(());
+
+impl AvxVnni {
+    /// Asks the processor.
+    pub(crate) fn detect() -> Option<Self> {
+        let has_both = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni");
+        has_both.then_some(Self(()))
+    }
+}
+
+/// int8 GEMM by dot products of 4 × int8: `vpmaddubsw`, of magnitudes of A and numbers of B
+/// with A's signs. Two products of at most 127 × 127 are no more than an int16 holds, so
+/// that nothing saturates.
 impl Int8MicroKernel for Avx2 {
-    // With the two vectors of a panel, a word of A and a product, 16 of 16 registers.
-    const MR: usize = 6;
-    const NR: usize = 2 * I32x8::LANES;
-    const PACKING: Packing = Packing::I16x2;
+    // With a word of A, its magnitudes, two vectors of a panel, ones and what is between
+    // them, 14 of 16 registers.
+    const MR: usize = 4;
+    const NR: usize = 2 * I32x8::<Self>::LANES;
+    const PACKING: Packing = Packing::I8x4;
 
     #[inline(always)]
     fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
         #[target_feature(enable = "avx2")]
         fn compiled(token: Avx2, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
-            of_rows!(unrolled, I32x8, token, (a, rows, b, sums), [1 2 3 4 5 6]);
+            of_rows!(unrolled, I32x8<Avx2>, token, (a, rows, b, sums), [1 2 3 4]);
         }
         // SAFETY: the token proves AVX2.
         unsafe { compiled(self, a, rows, b, sums) }
     }
 }
 
-#[derive(Clone, Copy)]
-struct I32x8(__m256i);
+/// int8 GEMM by dot products of 4 × int8: `vpdpbusd` of 256 bits.
+impl Int8MicroKernel for AvxVnni {
+    // With the two vectors of a panel and a word of A, 15 of 16 registers.
+    const MR: usize = 6;
+    const NR: usize = 2 * I32x8::<Self>::LANES;
+    const PACKING: Packing = Packing::U8x4;
 
-impl Accumulator for I32x8 {
-    type Token = Avx2;
+    #[inline(always)]
+    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+        #[target_feature(enable = "avx2,avxvnni")]
+        fn compiled(token: AvxVnni, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+            of_rows!(unrolled, I32x8<AvxVnni>, token, (a, rows, b, sums), [1 2 3 4 5 6]);
+        }
+        // SAFETY: the token proves AVX2 with VNNI.
+        unsafe { compiled(self, a, rows, b, sums) }
+    }
+}
+
+/// Eight sums, to which the instructions of a token add.
+#[derive(Clone, Copy)]
+struct I32x8<T> {
+    sums: __m256i,
+    token: T,
+}
+
+/// What adds the products of four numbers in each word.
+trait AddProducts: Copy {
+    fn add_products(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i;
+}
+
+impl AddProducts for Avx2 {
+    #[inline(always)]
+    fn add_products(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+}
+
+impl AddProducts for AvxVnni {
+    #[inline(always)]
+    fn add_products(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_dpbusd_avx_epi32(sums, a, b) }
+    }
+}
+
+impl<T: AddProducts> Accumulator for I32x8<T> {
+    type Token = T;
     const LANES: usize = 8;
     type Words = __m256i;
 
     #[inline(always)]
-    fn zero(_: Avx2) -> Self {
-        Self(unsafe { _mm256_setzero_si256() })
+    fn zero(token: T) -> Self {
+        let sums = unsafe { _mm256_setzero_si256() };
+        Self { sums, token }
     }
 
     #[inline(always)]
-    fn load(_: Avx2, words: &[u32]) -> __m256i {
+    fn load(_: T, words: &[u32]) -> __m256i {
         let words = &words[..Self::LANES];
         unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    fn splat(_: Avx2, word: u32) -> __m256i {
+    fn splat(_: T, word: u32) -> __m256i {
         unsafe { _mm256_set1_epi32(word.cast_signed()) }
     }
 
     #[inline(always)]
     fn add_products(self, a: __m256i, b: __m256i) -> Self {
-        Self(unsafe { _mm256_add_epi32(self.0, _mm256_madd_epi16(a, b)) })
+        Self {
+            sums: self.token.add_products(self.sums, a, b),
+            ..self
+        }
     }
 
     #[inline(always)]
     fn store(self, sums: &mut [i32]) {
         let sums = &mut sums[..Self::LANES];
-        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), self.0) }
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), self.sums) }
     }
 }

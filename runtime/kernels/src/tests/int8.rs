@@ -1,11 +1,24 @@
 //! int8 GEMM.
 
 use super::{Numbers, assert_close, for_each, up_to};
+use crate::gemm::int8::micro_kernel::Int8Kernel;
 use crate::gemm::int8::{DEPTH_MAX, Int8Matrix};
 use crate::{Activation, Epilogue, Isa, Order, Sequential, Weights, linear};
 
-fn multiplied(isa: Isa, a: &[f32], b: &[f32], shape: (usize, usize), bias: &[f32]) -> Vec<f32> {
-    let b = Int8Matrix::new(isa, b, shape, Order::Rows).unwrap();
+/// Every micro-kernel that each instruction set has.
+fn kernels() -> impl Iterator<Item = (Isa, Int8Kernel)> {
+    let kernels = |isa| Int8Kernel::all(isa).into_iter().map(move |it| (isa, it));
+    Isa::all().into_iter().flat_map(kernels)
+}
+
+fn multiplied(
+    (isa, kernel): (Isa, Int8Kernel),
+    a: &[f32],
+    b: &[f32],
+    shape: (usize, usize),
+    bias: &[f32],
+) -> Vec<f32> {
+    let b = Int8Matrix::new_for(kernel, b, shape, Order::Rows).unwrap();
     let mut padded = bias.to_vec();
     padded.resize(b.padded_columns(), 0.0);
     let epilogue = Epilogue {
@@ -39,8 +52,8 @@ fn sums_are_exact_and_within_their_steps() {
         let of_columns: Vec<f32> = (0..columns)
             .map(|column| magnitude(b.iter().skip(column).step_by(columns)))
             .collect();
-        for isa in Isa::all() {
-            let c = multiplied(isa, &a, &b, (depth, columns), &bias);
+        for kernel in kernels() {
+            let c = multiplied(kernel, &a, &b, (depth, columns), &bias);
             for (place, value) in c.iter().enumerate() {
                 let (row, column) = (&a[place / columns * depth..][..depth], place % columns);
                 let (of_row, of_column) = (magnitude(row.iter()), of_columns[column]);
@@ -52,7 +65,7 @@ fn sums_are_exact_and_within_their_steps() {
                     .map(|(a, b)| quantised(*a, of_row) * quantised(*b, of_column))
                     .sum();
                 let expected = sum * (of_row / 127.0 * (of_column / 127.0)) + bias[column];
-                let what = || format!("{isa:?} {rows} × {depth} × {columns} at {place}");
+                let what = || format!("{kernel:?} {rows} × {depth} × {columns} at {place}");
                 assert_eq!(value.to_bits(), expected.to_bits(), "{}", what());
 
                 let steps = [of_row, of_column].map(|it| f64::from(it) / 127.0);
@@ -76,11 +89,15 @@ fn a_row_depends_on_itself_alone() {
         let (mut a, b) = (numbers.vec(rows * depth), numbers.vec(depth * columns));
         let bias = numbers.vec(columns);
         a[0] = f32::NAN;
-        for isa in Isa::all() {
-            let all = multiplied(isa, &a, &b, (depth, columns), &bias);
+        for kernel in kernels() {
+            let all = multiplied(kernel, &a, &b, (depth, columns), &bias);
             for (row, a) in a.chunks(depth).enumerate().skip(1) {
-                let alone = multiplied(isa, a, &b, (depth, columns), &bias);
-                assert_eq!(alone, all[row * columns..][..columns], "{isa:?}: row {row}");
+                let alone = multiplied(kernel, a, &b, (depth, columns), &bias);
+                assert_eq!(
+                    alone,
+                    all[row * columns..][..columns],
+                    "{kernel:?}: row {row}"
+                );
             }
         }
     });
@@ -88,8 +105,8 @@ fn a_row_depends_on_itself_alone() {
 
 #[test]
 fn zeros_tiny_values_nan_and_infinity() {
-    for isa in Isa::all() {
-        let product = |input: &[f32]| multiplied(isa, input, &[1.0, -1.0], (2, 1), &[0.25]);
+    for kernel in kernels() {
+        let product = |input: &[f32]| multiplied(kernel, input, &[1.0, -1.0], (2, 1), &[0.25]);
         for input in [[0.0, 0.0], [1e-38, 0.0], [f32::MIN_POSITIVE / 8.0, 0.0]] {
             assert!((product(&input)[0] - 0.25).abs() < 1e-6, "{input:?}");
         }
@@ -100,10 +117,10 @@ fn zeros_tiny_values_nan_and_infinity() {
 
 #[test]
 fn sums_that_could_overflow_are_refused() {
-    for isa in Isa::all() {
+    for kernel in kernels() {
         let matrix = |depth: usize| {
             let values = vec![1.0; depth];
-            Int8Matrix::new(isa, &values, (depth, 1), Order::Columns)
+            Int8Matrix::new_for(kernel.1, &values, (depth, 1), Order::Columns)
         };
         assert!(matrix(DEPTH_MAX + 1).is_err());
         if cfg!(miri) {
@@ -118,9 +135,17 @@ fn sums_that_could_overflow_are_refused() {
         };
         for sign in [1.0, -1.0] {
             let (a, mut c) = (vec![sign; DEPTH_MAX], [0.0]);
-            linear(isa, &Sequential, &a, Weights::Int8(&b), epilogue, &mut c).unwrap();
+            linear(
+                kernel.0,
+                &Sequential,
+                &a,
+                Weights::Int8(&b),
+                epilogue,
+                &mut c,
+            )
+            .unwrap();
             assert_close(
-                &|| format!("{isa:?}"),
+                &|| format!("{kernel:?}"),
                 c[0],
                 f64::from(sign) * 65_536.0,
                 0.02,

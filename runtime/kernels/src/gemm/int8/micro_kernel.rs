@@ -7,7 +7,7 @@
 
 use crate::isa::{Isa, Proven};
 #[cfg(target_arch = "x86_64")]
-use crate::simd::avx2::Avx2;
+use crate::simd::avx2::{Avx2, AvxVnni};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx512::Avx512Vnni;
 #[cfg(target_arch = "aarch64")]
@@ -129,6 +129,8 @@ pub(crate) enum Int8Kernel {
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
+    #[cfg(target_arch = "x86_64")]
     Vnni(Avx512Vnni),
     #[cfg(target_arch = "aarch64")]
     Dotprod(Dotprod),
@@ -148,6 +150,11 @@ macro_rules! of_kernel {
                 $result
             }
             #[cfg(target_arch = "x86_64")]
+            Int8Kernel::AvxVnni($kernel) => {
+                type $type = AvxVnni;
+                $result
+            }
+            #[cfg(target_arch = "x86_64")]
             Int8Kernel::Vnni($kernel) => {
                 type $type = Avx512Vnni;
                 $result
@@ -164,22 +171,31 @@ macro_rules! of_kernel {
 impl Int8Kernel {
     /// The fastest one that an instruction set has on this machine.
     pub(crate) fn of(isa: Isa) -> Self {
+        let fastest = Self::all(isa).pop();
+        fastest.unwrap_or(Self::Portable(PortableInt8))
+    }
+
+    /// Those that an instruction set has on this machine, the fastest last.
+    pub(crate) fn all(isa: Isa) -> Vec<Self> {
+        #[allow(unused_mut, reason = "there is more on some machines")]
+        let mut all = vec![Self::Portable(PortableInt8)];
         match isa.proven() {
-            Proven::Portable(_) => Self::Portable(PortableInt8),
+            Proven::Portable(_) => {}
             #[cfg(target_arch = "aarch64")]
-            Proven::Neon(_) => {
-                let fastest = Dotprod::detect().map(Self::Dotprod);
-                fastest.unwrap_or(Self::Portable(PortableInt8))
-            }
+            Proven::Neon(_) => all.extend(Dotprod::detect().map(Self::Dotprod)),
             #[cfg(target_arch = "x86_64")]
-            Proven::Avx2(token) => Self::Avx2(token),
+            Proven::Avx2(token) => {
+                all.push(Self::Avx2(token));
+                all.extend(AvxVnni::detect().map(Self::AvxVnni));
+            }
             #[cfg(target_arch = "x86_64")]
             Proven::Avx512(_) => {
-                let fastest = Avx512Vnni::detect().map(Self::Vnni);
-                let next = fastest.or_else(|| Avx2::detect().map(Self::Avx2));
-                next.unwrap_or(Self::Portable(PortableInt8))
+                all.extend(Avx2::detect().map(Self::Avx2));
+                all.extend(AvxVnni::detect().map(Self::AvxVnni));
+                all.extend(Avx512Vnni::detect().map(Self::Vnni));
             }
         }
+        all
     }
 
     /// The most rows of a block.
