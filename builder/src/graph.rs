@@ -4,6 +4,7 @@ mod binding;
 mod conditionals;
 mod constants;
 mod float32;
+mod folding;
 mod fused;
 mod order;
 mod outputs;
@@ -80,6 +81,7 @@ impl Graph {
             limit = self::limit(&proto, &graph, model)?;
         }
         let binding = Binding::of(path, &proto, &graph, model, output, limit.max_tokens)?;
+        folding::fold(&proto, &mut graph);
         proto.graph = Some(graph);
         Ok(Self {
             model: proto,
