@@ -2,6 +2,7 @@
 
 use crate::assemble::{Assembled, Encoding, Identity, assemble};
 use crate::base::{Base, Carried};
+use crate::error::BuildError;
 use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
 use crate::upstream::{self, Upstream};
@@ -9,7 +10,7 @@ use crate::wasm_payload::WasmError;
 use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::{Compute, Manifest, WeightsEncoding};
-use encoderfile::{Executor, Payload, Source, panics};
+use encoderfile::{Encoder, Executor, Payload, Source, golden, panics};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,6 +217,7 @@ impl Settings {
             "a finished encoderfile keeps its name, version, task, limits, licence, weights and arithmetic; build from the model folder to change them"
         );
         payload.verify_with(&Executor::AllCores)?;
+        check_results(&payload)?;
         Ok(Finished::Verbatim(Box::new(payload)))
     }
 
@@ -274,6 +276,16 @@ impl Settings {
             compute: self.compute.unwrap_or(Compute::F32),
         };
         Ok(assemble(paths, model, graph, identity, encoding)?)
+    }
+}
+
+/// Another version of this tool may have built the file: its model has to load, and to give
+/// the results that were stored when it was built.
+fn check_results(payload: &Payload) -> Result<(), BuildError> {
+    let report = Encoder::load(payload).and_then(|encoder| golden::self_test(payload, &encoder));
+    match report.map_err(|error| BuildError::Finished(error.into()))? {
+        report if report.passed() => Ok(()),
+        report => Err(BuildError::OtherResults(report)),
     }
 }
 

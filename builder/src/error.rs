@@ -2,6 +2,7 @@
 
 use crate::folder::LabelsSource;
 use encoderfile::GraphError;
+use encoderfile::golden::Report;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -322,6 +323,17 @@ pub enum BuildError {
         /// Why.
         source: Box<encoderfile::Error>,
     },
+    /// A finished encoderfile whose model this version cannot load or run.
+    #[error(
+        "this version of encoderfile cannot run its model: {0}; build it again from the model folder"
+    )]
+    Finished(#[source] Box<encoderfile::Error>),
+    /// A finished encoderfile whose model gives other results here than are stored in it.
+    #[error(
+        "this version of encoderfile computes other results than are stored in it: {} of {} cases have other token ids, largest difference {:.1e} (limit {:.0e}); build it again from the model folder",
+        .0.token_mismatches, .0.cases, .0.largest_difference, .0.limit
+    )]
+    OtherResults(Report),
     /// The inference engine met something it did not expect.
     #[error("{}: the inference engine cannot compute this graph", .path.display())]
     Panic {
@@ -341,7 +353,8 @@ impl BuildError {
             // What is in a box is not among the causes as what it is.
             Self::OneLength { source, .. }
             | Self::NotFinite { source, .. }
-            | Self::Runtime { source, .. } => encoderfile::detail(&**source),
+            | Self::Runtime { source, .. }
+            | Self::Finished(source) => encoderfile::detail(&**source),
             other => encoderfile::detail(other),
         }
     }

@@ -1,6 +1,8 @@
 //! One payload, on any base: byte for byte the same.
 
 use anyhow::ensure;
+use encoderfile::container::{self, ArtifactKind, Content};
+use encoderfile::golden;
 use encoderfile::{Payload, Source};
 use encoderfile_tests::target::WASI;
 use encoderfile_tests::workbench::Workbench;
@@ -87,4 +89,93 @@ fn the_default_model_is_taken_as_it_is() -> anyhow::Result<()> {
     let same = workbench.read("default.ef")? == workbench.read("tool/default-model.ef")?;
     ensure!(same, "the default model was changed");
     Ok(())
+}
+
+/// The bundle with one artifact changed, and hashes that agree with it.
+fn with_changed(
+    bundle: &[u8],
+    changed: ArtifactKind,
+    change: impl Fn(Vec<u8>) -> Vec<u8>,
+) -> anyhow::Result<Vec<u8>> {
+    let payload = Payload::open(Arc::new(bundle.to_vec()))?;
+    let mut artifacts = Vec::new();
+    for (kind, _, length) in payload.artifacts() {
+        let content = payload.read(kind, length)?;
+        artifacts.push((
+            kind,
+            if kind == changed {
+                change(content)
+            } else {
+                content
+            },
+        ));
+    }
+    let contents = artifacts.iter();
+    let contents: Vec<Content<'_>> = contents
+        .map(|(kind, content)| (*kind, content as &dyn Source))
+        .collect();
+    let mut bytes = Vec::new();
+    container::write(payload.manifest(), &contents, &mut bytes)?;
+    Ok(bytes)
+}
+
+#[test]
+fn a_file_of_another_version_is_refused_where_it_would_not_run() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let options = ["--target", "bundle", "--weights", "f16"];
+    let bundle = fs::read(workbench.build("bert-embedding", &options, "bundle")?)?;
+    let refuses = |file: &str, bytes: Vec<u8>, words: &[&str]| {
+        workbench.write(file, bytes)?;
+        for options in [[].as_slice(), &["--target", WASI]] {
+            let arguments = [&["build", "--from", file, "-o", "out"], options].concat();
+            workbench.refuses(&arguments, words)?;
+            ensure!(!workbench.path("out").exists(), "out was written");
+        }
+        Ok(())
+    };
+    // An encoding of tensors that this version does not know.
+    let older = with_changed(&bundle, ArtifactKind::Graph, |graph| {
+        replaced(graph, b"f16", b"f99")
+    })?;
+    refuses(
+        "older",
+        older,
+        &["older: this version", "encoding `f99`", "model folder"],
+    )?;
+    // Results of a version that computed something else.
+    let other = with_changed(&bundle, ArtifactKind::Golden, |cases| {
+        let mut cases = golden::decode(&cases).expect("golden cases");
+        cases[0].values[0] += 1.0;
+        golden::encode(&cases)
+    })?;
+    refuses(
+        "other",
+        other,
+        &["other: this version", "results", "0 of", "model folder"],
+    )?;
+    // Token ids of a tokenizer that read the text otherwise.
+    let tokens = with_changed(&bundle, ArtifactKind::Golden, |cases| {
+        let mut cases = golden::decode(&cases).expect("golden cases");
+        cases[0].input_ids[1] += 1;
+        golden::encode(&cases)
+    })?;
+    refuses(
+        "tokens",
+        tokens,
+        &["tokens: this version", "1 of", "model folder"],
+    )
+}
+
+/// Every occurrence of a word replaced by another of the same length.
+fn replaced(mut bytes: Vec<u8>, word: &[u8], by: &[u8]) -> Vec<u8> {
+    let places = bytes.windows(word.len()).enumerate();
+    let places = places.filter(|(_, window)| *window == word);
+    let places: Vec<usize> = places.map(|(place, _)| place).collect();
+    assert!(!places.is_empty(), "the word is not there");
+    for place in places {
+        bytes[place..place + word.len()].copy_from_slice(by);
+    }
+    bytes
 }
