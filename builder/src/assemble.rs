@@ -3,7 +3,7 @@
 
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, ModuleWeights, Paths};
-use crate::graph::{Binding, Graph, Weights};
+use crate::graph::{Binding, Graph, ProductInputs, Weights};
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::manifest::{
@@ -143,17 +143,15 @@ pub fn assemble(
             ),
         });
     }
-    let stored = Stored::new(graph, &model, &pipeline, encoding);
+    let exact = (encoding != as_in_source)
+        .then(|| Exact::of(paths, &model, graph, &pipeline, encoding.compute))
+        .transpose()?;
+    let inputs = exact.as_ref().and_then(|it| it.product_inputs.as_ref());
+    let smoothed = inputs.map(|inputs| graph.smoothed(inputs));
+    let stored = smoothed.as_ref().unwrap_or(graph);
+    let stored = Stored::new(stored, &model, &pipeline, encoding);
     let (golden, full_length) = run(paths, || stored.try_out(paths, &model))?;
-    let min_cosine = if encoding == as_in_source {
-        1.0
-    } else {
-        let exact = Stored::new(graph, &model, &pipeline, Encoding::EXACT);
-        let exact = run(paths, || {
-            exact.try_texts(paths, &exact.encoder(paths, &model)?)
-        })?;
-        min_cosine(&golden, &exact)
-    };
+    let min_cosine = exact.map_or(1.0, |exact| min_cosine(&golden, &exact.golden));
     let provenance = Provenance {
         builder: concat!("encoderfile ", env!("CARGO_PKG_VERSION")).into(),
         license: model.license.clone(),
@@ -185,6 +183,44 @@ pub fn assemble(
         model,
         full_length,
     })
+}
+
+/// The golden texts in float32.
+struct Exact {
+    golden: Vec<GoldenCase>,
+    /// What is multiplied on the way, where that is to be quantised.
+    product_inputs: Option<ProductInputs>,
+}
+
+impl Exact {
+    fn of(
+        paths: &Paths,
+        model: &Model,
+        graph: &Graph,
+        pipeline: &Pipeline,
+        compute: Compute,
+    ) -> Result<Self, BuildError> {
+        let stored = Stored::new(graph, model, pipeline, Encoding::EXACT);
+        run(paths, || {
+            let encoder = stored.encoder(paths, model)?;
+            let inputs = (compute == Compute::Int8).then(|| product_inputs(&encoder));
+            let inputs = inputs.transpose();
+            Ok(Self {
+                golden: stored.try_texts(paths, &encoder)?,
+                product_inputs: inputs.map_err(|source| does_not_run(paths, source))?,
+            })
+        })
+    }
+}
+
+/// What the golden texts make of products' inputs.
+fn product_inputs(encoder: &Encoder) -> Result<ProductInputs, Error> {
+    let mut inputs = ProductInputs::default();
+    let mut session = encoder.session()?;
+    for text in GOLDEN_TEXTS {
+        session.products(text, |weights, rows| inputs.add(weights, rows))?;
+    }
+    Ok(inputs)
 }
 
 /// The model's pipeline with what the graph adds to it.

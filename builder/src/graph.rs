@@ -11,6 +11,7 @@ mod outputs;
 mod panels;
 mod quantize;
 mod reach;
+mod smoothing;
 mod source;
 mod tensors;
 mod values;
@@ -28,6 +29,7 @@ use std::path::Path;
 pub use binding::Binding;
 use outputs::Choice;
 pub use outputs::SENTENCE_VECTOR;
+pub use smoothing::ProductInputs;
 pub use tensors::Weights;
 
 /// A checked ONNX model: operators of the standard only, conditionals resolved,
@@ -107,6 +109,21 @@ impl Graph {
         let weights = tensors::split(&mut graph, encoding);
         model.graph = Some(graph);
         (model.encode_to_vec(), weights)
+    }
+
+    /// The same with smoothing before the products that are computed in int8, where it makes
+    /// them more exact for such inputs.
+    pub fn smoothed(&self, inputs: &ProductInputs) -> Self {
+        let mut model = self.model.clone();
+        if let Some(graph) = &mut model.graph {
+            smoothing::smooth(graph, inputs);
+        }
+        Self {
+            model,
+            binding: self.binding.clone(),
+            source_sha256: self.source_sha256,
+            limit: self.limit.clone(),
+        }
     }
 
     /// The first tensor with a value that `encoding` cannot hold, and the value.

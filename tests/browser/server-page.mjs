@@ -317,11 +317,14 @@ async function prefixed() {
 async function impatience() {
   const page = await open({ expected: unauthorized });
   const [id] = await panels(page);
-  let asked = 0;
   const aborted = page.waitForEvent("requestfailed");
-  // The first is never answered.
-  await page.route("**/predict", (route) => (asked++ === 0 ? undefined : route.continue()));
+  // The first is never answered, and is under way before the second click.
+  let asked = 0;
+  let hold;
+  const held = new Promise((resolve) => (hold = resolve));
+  await page.route("**/predict", (route) => (asked++ === 0 ? hold() : route.continue()));
   await page.locator(`#${id} .primary`).click();
+  await held;
   await page.waitForFunction((id) => /Running/.test(document.querySelector(`#${id} .status`).textContent), id);
   await run(page, id);
   assert.match((await aborted).failure().errorText, /ABORTED/);

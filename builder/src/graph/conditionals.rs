@@ -7,7 +7,7 @@
 //! cannot be proven is refused.
 
 use super::remove_unused;
-use super::tensors::is_large;
+use super::tensors::{is_float, is_large};
 use crate::error::BuildError;
 use encoderfile::graph::{read, set_input_shapes};
 use encoderfile::onnx::{
@@ -84,11 +84,7 @@ fn prove(
 /// Makes inputs of the large float tensors and returns their shapes: what holds
 /// for any text, or counts its tokens, cannot depend on weights, which are large.
 pub(super) fn without_values(graph: &mut GraphProto) -> Vec<Vec<i64>> {
-    let is_weight = |tensor: &mut TensorProto| {
-        let data_type = DataType::try_from(tensor.data_type);
-        let is_float = matches!(data_type, Ok(DataType::Float | DataType::Float16));
-        is_float && is_large(tensor)
-    };
+    let is_weight = |tensor: &mut TensorProto| is_float(tensor) && is_large(tensor);
     let weights = graph.initializer.extract_if(.., is_weight);
     let weights: Vec<TensorProto> = weights.collect();
     let inputs = weights.iter().map(|tensor| ValueInfoProto {

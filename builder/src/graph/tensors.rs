@@ -48,6 +48,12 @@ pub(super) fn is_large(tensor: &TensorProto) -> bool {
     value_count(tensor) >= LARGE
 }
 
+/// Whether its values are float32 or float16.
+pub(super) fn is_float(tensor: &TensorProto) -> bool {
+    let data_type = DataType::try_from(tensor.data_type);
+    matches!(data_type, Ok(DataType::Float | DataType::Float16))
+}
+
 /// Moves every large tensor out of the graph: float ones stored as they are `wanted`
 /// where it pays, quantised ones as they are.
 pub(super) fn split(graph: &mut GraphProto, wanted: Wanted) -> Weights {
@@ -103,9 +109,8 @@ fn push(weights: &mut Weights, values: Floats, tensor: &TensorProto, encoding: E
 /// value: float16 ends at 65,504, and whole numbers know no NaN.
 pub(super) fn unfit(graph: &GraphProto, wanted: Wanted) -> Option<(String, f32)> {
     let uses = Uses::of(graph);
-    let tensors = graph.initializer.iter().filter(|it| is_large(it));
-    let floats = [DataType::Float as i32, DataType::Float16 as i32];
-    let mut tensors = tensors.filter(|it| floats.contains(&it.data_type));
+    let tensors = graph.initializer.iter();
+    let mut tensors = tensors.filter(|it| is_large(it) && is_float(it));
     tensors.find_map(|tensor| {
         let largest = match encoding_for(&uses, tensor, wanted) {
             Encoding::F16 => f16::MAX.to_f32(),

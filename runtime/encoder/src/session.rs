@@ -238,6 +238,20 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Computes the graph for a text, and shows `before` what is to be multiplied by each
+    /// matrix that is stored outside the graph: the tensor's name, and rows of the matrix's
+    /// depth, `[tokens, depth]`. For whoever chooses how they are quantised.
+    ///
+    /// # Errors
+    /// As [`Session::infer`].
+    pub fn products(&mut self, text: &str, before: impl FnMut(&str, &[f32])) -> Result<(), Error> {
+        let tokens = self.encoder.tokenize(text.into(), &Options::default())?;
+        if !tokens.ids.is_empty() {
+            self.run.evaluate_products(sequence(&tokens), before)?;
+        }
+        Ok(())
+    }
+
     /// The graph's output for a sequence, row after row.
     fn evaluate(&mut self, tokens: &Tokens) -> Result<Vec<f32>, Error> {
         if tokens.ids.is_empty() {

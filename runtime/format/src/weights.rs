@@ -208,6 +208,11 @@ impl Matrix {
         })
     }
 
+    /// The tensor's name in the graph.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows

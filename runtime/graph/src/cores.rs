@@ -15,6 +15,9 @@ pub(crate) struct Cores {
     pool: std::sync::OnceLock<Option<rayon::ThreadPool>>,
 }
 
+/// Parts for each core: one that is slower, or has other work, takes fewer of them.
+const PARTS_PER_CORE: usize = 3;
+
 /// Less work than this, in multiplications, takes less time than to have it done
 /// by another thread. Tests have small models.
 const PART_MIN: usize = if cfg!(test) { 1 << 8 } else { 1 << 22 };
@@ -41,43 +44,60 @@ impl Cores {
         Text(self)
     }
 
+    /// How many there are for a text.
+    fn of_a_text(&self) -> usize {
+        let total = self.total.load(Ordering::Relaxed);
+        total / self.texts.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Calls `work` on this thread, and at the same time on others, `threads` in all.
     #[cfg(not(target_family = "wasm"))]
-    fn each_at_once(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
-        let threads = self.total.load(Ordering::Relaxed);
+    fn at_once(&self, threads: usize, work: &(dyn Fn() + Sync)) {
         let pool = self.pool.get_or_init(|| {
-            let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            // Whoever asks works too.
+            let others = self.total.load(Ordering::Relaxed).saturating_sub(1);
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(others.max(1));
             builder.build().ok()
         });
         let Some(pool) = pool else {
             // No threads are to be had, which is a matter of speed alone.
-            return (0..count).for_each(compute);
+            return work();
         };
         pool.in_place_scope(|scope| {
-            for part in 1..count {
-                scope.spawn(move |_| compute(part));
+            for _ in 1..threads {
+                scope.spawn(|_| work());
             }
-            compute(0);
+            work();
         });
     }
 
     #[cfg(target_family = "wasm")]
-    fn each_at_once(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
-        (0..count).for_each(compute);
+    fn at_once(&self, _threads: usize, work: &(dyn Fn() + Sync)) {
+        work();
     }
 }
 
 impl Parallel for Cores {
     fn parts(&self, multiplications: usize) -> usize {
-        let total = self.total.load(Ordering::Relaxed);
-        let texts = self.texts.load(Ordering::Relaxed).max(1);
-        (total / texts).min(multiplications / PART_MIN).max(1)
+        match self.of_a_text() {
+            0 | 1 => 1,
+            cores => (cores * PARTS_PER_CORE)
+                .min(multiplications / PART_MIN)
+                .max(1),
+        }
     }
 
     fn each(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
-        if count > 1 {
-            return self.each_at_once(count, compute);
+        let next = AtomicUsize::new(0);
+        // Whoever is done with a part takes the next.
+        let work = || {
+            let parts = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            parts.take_while(|part| *part < count).for_each(compute);
+        };
+        match self.of_a_text().min(count) {
+            0 | 1 => work(),
+            threads => self.at_once(threads, &work),
         }
-        (0..count).for_each(compute);
     }
 }
 
@@ -92,7 +112,7 @@ impl Drop for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cores, PART_MIN, Parallel};
+    use super::{Cores, PART_MIN, PARTS_PER_CORE, Parallel};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -100,15 +120,16 @@ mod tests {
         let cores = Cores::one();
         assert_eq!(cores.parts(usize::MAX), 1);
         cores.allow(4);
-        assert_eq!(cores.parts(usize::MAX), 4);
+        assert_eq!(cores.parts(usize::MAX), 4 * PARTS_PER_CORE);
         let first = cores.enter();
-        assert_eq!(cores.parts(usize::MAX), 4);
-        let others = [cores.enter(), cores.enter()];
+        assert_eq!(cores.parts(usize::MAX), 4 * PARTS_PER_CORE);
+        let second = cores.enter();
+        assert_eq!(cores.parts(usize::MAX), 2 * PARTS_PER_CORE);
+        let third = cores.enter();
         assert_eq!(cores.parts(usize::MAX), 1);
-        drop(others);
+        drop((second, third));
         assert_eq!(cores.parts(3 * PART_MIN), 3);
         assert_eq!(cores.parts(PART_MIN), 1);
-
         drop(first);
     }
 

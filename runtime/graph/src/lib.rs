@@ -26,6 +26,7 @@ use tract_hir::tract_core::plan;
 use onnx::external::ExternalInitializers;
 use onnx::{operators, reader};
 use ops::Backend;
+use ops::linear::Linear;
 use passes::{attention_mask, indices};
 
 pub use encoderfile_kernels::{ISA_VARIABLE, Isa, NoSuchIsa};
@@ -35,6 +36,7 @@ pub use error::{GraphError, Stage};
 pub use onnx::decode::decode;
 pub use onnx::external::Uses;
 pub use onnx::reader::opset;
+pub use ops::weights::is_computed_in_int8;
 
 /// A loaded graph, shared by all runs.
 pub struct Graph {
@@ -214,7 +216,7 @@ impl Run<'_> {
     /// [`GraphError::Engine`] where an operator fails, and [`GraphError::OutputShape`] for a
     /// result of another shape.
     pub fn evaluate(&mut self, sequence: Sequence<'_>) -> Result<Vec<f32>, GraphError> {
-        self.evaluate_observed(sequence, |_| {})
+        self.evaluate_with(sequence, plan::eval)
     }
 
     /// As [`Run::evaluate`], with the same shapes; names each operator to `after` when it is
@@ -227,17 +229,50 @@ impl Run<'_> {
         sequence: Sequence<'_>,
         mut after: impl FnMut(&str),
     ) -> Result<Vec<f32>, GraphError> {
+        self.evaluate_with(sequence, |context, state, node, inputs| {
+            let outputs = plan::eval(context, state, node, inputs);
+            after(&node.op.name());
+            outputs
+        })
+    }
+
+    /// As [`Run::evaluate`], with the same shapes; shows `before` what is to be multiplied by
+    /// each matrix that is stored outside the graph: the tensor's name, and rows of the
+    /// matrix's depth.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn evaluate_products(
+        &mut self,
+        sequence: Sequence<'_>,
+        mut before: impl FnMut(&str, &[f32]),
+    ) -> Result<Vec<f32>, GraphError> {
+        self.evaluate_with(sequence, |context, state, node, inputs| {
+            let linear = node.op_as::<Linear>();
+            if let Some(name) = linear.and_then(|it| it.weights.name()) {
+                before(name, inputs[0].try_as_plain_ram()?.as_slice()?);
+            }
+            plan::eval(context, state, node, inputs)
+        })
+    }
+
+    fn evaluate_with(
+        &mut self,
+        sequence: Sequence<'_>,
+        eval: impl for<'a, 'b, 'c> FnMut(
+            &'a EvalContext<'a>,
+            Option<&'b mut (dyn OpState + 'static)>,
+            &'c TypedNode,
+            TVec<TValue>,
+        ) -> TractResult<TVec<TValue>>,
+    ) -> Result<Vec<f32>, GraphError> {
         let graph = self.graph;
         let _text = graph.cores.enter();
         let inputs = graph.inputs.iter();
         let inputs = inputs.map(|input| graph.input(input, sequence)).collect();
         let outputs = self
             .state
-            .run_plan_with_eval(inputs, |context, state, node, inputs| {
-                let outputs = plan::eval(context, state, node, inputs);
-                after(&node.op.name());
-                outputs
-            })
+            .run_plan_with_eval(inputs, eval)
             .map_err(GraphError::engine(Stage::Computing))?;
 
         let expected = if graph.per_token {

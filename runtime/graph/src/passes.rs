@@ -28,6 +28,11 @@ pub(crate) fn fuse(model: &mut TypedModel, backend: &Backend) -> TractResult<()>
         }
     }
     for id in 0..model.nodes.len() {
+        if let Some(smoothing) = linear::SmoothingMatch::of(model, id) {
+            smoothing.replace(model)?;
+        }
+    }
+    for id in 0..model.nodes.len() {
         if let Some(epilogue) = linear::EpilogueMatch::of(model, id) {
             epilogue.replace(model)?;
         } else if let Some(matched) = layer_norm::Match::at(model, id, backend.isa) {

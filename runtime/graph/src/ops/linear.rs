@@ -13,6 +13,9 @@ use tract_hir::internal::*;
 #[derive(Clone, Debug)]
 pub(crate) struct Linear {
     pub(crate) weights: Arc<LinearWeights>,
+    /// What each column of the input is multiplied by first: `[depth]`. Only where the weights
+    /// are int8.
+    pub(crate) smoothing: Option<Arc<[f32]>>,
     /// For each column of whole panels: zeros where there is none.
     pub(crate) bias: Arc<[f32]>,
     pub(crate) activation: Activation,
@@ -29,7 +32,7 @@ pub(crate) enum Axis {
 impl PartialEq for Linear {
     fn eq(&self, other: &Self) -> bool {
         let both = [self, other];
-        let [this, other] = both.map(|it| (&it.bias, it.activation, &it.output));
+        let [this, other] = both.map(|it| (&it.smoothing, &it.bias, it.activation, &it.output));
         Arc::ptr_eq(&both[0].weights, &both[1].weights) && this == other
     }
 }
@@ -87,7 +90,8 @@ impl EvalOp for Linear {
                 bias: &self.bias,
                 activation: self.activation,
             };
-            self.weights.multiply(input, epilogue, output)?;
+            let smoothing = self.smoothing.as_deref();
+            self.weights.multiply(input, smoothing, epilogue, output)?;
         }
         Ok(tvec!(output.into_tvalue()))
     }
@@ -172,6 +176,7 @@ impl Linear {
         let bias = vec![0.0; weights.padded_columns()].into();
         Self {
             weights,
+            smoothing: None,
             bias,
             activation: Activation::None,
             output,

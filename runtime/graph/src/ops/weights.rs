@@ -18,6 +18,8 @@ const INT8_VALUES_MIN: usize = 1 << 14;
 /// A matrix of `[depth, columns]`.
 #[derive(Debug)]
 pub(crate) struct LinearWeights {
+    /// Of the tensor, where it is stored outside the graph.
+    name: Option<String>,
     panels: Panels,
     isa: Isa,
     cores: Arc<Cores>,
@@ -64,6 +66,7 @@ impl LinearWeights {
             matrix.release();
         }
         Ok(Self {
+            name: Some(matrix.name().into()),
             panels,
             isa: backend.isa,
             cores: Arc::clone(&backend.cores),
@@ -87,12 +90,17 @@ impl LinearWeights {
             Panels::F32(PackedMatrix::new(backend.isa, matrix, shape, order)?)
         };
         Ok(Self {
+            name: None,
             panels,
             isa: backend.isa,
             cores: Arc::clone(&backend.cores),
             depth,
             columns,
         })
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -112,10 +120,17 @@ impl LinearWeights {
         }
     }
 
-    /// `activation(input · weights + bias)`, of whole rows.
+    /// Whether products with it are computed in int8.
+    pub(crate) fn are_int8(&self) -> bool {
+        matches!(self.panels, Panels::Int8(_))
+    }
+
+    /// `activation(input · weights + bias)`, of whole rows. Only int8 weights take factors
+    /// ([`Weights::Int8`]).
     pub(crate) fn multiply(
         &self,
         input: &[f32],
+        smoothing: Option<&[f32]>,
         epilogue: Epilogue<'_>,
         output: &mut [f32],
     ) -> Result<(), ShapeError> {
@@ -127,15 +142,20 @@ impl LinearWeights {
                 let shape = (self.depth, self.columns);
                 Weights::F32(PackedB::new(panels, shape, PANEL)?)
             }
-            Panels::Int8(packed) => Weights::Int8(packed),
+            Panels::Int8(matrix) => Weights::Int8 { matrix, smoothing },
         };
         linear(self.isa, &*self.cores, input, weights, epilogue, output)
     }
 }
 
+/// Whether products with a matrix of that shape are computed in int8, in a model that is
+/// computed in int8.
+pub fn is_computed_in_int8(depth: usize, columns: usize) -> bool {
+    depth.saturating_mul(columns) >= INT8_VALUES_MIN && depth <= INT8_DEPTH_MAX
+}
+
 fn in_int8(depth: usize, columns: usize, compute: Compute) -> bool {
-    let is_large = depth * columns >= INT8_VALUES_MIN;
-    compute == Compute::Int8 && is_large && depth <= INT8_DEPTH_MAX
+    compute == Compute::Int8 && is_computed_in_int8(depth, columns)
 }
 
 fn read_panels(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Panels, ReadError> {
@@ -191,7 +211,8 @@ mod tests {
         };
         let mut output = vec![f32::NAN; rows * weights.columns()];
         let input = values(rows * weights.depth());
-        weights.multiply(&input, epilogue, &mut output).unwrap();
+        let multiplied = weights.multiply(&input, None, epilogue, &mut output);
+        multiplied.unwrap();
         output
     }
 
@@ -207,7 +228,7 @@ mod tests {
                     product(&weights, rows, Activation::Gelu)
                 });
                 let parts = backend.cores.parts(rows * DEPTH * COLUMNS);
-                assert_eq!(parts, 3, "{rows} rows");
+                assert!(parts >= 3, "{rows} rows in {parts} parts");
                 assert!(results[0].iter().all(|value| value.is_finite()));
                 assert!(results.iter().all(|it| *it == results[0]), "{rows} rows");
             }
@@ -307,7 +328,7 @@ mod tests {
         let is_int8 = |depth: usize, columns: usize| {
             let matrix = values(depth * columns);
             let weights = LinearWeights::new(&matrix, depth, Order::Rows, &backend).unwrap();
-            matches!(weights.panels, Panels::Int8(_))
+            weights.are_int8()
         };
         assert!(is_int8(128, 128) && !is_int8(128, 3));
     }

@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** a constant that was packed is gone from the model.
 
-use super::pattern::{constant_input, is_gelu, only_successor, single};
+use super::pattern::{constant_input, is_binary, is_gelu, only_successor, single};
 use crate::ops::Backend;
 use crate::ops::linear::{Axis, Linear};
 use crate::ops::weights::LinearWeights;
@@ -12,7 +12,7 @@ use tract_hir::internal::*;
 use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::einsum::EinSum;
 use tract_hir::tract_core::ops::konst::Const;
-use tract_hir::tract_core::ops::math::Add;
+use tract_hir::tract_core::ops::math::{Add, Mul};
 
 /// A product with a constant in a model.
 pub(super) struct Match {
@@ -66,6 +66,42 @@ impl Match {
         let op = Linear::plain(weights, self.layout.output);
         TypedModelPatch::replace_single_op(model, product, &[data], op)?.apply(model)?;
         cache.release(model, constant)
+    }
+}
+
+/// An int8 product of what is multiplied by a factor for each column: smoothing, which the
+/// builder writes as a `Mul`.
+pub(super) struct SmoothingMatch {
+    product: usize,
+    input: OutletId,
+    factors: Arc<[f32]>,
+}
+
+impl SmoothingMatch {
+    /// What is before the node `id`, if that is such a product.
+    pub(super) fn of(model: &TypedModel, id: usize) -> Option<Self> {
+        let node = model.node(id);
+        let op = node.op_as::<Linear>()?;
+        let before = model.node(node.inputs[0].node);
+        if !op.weights.are_int8() || !is_binary::<Mul>(before) {
+            return None;
+        }
+        let (factors, data) = constant_input(model, before.id)?;
+        Some(Self {
+            product: id,
+            input: before.inputs[data],
+            factors: row(&factors, op.weights.depth())?.into(),
+        })
+    }
+
+    pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
+        let product = model.node(self.product);
+        let op = product.op_as::<Linear>();
+        let op = Linear {
+            smoothing: Some(self.factors),
+            ..op.context("checked above")?.clone()
+        };
+        TypedModelPatch::replace_single_op(model, product, &[self.input], op)?.apply(model)
     }
 }
 
@@ -235,16 +271,21 @@ fn bias_after(model: &TypedModel, id: usize, columns: usize) -> Option<(usize, V
     let node = only_successor(model, id)?;
     let op = node.op_as::<TypedBinOp>()?;
     let (bias, _) = constant_input(model, node.id).filter(|_| op.0.is::<Add>())?;
-    // What is a row here is one there: the same axes, from the last on.
-    let is_row = bias.shape().iter().rev().skip(1).all(|length| *length == 1)
-        && bias.shape().last() == Some(&columns);
-    let is_float = bias.datum_type() == f32::datum_type();
     let same_shape = node.outputs[0].fact.shape == model.node(id).outputs[0].fact.shape;
-    if !(is_row && is_float && same_shape) {
+    let bias = row(&bias, columns)?;
+    same_shape.then_some((node.id, bias))
+}
+
+/// The values of a constant that is the same for each row of so many columns.
+fn row(constant: &Tensor, columns: usize) -> Option<Vec<f32>> {
+    // What is a row here is one there: the same axes, from the last on.
+    let is_row = constant.shape().iter().rev().skip(1).all(|it| *it == 1)
+        && constant.shape().last() == Some(&columns);
+    if !is_row || constant.datum_type() != f32::datum_type() {
         return None;
     }
-    let plain = bias.try_as_plain_ram().ok()?;
-    Some((node.id, plain.as_slice().ok()?.to_vec()))
+    let plain = constant.try_as_plain_ram().ok()?;
+    Some(plain.as_slice().ok()?.to_vec())
 }
 
 impl Layout {

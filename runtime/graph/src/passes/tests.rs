@@ -3,6 +3,7 @@
 use super::fuse;
 use crate::ops::Backend;
 use crate::ops::linear::Linear;
+use encoderfile_format::manifest::Compute;
 use encoderfile_kernels::Undefined;
 use tract_hir::internal::*;
 use tract_hir::ops::logic::wire_with_rank_broadcast;
@@ -376,4 +377,58 @@ fn a_constant_of_two_products_is_packed_once_and_gone() {
             .iter()
             .all(|node| node.outputs[0].fact.konst.is_none())
     );
+}
+
+/// A product of what is multiplied by a factor for each column, and by one for all.
+fn smoothed(compute: Compute, factors: &[usize]) -> [TypedModel; 2] {
+    const DEPTH: usize = 128;
+    let mut block = Block {
+        model: TypedModel::default(),
+        seed: 0,
+    };
+    let length = block.model.symbols.sym("S").to_dim();
+    let source = f32::fact(dims!(length, DEPTH));
+    let input = block.model.add_source("input", source).unwrap();
+    let factors = block.constant(factors);
+    let input = block.wire(math::mul(), &[input, factors]);
+    let output = block.linear("mk,kn->mn", input, &[DEPTH, DEPTH], &[1, DEPTH]);
+    block.model.select_output_outlets(&[output]).unwrap();
+    let backend = Backend {
+        compute,
+        ..Backend::of_tests()
+    };
+    let mut fused = block.model.clone();
+    fuse(&mut fused, &backend).unwrap();
+    // The product alone, which is then computed with the same arithmetic.
+    let mut plain = block.model;
+    let mut cache = super::linear::WeightCache::new(&backend);
+    for id in 0..plain.nodes.len() {
+        if let Some(product) = super::linear::Match::at(&plain, id).unwrap() {
+            product.replace(&mut plain, &mut cache).unwrap();
+        }
+    }
+    [plain, fused]
+}
+
+#[test]
+fn smoothing_is_part_of_int8_products_alone() {
+    let has_factors = |model: &TypedModel| {
+        let mut linear = model.nodes.iter().filter_map(|it| it.op_as::<Linear>());
+        linear.any(|it| it.smoothing.is_some())
+    };
+    let [plain, fused] = smoothed(Compute::Int8, &[1, 128]);
+    assert_eq!(counts(&fused, ["Linear", "Mul"]), [1, 0]);
+    assert!(has_factors(&fused));
+    let input = || tvec!(values(&[7, 128], 3).into_tvalue());
+    let [plain, fused] = [plain, fused].map(|model| {
+        let plan = model.into_optimized().unwrap().into_runnable().unwrap();
+        plan.run(input()).unwrap().remove(0)
+    });
+    assert_eq!(*plain, *fused);
+
+    for (compute, factors) in [(Compute::F32, [1, 128]), (Compute::Int8, [1, 1])] {
+        let [_, fused] = smoothed(compute, &factors);
+        assert_eq!(counts(&fused, ["Linear", "Mul"]), [1, 1], "{compute:?}");
+        assert!(!has_factors(&fused));
+    }
 }

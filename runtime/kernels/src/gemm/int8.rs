@@ -1,8 +1,16 @@
 //! int8 GEMM with int32 accumulators.
 //!
-//! Quantisation is symmetric: a value is `scale × q` with q in −127..=127, one scale for
-//! each column of B, found when it is packed, and one for each row of A, found when it is
-//! computed (dynamic quantisation). So a row's result depends on no other row.
+//! Quantisation of B is symmetric: a value is `scale × q` with q in −127..=127, one scale for
+//! each column, found when it is packed. That of A is asymmetric: a value is
+//! `scale × (q − zero point)`, both of each row, found when it is computed (dynamic
+//! quantisation). So a row's result depends on no other row. Few rows are as large below zero
+//! as above it: with a zero point the steps are smaller.
+//!
+//! Columns of A may be multiplied by factors before that (smoothing, [`Weights::Int8`]): where
+//! a few columns are far larger than all others, as after a LayerNorm, they alone would say
+//! how large the steps are. B's rows have been divided by the same factors.
+//!
+//! [`Weights::Int8`]: super::linear::Weights::Int8
 //!
 //! **Invariant:** sums are exact, and therefore the same on every machine: depths are
 //! at most [`DEPTH_MAX`].
@@ -15,15 +23,19 @@ use crate::isa::Isa;
 use crate::shape::{ShapeError, ensure};
 use micro_kernel::{Int8Kernel, SUMS_MAX};
 
-/// The quantisation range is −127..=127: the largest magnitude becomes its end.
+/// B's quantisation range is −127..=127: the largest magnitude of a column becomes its end.
 const Q_MAX: f32 = 127.0;
+
+/// Steps between the least and the largest value of a row of A: one less than from −127 to
+/// 127, so that the zero point can be rounded.
+const STEPS: f32 = 253.0;
 
 /// Rows of B that are read at once: a multiple of the numbers in a word
 /// ([`Packing`](micro_kernel::Packing)).
 const ROWS_AT_ONCE: usize = 64;
 
-/// More terms than these could exceed an accumulator: with one factor's zero point at
-/// 128 they are at most 255 × 127 each.
+/// More terms than these could exceed an accumulator: with zero points that add up to 255 at
+/// most, they are at most 255 × 127 each.
 pub const DEPTH_MAX: usize = 1 << 16;
 
 /// B `[depth, columns]`, quantised and packed.
@@ -34,8 +46,8 @@ pub struct Int8Matrix {
     words: AlignedBuffer<u32>,
     /// For each column of whole panels.
     scales: Vec<f32>,
-    /// What is too much in each sum, because A has a zero point: for each column.
-    corrections: Vec<i32>,
+    /// Of the numbers of each column: times A's zero point it is too much in a sum.
+    column_sums: Vec<i32>,
     depth: usize,
     columns: usize,
 }
@@ -120,7 +132,7 @@ impl Int8Matrix {
             kernel,
             words: AlignedBuffer::zeros(kernel.words(depth) * padded),
             scales: vec![0.0; padded],
-            corrections: vec![0; padded],
+            column_sums: vec![0; padded],
             depth,
             columns,
         }
@@ -138,7 +150,7 @@ impl Int8Matrix {
     /// Makes largest magnitudes scales; returns what values are multiplied by.
     fn finish_scales(&mut self) -> Vec<f32> {
         let largest = self.scales.iter().take(self.columns);
-        let factors = largest.map(|it| inverse_scale(*it)).collect();
+        let factors = largest.map(|it| inverse_scale(*it, Q_MAX)).collect();
         for scale in &mut self.scales {
             *scale /= Q_MAX;
         }
@@ -156,10 +168,9 @@ impl Int8Matrix {
                 let mut numbers = [0; 4];
                 let values = group.iter().skip(column).step_by(factors.len());
                 for (number, value) in numbers.iter_mut().zip(values) {
-                    *number = quantise(*value, *factor);
+                    *number = quantise(*value, *factor, 0.0);
                 }
-                let sum: i32 = numbers.into_iter().map(i32::from).sum();
-                self.corrections[column] += packing.zero_point() * sum;
+                self.column_sums[column] += numbers.into_iter().map(i32::from).sum::<i32>();
                 self.words[column / columns * panel + place + column % columns] =
                     packing.word_of_b(numbers);
             }
@@ -182,43 +193,43 @@ impl Int8Matrix {
     }
 
     /// Multiplies `count` rows of A, and adds a bias for each column. The caller has
-    /// checked that A and C have the rows.
+    /// checked that A and C have the rows, and that there is a factor for each column of A.
     #[inline(always)]
     pub(crate) fn multiply(
         &self,
-        a: &[f32],
-        count: usize,
+        (a, count): (&[f32], usize),
+        smoothing: Option<&[f32]>,
         bias: &[f32],
         memory: &mut Quantised,
         c: &mut RowsMut<'_>,
     ) {
         let columns = self.kernel.columns();
         let words = self.kernel.words(self.depth);
-        memory.quantise(a, count, self.depth, self.kernel);
+        memory.quantise((a, count), self.depth, smoothing, self.kernel);
         let mut sums = [0; SUMS_MAX];
         for first_column in (0..self.scales.len()).step_by(columns) {
             let panel = &self.words[first_column * words..][..columns * words];
             let width = columns.min(c.width - first_column);
             let scales = &self.scales[first_column..][..columns];
-            let corrections = &self.corrections[first_column..][..columns];
+            let column_sums = &self.column_sums[first_column..][..columns];
             let bias = &bias[first_column..][..columns];
             for (first, rows) in row_blocks(count, self.kernel.rows()) {
                 let block = &memory.words[first * words..][..rows * words];
                 self.kernel.multiply(block, panel, rows, &mut sums);
-                let row_scales = &memory.scales[first..][..rows];
-                for (row, (sums, row_scale)) in
-                    sums.chunks_exact_mut(columns).zip(row_scales).enumerate()
+                let of_rows = &memory.rows[first..][..rows];
+                for (row, (sums, of_row)) in sums.chunks_exact_mut(columns).zip(of_rows).enumerate()
                 {
                     let to = &mut c.values[(first + row) * c.stride + first_column..];
                     let to = &mut to[..width];
-                    for ((((to, sum), correction), scale), bias) in to
+                    for ((((to, sum), column_sum), scale), bias) in to
                         .iter_mut()
                         .zip(sums)
-                        .zip(corrections)
+                        .zip(column_sums)
                         .zip(scales)
                         .zip(bias)
                     {
-                        *to = (*sum - correction) as f32 * (row_scale * scale) + bias;
+                        let sum = *sum - of_row.zero_point * column_sum;
+                        *to = sum as f32 * (of_row.scale * scale) + bias;
                     }
                 }
             }
@@ -239,37 +250,65 @@ fn transpose_rows(values: &[f32], depth: usize, first: usize, columns: usize, ro
 /// Rows of A, quantised and packed, and the memory for that.
 #[derive(Default)]
 pub(crate) struct Quantised {
+    smoothed: Vec<f32>,
     numbers: Vec<i8>,
     words: AlignedBuffer<u32>,
-    scales: Vec<f32>,
+    rows: Vec<QuantisedRow>,
+}
+
+/// How a row of A was quantised.
+#[derive(Clone, Copy)]
+struct QuantisedRow {
+    scale: f32,
+    /// With that of the packing.
+    zero_point: i32,
 }
 
 impl Quantised {
     /// Puts rows into blocks: one word of each row side by side.
     #[inline(always)]
-    fn quantise(&mut self, a: &[f32], count: usize, depth: usize, kernel: Int8Kernel) {
+    fn quantise(
+        &mut self,
+        (a, count): (&[f32], usize),
+        depth: usize,
+        smoothing: Option<&[f32]>,
+        kernel: Int8Kernel,
+    ) {
         let words = kernel.words(depth);
         let packing = kernel.packing();
         self.words.resize(count * words);
-        self.scales.clear();
+        self.rows.clear();
         // Zeros after the last number of a row.
         self.numbers.clear();
         self.numbers.resize(words * packing.numbers(), 0);
         for (first, rows) in row_blocks(count, kernel.rows()) {
             let block = &mut self.words[first * words..][..rows * words];
             for row in 0..rows {
-                let values = &a[(first + row) * depth..][..depth];
-                let largest = max_magnitude(values);
-                let factor = inverse_scale(largest);
+                let mut values = &a[(first + row) * depth..][..depth];
+                if let Some(factors) = smoothing {
+                    self.smoothed.clear();
+                    let products = values.iter().zip(factors);
+                    self.smoothed
+                        .extend(products.map(|(value, factor)| value * factor));
+                    values = &self.smoothed;
+                }
+                let (least, largest) = range(values);
+                let factor = inverse_scale(largest - least, STEPS);
+                let zero_point = (-STEPS / 2.0 - least * factor).round_ties_even();
                 for (number, value) in self.numbers.iter_mut().zip(values) {
-                    *number = quantise(*value, factor);
+                    *number = quantise(*value, factor, zero_point);
                 }
                 let numbers = self.numbers.chunks_exact(packing.numbers());
                 let to = block.iter_mut().skip(row).step_by(rows);
                 for (word, numbers) in to.zip(numbers) {
                     *word = packing.word_of_a(numbers);
                 }
-                self.scales.push(largest / Q_MAX);
+                #[allow(clippy::cast_possible_truncation, reason = "an integer")]
+                let zero_point = zero_point as i32 + packing.zero_point();
+                self.rows.push(QuantisedRow {
+                    scale: (largest - least) / STEPS,
+                    zero_point,
+                });
             }
         }
     }
@@ -292,27 +331,42 @@ fn max_magnitude(values: &[f32]) -> f32 {
     f32::from_bits(bits.fold(0, u32::max))
 }
 
-/// What values are multiplied by for the largest to become 127.
+/// The least and the largest of some values and zero; one of them is NaN where a value is.
 #[inline(always)]
-fn inverse_scale(largest: f32) -> f32 {
+fn range(values: &[f32]) -> (f32, f32) {
+    const SIGN: i32 = i32::MIN;
+    // As integers, floats above zero are in their order, and below the NaNs of their sign.
+    let (mut below, mut above) = (0, 0);
+    for value in values {
+        let bits = value.to_bits().cast_signed();
+        above = above.max(bits);
+        below = below.max(bits ^ SIGN);
+    }
+    let [below, above] = [below, above].map(|bits| f32::from_bits(bits.cast_unsigned()));
+    (-below, above)
+}
+
+/// What values are multiplied by for the largest to become `steps`.
+#[inline(always)]
+fn inverse_scale(largest: f32, steps: f32) -> f32 {
     // A smaller one has no inverse.
     const SMALLEST: f32 = 1e-30;
     if largest < SMALLEST {
         return 0.0;
     }
-    Q_MAX / largest
+    steps / largest
 }
 
-/// The nearest integer, ties to even.
+/// The nearest integer, ties to even, plus a zero point.
 #[inline(always)]
 #[allow(
     clippy::cast_possible_truncation,
     reason = "the lowest byte is the number"
 )]
-fn quantise(value: f32, factor: f32) -> i8 {
+fn quantise(value: f32, factor: f32, zero_point: f32) -> i8 {
     /// Magic rounding: floats from 1.5 · 2²³ on are integers, 1 apart, so that adding it
     /// rounds, and leaves the integer in the lowest bits.
     const MAGIC: f32 = 12_582_912.0;
-    let sum = value * factor + MAGIC;
+    let sum = value * factor + (MAGIC + zero_point);
     sum.to_bits().wrapping_sub(MAGIC.to_bits()) as i8
 }

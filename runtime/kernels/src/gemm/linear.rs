@@ -23,7 +23,13 @@ pub enum Weights<'a> {
     /// float32.
     F32(PackedB<'a>),
     /// int8, with float32 scales.
-    Int8(&'a Int8Matrix),
+    Int8 {
+        /// B.
+        matrix: &'a Int8Matrix,
+        /// What each column of A is multiplied by before it is quantised: the rows of the
+        /// matrix have been divided by it.
+        smoothing: Option<&'a [f32]>,
+    },
 }
 
 impl Weights<'_> {
@@ -31,7 +37,7 @@ impl Weights<'_> {
     pub fn depth(self) -> usize {
         match self {
             Self::F32(b) => b.depth(),
-            Self::Int8(b) => b.depth(),
+            Self::Int8 { matrix, .. } => matrix.depth(),
         }
     }
 
@@ -39,7 +45,7 @@ impl Weights<'_> {
     pub fn columns(self) -> usize {
         match self {
             Self::F32(b) => b.columns(),
-            Self::Int8(b) => b.columns(),
+            Self::Int8 { matrix, .. } => matrix.columns(),
         }
     }
 
@@ -47,7 +53,7 @@ impl Weights<'_> {
     pub fn padded_columns(self) -> usize {
         match self {
             Self::F32(b) => b.padded_columns(),
-            Self::Int8(b) => b.padded_columns(),
+            Self::Int8 { matrix, .. } => matrix.padded_columns(),
         }
     }
 }
@@ -102,7 +108,8 @@ pub fn linear(
     let rows = c.len() / columns;
     let fits = rows * columns == c.len()
         && rows.checked_mul(depth) == Some(a.len())
-        && epilogue.bias.len() == b.padded_columns();
+        && epilogue.bias.len() == b.padded_columns()
+        && has_every_factor(b);
     ensure(fits, "linear", || {
         let (a, c, bias) = (a.len(), c.len(), epilogue.bias.len());
         format!("{a} values times {depth} × {columns}, with {bias} biases, into {c}")
@@ -120,6 +127,14 @@ pub fn linear(
     Ok(())
 }
 
+/// Whether there is a factor for each column of A, if there are any.
+fn has_every_factor(b: Weights<'_>) -> bool {
+    let Weights::Int8 { smoothing, .. } = b else {
+        return true;
+    };
+    smoothing.is_none_or(|factors| factors.len() == b.depth())
+}
+
 /// Whether the micro-kernel of an instruction set reads these panels.
 struct Fits<'a>(Weights<'a>);
 
@@ -131,7 +146,7 @@ impl Kernel for Fits<'_> {
         match self.0 {
             Weights::F32(b) => b.fits::<V>(),
             // They carry their own micro-kernel.
-            Weights::Int8(_) => true,
+            Weights::Int8 { .. } => true,
         }
     }
 }
@@ -171,8 +186,8 @@ impl Kernel for Linear<'_> {
                     };
                     gemm::<V>(token, rows, b, Some(self.epilogue), &mut memory, &mut c);
                 }
-                Weights::Int8(b) => {
-                    b.multiply(a, count, bias, &mut quantised, &mut c);
+                Weights::Int8 { matrix, smoothing } => {
+                    matrix.multiply((a, count), smoothing, bias, &mut quantised, &mut c);
                     activation.apply::<V>(token, c.values);
                 }
             }
