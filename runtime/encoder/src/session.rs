@@ -232,7 +232,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As [`Session::infer`].
-    pub fn operators(&mut self, text: &str, after: impl FnMut(&str)) -> Result<(), Error> {
+    pub fn operators(&mut self, text: &str, after: impl FnMut(&str) + Send) -> Result<(), Error> {
         let tokens = self.encoder.tokenize(text.into(), &Options::default())?;
         self.run.evaluate_observed(sequence(&tokens), after)?;
         Ok(())
@@ -244,7 +244,11 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As [`Session::infer`].
-    pub fn products(&mut self, text: &str, before: impl FnMut(&str, &[f32])) -> Result<(), Error> {
+    pub fn products(
+        &mut self,
+        text: &str,
+        before: impl FnMut(&str, &[f32]) + Send,
+    ) -> Result<(), Error> {
         let tokens = self.encoder.tokenize(text.into(), &Options::default())?;
         if !tokens.ids.is_empty() {
             self.run.evaluate_products(sequence(&tokens), before)?;

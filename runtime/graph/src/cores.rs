@@ -15,9 +15,6 @@ pub(crate) struct Cores {
     pool: std::sync::OnceLock<Option<rayon::ThreadPool>>,
 }
 
-/// Parts for each core: one that is slower, or has other work, takes fewer of them.
-const PARTS_PER_CORE: usize = 3;
-
 /// Less work than this, in multiplications, takes less time than to have it done
 /// by another thread. Tests have small models.
 const PART_MIN: usize = if cfg!(test) { 1 << 8 } else { 1 << 22 };
@@ -50,17 +47,36 @@ impl Cores {
         total / self.texts.load(Ordering::Relaxed).max(1)
     }
 
+    /// Calls `compute` where others of the cores can take parts of it at once. A thread that is
+    /// one of theirs computes itself what no other has begun, and does not sleep when it waits.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn compute<T: Send>(&self, compute: impl FnOnce() -> T + Send) -> T {
+        match self.pool().filter(|_| self.of_a_text() > 1) {
+            Some(pool) => pool.install(compute),
+            None => compute(),
+        }
+    }
+
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn compute<T: Send>(&self, compute: impl FnOnce() -> T + Send) -> T {
+        compute()
+    }
+
+    /// The threads, unless none are to be had, which is a matter of speed alone.
+    #[cfg(not(target_family = "wasm"))]
+    fn pool(&self) -> Option<&rayon::ThreadPool> {
+        let pool = self.pool.get_or_init(|| {
+            let threads = self.total.load(Ordering::Relaxed);
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            builder.build().ok()
+        });
+        pool.as_ref()
+    }
+
     /// Calls `work` on this thread, and at the same time on others, `threads` in all.
     #[cfg(not(target_family = "wasm"))]
     fn at_once(&self, threads: usize, work: &(dyn Fn() + Sync)) {
-        let pool = self.pool.get_or_init(|| {
-            // Whoever asks works too.
-            let others = self.total.load(Ordering::Relaxed).saturating_sub(1);
-            let builder = rayon::ThreadPoolBuilder::new().num_threads(others.max(1));
-            builder.build().ok()
-        });
-        let Some(pool) = pool else {
-            // No threads are to be had, which is a matter of speed alone.
+        let Some(pool) = self.pool() else {
             return work();
         };
         pool.in_place_scope(|scope| {
@@ -79,12 +95,7 @@ impl Cores {
 
 impl Parallel for Cores {
     fn parts(&self, multiplications: usize) -> usize {
-        match self.of_a_text() {
-            0 | 1 => 1,
-            cores => (cores * PARTS_PER_CORE)
-                .min(multiplications / PART_MIN)
-                .max(1),
-        }
+        self.of_a_text().min(multiplications / PART_MIN).max(1)
     }
 
     fn each(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
@@ -112,7 +123,7 @@ impl Drop for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cores, PART_MIN, PARTS_PER_CORE, Parallel};
+    use super::{Cores, PART_MIN, Parallel};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -120,11 +131,11 @@ mod tests {
         let cores = Cores::one();
         assert_eq!(cores.parts(usize::MAX), 1);
         cores.allow(4);
-        assert_eq!(cores.parts(usize::MAX), 4 * PARTS_PER_CORE);
+        assert_eq!(cores.parts(usize::MAX), 4);
         let first = cores.enter();
-        assert_eq!(cores.parts(usize::MAX), 4 * PARTS_PER_CORE);
+        assert_eq!(cores.parts(usize::MAX), 4);
         let second = cores.enter();
-        assert_eq!(cores.parts(usize::MAX), 2 * PARTS_PER_CORE);
+        assert_eq!(cores.parts(usize::MAX), 2);
         let third = cores.enter();
         assert_eq!(cores.parts(usize::MAX), 1);
         drop((second, third));

@@ -227,7 +227,7 @@ impl Run<'_> {
     pub fn evaluate_observed(
         &mut self,
         sequence: Sequence<'_>,
-        mut after: impl FnMut(&str),
+        mut after: impl FnMut(&str) + Send,
     ) -> Result<Vec<f32>, GraphError> {
         self.evaluate_with(sequence, |context, state, node, inputs| {
             let outputs = plan::eval(context, state, node, inputs);
@@ -245,7 +245,7 @@ impl Run<'_> {
     pub fn evaluate_products(
         &mut self,
         sequence: Sequence<'_>,
-        mut before: impl FnMut(&str, &[f32]),
+        mut before: impl FnMut(&str, &[f32]) + Send,
     ) -> Result<Vec<f32>, GraphError> {
         self.evaluate_with(sequence, |context, state, node, inputs| {
             let linear = node.op_as::<Linear>();
@@ -264,15 +264,17 @@ impl Run<'_> {
             Option<&'b mut (dyn OpState + 'static)>,
             &'c TypedNode,
             TVec<TValue>,
-        ) -> TractResult<TVec<TValue>>,
+        ) -> TractResult<TVec<TValue>>
+        + Send,
     ) -> Result<Vec<f32>, GraphError> {
         let graph = self.graph;
         let _text = graph.cores.enter();
         let inputs = graph.inputs.iter();
         let inputs = inputs.map(|input| graph.input(input, sequence)).collect();
-        let outputs = self
-            .state
-            .run_plan_with_eval(inputs, eval)
+        let state = &mut self.state;
+        let outputs = graph
+            .cores
+            .compute(|| state.run_plan_with_eval(inputs, eval))
             .map_err(GraphError::engine(Stage::Computing))?;
 
         let expected = if graph.per_token {

@@ -12,7 +12,7 @@ use crate::aligned::AlignedBuffer;
 use crate::gemm::{Initial, MicroKernel, Panels, Rows, RowsMut, Strips, pack};
 use crate::heads::{HeadStrides, HeadView};
 use crate::isa::Isa;
-use crate::parallel::{Parallel, each_chunk, parts};
+use crate::parallel::{Parallel, each_chunk, parts_of_rows};
 use crate::shape::{ShapeError, ensure};
 use crate::simd::{self, Kernel};
 use crate::softmax::Softmax;
@@ -135,7 +135,8 @@ pub fn attention(
     check(operands, to, output.len())?;
     let [_, keys, width] = operands.values.shape();
     let [_, _, key_width] = operands.keys.shape();
-    let parts = parts(parallel, &[to.heads, to.tokens, keys, key_width + width]);
+    let multiplications = [to.heads, to.tokens, keys, key_width + width];
+    let parts = parts_of_rows(parallel, &multiplications, to.tokens);
     // Heads, or tokens of all heads: whichever the output has one after the other.
     // Of one token the strides do not tell.
     let of_heads = to.tokens == 1 || to.head_stride > to.token_stride;

@@ -37,6 +37,19 @@ pub(crate) fn parts(parallel: &dyn Parallel, dimensions: &[usize]) -> usize {
     parallel.parts(multiplications).max(1)
 }
 
+/// Rows for which a constant factor is read once more without that being noticed.
+const PART_ROWS: usize = 120;
+
+/// Into how many parts so many rows are split: as many as [`parts`], or twice that if they are
+/// large. A core that is slower, or has other work, then takes fewer of them.
+pub(crate) fn parts_of_rows(parallel: &dyn Parallel, dimensions: &[usize], rows: usize) -> usize {
+    match parts(parallel, dimensions) {
+        1 => 1,
+        parts if rows >= 2 * parts * PART_ROWS => 2 * parts,
+        parts => parts,
+    }
+}
+
 /// Cuts `output` into chunks of `length`, and has each of them computed.
 pub(crate) fn each_chunk(
     parallel: &dyn Parallel,

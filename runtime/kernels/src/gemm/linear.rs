@@ -5,14 +5,14 @@ use super::{Initial, MicroKernel, NR_MAX, PackedB, Rows, RowsMut, gemm};
 use crate::activation::Activation;
 use crate::aligned::AlignedBuffer;
 use crate::isa::Isa;
-use crate::parallel::{Parallel, each_chunk, parts};
+use crate::parallel::{Parallel, each_chunk, parts_of_rows};
 use crate::shape::{ShapeError, ensure};
 use crate::simd::Kernel;
 
 /// Rows whose strips, of a block of the depth, are in a cache of the second level. The weights,
 /// which are not, are read once for as many: with 64 a text of 128
 /// tokens takes 4 % longer in models of 768 columns.
-const BLOCK_ROWS: usize = 128;
+const BLOCK_ROWS: usize = 12 * ROWS_MULTIPLE;
 
 /// A multiple of the MR of most micro-kernels.
 const ROWS_MULTIPLE: usize = 12;
@@ -117,7 +117,7 @@ pub fn linear(
     ensure(isa.run(Fits(b)), "linear", || {
         format!("panels that are not for {}", isa.name())
     })?;
-    let parts = parts(parallel, &[rows, depth, columns]);
+    let parts = parts_of_rows(parallel, &[rows, depth, columns], rows);
     // Whole blocks, so that no part has a smaller one than all together.
     let rows = rows.div_ceil(parts).max(1).next_multiple_of(ROWS_MULTIPLE);
     each_chunk(parallel, c, rows * columns, &|part, c| {
@@ -168,9 +168,13 @@ impl Kernel for Linear<'_> {
         let (depth, columns) = (self.b.depth(), self.b.columns());
         let mut memory = AlignedBuffer::default();
         let mut quantised = Quantised::default();
-        for (block, values) in self.c.chunks_mut(BLOCK_ROWS * columns).enumerate() {
+        // As even as whole strips can be.
+        let rows = self.c.len() / columns;
+        let blocks = rows.div_ceil(BLOCK_ROWS).max(1);
+        let block_rows = rows.div_ceil(blocks).max(1).next_multiple_of(ROWS_MULTIPLE);
+        for (block, values) in self.c.chunks_mut(block_rows * columns).enumerate() {
             let count = values.len() / columns;
-            let a = &self.a[block * BLOCK_ROWS * depth..][..count * depth];
+            let a = &self.a[block * block_rows * depth..][..count * depth];
             let mut c = RowsMut {
                 values,
                 stride: columns,
