@@ -99,6 +99,13 @@ const PASSAGES: &str = "xtask/bench/passages.txt";
 /// The document with all measurements, some of them by hand.
 const PAGE: &str = "BENCHMARKS.md";
 
+/// The page's table for this kind of processor.
+fn place() -> anyhow::Result<String> {
+    let sets = peak::InstructionSet::all();
+    let widest = sets.last().context("no instruction set")?;
+    Ok(format!("measured with {}", widest.name))
+}
+
 /// The rows that the README shows, and what it calls them.
 pub(crate) const SHOWN: [(&str, &str); 5] = [
     (
@@ -157,6 +164,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let peer = Peer::install(workspace)?;
     let dist = dist::build(workspace, &mut steps, Native::Programs)?;
 
+    let write = arguments.write.as_deref();
+    if is_page(workspace, write) {
+        documents::check(workspace, PAGE, &place()?)?;
+    }
     let machine = Machine::now()?;
     println!("{machine}");
     steps.begin("measure", "in turns, each several times");
@@ -173,13 +184,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let report = measure(&subject, &peer)?;
 
     let notes = format!("{}\n\n{machine}\n", peer.versions()?);
-    let write = arguments.write.as_deref();
     if !is_page(workspace, write) {
         return publish(workspace, &report, &notes, write, "bench.md");
     }
     println!("\n{notes}\n{}", report.to_terminal());
     let measured = format!("{notes}\n{}", report.to_markdown());
-    documents::write(workspace, PAGE, "measured", &measured)?;
+    documents::write(workspace, PAGE, &place()?, &measured)?;
     let shown = report.shown(&SHOWN)?.to_markdown();
     documents::write(
         workspace,

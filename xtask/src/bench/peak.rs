@@ -64,6 +64,11 @@ impl InstructionSet {
         all
     }
 
+    /// The one of that name, if this processor has it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|set| set.name == name)
+    }
+
     /// Seconds that 10⁹ operations take one core, a multiplication and an addition counted
     /// as two.
     pub(super) fn seconds_per_gigaflop(&self) -> f64 {

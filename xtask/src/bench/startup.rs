@@ -30,7 +30,7 @@ pub(super) fn first_result(
     )?;
     let [ours, theirs, load] = taken.map(|taken| taken.map(|seconds| seconds * 1e3));
     let what = "process start to first embedding";
-    let target = Target::AtMost(150.0);
+    let target = Target::AtMost(60.0);
     report.race(what, Unit::Milliseconds, target, [ours, theirs]);
     let what = "the same; beside it: a session's load alone";
     let target = Target::Ratio(2.0);
@@ -43,6 +43,7 @@ pub(super) fn of_size(
     subject: &Subject,
     peer: &Peer,
     (name, model, program): (&str, &Path, &Program),
+    target: Target,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let taken = in_turns(
@@ -53,7 +54,7 @@ pub(super) fn of_size(
     )?;
     let race = taken.map(|taken| taken.map(|seconds| seconds * 1e3));
     let what = format!("start to first embedding, {name}; beside it: load");
-    report.race(what, Unit::Milliseconds, Target::Ratio(2.0), race);
+    report.race(what, Unit::Milliseconds, target, race);
     Ok(())
 }
 
@@ -71,9 +72,9 @@ pub(super) fn alone(subject: &Subject, report: &mut Report) -> anyhow::Result<()
     let cached = wasm_seconds(subject)?;
     seconds("first result, wasm, cached", 0.8, cached);
     let first = wasm_first_seconds(subject)?;
-    seconds("first result, wasm, first ever", 8.0, first);
+    seconds("first result, wasm, first ever", 5.0, first);
     let base = size(&subject.dist.wasm_base)? as f64 / 1e6;
-    report.alone("wasm base", Unit::Megabytes, Target::AtMost(8.0), base);
+    report.alone("wasm base", Unit::Megabytes, Target::AtMost(5.5), base);
     Ok(())
 }
 
