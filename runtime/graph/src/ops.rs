@@ -21,6 +21,28 @@ use encoderfile_format::manifest::Compute;
 use encoderfile_kernels::Isa;
 use std::sync::Arc;
 
+/// What tract asks of every operator: its name. Weights are no text.
+macro_rules! debug_is_name {
+    ($($operator:ty),* $(,)?) => {
+        $(impl std::fmt::Debug for $operator {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(stringify!($operator))
+            }
+        })*
+    };
+}
+
+debug_is_name!(
+    attention::Attention,
+    disentangled::DisentangledBias,
+    embedding::EmbeddingLookup,
+    geglu::GeGlu,
+    layer_norm::LayerNorm,
+    linear::Linear,
+    linear::MatMulWeight,
+    rope::Rope,
+);
+
 /// What operators compute with.
 #[derive(Clone, Debug)]
 pub(crate) struct Backend {

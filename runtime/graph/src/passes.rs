@@ -15,6 +15,7 @@ mod pattern;
 mod rope;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use crate::ops::Backend;
 use tract_hir::internal::*;

@@ -3,7 +3,8 @@
 //!
 //! Scores are computed transposed, `[keys, queries]`: so they are in panels that the
 //! weighted sum is multiplied by, and a vector holds the scores of as many queries, of which
-//! maxima and sums need no horizontal reduction.
+//! maxima and sums need no horizontal reduction. Of a sliding window, the blocks that no query
+//! of a panel attends to are not computed.
 //!
 //! **Invariant:** what a query gets depends on nothing but that query, the keys, the
 //! values and its row of the mask.
@@ -22,8 +23,7 @@ use std::ops::Range;
 /// cache's 32 to 48. Of 16 queries they are those of 256 keys.
 const SCORES_BLOCK: usize = 4096;
 
-/// What is added to scores before the softmax, such as a mask of a sliding window or a
-/// bias by relative position: `[heads, queries, keys]`, of which any may be one.
+/// What is added to scores before the softmax, such as a mask or a bias by relative position: `[heads, queries, keys]`, of which any may be one.
 #[derive(Clone, Copy, Debug)]
 pub struct Bias<'a> {
     values: &'a [f32],
@@ -91,6 +91,38 @@ impl<'a> Bias<'a> {
     }
 }
 
+/// A sliding window: a query attends to the keys of the tokens from `before` places before its
+/// own to `after` places after it, and to no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Tokens before its own.
+    pub before: usize,
+    /// Tokens after its own.
+    pub after: usize,
+}
+
+impl Window {
+    /// The keys that some queries attend to, of so many.
+    fn keys(self, queries: &Range<usize>, count: usize) -> Range<usize> {
+        let start = queries.start.saturating_sub(self.before);
+        start..count.min(queries.end.saturating_add(self.after))
+    }
+
+    /// Hides scores `[keys, NR]` of some keys from those of at most NR queries that do not
+    /// attend to them.
+    #[inline(always)]
+    fn hide<V: MicroKernel>(self, queries: &Range<usize>, keys: Range<usize>, scores: &mut [f32]) {
+        for (key, scores) in keys.zip(scores.chunks_exact_mut(V::NR)) {
+            let first = key.saturating_sub(self.after).max(queries.start);
+            let end = key.saturating_add(self.before).saturating_add(1);
+            let seen = first..end.clamp(first, queries.end.max(first));
+            let place = |query: usize| (query - queries.start).min(V::NR);
+            scores[..place(seen.start)].fill(f32::NEG_INFINITY);
+            scores[place(seen.end)..].fill(f32::NEG_INFINITY);
+        }
+    }
+}
+
 /// What a query is given that has no softmax: where no key is left to it, since all scores
 /// are negative infinity, or where one is no number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +147,8 @@ pub struct Attention<'a> {
     pub scale: f32,
     /// Added to them.
     pub bias: Option<Bias<'a>>,
+    /// Of as many keys as queries; without one every query attends to all keys.
+    pub window: Option<Window>,
     /// Of queries without a softmax.
     pub undefined: Undefined,
 }
@@ -170,6 +204,7 @@ fn check(operands: &Attention<'_>, to: HeadStrides, output: usize) -> Result<(),
         && value_heads == heads
         && key_width == width
         && value_tokens == keys
+        && (operands.window.is_none() || keys == queries)
         && [to.heads, to.tokens, to.width, to.offset] == [heads, queries, value_width, 0];
     ensure(fits, "attention", || {
         format!(
@@ -275,9 +310,14 @@ impl Part<'_> {
         queries: Range<usize>,
     ) {
         let Attention {
-            keys, values, bias, ..
+            keys,
+            values,
+            bias,
+            window,
+            ..
         } = self.operands;
         let [[_, count, depth], [_, _, width]] = [keys.shape(), values.shape()];
+        let seen = window.map_or(0..count, |window| window.keys(&queries, count));
         let rows = self.operands.queries.some_rows(head, queries.clone());
         pack::pack_panels_transposed(rows, V::PANEL, &mut memory.queries);
         simd::scale::<V>(token, &mut memory.queries, self.operands.scale);
@@ -298,7 +338,9 @@ impl Part<'_> {
             factors: &mut memory.factors,
         };
         softmax.begin();
-        for block in key_blocks::<V>(count) {
+        let is_seen = |block: &Range<usize>| block.start < seen.end && seen.start < block.end;
+        let mut is_first = true;
+        for block in key_blocks::<V>(count).filter(is_seen) {
             let scores = &mut memory.scores[..block.len() * V::NR];
             let packed = &memory.keys[block.start * depth..];
             let strips = Strips::packed(packed, (block.len(), depth));
@@ -308,6 +350,9 @@ impl Part<'_> {
                 let range = (queries.clone(), block.clone());
                 bias.add_to::<V>(token, head, range, &mut memory.bias, scores);
             }
+            if let Some(window) = window {
+                window.hide::<V>(&queries, block.clone(), scores);
+            }
 
             memory.weights.resize(block.len() * columns);
             for first in (0..columns).step_by(V::LANES) {
@@ -316,7 +361,7 @@ impl Part<'_> {
                 softmax.weigh::<V>(token, first, scores, weights);
             }
             let mut initial = Initial::ZEROS;
-            if block.start > 0 {
+            if !is_first {
                 for sums in memory.sums.chunks_exact_mut(V::NR) {
                     simd::multiply::<V>(token, sums, softmax.factors);
                 }
@@ -326,6 +371,7 @@ impl Part<'_> {
             let strips = Strips::packed(packed, (width, block.len()));
             let panels = panels_of::<V>(&memory.weights, block.len());
             strips.multiply::<V>(token, panels, initial, &mut tile::<V>(&mut memory.sums));
+            is_first = false;
         }
     }
 

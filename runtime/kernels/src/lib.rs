@@ -48,7 +48,7 @@ mod tests;
 
 pub use activation::Activation;
 pub use aligned::PANEL_ALIGNMENT;
-pub use attention::{Attention, Bias, Undefined, attention};
+pub use attention::{Attention, Bias, Undefined, Window, attention};
 pub use dequantise::{Quantised, dequantise};
 pub use disentangled::{DisentangledBias, PositionIndices, PositionTable, disentangled_bias};
 pub use geglu::{GeGlu, geglu};

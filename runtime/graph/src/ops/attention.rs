@@ -7,7 +7,7 @@ use tract_hir::internal::*;
 
 /// `softmax(scale · queries · keys + mask) · values`, of which a softmax that is no number
 /// may be 0.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Attention {
     pub(crate) queries: HeadLayout,
     pub(crate) keys: HeadLayout,
@@ -15,6 +15,8 @@ pub(crate) struct Attention {
     pub(crate) scale: f32,
     pub(crate) values: HeadLayout,
     pub(crate) output: HeadLayout,
+    /// The keys that a query attends to, if not all.
+    pub(crate) window: Option<kernels::Window>,
     pub(crate) undefined: kernels::Undefined,
     pub(crate) backend: Backend,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Attention {
 impl PartialEq for Attention {
     fn eq(&self, other: &Self) -> bool {
         let layouts = |it: &Self| [it.queries, it.keys, it.values, it.output];
-        let others = |it: &Self| (it.scale, it.undefined);
+        let others = |it: &Self| (it.scale, it.window, it.undefined);
         layouts(self) == layouts(other) && others(self) == others(other)
     }
 }
@@ -76,6 +78,7 @@ impl EvalOp for Attention {
             values: heads(2, self.values)?,
             scale: self.scale,
             bias: bias.transpose()?,
+            window: self.window,
             undefined: self.undefined,
         };
         let to = self.output.strides(&shape);

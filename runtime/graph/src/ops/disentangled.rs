@@ -10,7 +10,7 @@ use tract_hir::internal::*;
 /// `scale · rows · table[index]`: rows of `[…, heads, tokens, width]` in any
 /// order, and indices of `[…, 1 or heads, tokens, columns]`, give
 /// `[…, heads, tokens, columns]`, or with the last two axes transposed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct DisentangledBias {
     pub(crate) rows: HeadLayout,
     pub(crate) table: Arc<PositionTable>,

@@ -10,7 +10,7 @@ use tract_hir::internal::*;
 use tract_hir::tract_core::ops::cast::cast;
 
 /// Rows of a matrix by index: `[…]` → `[…, columns]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct EmbeddingLookup {
     pub(crate) table: Arc<Matrix>,
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use tract_hir::internal::*;
 
 /// `gelu(activated) · factor`, parts of each row: `[…, width]` → `[…, activated]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct GeGlu {
     pub(crate) activated: Range<usize>,
     /// As long.

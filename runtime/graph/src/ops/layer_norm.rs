@@ -6,7 +6,7 @@ use tract_hir::internal::*;
 
 /// `(x − mean(x)) / √(variance(x) + epsilon) · scale + bias`, where `x` is the only
 /// input or the sum of two, one of them a residual: `[…, width]` → `[…, width]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct LayerNorm {
     pub(crate) parameters: Arc<Parameters>,
     pub(crate) epsilon: f32,
@@ -14,7 +14,6 @@ pub(crate) struct LayerNorm {
 }
 
 /// For each value of a row.
-#[derive(Debug)]
 pub(crate) struct Parameters {
     pub(crate) scale: Vec<f32>,
     pub(crate) bias: Vec<f32>,

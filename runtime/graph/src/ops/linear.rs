@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use tract_hir::internal::*;
 
 /// `activation(input · weights + bias)`: `[rows, depth]` → `[rows, columns]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Linear {
     pub(crate) weights: Arc<LinearWeights>,
     /// What each column of the input is multiplied by first: `[depth]`. Only where the weights
@@ -101,7 +101,7 @@ impl EvalOp for Linear {
 ///
 /// It is packed from there, or used where it is mapped, and is no constant of the graph at
 /// all.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct MatMulWeight {
     matrix: Arc<Matrix>,
     backend: Backend,

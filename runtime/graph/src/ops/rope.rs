@@ -7,7 +7,7 @@ use tract_hir::internal::*;
 
 /// `x · cos + concat(−second half of x, first half of x) · sin`, where cosines and
 /// sines are `[tokens, width]`: heads where `input` says → heads where `output` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Rope {
     pub(crate) input: HeadLayout,
     pub(crate) output: HeadLayout,

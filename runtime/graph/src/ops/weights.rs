@@ -16,7 +16,6 @@ use std::sync::Arc;
 const INT8_VALUES_MIN: usize = 1 << 14;
 
 /// A matrix of `[depth, columns]`.
-#[derive(Debug)]
 pub(crate) struct LinearWeights {
     /// Of the tensor, where it is stored outside the graph.
     name: Option<String>,
@@ -27,7 +26,6 @@ pub(crate) struct LinearWeights {
     columns: usize,
 }
 
-#[derive(Debug)]
 enum Panels {
     F32(PackedMatrix),
     /// Where they are stored.

@@ -3,10 +3,11 @@
 
 use super::einsum_axes::{Role, places};
 use super::pattern::{is_binary, only_successor, scalar_factor};
+use super::window;
 use crate::ops::Backend;
 use crate::ops::attention::Attention;
 use crate::ops::head_layout::HeadLayout;
-use encoderfile_kernels::Undefined;
+use encoderfile_kernels::{Undefined, Window};
 use tract_hir::internal::*;
 use tract_hir::tract_core::ops::einsum::EinSum;
 use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
@@ -49,6 +50,7 @@ impl Match {
             scale: query_scale * key_scale * after.scale,
             values: value_layout,
             output,
+            window: after.window,
             undefined: after.undefined,
             backend: backend.clone(),
         };
@@ -161,6 +163,8 @@ fn float_product(
 struct After {
     scale: f32,
     mask: Option<OutletId>,
+    /// What a mask lets through that is a window.
+    window: Option<Window>,
     undefined: Undefined,
     /// The softmax, or what has 0 in its stead.
     last: usize,
@@ -169,7 +173,8 @@ struct After {
 impl After {
     fn of(model: &TypedModel, scores: usize) -> TractResult<Option<Self>> {
         let shape = &model.node(scores).outputs[0].fact.shape;
-        let (mut at, mut scale, mut mask) = (scores, 1.0, None);
+        let (mut at, mut scale) = (scores, 1.0);
+        let (mut mask, mut window) = (None, None);
         loop {
             let Some(node) = only_successor(model, at) else {
                 return Ok(None);
@@ -181,12 +186,14 @@ impl After {
                 let after = Self {
                     scale,
                     mask,
+                    window,
                     undefined: zeroed.map_or(Undefined::Nan, |_| Undefined::Zero),
                     last: zeroed.unwrap_or(node.id),
                 };
                 return Ok((is_over_keys && is_plain).then_some(after));
             }
-            if node.outputs[0].fact.shape != *shape || mask.is_some() {
+            let is_masked = mask.is_some() || window.is_some();
+            if node.outputs[0].fact.shape != *shape || is_masked {
                 return Ok(None);
             }
             let factor = scalar_factor(model, node.id).filter(|_| scale == 1.0);
@@ -199,7 +206,8 @@ impl After {
                 if !is_mask(model.outlet_fact(*added)?, shape) {
                     return Ok(None);
                 }
-                mask = Some(*added);
+                window = window::of(model, *added)?;
+                mask = Some(*added).filter(|_| window.is_none());
             } else {
                 return Ok(None);
             }

@@ -2,15 +2,18 @@
 
 use super::fuse;
 use crate::ops::Backend;
+use crate::ops::attention::Attention;
 use crate::ops::linear::Linear;
+use crate::ops::range::Indices;
 use encoderfile_format::manifest::Compute;
 use encoderfile_kernels::Undefined;
 use tract_hir::internal::*;
 use tract_hir::ops::logic::wire_with_rank_broadcast;
 use tract_hir::ops::math;
-use tract_hir::tract_core::ops::array::{Slice, TypedConcat};
+use tract_hir::tract_core::ops::array::{Range, Slice, TypedConcat};
+use tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_hir::tract_core::ops::einsum::EinSum;
-use tract_hir::tract_core::ops::logic::Iff;
+use tract_hir::tract_core::ops::logic::{self, Iff};
 use tract_hir::tract_core::ops::nn::gelu_exact::gelu_exact;
 use tract_hir::tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
 
@@ -430,5 +433,157 @@ fn smoothing_is_part_of_int8_products_alone() {
         let [_, fused] = smoothed(compute, &factors);
         assert_eq!(counts(&fused, ["Linear", "Mul"]), [1, 1], "{compute:?}");
         assert!(!has_factors(&fused));
+    }
+}
+
+/// How a mask is computed of the places of queries and keys.
+#[derive(Clone, Copy, Debug)]
+enum Mask {
+    /// `|i − j| ≤ 4`
+    Near,
+    /// The same, where what is not so is hidden.
+    NotFar,
+    /// `(i − 5 < j) & (j < i + 5)`
+    Between,
+    /// `(j ≤ i) & (i − j < 3)`
+    Behind,
+    /// `|i − j| ≥ 2`
+    ButItsOwn,
+    /// Near, and all others less.
+    Penalty,
+    /// `j < 4`
+    FirstKeys,
+    /// `2 · i − j ≤ 4`
+    Slanted,
+}
+
+impl Block {
+    fn number(&mut self, value: Tensor) -> OutletId {
+        self.seed += 31;
+        let name = format!("constant.{}", self.seed);
+        let value = value.broadcast_into_rank(4).unwrap();
+        self.model.add_const(name, value).unwrap()
+    }
+
+    /// `[1, 1, S, 1]` and `[1, 1, 1, S]`.
+    fn places(&mut self, length: &TDim) -> [OutletId; 2] {
+        let bounds = [0.to_dim(), length.clone(), 1.to_dim()];
+        let bounds = bounds.map(|bound| {
+            self.seed += 31;
+            let name = format!("constant.{}", self.seed);
+            self.model.add_const(name, tensor0(bound)).unwrap()
+        });
+        let range = self.wire(Indices(Range::new(length.clone())), &bounds);
+        [1, 0].map(|after| {
+            let mut place = range;
+            for axis in [0, 0, if after == 1 { 3 } else { 0 }] {
+                place = self.wire(AxisOp::Add(axis), &[place]);
+            }
+            place
+        })
+    }
+
+    fn mask(&mut self, length: &TDim, mask: Mask) -> OutletId {
+        let [queries, keys] = self.places(length);
+        let number = |block: &mut Self, value: i64| block.number(tensor0(value));
+        let binary = |block: &mut Self, op: TypedBinOp, a, b| block.wire(op, &[a, b]);
+        let distance = binary(self, math::sub(), queries, keys);
+        let far = self.wire(math::abs(), &[distance]);
+        let seen = match mask {
+            Mask::Near | Mask::NotFar | Mask::Penalty => {
+                let most = number(self, 4);
+                binary(self, TypedBinOp(logic::comp_lte(), None), far, most)
+            }
+            Mask::Between => {
+                let five = number(self, 5);
+                let least = binary(self, math::sub(), queries, five);
+                let most = binary(self, math::add(), queries, five);
+                let least = binary(self, TypedBinOp(logic::comp_lt(), None), least, keys);
+                let most = binary(self, TypedBinOp(logic::comp_lt(), None), keys, most);
+                binary(self, logic::and(), least, most)
+            }
+            Mask::Behind => {
+                let three = number(self, 3);
+                let before = binary(self, TypedBinOp(logic::comp_lte(), None), keys, queries);
+                let near = binary(self, TypedBinOp(logic::comp_lt(), None), distance, three);
+                binary(self, logic::and(), before, near)
+            }
+            Mask::ButItsOwn => {
+                let least = number(self, 2);
+                binary(self, TypedBinOp(logic::comp_gte(), None), far, least)
+            }
+            Mask::FirstKeys => {
+                let end = number(self, 4);
+                let zero = number(self, 0);
+                let nothing = binary(self, math::mul(), distance, zero);
+                let keys = binary(self, math::add(), keys, nothing);
+                binary(self, TypedBinOp(logic::comp_lt(), None), keys, end)
+            }
+            Mask::Slanted => {
+                let two = number(self, 2);
+                let most = number(self, 4);
+                let doubled = binary(self, math::mul(), queries, two);
+                let distance = binary(self, math::sub(), doubled, keys);
+                binary(self, TypedBinOp(logic::comp_lte(), None), distance, most)
+            }
+        };
+        let zero = self.number(tensor0(0f32));
+        let hidden = if matches!(mask, Mask::Penalty) {
+            -2.0
+        } else {
+            f32::MIN
+        };
+        let hidden = self.number(tensor0(hidden));
+        if matches!(mask, Mask::NotFar) {
+            let not = self.wire(logic::not(), &[seen]);
+            return self.wire(Iff, &[not, hidden, zero]);
+        }
+        self.wire(Iff, &[seen, zero, hidden])
+    }
+}
+
+#[test]
+fn windows_of_any_form_are_no_matrix() {
+    for (mask, expected) in [
+        (Mask::Near, Some([4, 4])),
+        (Mask::NotFar, Some([4, 4])),
+        (Mask::Between, Some([4, 4])),
+        (Mask::Behind, Some([2, 0])),
+        (Mask::ButItsOwn, None),
+        (Mask::Penalty, None),
+        (Mask::FirstKeys, None),
+        (Mask::Slanted, None),
+    ] {
+        let mut block = Block {
+            model: TypedModel::default(),
+            seed: 0,
+        };
+        block.model.symbols.add_assertion("S>=1").unwrap();
+        block.model.symbols.add_assertion("S<=400").unwrap();
+        let length = block.model.symbols.sym("S").to_dim();
+        let shape = dims!(1, length.clone(), WIDTH);
+        let input = block.model.add_source("input", f32::fact(shape)).unwrap();
+        let hidden = block.mask(&length, mask);
+        let attended = block.attention(input, hidden, Undefined::Nan);
+        block.model.select_output_outlets(&[attended]).unwrap();
+        let plain = block.model;
+        let mut fused = plain.clone();
+        fuse(&mut fused, &Backend::of_tests()).unwrap();
+        let op = |node: &TypedNode| node.op_as::<Attention>().cloned();
+        let attention = fused.nodes.iter().find_map(op).unwrap();
+        let window = attention.window.map(|it| [it.before, it.after]);
+        assert_eq!(window, expected, "{mask:?}");
+        let left = counts(&fused, ["Indices", "Iff"]);
+        assert_eq!(left == [0; 2], expected.is_some(), "{mask:?}: {left:?}");
+
+        let [plain, fused] = [plain, fused].map(|it| it.into_runnable().unwrap());
+        for length in [1, 3, 9, 70, 300] {
+            let input = values(&[1, length, WIDTH], 5).into_tvalue();
+            let expected = plain.run(tvec!(input.clone())).unwrap();
+            let result = fused.run(tvec!(input)).unwrap();
+            let close = Approximation::Custom(1e-5, 1e-5, 0.0);
+            let close = result[0].close_enough(&expected[0], close);
+            close.unwrap_or_else(|error| panic!("{mask:?}, {length} tokens: {error:?}"));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Fused attention.
 
 use super::{Numbers, Threads, U, assert_close, for_each};
-use crate::{Attention, Bias, HeadStrides, HeadView, Isa, Undefined, attention};
+use crate::{Attention, Bias, HeadStrides, HeadView, Isa, Undefined, Window, attention};
 
 /// Heads inside tokens, or tokens inside heads.
 fn strides([heads, tokens, width]: [usize; 3], heads_inside: bool) -> HeadStrides {
@@ -33,6 +33,7 @@ struct Case {
     added: Vec<f32>,
     scale: f32,
     undefined: Undefined,
+    window: Option<Window>,
 }
 
 impl Case {
@@ -49,6 +50,7 @@ impl Case {
             added: Vec::new(),
             scale: 0.37,
             undefined: Undefined::Nan,
+            window: None,
         };
         case.added = numbers.vec(case.bias_shape().iter().product());
         case
@@ -72,6 +74,7 @@ impl Case {
             scale: self.scale,
             bias: self.bias.map(|_| bias),
             undefined: self.undefined,
+            window: self.window,
         };
         let to = strides([heads, queries, value_width], self.heads_inside);
         let mut output = vec![f32::NAN; heads * queries * value_width];
@@ -166,6 +169,60 @@ fn keys_of_several_blocks() {
             }
         }
     });
+}
+
+/// A sliding window is the mask that hides all else, whatever the number of parts.
+#[test]
+fn a_window_is_a_mask() {
+    let lengths = (1..700usize, 0..70usize, 0..300usize);
+    for_each(
+        &(lengths, 0..u64::MAX),
+        |((tokens, before, after), seed)| {
+            if seed % 8 != 0 {
+                return;
+            }
+            let heads_inside = seed % 16 == 0;
+            let whole = Some([false, true, true]);
+            let mut masked = Case::new([2, tokens, tokens, 3, 5], heads_inside, whole, seed);
+            let mut case = Case::new([2, tokens, tokens, 3, 5], heads_inside, None, seed);
+            case.window = Some(Window { before, after });
+            for (place, added) in masked.added.iter_mut().enumerate() {
+                let (query, key) = (place / tokens, place % tokens);
+                let is_seen = key + before >= query && key <= query + after;
+                *added = if is_seen { 0.0 } else { f32::NEG_INFINITY };
+            }
+            let exact = exact(&masked);
+            for isa in Isa::all() {
+                let computed = case.computed(isa, 1);
+                for (value, (exact, bound)) in computed.iter().zip(&exact) {
+                    assert_close(&|| format!("{isa:?} {tokens}"), *value, *exact, *bound);
+                }
+                assert_eq!(computed, case.computed(isa, 3), "{isa:?} {tokens}");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_window_over_other_tokens_is_refused() {
+    let case = Case::new([1, 4, 5, 3, 3], true, None, 1);
+    let view = |values, shape| HeadView::new(values, strides(shape, true)).unwrap();
+    let window = Some(Window {
+        before: 1,
+        after: 1,
+    });
+    let operands = Attention {
+        queries: view(&case.queries, [1, 4, 3]),
+        keys: view(&case.keys, [1, 5, 3]),
+        values: view(&case.values, [1, 5, 3]),
+        scale: 1.0,
+        bias: None,
+        undefined: Undefined::Nan,
+        window,
+    };
+    let to = strides([1, 4, 3], true);
+    let parallel = Threads(1);
+    assert!(attention(Isa::in_use(), &parallel, &operands, to, &mut [0.0; 12]).is_err());
 }
 
 /// In the order of the output, with the bound of each.
@@ -267,6 +324,7 @@ fn what_does_not_fit_is_refused() {
             scale: 1.0,
             bias: Some(bias),
             undefined: Undefined::Nan,
+            window: None,
         };
         let to = strides(to, true);
         attention(Isa::in_use(), &Threads(2), &operands, to, &mut [0.0; 42]).is_ok()
