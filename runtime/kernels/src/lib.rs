@@ -24,8 +24,8 @@
 //! - *disentangled attention*: DeBERTa's scores by content and relative position (c2p,
 //!   p2c).
 //! - *head strides*: where a tensor has the vector of each token in each head.
-//! - *symmetric quantisation*: a value is `scale × q`, −127 ≤ q ≤ 127; a *zero point* is
-//!   what an unsigned q has added.
+//! - *symmetric quantisation*: a value is `scale × q`, −127 ≤ q ≤ 127; with a *zero point*,
+//!   `scale × (q − zero point)`, it is asymmetric.
 //! - *ULP*: the distance to the next float.
 
 mod activation;

@@ -10,6 +10,11 @@ use anyhow::Context;
 use serde_json::Value;
 use std::fs;
 
+const SKIPPED: &str = "\
+Skipped: results against the reference and the default model against float32, because the
+model is the default one's own weights, which are int8, made float32 again; `--model` names a
+folder with a golden.json.";
+
 /// Cases of the model folder's `golden.json`.
 struct Golden {
     texts: Vec<String>,
@@ -20,6 +25,7 @@ struct Golden {
 /// again, would be compared with themselves.
 pub(super) fn measure(subject: &Subject, report: &mut Report) -> anyhow::Result<()> {
     let Some(golden) = golden(subject)? else {
+        report.note(SKIPPED.into());
         return Ok(());
     };
     let texts: Vec<&str> = golden.texts.iter().map(String::as_str).collect();
