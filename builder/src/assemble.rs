@@ -6,6 +6,7 @@ use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, ProductInputs, Weights};
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
+use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{
     self, Compute, Dense, DenseFunction, Finding, LayerNorm, Manifest, Module, Output, Pipeline,
     Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
@@ -150,6 +151,7 @@ pub fn assemble(
     let smoothed = inputs.map(|inputs| graph.smoothed(inputs));
     let stored = smoothed.as_ref().unwrap_or(graph);
     let stored = Stored::new(stored, &model, &pipeline, encoding);
+    check_graph(paths, graph, stored.onnx.len() as u64)?;
     let (golden, full_length) = run(paths, || stored.try_out(paths, &model))?;
     let min_cosine = exact.map_or(1.0, |exact| min_cosine(&golden, &exact.golden));
     let provenance = Provenance {
@@ -182,6 +184,21 @@ pub fn assemble(
         weights: stored.weights,
         model,
         full_length,
+    })
+}
+
+/// Refuses a graph that no reader would take, and names its largest tensor.
+fn check_graph(paths: &Paths, graph: &Graph, length: u64) -> Result<(), BuildError> {
+    if length <= GRAPH_LEN_MAX {
+        return Ok(());
+    }
+    let (name, values) = graph.largest_inside().unwrap_or_default();
+    Err(BuildError::Tensor {
+        path: paths.weights.clone(),
+        name,
+        problem: format!(
+            "its {values} values stay in the graph, as all do but floats and 8-bit integers: the graph takes {length} bytes, and readers take at most {GRAPH_LEN_MAX}"
+        ),
     })
 }
 

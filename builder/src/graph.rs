@@ -111,6 +111,11 @@ impl Graph {
         (model.encode_to_vec(), weights)
     }
 
+    /// The name of the largest tensor that stays in the graph, and how many values it has.
+    pub fn largest_inside(&self) -> Option<(String, usize)> {
+        self.model.graph.as_ref().and_then(tensors::largest_inside)
+    }
+
     /// The same with smoothing before the products that are computed in int8, where it makes
     /// them more exact for such inputs.
     pub fn smoothed(&self, inputs: &ProductInputs) -> Self {

@@ -30,7 +30,7 @@ mod startup;
 mod subject;
 mod turns;
 
-use crate::dist::{self, Native};
+use crate::dist::{self, Scope};
 use crate::documents::{self, README};
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
@@ -162,7 +162,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     setup::targets(workspace, &mut steps, &[WASM])?;
     let wasmtime = setup::wasmtime(workspace)?;
     let peer = Peer::install(workspace)?;
-    let dist = dist::build(workspace, &mut steps, Native::Programs)?;
+    let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
 
     let write = arguments.write.as_deref();
     if is_page(workspace, write) {

@@ -6,12 +6,14 @@ use crate::process;
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
 use crate::table::{Align, Table};
+use crate::wasm_opt::WasmOpt;
 use crate::workspace::Workspace;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 /// The embedded default model, from the root.
@@ -36,7 +38,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut steps = Steps::new();
     steps.begin("setup", "the targets of what is not native");
     setup::targets(workspace, &mut steps, &[WASM])?;
-    let dist = build(workspace, &mut steps, Native::Programs)?;
+    let dist = build(workspace, &mut steps, Scope::Programs)?;
     let package = match setup::node() {
         Ok(node) => {
             let package = npm::build(workspace, &mut steps, &node)?;
@@ -56,12 +58,14 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is built natively. Which features a dependency has depends on all that
-/// is built with it, so that one command for everything is what keeps tract
-/// from being compiled two or three times.
-#[derive(Clone, Copy)]
-pub(crate) enum Native {
-    /// The native base and the tool.
+/// What is built. Which features a dependency has depends on all that is built with it
+/// natively, so that one command for everything is what keeps tract from being compiled two
+/// or three times.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Bases and tool as soon as there can be any: the wasm base as it is linked.
+    Trial,
+    /// Bases and tool as they are given away.
     Programs,
     /// Those and the tests.
     Everything,
@@ -71,15 +75,25 @@ pub(crate) enum Native {
 pub(crate) fn build(
     workspace: &Workspace,
     steps: &mut Steps,
-    native: Native,
+    scope: Scope,
 ) -> anyhow::Result<Dist> {
-    let dist = Dist::new(workspace);
+    let mut dist = Dist::new(workspace);
     steps.begin(
         "programs",
         "the base for this machine and the encoderfile command; the same base for wasm32-wasip1",
     );
+    let wasm_opt = match scope {
+        Scope::Trial => None,
+        Scope::Programs | Scope::Everything => wasm_opt(workspace, steps)?,
+    };
     // Side by side, in folders of their own: each has a long end on one core.
-    process::run_all(&mut [native_programs(workspace, native), wasm_base(workspace)?])?;
+    let (native, wasm) = thread::scope(|threads| {
+        let native = threads.spawn(|| process::run(&mut native_programs(workspace, scope)));
+        let wasm = wasm_base(workspace, &dist.wasm_base, wasm_opt.as_ref());
+        (native.join(), wasm)
+    });
+    native.map_err(|_| anyhow!("the native build panicked"))??;
+    dist.wasm_base = wasm?;
     steps.begin(
         "dist",
         "the tool, both bases and the default model in one file",
@@ -88,20 +102,41 @@ pub(crate) fn build(
     Ok(dist)
 }
 
-fn native_programs(workspace: &Workspace, native: Native) -> Command {
-    let targets = match native {
-        Native::Programs => "--bins",
-        Native::Everything => "--all-targets",
+fn native_programs(workspace: &Workspace, scope: Scope) -> Command {
+    let targets = match scope {
+        Scope::Trial | Scope::Programs => "--bins",
+        Scope::Everything => "--all-targets",
     };
     workspace.cargo(&["build", "--release", "--workspace", targets])
 }
 
-fn wasm_base(workspace: &Workspace) -> anyhow::Result<Command> {
-    let host = ["build", "--package", "encoderfile-host"];
-    let mut host = workspace.cargo(&host);
+/// The optimiser, if there is Node to run it.
+fn wasm_opt(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<WasmOpt>> {
+    match setup::node() {
+        Ok(node) => WasmOpt::install(workspace, &node).map(Some),
+        Err(why) => {
+            steps.skip(
+                "wasm-opt",
+                &format!("the wasm base stays as large as it is linked: {why}"),
+            )?;
+            Ok(None)
+        }
+    }
+}
+
+/// Links `linked`, and gives what was made of it.
+fn wasm_base(
+    workspace: &Workspace,
+    linked: &Path,
+    wasm_opt: Option<&WasmOpt>,
+) -> anyhow::Result<PathBuf> {
+    let mut host = workspace.cargo(&["build", "--package", "encoderfile-host"]);
     host.args(["--profile", "wasm", "--target", WASM]);
-    host.env(WASM_FLAGS, wasm_flags()?);
-    Ok(host)
+    process::run(host.env(WASM_FLAGS, wasm_flags()?))?;
+    match wasm_opt {
+        Some(wasm_opt) => wasm_opt.optimise(linked),
+        None => Ok(linked.to_owned()),
+    }
 }
 
 /// The variable with which cargo overrides what .cargo/config.toml says of the target.

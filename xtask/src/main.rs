@@ -28,6 +28,7 @@ mod similarity;
 mod steps;
 mod table;
 mod test;
+mod wasm_opt;
 mod workspace;
 
 use clap::{Parser, Subcommand};

@@ -2,10 +2,11 @@
 
 use crate::dist::{megabytes, size};
 use crate::process;
-use crate::setup::clients::{npm, packages_of};
+use crate::setup::clients::npm;
 use crate::setup::{self, BROWSER};
 use crate::steps::Steps;
 use crate::table::{Align, Table};
+use crate::wasm_opt::WasmOpt;
 use crate::workspace::Workspace;
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -25,19 +26,6 @@ const PAGES: [&str; 3] = [
     "web-demo/tsconfig.json",
     "web-demo/sw.tsconfig.json",
     "server/src/page/tsconfig.json",
-];
-
-/// What the module may use of WebAssembly: what rustc uses by default, which is
-/// older than the SIMD that we add.
-const FEATURES: [&str; 8] = [
-    "--mvp-features",
-    "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-mutable-globals",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-sign-ext",
-    "--enable-simd",
 ];
 
 /// The package, built.
@@ -70,7 +58,7 @@ pub(crate) fn build(
 ) -> anyhow::Result<Package> {
     steps.begin("npm module", "the runtime for wasm32-unknown-unknown");
     setup::targets(workspace, steps, &[BROWSER])?;
-    packages_of(workspace, SOURCES)?;
+    let wasm_opt = WasmOpt::install(workspace, node)?;
     let build = [
         "build",
         "--package",
@@ -105,13 +93,7 @@ pub(crate) fn build(
         script("node_modules/binaryen/bin/wasm-as", &arguments)
     })?;
     let module = folder.join("encoderfile.wasm");
-    bind(workspace, &folder, |bound, optimised| {
-        let paths = [bound, optimised].map(|path| path.to_string_lossy().into_owned());
-        let [bound, optimised] = &paths;
-        let mut arguments = vec!["-Oz", bound, "-o", optimised];
-        arguments.extend(FEATURES);
-        script("node_modules/binaryen/bin/wasm-opt", &arguments)
-    })?;
+    bind(workspace, &folder, &wasm_opt)?;
     Ok(Package {
         tarball: pack(workspace, &sources)?,
         module,
@@ -164,11 +146,7 @@ fn assemble(
 /// wasm-bindgen's modules hold one instance each. We want one a model, since
 /// that is what frees a model's memory, and so take its script without modules
 /// as the body of a function.
-fn bind(
-    workspace: &Workspace,
-    folder: &Path,
-    optimise: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+fn bind(workspace: &Workspace, folder: &Path, wasm_opt: &WasmOpt) -> anyhow::Result<()> {
     let built = workspace.target.join(BROWSER).join("browser");
     let (script, bound) = (built.join("bound.js"), built.join("bound.wasm"));
     let mut bind = workspace.cargo(&["run", "--quiet", "--release"]);
@@ -179,17 +157,7 @@ fn bind(
     let script = fs::read_to_string(&script).with_context(|| script.display().to_string())?;
     let glue = format!("export default function glue() {{\n{script}\nreturn wasm_bindgen;\n}}\n");
     write(&folder.join("glue.js"), glue.as_bytes())?;
-
-    // More than a minute, and often for what was optimised before.
-    let (before, optimised) = (built.join("before.wasm"), built.join("optimised.wasm"));
-    let module = fs::read(&bound).with_context(|| bound.display().to_string())?;
-    let is_same = fs::read(&before).is_ok_and(|before| before == module);
-    if !is_same || !optimised.is_file() {
-        // Removed first: an interrupted run must not leave the two apart.
-        let _ = fs::remove_file(&optimised);
-        write(&before, &module)?;
-        optimise(&before, &optimised)?;
-    }
+    let optimised = wasm_opt.optimise(&bound)?;
     let module = fs::read(&optimised).with_context(|| optimised.display().to_string())?;
     write(&folder.join("encoderfile.wasm"), &module)
 }

@@ -23,21 +23,6 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     succeeded(command, status)
 }
 
-/// Runs the commands side by side, as [`run`] does one. All of them end before this does.
-pub(crate) fn run_all(commands: &mut [Command]) -> anyhow::Result<()> {
-    let mut children = Vec::new();
-    for command in commands {
-        let child = command.stdin(Stdio::null()).spawn();
-        children.push((child.with_context(|| cannot_start(command)), command));
-    }
-    let mut result = Ok(());
-    for (child, command) in children {
-        let ended = child.and_then(|mut child| succeeded(command, child.wait()?));
-        result = result.and(ended);
-    }
-    result
-}
-
 /// Runs the command and gives its standard output.
 pub(crate) fn capture(command: &mut Command) -> anyhow::Result<String> {
     let output = output(command)?;

@@ -4,7 +4,7 @@
 //! The wasm file runs under the host that the tool has inside: the wasmtime CLI, which
 //! runs it just as well, would take longer to compile than all else together.
 
-use crate::dist::{self, Dist, Native, megabytes, size};
+use crate::dist::{self, Dist, Scope, megabytes, size};
 use crate::infer::Program;
 use crate::setup::{self, WASM};
 use crate::similarity::{cosine, largest_difference};
@@ -54,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let mut steps = Steps::new();
     steps.begin("setup", "the wasm target");
     setup::targets(workspace, &mut steps, &[WASM])?;
-    let dist = dist::build(workspace, &mut steps, Native::Programs)?;
+    let dist = dist::build(workspace, &mut steps, Scope::Trial)?;
     let mut times = Times::new();
     steps.begin("build", "two encoderfiles of the embedded default model");
     files.build(&dist, &mut times)?;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test on every target.
 
 use crate::demo::{self, Site};
-use crate::dist::{self, Dist, Native};
+use crate::dist::{self, Dist, Scope};
 use crate::fuzz;
 use crate::npm::{self, Package};
 use crate::process;
@@ -85,7 +85,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
             &format!("only tests named *{filter}* were asked for"),
         )?,
     }
-    let dist = dist::build(workspace, &mut steps, Native::Everything)?;
+    let dist = dist::build(workspace, &mut steps, Scope::Everything)?;
     let package = npm::build(workspace, &mut steps, &programs.node)?;
     npm::check_pages(workspace, &mut steps, &programs.node)?;
     let built = Built {

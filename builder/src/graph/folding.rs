@@ -2,14 +2,14 @@
 //! is a tensor of the graph from then on. Otherwise every start would compute it:
 //! DeBERTa projects its embeddings of relative positions in each layer, twice.
 
-use super::tensors::is_large;
+use super::tensors::{is_large, value_count};
 use super::{float32, remove_unused};
 use encoderfile::graph::read;
 use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
 };
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tract_hir::internal::*;
 
 /// Operators that only lay out anew what a tensor has. Of a large one that the file has, a
@@ -26,8 +26,8 @@ const LAYOUTS: [&str; 8] = [
     "Unsqueeze",
 ];
 
-/// Operators whose result may be far larger than what they are given, or which are how a
-/// quantised matrix is written.
+/// Operators whose result is as a rule far larger than what they are given, and would be
+/// computed only to be thrown away, or which are how a quantised matrix is written.
 const KEPT: [&str; 5] = [
     "ConstantOfShape",
     "DequantizeLinear",
@@ -36,16 +36,66 @@ const KEPT: [&str; 5] = [
     "Tile",
 ];
 
-/// Computes what depends on no input; as much as tract can compute.
+/// A tensor of up to as many bytes is folded whatever it comes of.
+const SMALL: usize = 4096;
+
+/// Computes what depends on no input: as much as tract can compute, and as is no larger than
+/// the tensors it comes of. A broadcast, such as a table of ALiBi's biases or a causal mask,
+/// is two vectors in the file and a matrix only where it runs.
 pub(super) fn fold(model: &ModelProto, graph: &mut GraphProto) {
-    let folded = foldable(graph);
-    let Ok(constants) = compute(model, graph, &folded) else {
-        // Whoever loads the graph says what is wrong with it.
-        return;
+    let mut folded = foldable(graph);
+    let constants = loop {
+        let Ok(constants) = compute(model, graph, &folded) else {
+            // Whoever loads the graph says what is wrong with it.
+            return;
+        };
+        let larger = larger_than_sources(graph, &constants);
+        if larger.is_empty() {
+            break constants;
+        }
+        let nodes = graph.node.iter().filter(|node| defines(node, &larger));
+        for output in nodes.flat_map(|node| &node.output) {
+            folded.remove(output);
+        }
     };
     graph.node.retain(|node| !defines(node, &folded));
     graph.initializer.extend(constants);
     remove_unused(graph);
+}
+
+/// The names of the constants that take more bytes than the tensors they are computed of.
+fn larger_than_sources(graph: &GraphProto, constants: &[TensorProto]) -> HashSet<String> {
+    let nodes = graph.node.iter();
+    let nodes = nodes.flat_map(|node| node.output.iter().map(move |it| (it.as_str(), node)));
+    let nodes: HashMap<&str, &NodeProto> = nodes.collect();
+    let tensors = graph.initializer.iter();
+    let sizes: HashMap<&str, usize> = tensors.map(|it| (it.name.as_str(), size(it))).collect();
+    let is_larger = |constant: &&TensorProto| {
+        let mut seen = HashSet::new();
+        let mut ahead = vec![constant.name.as_str()];
+        let mut sources = 0;
+        while let Some(name) = ahead.pop() {
+            if seen.insert(name) {
+                sources += sizes.get(name).copied().unwrap_or(0);
+                let node = nodes.get(name).into_iter();
+                ahead.extend(node.flat_map(|node| node.input.iter().map(String::as_str)));
+            }
+        }
+        size(constant) > sources.max(SMALL)
+    };
+    let larger = constants.iter().filter(is_larger);
+    larger.map(|it| it.name.clone()).collect()
+}
+
+/// The bytes that a tensor's values take.
+fn size(tensor: &TensorProto) -> usize {
+    let width = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Bool | DataType::Int8 | DataType::Uint8) => 1,
+        Ok(DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16) => 2,
+        Ok(DataType::Int64 | DataType::Uint64 | DataType::Double) => 8,
+        _ => 4,
+    };
+    value_count(tensor).saturating_mul(width)
 }
 
 fn defines(node: &NodeProto, values: &HashSet<String>) -> bool {
@@ -231,6 +281,30 @@ mod tests {
         ];
         let graph = folded(nodes, vec![floats("table", &[64, 32], 1.0)]);
         assert_eq!(names(&graph), ["decoder", "rows", "y", "table"]);
+    }
+
+    #[test]
+    fn a_broadcast_stays_and_what_it_is_reduced_to_is_folded() {
+        let tensors = || vec![floats("i", &[100, 1], 1.0), floats("j", &[100], 2.0)];
+        // A matrix of two vectors, which it would be 50 times as large as, and what is
+        // computed of each of its values.
+        let broadcast = || {
+            vec![
+                node("Neg", &["j"], "minus_j"),
+                node("Add", &["i", "minus_j"], "sum"),
+                node("Abs", &["sum"], "distance"),
+            ]
+        };
+        let mut nodes = broadcast();
+        nodes.push(node("Mul", &["x", "distance"], "y"));
+        let graph = folded(nodes, tensors());
+        assert_eq!(names(&graph), ["sum", "distance", "y", "i", "minus_j"]);
+
+        let mut nodes = broadcast();
+        nodes.push(node("ReduceMax", &["distance"], "largest"));
+        nodes.push(node("Mul", &["x", "largest"], "y"));
+        let graph = folded(nodes, tensors());
+        assert_eq!(names(&graph), ["y", "largest"]);
     }
 
     #[test]

@@ -105,6 +105,20 @@ fn push(weights: &mut Weights, values: Floats, tensor: &TensorProto, encoding: E
     }
 }
 
+/// The name of the largest tensor that [`split`] leaves in the graph, and how many values it
+/// has.
+pub(super) fn largest_inside(graph: &GraphProto) -> Option<(String, usize)> {
+    let tensors = graph.initializer.iter();
+    let inside = tensors.filter(|it| !is_float(it) && !is_of_bytes(it));
+    let largest = inside.max_by_key(|it| value_count(it))?;
+    Some((largest.name.clone(), value_count(largest)))
+}
+
+fn is_of_bytes(tensor: &TensorProto) -> bool {
+    let data_type = DataType::try_from(tensor.data_type);
+    matches!(data_type, Ok(DataType::Int8 | DataType::Uint8))
+}
+
 /// The first tensor with a value that the wanted encoding cannot hold, and the
 /// value: float16 ends at 65,504, and whole numbers know no NaN.
 pub(super) fn unfit(graph: &GraphProto, wanted: Wanted) -> Option<(String, f32)> {
@@ -134,7 +148,8 @@ pub(super) fn count_quantised(graph: &GraphProto) -> usize {
     graph.initializer.iter().filter(is_quantised).count()
 }
 
-fn value_count(tensor: &TensorProto) -> usize {
+/// How many values a tensor has.
+pub(super) fn value_count(tensor: &TensorProto) -> usize {
     let dims = tensor
         .dims
         .iter()

@@ -14,6 +14,7 @@ mod hash;
 mod reader;
 mod writer;
 
+use crate::limits::{GOLDEN_LEN_MAX, GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};
 use encoderfile_proto::{Artifact, Manifest};
 use std::fmt;
 
@@ -108,6 +109,17 @@ impl ArtifactKind {
         match self {
             Self::Weights => PAYLOAD_ALIGNMENT,
             _ => 64,
+        }
+    }
+
+    /// How many bytes the readers of this kind take: see [`crate::limits`].
+    const fn length_max(self) -> u64 {
+        match self {
+            Self::ModelConfig => MODEL_CONFIG_LEN_MAX,
+            Self::Tokenizer => TOKENIZER_LEN_MAX,
+            Self::Graph | Self::NamedGraph(_) => GRAPH_LEN_MAX,
+            Self::Golden => GOLDEN_LEN_MAX,
+            Self::Base(_) | Self::DefaultModel | Self::Weights => u64::MAX,
         }
     }
 

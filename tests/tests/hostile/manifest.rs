@@ -4,7 +4,9 @@ use crate::forge::{self, body_of, manifest_of, refused_bytes, resealed, seal};
 use anyhow::{Context, ensure};
 use encoderfile::Payload;
 use encoderfile::container::{self, ArtifactKind, ContainerError, Content};
+use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::proto::{Artifact, Manifest};
+use encoderfile::source::{ReadError, Source};
 use prost::Message;
 use std::sync::Arc;
 
@@ -279,6 +281,33 @@ fn a_graph_beside_the_first_is_an_artifact_like_any_other() -> anyhow::Result<()
     let unnamed = [(ArtifactKind::NamedGraph(1), contents[0].1)];
     let refused = container::write(&manifest, &unnamed, &mut Vec::new());
     ensure!(refused.is_err_and(|error| error.to_string().contains("graph 1")));
+    Ok(())
+}
+
+#[test]
+fn a_graph_that_no_reader_would_take_is_not_written() -> anyhow::Result<()> {
+    /// As long as it says, and never read.
+    struct Long(u64);
+    impl Source for Long {
+        fn len(&self) -> u64 {
+            self.0
+        }
+        fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<(), ReadError> {
+            unreachable!("it is refused by its length");
+        }
+    }
+    let mut manifest = forge::manifest();
+    manifest.graphs = vec!["vision".into()];
+    for kind in [ArtifactKind::Graph, ArtifactKind::NamedGraph(0)] {
+        let content = Long(GRAPH_LEN_MAX + 1);
+        let contents: [Content<'_>; 1] = [(kind, &content)];
+        let refused = container::compose(&manifest, &contents).err();
+        let refused = refused.context("it was written")?.to_string();
+        ensure!(
+            refused == format!("{kind}: 67108865 bytes, and readers take at most 67108864"),
+            "{refused}"
+        );
+    }
     Ok(())
 }
 

@@ -3,6 +3,9 @@
 use anyhow::{Context, ensure};
 use encoderfile::Payload;
 use encoderfile::container::ArtifactKind;
+use encoderfile::onnx::attribute_proto::AttributeType;
+use encoderfile::onnx::tensor_proto::DataType;
+use encoderfile::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use encoderfile::weights::{External, TENSOR_ALIGNMENT};
 use encoderfile_tests::fixture;
 use encoderfile_tests::model_folder::ModelFolder;
@@ -149,6 +152,68 @@ fn weights_can_be_stored_smaller() -> anyhow::Result<()> {
         previous = length;
     }
     Ok(())
+}
+
+#[test]
+fn a_graph_that_no_reader_would_take_is_not_built() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let folder = ModelFolder::copy_of("bert-embedding")?;
+    folder.edit_graph(|graph| add_integers(graph, 9_000_000))?;
+    let mut build = workbench.tool(&["build", "-o", "built", "--model"]);
+    let built = process::finish(build.arg(folder.path()))?;
+    built.refused(&[
+        "model.onnx",
+        "tensor `integers`",
+        "9000000 values",
+        "67108864",
+    ])?;
+    ensure!(workbench.names()?.is_empty(), "a file was written");
+    Ok(())
+}
+
+/// Adds so many integers, of which a text reads some, to the output: all are 0.
+fn add_integers(graph: &mut GraphProto, count: usize) {
+    let output = graph.output[0].name.clone();
+    let names = graph.node.iter_mut().flat_map(|node| &mut node.output);
+    for name in names.filter(|name| **name == output) {
+        *name = "before".into();
+    }
+    graph.initializer.push(TensorProto {
+        name: "integers".into(),
+        data_type: DataType::Int64.into(),
+        dims: vec![i64::try_from(count).unwrap_or(i64::MAX)],
+        raw_data: vec![0; 8 * count].into(),
+        ..TensorProto::default()
+    });
+    let number = |name: &str, value: i64| AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Int.into(),
+        i: value,
+        ..AttributeProto::default()
+    };
+    let float = i64::from(DataType::Float as i32);
+    for (operator, inputs, output, attribute) in [
+        ("Gather", vec!["integers", "input_ids"], "read", None),
+        ("Cast", vec!["read"], "floats", Some(number("to", float))),
+        (
+            "ReduceMax",
+            vec!["floats"],
+            "zero",
+            Some(number("keepdims", 0)),
+        ),
+        ("Add", vec!["before", "zero"], output.as_str(), None),
+    ] {
+        graph.node.push(NodeProto {
+            name: format!("added/{operator}"),
+            op_type: operator.into(),
+            input: inputs.into_iter().map(Into::into).collect(),
+            output: vec![output.into()],
+            attribute: attribute.into_iter().collect(),
+            ..NodeProto::default()
+        });
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::machine::Machine;
 use super::report::{Report, Target, Unit};
 use super::{minilm, publish};
-use crate::dist::{self, Native};
+use crate::dist::{self, Scope};
 use crate::npm;
 use crate::process;
 use crate::setup::{self, WASM, clients};
@@ -70,7 +70,7 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let chromium = clients::chromium(&mut steps)?.context("no Chromium to measure in")?;
     clients::packages_of(workspace, "tests/browser")?;
     clients::packages_of(workspace, "xtask/bench/browser")?;
-    let dist = dist::build(workspace, &mut steps, Native::Programs)?;
+    let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
     let package = npm::build(workspace, &mut steps, &node)?;
 
     let folder = workspace.target.join("bench-browser");

@@ -1,7 +1,7 @@
 //! `cargo xtask bench --profile`: where the time of a text goes, by operator.
 
 use super::{sized, subject};
-use crate::dist::{self, Native};
+use crate::dist::{self, Scope};
 use crate::infer::argument;
 use crate::process;
 use crate::setup::{self, WASM};
@@ -15,7 +15,7 @@ use std::path::Path;
 pub(super) fn run(workspace: &Workspace, model: Option<&Path>) -> anyhow::Result<()> {
     let mut steps = Steps::new();
     setup::targets(workspace, &mut steps, &[WASM])?;
-    let dist = dist::build(workspace, &mut steps, Native::Programs)?;
+    let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
     let folder = workspace.target.join("bench");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let model = sized::named(workspace, &dist, model, &folder)?;

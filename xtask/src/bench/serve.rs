@@ -19,7 +19,7 @@ mod throughput;
 use super::machine::Machine;
 use super::report::Report;
 use super::{PASSAGES, minilm, publish};
-use crate::dist::{self, Native};
+use crate::dist::{self, Scope};
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -181,7 +181,7 @@ fn build(
 ) -> anyhow::Result<PathBuf> {
     steps.begin("setup", "the wasm target, for the base in the tool");
     setup::targets(workspace, steps, &[WASM])?;
-    let dist = dist::build(workspace, steps, Native::Programs)?;
+    let dist = dist::build(workspace, steps, Scope::Programs)?;
     let folder = workspace.target.join("bench");
     let model = minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?;
     dist.build_model(Some(&model), None, &[], &file)?;

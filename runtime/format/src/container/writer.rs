@@ -24,8 +24,8 @@ pub type Content<'a> = (ArtifactKind, &'a dyn Source);
 /// give the same bytes.
 ///
 /// # Errors
-/// Of kind `InvalidInput` for a manifest that no reader would take, for contents that it
-/// does not name, and for names without content; what the system says of reading the
+/// Of kind `InvalidInput` for a manifest or an artifact that no reader would take, for contents
+/// that the manifest does not name, and for names without content; what the system says of reading the
 /// contents, which are hashed here.
 pub fn compose<'a>(manifest: &Manifest, contents: &[Content<'a>]) -> io::Result<Spliced<'a>> {
     compose_with(manifest, contents, &OneThread)
@@ -45,6 +45,12 @@ pub fn compose_with<'a>(
         .map_err(|error| invalid(format!("manifest: {error}")))?;
     let mut manifest = proto::Manifest::from(manifest);
     for (kind, content) in contents {
+        let (length, limit) = (content.len(), kind.length_max());
+        if length > limit {
+            return Err(invalid(format!(
+                "{kind}: {length} bytes, and readers take at most {limit}"
+            )));
+        }
         let hash = hash(*content, 0, content.len(), threads).map_err(io::Error::other)?;
         let entry = kind
             .entry(&mut manifest)
