@@ -15,9 +15,9 @@ pub enum BuildError {
     NoFolder(PathBuf),
     /// A folder without an ONNX file.
     #[error(
-        "{}: no model.onnx or onnx/model.onnx in it{}; export one with `optimum-cli export onnx --model {} OUT`",
+        "{}: no model.safetensors, model.onnx or onnx/model.onnx in it{}; export one with `optimum-cli export onnx --model {} OUT`",
         .folder.display(),
-        .instead.as_ref().map(|name| format!(", but {name}, which is not ONNX")).unwrap_or_default(),
+        .instead.as_ref().map(|name| format!(", but {name}, which is not read")).unwrap_or_default(),
         .folder.display()
     )]
     NoOnnx {
@@ -138,6 +138,26 @@ pub enum BuildError {
         .0.display()
     )]
     Pickle(PathBuf),
+    /// A file that is no safetensors file, or not all of one.
+    #[error("{}: {source}", .path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: safetensors::SafeTensorError,
+    },
+    /// A checkpoint of an architecture that no graph is written for.
+    #[error(
+        "{}: `model_type`: {model_type:?} has no graph here without ONNX; export one with `optimum-cli export onnx --model {} OUT`",
+        .path.display(),
+        .path.parent().unwrap_or(.path).display()
+    )]
+    Architecture {
+        /// config.json.
+        path: PathBuf,
+        /// What it says.
+        model_type: String,
+    },
     /// A tensor of a module that is not what its config says.
     #[error("{}: tensor `{name}`: {problem}", .path.display())]
     Tensor {

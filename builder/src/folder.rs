@@ -34,7 +34,7 @@ pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as tra
 pub struct Paths {
     /// For messages: the folder, or what was given instead.
     pub folder: PathBuf,
-    /// The ONNX file.
+    /// The ONNX file; or model.safetensors, or the index of its shards.
     pub weights: PathBuf,
     /// config.json.
     pub config: PathBuf,
@@ -51,13 +51,14 @@ impl Paths {
     /// The usual places in `folder`.
     ///
     /// # Errors
-    /// [`BuildError`] where there is no such folder, it has no ONNX file or several of which
-    /// none is the usual one, or its modules.json cannot be read.
+    /// [`BuildError`] where there is no such folder, it has neither an ONNX file nor
+    /// model.safetensors, or several ONNX files of which none is the usual one, or its
+    /// modules.json cannot be read.
     pub fn in_folder(folder: &Path) -> Result<Self, BuildError> {
         Self::in_folder_with(folder, None)
     }
 
-    /// The same with the name of the ONNX file, if there is one to be preferred.
+    /// The same with the name of the file of weights, if there is one to be preferred.
     ///
     /// # Errors
     /// The same, and [`BuildError::NoSuchOnnx`] where there is none of that name.
@@ -126,6 +127,8 @@ pub struct Model {
     pub largest_id: u32,
     /// Whether the texts of a pair are told apart by segment ids.
     pub makes_type_ids: bool,
+    /// Where config.json is.
+    pub config_path: PathBuf,
     /// config.json as it is.
     pub config_json: Vec<u8>,
     /// tokenizer.json, resolved: see `folder/tokenizer.rs`.
@@ -191,6 +194,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         hidden_size: folder.config.hidden_size(),
         largest_id: folder.tokenizer.largest_id(),
         makes_type_ids: folder.tokenizer.makes_type_ids,
+        config_path: paths.config.clone(),
         config_json,
         tokenizer_json: folder.tokenizer.json,
     })

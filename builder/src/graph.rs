@@ -1,8 +1,10 @@
 //! From an ONNX file to the graph and the tensors of an encoderfile.
 
 mod binding;
+pub(crate) mod blocks;
 mod conditionals;
 mod constants;
+pub(crate) mod emit;
 mod float32;
 mod folding;
 mod fused;
@@ -16,7 +18,9 @@ mod source;
 mod tensors;
 mod values;
 
+use crate::architecture;
 use crate::assemble::Encoding;
+use crate::checkpoint;
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, Tables};
 use encoderfile::graph::{opset, unsupported};
@@ -45,7 +49,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Reads and checks the ONNX file of `model`. Its tensors stay in the file.
+    /// Reads and checks the ONNX file of `model`, or writes the graph of its checkpoint. Tensors
+    /// stay in the file.
     ///
     /// # Errors
     /// [`BuildError`], with the file and the node, input or output at fault, for what is no
@@ -55,7 +60,10 @@ impl Graph {
             path: path.to_owned(),
             source,
         };
-        let (mut proto, source_sha256) = source::read(path)?;
+        let (mut proto, source_sha256) = match checkpoint::is_one(path) {
+            true => architecture::read(path, model)?,
+            false => source::read(path)?,
+        };
         let opset = opset(&proto).map_err(graph_error)?;
         let mut graph = proto.graph.take().unwrap_or_default();
         graph.value_info.clear();
@@ -162,11 +170,14 @@ fn limit(proto: &ModelProto, graph: &GraphProto, model: &Model) -> Result<Limit,
     limits.within(&tables)
 }
 
-/// Whether the graph of an ONNX file has an output of that name.
+/// Whether a file is ONNX, and its graph has an output of that name.
 ///
 /// # Errors
 /// [`BuildError`] for a file that cannot be read or is no ONNX model.
 pub fn has_output(path: &Path, name: &str) -> Result<bool, BuildError> {
+    if checkpoint::is_one(path) {
+        return Ok(false);
+    }
     Ok(outputs::has_output(&source::outputs(path)?, name))
 }
 

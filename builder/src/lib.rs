@@ -8,9 +8,11 @@
 //! payload of it, [`base`] knows the programs a payload can be appended to, and
 //! [`output`] writes files.
 
+mod architecture;
 pub mod assemble;
 pub mod base;
 pub mod build;
+mod checkpoint;
 pub mod config_file;
 pub mod error;
 pub mod extract;

@@ -1,6 +1,8 @@
-//! Which ONNX file of a folder is the model.
+//! Which file of a folder is the model: ONNX, or a checkpoint.
 
+use crate::checkpoint;
 use crate::error::BuildError;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,15 +13,20 @@ const USUAL: [&str; 2] = ["model.onnx", "onnx/model.onnx"];
 const FOLDERS: [&str; 2] = ["", "onnx"];
 
 /// Weights that an export can be made of.
-const OTHER_FORMATS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const OTHER_FORMATS: [&str; 3] = ["pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"];
 
-/// The file of that name, or else the usual one, or else the only one.
+/// The file of that name, or else the usual ONNX file, or else the checkpoint, or else the
+/// only ONNX file.
 pub(super) fn find(folder: &Path, name: Option<&Path>) -> Result<PathBuf, BuildError> {
     if let Some(name) = name {
         return named(folder, name);
     }
     if let Some(usual) = USUAL.iter().find(|name| folder.join(name).is_file()) {
         return Ok(folder.join(usual));
+    }
+    let mut checkpoints = checkpoint::NAMES.iter().map(|name| folder.join(name));
+    if let Some(checkpoint) = checkpoints.find(|path| path.is_file()) {
+        return Ok(checkpoint);
     }
     let candidates = candidates(folder);
     match &*candidates {
@@ -53,13 +60,17 @@ fn named(folder: &Path, name: &Path) -> Result<PathBuf, BuildError> {
     }
 }
 
+fn is_checkpoint(name: &OsStr) -> bool {
+    checkpoint::NAMES.iter().any(|it| name == *it)
+}
+
 fn other_format(folder: &Path) -> Option<String> {
     let mut names = OTHER_FORMATS.iter();
     let name = names.find(|name| folder.join(name).is_file())?;
     Some((*name).to_owned())
 }
 
-/// The names of all ONNX files, sorted.
+/// The names of all ONNX files and checkpoints, sorted.
 fn candidates(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for place in FOLDERS {
@@ -67,7 +78,8 @@ fn candidates(folder: &Path) -> Vec<String> {
         for entry in entries.flatten() {
             let name = Path::new(place).join(entry.file_name());
             let is_onnx = name.extension().is_some_and(|it| it == "onnx");
-            if is_onnx && folder.join(&name).is_file() {
+            let is_checkpoint = name.file_name().is_some_and(is_checkpoint);
+            if (is_onnx || is_checkpoint) && folder.join(&name).is_file() {
                 names.push(name.display().to_string());
             }
         }

@@ -7,13 +7,12 @@
 
 mod activations;
 mod attention;
-mod emit;
 mod layers;
 mod opset_23;
 mod quantised;
 
+use super::emit::Emitter;
 use crate::error::BuildError;
-use emit::Emitter;
 use encoderfile::GraphError;
 use encoderfile::onnx::{AttributeProto, GraphProto, NodeProto};
 use std::path::Path;
@@ -112,7 +111,7 @@ pub(super) fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result
             continue;
         };
         let node = Fused { proto };
-        emitter.begin(&node);
+        emitter.begin(node.output(0).unwrap_or_default());
         rewrite(&node, &mut emitter).map_err(|problem| BuildError::Graph {
             path: path.to_owned(),
             source: GraphError::Node {

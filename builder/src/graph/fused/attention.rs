@@ -1,21 +1,9 @@
 //! Attention over a batch of one without padding.
 
-use super::emit::{Emitter, int, ints};
 use super::{Fused, Rewritten};
+use crate::graph::blocks::{Heads, attend};
+use crate::graph::emit::Emitter;
 use encoderfile::onnx::NodeProto;
-
-/// What attention is computed from: three values of `[1, tokens, heads · size]`.
-struct Heads<'a> {
-    query: &'a str,
-    key: &'a str,
-    value: &'a str,
-    /// How many.
-    count: i64,
-    /// What products of query and key are multiplied by.
-    scale: String,
-    /// What is added to them then.
-    bias: Option<&'a str>,
-}
 
 /// Query, key and value from one input by one product.
 pub(super) fn attention(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
@@ -161,28 +149,4 @@ fn scale(node: &Fused<'_>, emitter: &mut Emitter<'_>, head_size: i64) -> String 
     #[allow(clippy::cast_precision_loss, reason = "small")]
     let default = 1.0 / (head_size as f32).sqrt();
     emitter.float(if scale == 0.0 { default } else { scale })
-}
-
-/// softmax(Q·Kᵀ · scale + bias) · V, head by head.
-fn attend(emitter: &mut Emitter<'_>, heads: &Heads<'_>, output: &str) {
-    let query = split(emitter, heads.query, heads.count, &[0, 2, 1, 3]);
-    let key = split(emitter, heads.key, heads.count, &[0, 2, 3, 1]);
-    let value = split(emitter, heads.value, heads.count, &[0, 2, 1, 3]);
-    let query = emitter.node("Mul", &[&query, &heads.scale]);
-    let mut scores = emitter.node("MatMul", &[&query, &key]);
-    if let Some(bias) = heads.bias {
-        scores = emitter.node("Add", &[&scores, bias]);
-    }
-    let weights = emitter.node_with("Softmax", &[&scores], vec![int("axis", 3)]);
-    let mixed = emitter.node("MatMul", &[&weights, &value]);
-    let mixed = emitter.node_with("Transpose", &[&mixed], vec![ints("perm", &[0, 2, 1, 3])]);
-    let shape = emitter.integers(&[0, 0, -1]);
-    emitter.node_to("Reshape", &[&mixed, &shape], vec![], output);
-}
-
-/// `[1, tokens, heads · size]` as `[1, tokens, heads, size]`, then permuted.
-fn split(emitter: &mut Emitter<'_>, value: &str, count: i64, perm: &[i64]) -> String {
-    let shape = emitter.integers(&[0, 0, count, -1]);
-    let heads = emitter.node("Reshape", &[value, &shape]);
-    emitter.node_with("Transpose", &[&heads], vec![ints("perm", perm)])
 }

@@ -1,7 +1,8 @@
 //! Normalisations, embeddings and products.
 
-use super::emit::{Emitter, float, int, text};
 use super::{Fused, Rewritten};
+use crate::graph::blocks::{all_positions, normalise, root_mean_square};
+use crate::graph::emit::{Emitter, int, text};
 
 /// Sum of input, skip and bias, normalised.
 pub(super) fn skip_layer_normalization(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
@@ -67,39 +68,6 @@ fn skip_sum(
     Ok(sum)
 }
 
-/// A `LayerNormalization` over the last axis. The standard has it since opset
-/// 17; ONNX Runtime reads and writes it in any.
-pub(super) fn normalise(
-    emitter: &mut Emitter<'_>,
-    x: &str,
-    scale: &str,
-    bias: Option<&str>,
-    epsilon: f32,
-    output: &str,
-) {
-    let mut inputs = vec![x, scale];
-    inputs.extend(bias);
-    let attributes = vec![int("axis", -1), float("epsilon", epsilon)];
-    emitter.node_to("LayerNormalization", &inputs, attributes, output);
-}
-
-/// `x / √(mean(x²) + epsilon) · scale`.
-pub(super) fn root_mean_square(
-    emitter: &mut Emitter<'_>,
-    x: &str,
-    scale: &str,
-    epsilon: f32,
-    output: &str,
-) {
-    let epsilon = emitter.float(epsilon);
-    let squares = emitter.node("Mul", &[x, x]);
-    let mean = emitter.mean_of_last(&squares);
-    let mean = emitter.node("Add", &[&mean, &epsilon]);
-    let root = emitter.node("Sqrt", &[&mean]);
-    let normalised = emitter.node("Div", &[x, &root]);
-    emitter.node_to("Mul", &[&normalised, scale], vec![], output);
-}
-
 /// What an embedding layer sums up, and how it normalises the sum.
 pub(super) struct Embedding<'a> {
     pub(super) words: String,
@@ -124,14 +92,6 @@ pub(super) fn embed_layer_normalization(node: &Fused<'_>, emitter: &mut Emitter<
         bias: node.required(6)?,
     };
     embed(node, emitter, &embedding, node.input(7))
-}
-
-/// 0, 1, … as many as there are ids.
-pub(super) fn all_positions(emitter: &mut Emitter<'_>, ids: &str) -> String {
-    let shape = emitter.node("Shape", &[ids]);
-    let [zero, one] = [0, 1].map(|it| emitter.integer(it));
-    let length = emitter.node("Gather", &[&shape, &one]);
-    emitter.node("Range", &[&zero, &length, &one])
 }
 
 pub(super) fn embed(

@@ -2,9 +2,9 @@
 //! rotary position embeddings and the root mean square norm, each as one operator.
 //! They become the operators they stand for, which the runtime recognises.
 
-use super::emit::{Emitter, int, ints};
-use super::layers::root_mean_square;
 use super::{Fused, Rewritten};
+use crate::graph::blocks::root_mean_square;
+use crate::graph::emit::{Emitter, int, ints};
 use encoderfile::onnx::tensor_proto::DataType;
 
 /// What is added to the score of a token that must not be looked at.

@@ -7,9 +7,10 @@
 //! with scale 1 and zero point 0, so that what follows computes what it says.
 
 use super::attention::from_one_product;
-use super::emit::{Emitter, int};
 use super::layers::{self, Embedding};
 use super::{Fused, Rewritten};
+use crate::graph::blocks::all_positions;
+use crate::graph::emit::{Emitter, int};
 use encoderfile::onnx::{NodeProto, tensor_proto::DataType};
 
 /// Zero points of one matrix: its width, a few thousand.
@@ -209,7 +210,7 @@ fn unquantised<'v>(emitter: &Emitter<'_>, value: &'v str) -> Result<&'v str, Str
 /// Embedding tables in 8 bits, whose rows are dequantised after they are gathered.
 pub(super) fn embed_layer_normalization(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
     let ids = node.required(0)?;
-    let positions = layers::all_positions(emitter, ids);
+    let positions = all_positions(emitter, ids);
     // Tables are inputs 2 to 6, their scales 8 to 12, their zero points 13 to 17.
     let mut rows = |table: usize, ids: &str| -> Result<String, String> {
         let rows = emitter.node("Gather", &[node.required(table)?, ids]);

@@ -1,6 +1,5 @@
-//! Writing nodes of the ONNX standard in place of a fused one.
+//! Writing nodes of the ONNX standard: in place of a fused one, or for an architecture.
 
-use super::Fused;
 use encoderfile::onnx::{
     AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
     tensor_proto::DataType,
@@ -8,8 +7,8 @@ use encoderfile::onnx::{
 use std::collections::{HashMap, HashSet};
 
 /// The rewritten graph so far.
-pub(super) struct Emitter<'a> {
-    pub(super) opset: i64,
+pub(crate) struct Emitter<'a> {
+    pub(crate) opset: i64,
     /// The nodes before the rewriting, by the names of their outputs.
     producers: HashMap<&'a str, &'a NodeProto>,
     /// Those that take a value, by its name.
@@ -22,7 +21,7 @@ pub(super) struct Emitter<'a> {
     /// Their types.
     data_types: HashMap<String, i32>,
     /// Names of values that the graph calls quantised but that are floats here.
-    pub(super) unquantised: HashSet<String>,
+    pub(crate) unquantised: HashSet<String>,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     prefix: String,
@@ -30,7 +29,7 @@ pub(super) struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn new(nodes: &'a [NodeProto], graph: &GraphProto, opset: i64) -> Self {
+    pub(crate) fn new(nodes: &'a [NodeProto], graph: &GraphProto, opset: i64) -> Self {
         let outputs = nodes
             .iter()
             .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)));
@@ -63,30 +62,33 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Begins the rewriting of a node, after which what follows is named.
-    pub(super) fn begin(&mut self, node: &Fused<'_>) {
-        node.output(0)
-            .unwrap_or_default()
-            .clone_into(&mut self.prefix);
+    /// Begins the rewriting of a node, after whose output what follows is named.
+    pub(crate) fn begin(&mut self, output: &str) {
+        self.prefix = format!("{output}/unfused");
         self.count = 0;
     }
 
+    /// Begins a part of a model, after which what follows is named.
+    pub(crate) fn enter(&mut self, path: &str) {
+        path.clone_into(&mut self.prefix);
+    }
+
     /// Takes over a node as it is.
-    pub(super) fn keep(&mut self, node: &NodeProto) {
+    pub(crate) fn keep(&mut self, node: &NodeProto) {
         self.nodes.push(node.clone());
     }
 
-    pub(super) fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    pub(crate) fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
         (self.nodes, self.initializers)
     }
 
     /// The node that computes a value.
-    pub(super) fn producer(&self, value: &str) -> Option<&'a NodeProto> {
+    pub(crate) fn producer(&self, value: &str) -> Option<&'a NodeProto> {
         self.producers.get(value).copied()
     }
 
     /// The node that takes a value, if nothing else needs it.
-    pub(super) fn only_consumer(&self, value: &str) -> Option<&'a NodeProto> {
+    pub(crate) fn only_consumer(&self, value: &str) -> Option<&'a NodeProto> {
         match self.consumers.get(value)?.as_slice() {
             [node] if !self.outputs.contains(value) => Some(node),
             _ => None,
@@ -94,39 +96,39 @@ impl<'a> Emitter<'a> {
     }
 
     /// Leaves out a node whose result was rewritten before it.
-    pub(super) fn absorb(&mut self, node: &'a NodeProto) {
+    pub(crate) fn absorb(&mut self, node: &'a NodeProto) {
         self.absorbed.extend(node.output.iter().map(String::as_str));
     }
 
     /// Whether a node is left out.
-    pub(super) fn is_absorbed(&self, node: &NodeProto) -> bool {
+    pub(crate) fn is_absorbed(&self, node: &NodeProto) -> bool {
         node.output
             .iter()
             .any(|name| self.absorbed.contains(name.as_str()))
     }
 
     /// The type of an initializer.
-    pub(super) fn data_type(&self, value: &str) -> Option<DataType> {
+    pub(crate) fn data_type(&self, value: &str) -> Option<DataType> {
         DataType::try_from(*self.data_types.get(value)?).ok()
     }
 
     /// The shape of an initializer.
-    pub(super) fn dims(&self, value: &str) -> Option<&[i64]> {
+    pub(crate) fn dims(&self, value: &str) -> Option<&[i64]> {
         self.dims.get(value).map(Vec::as_slice)
     }
 
     /// A name that the graph does not have.
-    fn fresh(&mut self, what: &str) -> String {
+    pub(crate) fn fresh(&mut self, what: &str) -> String {
         self.count += 1;
-        format!("{}/unfused/{what}_{}", self.prefix, self.count)
+        format!("{}/{what}_{}", self.prefix, self.count)
     }
 
     /// A node of a new output.
-    pub(super) fn node(&mut self, op_type: &str, inputs: &[&str]) -> String {
+    pub(crate) fn node(&mut self, op_type: &str, inputs: &[&str]) -> String {
         self.node_with(op_type, inputs, vec![])
     }
 
-    pub(super) fn node_with(
+    pub(crate) fn node_with(
         &mut self,
         op_type: &str,
         inputs: &[&str],
@@ -138,7 +140,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// A node with that output.
-    pub(super) fn node_to(
+    pub(crate) fn node_to(
         &mut self,
         op_type: &str,
         inputs: &[&str],
@@ -156,24 +158,32 @@ impl<'a> Emitter<'a> {
     }
 
     /// One number.
-    pub(super) fn float(&mut self, value: f32) -> String {
+    pub(crate) fn float(&mut self, value: f32) -> String {
         let name = self.fresh("number");
         self.float_named(value, &name);
         name
     }
 
-    pub(super) fn float_named(&mut self, value: f32, name: &str) {
+    pub(crate) fn float_named(&mut self, value: f32, name: &str) {
         self.floats_named(&[value], vec![], name);
     }
 
     /// Numbers of shape `dims`.
-    pub(super) fn floats_named(&mut self, values: &[f32], dims: Vec<i64>, name: &str) {
+    pub(crate) fn floats_named(&mut self, values: &[f32], dims: Vec<i64>, name: &str) {
         let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
         self.tensor(DataType::Float, dims, bytes, name);
     }
 
+    /// A vector of numbers.
+    pub(crate) fn floats(&mut self, values: &[f32]) -> String {
+        let name = self.fresh("numbers");
+        let length = i64::try_from(values.len()).unwrap_or(0);
+        self.floats_named(values, vec![length], &name);
+        name
+    }
+
     /// A vector of integers.
-    pub(super) fn integers(&mut self, values: &[i64]) -> String {
+    pub(crate) fn integers(&mut self, values: &[i64]) -> String {
         let name = self.fresh("integers");
         let dims = vec![i64::try_from(values.len()).unwrap_or(0)];
         let bytes = values.iter().flat_map(|it| it.to_le_bytes()).collect();
@@ -182,14 +192,14 @@ impl<'a> Emitter<'a> {
     }
 
     /// One integer.
-    pub(super) fn integer(&mut self, value: i64) -> String {
+    pub(crate) fn integer(&mut self, value: i64) -> String {
         let name = self.fresh("integer");
         let bytes = value.to_le_bytes().to_vec();
         self.tensor(DataType::Int64, vec![], bytes, &name);
         name
     }
 
-    pub(super) fn tensor(
+    pub(crate) fn tensor(
         &mut self,
         data_type: DataType,
         dims: Vec<i64>,
@@ -207,7 +217,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The mean over the last axis, which stays with length one.
-    pub(super) fn mean_of_last(&mut self, value: &str) -> String {
+    pub(crate) fn mean_of_last(&mut self, value: &str) -> String {
         // The axes became an input with opset 18.
         if self.opset < 18 {
             return self.node_with("ReduceMean", &[value], vec![ints("axes", &[-1])]);
@@ -217,7 +227,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The two halves of a value along the last axis.
-    pub(super) fn halves(&mut self, value: &str) -> [String; 2] {
+    pub(crate) fn halves(&mut self, value: &str) -> [String; 2] {
         let outputs = [self.fresh("half"), self.fresh("half")];
         self.node_to("Split", &[value], vec![int("axis", -1)], &outputs[0]);
         if let Some(node) = self.nodes.last_mut() {
@@ -231,14 +241,14 @@ impl<'a> Emitter<'a> {
     }
 
     /// The part of a value from `start` to `end` along an axis.
-    pub(super) fn slice(&mut self, value: &str, axis: i64, start: i64, end: i64) -> String {
+    pub(crate) fn slice(&mut self, value: &str, axis: i64, start: i64, end: i64) -> String {
         let [start, end, axis] = [start, end, axis].map(|it| self.integers(&[it]));
         self.node("Slice", &[value, &start, &end, &axis])
     }
 }
 
 /// An integer attribute.
-pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::Int.into(),
@@ -248,7 +258,7 @@ pub(super) fn int(name: &str, value: i64) -> AttributeProto {
 }
 
 /// An attribute of several integers.
-pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::Ints.into(),
@@ -258,7 +268,7 @@ pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
 }
 
 /// A float attribute.
-pub(super) fn float(name: &str, value: f32) -> AttributeProto {
+pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::Float.into(),
@@ -268,7 +278,7 @@ pub(super) fn float(name: &str, value: f32) -> AttributeProto {
 }
 
 /// A text attribute.
-pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+pub(crate) fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::String.into(),

@@ -1,0 +1,276 @@
+//! BERT, and what differs from it in an embedding, a norm or a head.
+
+use super::Architecture;
+use super::network::{Attention, Emitted, Network};
+use super::settings::Settings;
+use crate::error::BuildError;
+use serde_json::json;
+
+/// Buffers, and the pooler of a model whose head has none.
+pub(super) const UNUSED: &[&str] = &[
+    "cls.seq_relationship.",
+    "cls.predictions.decoder.",
+    "embeddings.position_ids",
+    "embeddings.token_type_ids",
+    "pooler.",
+];
+
+pub(super) const BERT: Architecture = Architecture {
+    model_type: "bert",
+    base: "bert",
+    encode: |network| {
+        let sizes = Sizes::read(network.settings)?;
+        let x = embed(network, &sizes, sizes.width)?;
+        let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
+        layers(network, &sizes, x)
+    },
+    classify: classify_pooled,
+    classify_tokens,
+    predict,
+    unused: UNUSED,
+};
+
+pub(super) const ELECTRA: Architecture = Architecture {
+    model_type: "electra",
+    base: "electra",
+    encode: |network| {
+        let sizes = Sizes::read(network.settings)?;
+        let width = network.settings.size_or("embedding_size", 128)?;
+        let x = embed(network, &sizes, width)?;
+        let mut x = network.layer_norm("embeddings.LayerNorm", width, sizes.epsilon, &x)?;
+        if width != sizes.width {
+            x = network.linear("embeddings_project", [width, sizes.width], &x)?;
+        }
+        layers(network, &sizes, x)
+    },
+    classify: |network, hidden| {
+        let width = network.settings.size("hidden_size")?;
+        let first = network.first_token(hidden);
+        let x = network.linear("classifier.dense", [width; 2], &first)?;
+        let x = network.gelu(&x);
+        network.linear("classifier.out_proj", [width, network.labels], &x)
+    },
+    classify_tokens,
+    predict: |network, hidden| {
+        let sizes = Sizes::read(network.settings)?;
+        let width = network.settings.size_or("embedding_size", 128)?;
+        let x = network.linear("generator_predictions.dense", [sizes.width, width], hidden)?;
+        let x = network.gelu(&x);
+        let x = network.layer_norm("generator_predictions.LayerNorm", width, sizes.epsilon, &x)?;
+        let names = ["generator_lm_head.weight", WORDS];
+        let bias = Some("generator_lm_head.bias");
+        network.decoder(names, bias, [width, sizes.vocabulary], &x)
+    },
+    unused: &[
+        "discriminator_predictions.",
+        "embeddings.position_ids",
+        "embeddings.token_type_ids",
+    ],
+};
+
+pub(super) const ERNIE: Architecture = Architecture {
+    model_type: "ernie",
+    base: "ernie",
+    encode: |network| {
+        let sizes = Sizes::read(network.settings)?;
+        let mut x = embed(network, &sizes, sizes.width)?;
+        let tasks = network.settings.size_or("task_type_vocab_size", 3)?;
+        if network.settings.flag("use_task_id", false)? {
+            // transformers' default is the first task.
+            let task = first_row(
+                network,
+                "embeddings.task_type_embeddings",
+                [tasks, sizes.width],
+            )?;
+            x = network.add(&x, &task);
+        }
+        let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
+        layers(network, &sizes, x)
+    },
+    classify: classify_pooled,
+    classify_tokens,
+    predict,
+    unused: UNUSED,
+};
+
+/// Norms before each part instead of after it, and one at the end.
+pub(super) const MEGATRON_BERT: Architecture = Architecture {
+    model_type: "megatron-bert",
+    base: "bert",
+    encode: |network| {
+        let sizes = Sizes::read(network.settings)?;
+        let (width, epsilon) = (sizes.width, sizes.epsilon);
+        let mut x = embed(network, &sizes, width)?;
+        for index in 0..sizes.layers {
+            let path = format!("encoder.layer.{index}");
+            let normed = network.layer_norm(&format!("{path}.attention.ln"), width, epsilon, &x)?;
+            let attended = attend(network, &path, &sizes, &normed)?;
+            x = network.add(&attended, &x);
+            let normed = network.layer_norm(&format!("{path}.ln"), width, epsilon, &x)?;
+            let fed = feed_forward(network, &path, &sizes, &normed)?;
+            x = network.add(&fed, &x);
+        }
+        network.layer_norm("encoder.ln", width, epsilon, &x)
+    },
+    classify: classify_pooled,
+    classify_tokens,
+    predict,
+    unused: UNUSED,
+};
+
+/// Narrower embeddings, and others for the decoder.
+pub(super) const REMBERT: Architecture = Architecture {
+    model_type: "rembert",
+    base: "rembert",
+    encode: |network| {
+        let sizes = Sizes::read(network.settings)?;
+        let width = network.settings.size_or("input_embedding_size", 256)?;
+        // The decoder's alone.
+        network.settings.size_or("output_embedding_size", 1664)?;
+        let x = embed(network, &sizes, width)?;
+        let x = network.layer_norm("embeddings.LayerNorm", width, sizes.epsilon, &x)?;
+        let mapping = "encoder.embedding_hidden_mapping_in";
+        let x = network.linear(mapping, [width, sizes.width], &x)?;
+        layers(network, &sizes, x)
+    },
+    classify: classify_pooled,
+    classify_tokens,
+    predict: |network, hidden| {
+        let sizes = Sizes::read(network.settings)?;
+        let width = network.settings.size_or("output_embedding_size", 1664)?;
+        let x = network.linear("cls.predictions.dense", [sizes.width, width], hidden)?;
+        let x = network.activation("hidden_act", "gelu", &x)?;
+        let x = network.layer_norm("cls.predictions.LayerNorm", width, sizes.epsilon, &x)?;
+        network.linear("cls.predictions.decoder", [width, sizes.vocabulary], &x)
+    },
+    unused: &[
+        "embeddings.position_ids",
+        "embeddings.token_type_ids",
+        "pooler.",
+    ],
+};
+
+/// The table of the words.
+pub(super) const WORDS: &str = "embeddings.word_embeddings.weight";
+
+/// What config.json says of a BERT.
+pub(super) struct Sizes {
+    pub(super) vocabulary: usize,
+    pub(super) width: usize,
+    pub(super) heads: usize,
+    pub(super) inner: usize,
+    pub(super) layers: usize,
+    pub(super) positions: usize,
+    pub(super) segments: usize,
+    pub(super) epsilon: f32,
+}
+
+impl Sizes {
+    pub(super) fn read(settings: &Settings) -> Result<Self, BuildError> {
+        settings.only("position_embedding_type", &json!("absolute"))?;
+        settings.only("pruned_heads", &json!({}))?;
+        Ok(Self {
+            vocabulary: settings.size("vocab_size")?,
+            width: settings.size("hidden_size")?,
+            heads: settings.size("num_attention_heads")?,
+            inner: settings.size("intermediate_size")?,
+            layers: settings.size("num_hidden_layers")?,
+            positions: settings.size_or("max_position_embeddings", 512)?,
+            segments: settings.size_or("type_vocab_size", 2)?,
+            epsilon: settings.float("layer_norm_eps", 1e-12)?,
+        })
+    }
+}
+
+/// The sum of words, segments and positions.
+pub(super) fn embed(network: &mut Network<'_>, sizes: &Sizes, width: usize) -> Emitted {
+    let ids = network.input("input_ids");
+    let segments = network.input("token_type_ids");
+    let rows = [sizes.vocabulary, width];
+    let words = network.embedding("embeddings.word_embeddings", rows, &ids)?;
+    let rows = [sizes.segments, width];
+    let segments = network.embedding("embeddings.token_type_embeddings", rows, &segments)?;
+    let positions = network.positions();
+    let rows = [sizes.positions, width];
+    let positions = network.embedding("embeddings.position_embeddings", rows, &positions)?;
+    let sum = network.add(&words, &segments);
+    Ok(network.add(&sum, &positions))
+}
+
+/// The row that every token gets: `[width]`.
+pub(super) fn first_row(network: &mut Network<'_>, path: &str, sizes: [usize; 2]) -> Emitted {
+    let first = network.emitter.integer(0);
+    network.embedding(path, sizes, &first)
+}
+
+/// Layers with norms after each part.
+pub(super) fn layers(network: &mut Network<'_>, sizes: &Sizes, mut x: String) -> Emitted {
+    for index in 0..sizes.layers {
+        let path = format!("encoder.layer.{index}");
+        let attended = attend(network, &path, sizes, &x)?;
+        let sum = network.add(&attended, &x);
+        let norm = format!("{path}.attention.output.LayerNorm");
+        x = network.layer_norm(&norm, sizes.width, sizes.epsilon, &sum)?;
+        let fed = feed_forward(network, &path, sizes, &x)?;
+        let sum = network.add(&fed, &x);
+        let norm = format!("{path}.output.LayerNorm");
+        x = network.layer_norm(&norm, sizes.width, sizes.epsilon, &sum)?;
+    }
+    Ok(x)
+}
+
+fn attend(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitted {
+    let attention = Attention {
+        products: ["query", "key", "value"].map(|it| format!("{path}.attention.self.{it}")),
+        width: sizes.width,
+        heads: sizes.heads,
+        bias: None,
+    };
+    let attended = network.attention(&attention, x)?;
+    let output = format!("{path}.attention.output.dense");
+    network.linear(&output, [sizes.width; 2], &attended)
+}
+
+pub(super) fn feed_forward(
+    network: &mut Network<'_>,
+    path: &str,
+    sizes: &Sizes,
+    x: &str,
+) -> Emitted {
+    let [width, inner] = [sizes.width, sizes.inner];
+    let x = network.linear(&format!("{path}.intermediate.dense"), [width, inner], x)?;
+    let x = network.activation("hidden_act", "gelu", &x)?;
+    network.linear(&format!("{path}.output.dense"), [inner, width], &x)
+}
+
+/// Logits of what the pooler makes of the first token.
+pub(super) fn classify_pooled(network: &mut Network<'_>, hidden: &str) -> Emitted {
+    let width = network.settings.size("hidden_size")?;
+    let first = network.first_token(hidden);
+    let pooler = network.in_base("pooler.dense");
+    let pooled = network.linear(&pooler, [width; 2], &first)?;
+    let pooled = network.tanh(&pooled);
+    network.linear("classifier", [width, network.labels], &pooled)
+}
+
+/// Logits of each token.
+pub(super) fn classify_tokens(network: &mut Network<'_>, hidden: &str) -> Emitted {
+    let width = network.settings.size("hidden_size")?;
+    network.linear("classifier", [width, network.labels], hidden)
+}
+
+fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
+    let sizes = Sizes::read(network.settings)?;
+    let transform = "cls.predictions.transform";
+    let x = network.linear(&format!("{transform}.dense"), [sizes.width; 2], hidden)?;
+    let x = network.activation("hidden_act", "gelu", &x)?;
+    let norm = format!("{transform}.LayerNorm");
+    let x = network.layer_norm(&norm, sizes.width, sizes.epsilon, &x)?;
+    let names = ["cls.predictions.decoder.weight", WORDS];
+    network.decoder(
+        names,
+        Some("cls.predictions.bias"),
+        [sizes.width, sizes.vocabulary],
+        &x,
+    )
+}

@@ -1,0 +1,190 @@
+//! config.json as an architecture reads it: every key is asked for, or known to mean nothing
+//! for what is computed here, or refused.
+
+use crate::error::BuildError;
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Keys that change nothing of what an encoder computes at inference, or are read elsewhere
+/// (labels, activations, padding, the tokenizer).
+const WITHOUT_EFFECT: &[&str] = &[
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "_num_labels",
+    "add_cross_attention",
+    "architectures",
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "auto_map",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "classifier_dropout",
+    "classifier_dropout_prob",
+    "cls_token_id",
+    "cross_attention_hidden_size",
+    "decoder_start_token_id",
+    "directionality",
+    "down_scale_factor",
+    "dropout",
+    "dtype",
+    "eos_token_id",
+    "eos_token_ids",
+    "finetuning_task",
+    "gap_size",
+    "gradient_checkpointing",
+    "hidden_dropout_prob",
+    "id2label",
+    "initializer_factor",
+    "initializer_range",
+    "is_decoder",
+    "is_encoder_decoder",
+    "label2id",
+    "language",
+    "layers_to_keep",
+    "mask_token_id",
+    "max_position_embeddings",
+    "memory_attention",
+    "model_type",
+    "net_structure_type",
+    "num_labels",
+    "num_memory_blocks",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "pad_token_id",
+    "pooler_fc_size",
+    "pooler_num_attention_heads",
+    "pooler_num_fc_layers",
+    "pooler_size_per_head",
+    "pooler_type",
+    "problem_type",
+    "qa_dropout",
+    "return_dict",
+    "sbert_ce_default_activation_function",
+    "sentence_transformers",
+    "sep_token_id",
+    "seq_classif_dropout",
+    "sinusoidal_pos_embds",
+    "summary_activation",
+    "summary_last_dropout",
+    "summary_type",
+    "summary_use_proj",
+    "tie_encoder_decoder",
+    "tie_weights_",
+    "tie_word_embeddings",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers.js_config",
+    "transformers_version",
+    "unk_token_id",
+    "use_bfloat16",
+    "use_cache",
+    "xla_device",
+];
+
+/// A config.json whose keys are counted as they are read.
+pub(super) struct Settings {
+    path: PathBuf,
+    json: Map<String, Value>,
+    read: RefCell<HashSet<&'static str>>,
+}
+
+impl Settings {
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, BuildError> {
+        let json = serde_json::from_slice(bytes).map_err(|source| BuildError::Json {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            json,
+            read: RefCell::default(),
+        })
+    }
+
+    /// Says that a key changes nothing of what is computed here.
+    pub(super) fn without_effect(&self, key: &'static str) {
+        self.read.borrow_mut().insert(key);
+    }
+
+    fn get(&self, key: &'static str) -> Option<&Value> {
+        self.read.borrow_mut().insert(key);
+        self.json.get(key).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn refuse(&self, key: &str) -> BuildError {
+        let found = self.json.get(key).unwrap_or(&Value::Null);
+        BuildError::key(&self.path, key, found)
+    }
+
+    fn or<T>(
+        &self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<T, BuildError> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => read(value).ok_or_else(|| self.refuse(key)),
+        }
+    }
+
+    /// A number above zero of something; the architecture's own default where nothing is said.
+    pub(super) fn size_or(&self, key: &'static str, default: usize) -> Result<usize, BuildError> {
+        let number = |value: &Value| usize::try_from(value.as_u64()?).ok();
+        self.or(key, default, |value| number(value).filter(|it| *it > 0))
+    }
+
+    /// A number above zero of something, which must be said.
+    pub(super) fn size(&self, key: &'static str) -> Result<usize, BuildError> {
+        match self.size_or(key, 0)? {
+            0 => Err(self.refuse(key)),
+            size => Ok(size),
+        }
+    }
+
+    pub(super) fn integer(&self, key: &'static str, default: i64) -> Result<i64, BuildError> {
+        self.or(key, default, Value::as_i64)
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "what is computed is float32"
+    )]
+    pub(super) fn float(&self, key: &'static str, default: f32) -> Result<f32, BuildError> {
+        self.or(key, default, |value| Some(value.as_f64()? as f32))
+    }
+
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> Result<bool, BuildError> {
+        self.or(key, default, Value::as_bool)
+    }
+
+    pub(super) fn text(&self, key: &'static str, default: &str) -> Result<String, BuildError> {
+        self.or(key, default.to_owned(), |value| {
+            Some(value.as_str()?.to_owned())
+        })
+    }
+
+    /// Refuses a key that says anything but what is served.
+    pub(super) fn only(&self, key: &'static str, served: &Value) -> Result<(), BuildError> {
+        match self.get(key) {
+            Some(value) if value != served => Err(self.refuse(key)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what nobody asked for and is not known to have no effect.
+    pub(super) fn refuse_unread(&self) -> Result<(), BuildError> {
+        let read = self.read.borrow();
+        let is_unread =
+            |key: &&String| !read.contains(key.as_str()) && !WITHOUT_EFFECT.contains(&key.as_str());
+        match self.json.keys().find(is_unread) {
+            Some(key) => Err(self.refuse(key)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The tensors of a checkpoint as it lies on the hub: model.safetensors, or the shards that
+//! model.safetensors.index.json names. They are parts of mapped files.
+
+mod spool;
+
+use crate::error::BuildError;
+use bytes::Bytes;
+use encoderfile::file::MappedFile;
+use encoderfile::onnx::{TensorProto, tensor_proto::DataType};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+
+/// What a checkpoint is called, best first.
+pub(crate) const NAMES: [&str; 2] = ["model.safetensors", "model.safetensors.index.json"];
+
+/// Whether a file is a checkpoint by its name, or the index of one.
+pub(crate) fn is_one(path: &Path) -> bool {
+    let name = path.file_name().and_then(|it| it.to_str());
+    name.is_some_and(|it| it.ends_with(".safetensors") || it.ends_with(".safetensors.index.json"))
+}
+
+/// The tensors of one or several files.
+pub(crate) struct Checkpoint {
+    /// The file, or the index.
+    pub(crate) path: PathBuf,
+    tensors: BTreeMap<String, Tensor>,
+    files: Vec<Bytes>,
+}
+
+/// A tensor in a file.
+pub(crate) struct Tensor {
+    /// Which file.
+    path: PathBuf,
+    dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    bytes: Bytes,
+}
+
+/// model.safetensors.index.json.
+#[derive(Deserialize)]
+struct Index {
+    /// The shard of each tensor.
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens a file, or all that an index names.
+    pub(crate) fn open(path: &Path) -> Result<Self, BuildError> {
+        let mut checkpoint = Self {
+            path: path.to_owned(),
+            tensors: BTreeMap::new(),
+            files: Vec::new(),
+        };
+        if path.extension().is_some_and(|it| it == "json") {
+            checkpoint.read_shards(path)?;
+        } else {
+            checkpoint.read(path, |_| Ok(()))?;
+        }
+        Ok(checkpoint)
+    }
+
+    fn read_shards(&mut self, path: &Path) -> Result<(), BuildError> {
+        let index = map(path)?;
+        let Index { weight_map } =
+            serde_json::from_slice(&index).map_err(|source| BuildError::Json {
+                path: path.to_owned(),
+                source,
+            })?;
+        let lies = |name: &str, problem: String| BuildError::Tensor {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            problem,
+        };
+        for (name, shard) in &weight_map {
+            if !is_file_name(shard) {
+                return Err(lies(
+                    name,
+                    format!("is in {shard:?}, which is no file beside it"),
+                ));
+            }
+        }
+        let shards: BTreeSet<&String> = weight_map.values().collect();
+        for shard in shards {
+            self.read(&path.with_file_name(shard), |name| {
+                match weight_map.get(name) {
+                    Some(stated) if stated == shard => Ok(()),
+                    Some(stated) => Err(lies(name, format!("is in {shard}, not in {stated}"))),
+                    None => Err(lies(name, format!("is in {shard}, and not listed"))),
+                }
+            })?;
+        }
+        match weight_map
+            .iter()
+            .find(|(name, _)| !self.tensors.contains_key(*name))
+        {
+            Some((name, shard)) => Err(lies(name, format!("is not in {shard}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the tensors of a file, whose names `check` may refuse.
+    fn read(
+        &mut self,
+        path: &Path,
+        check: impl Fn(&str) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        let bytes = map(path)?;
+        let fail = |source: SafeTensorError| BuildError::Safetensors {
+            path: path.to_owned(),
+            source,
+        };
+        let tensors = SafeTensors::deserialize(&bytes).map_err(fail)?;
+        for (name, view) in tensors.iter() {
+            check(name)?;
+            let tensor = Tensor {
+                path: path.to_owned(),
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: bytes.slice_ref(view.data()),
+            };
+            self.tensors.insert(name.to_owned(), tensor);
+        }
+        self.files.push(bytes);
+        Ok(())
+    }
+
+    /// The SHA-256 of `config`, which says what the tensors are for, and of the files.
+    pub(crate) fn sha256(&self, config: &[u8]) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(config);
+        for file in &self.files {
+            hasher.update(file);
+        }
+        hasher.finalize().into()
+    }
+
+    /// Their names, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// What is wrong with a tensor.
+    pub(crate) fn problem(&self, name: &str, problem: impl Into<String>) -> BuildError {
+        let path = self.get(name).map_or(&self.path, |it| &it.path);
+        BuildError::Tensor {
+            path: path.clone(),
+            name: name.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// How a tensor lies in the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// As it does in the file.
+    Stored,
+    /// The other way round: a matrix `[outputs, inputs]` is the `[inputs, outputs]` of a
+    /// `MatMul`.
+    Transposed,
+}
+
+impl Tensor {
+    /// Some of the rows of a matrix, which are the rows of several matrices after one another.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let row = self.bytes.len() / self.shape[0];
+        Self {
+            path: self.path.clone(),
+            dtype: self.dtype,
+            shape: vec![rows.len(), self.shape[1]],
+            bytes: self.bytes.slice(rows.start * row..rows.end * row),
+        }
+    }
+
+    /// The same values as an initializer.
+    pub(crate) fn to_onnx(&self, name: &str, layout: Layout) -> Result<TensorProto, BuildError> {
+        let fail = |problem: String| BuildError::Tensor {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            problem,
+        };
+        let stored = match self.dtype {
+            Dtype::F32 => spool::Values::F32(&self.bytes),
+            Dtype::F16 => spool::Values::F16(&self.bytes),
+            Dtype::BF16 => spool::Values::Bf16(&self.bytes),
+            other => {
+                let problem = format!("has type {other:?}, expected F32, F16 or BF16");
+                return Err(fail(problem));
+            }
+        };
+        let mut dims = self.shape.clone();
+        let raw_data = match (layout, &*self.shape) {
+            (Layout::Stored, _) => stored.in_place(&self.bytes),
+            (Layout::Transposed, [rows, columns]) => {
+                dims.reverse();
+                stored.transposed(*rows, *columns)
+            }
+            (Layout::Transposed, shape) => {
+                return Err(fail(format!("has shape {shape:?}, expected a matrix")));
+            }
+        };
+        let data_type = match self.dtype {
+            Dtype::F16 => DataType::Float16,
+            _ => DataType::Float,
+        };
+        let dims = dims.into_iter().map(i64::try_from);
+        Ok(TensorProto {
+            name: name.to_owned(),
+            data_type: data_type.into(),
+            dims: dims
+                .collect::<Result<_, _>>()
+                .map_err(|error| fail(error.to_string()))?,
+            raw_data: raw_data.map_err(|error| fail(format!("a temporary file of it: {error}")))?,
+            ..TensorProto::default()
+        })
+    }
+}
+
+fn map(path: &Path) -> Result<Bytes, BuildError> {
+    let file = MappedFile::open(path).map_err(|source| BuildError::Read {
+        path: path.to_owned(),
+        source,
+    });
+    Ok(Bytes::from_owner(file?))
+}
+
+fn is_file_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none()
+}
