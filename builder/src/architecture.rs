@@ -5,14 +5,20 @@
 
 mod albert;
 mod bert;
+mod convbert;
+mod deberta;
 mod distilbert;
+mod esm;
+mod mobilebert;
 mod modernbert;
 mod mpnet;
 mod network;
 mod relative;
 mod roberta;
+mod roformer;
 mod rotary;
 mod settings;
+mod squeezebert;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BuildError;
@@ -50,17 +56,25 @@ type Head = fn(&mut Network<'_>, &str) -> Emitted;
 const ARCHITECTURES: &[Architecture] = &[
     albert::ALBERT,
     bert::BERT,
+    bert::BIG_BIRD,
     bert::ELECTRA,
     bert::ERNIE,
     bert::MEGATRON_BERT,
     bert::REMBERT,
+    convbert::CONVBERT,
+    deberta::DEBERTA,
+    deberta::DEBERTA_V2,
     distilbert::DISTILBERT,
+    esm::ESM,
+    mobilebert::MOBILEBERT,
     modernbert::MODERNBERT,
     mpnet::MPNET,
     roberta::CAMEMBERT,
     roberta::DATA2VEC_TEXT,
     roberta::ROBERTA,
     roberta::XLM_ROBERTA,
+    roformer::ROFORMER,
+    squeezebert::SQUEEZEBERT,
 ];
 
 /// The graph of a checkpoint with the head of the model's task, all tensors in it, and the

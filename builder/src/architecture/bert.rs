@@ -51,16 +51,7 @@ pub(super) const ELECTRA: Architecture = Architecture {
         network.linear("classifier.out_proj", [width, network.labels], &x)
     },
     classify_tokens,
-    predict: |network, hidden| {
-        let sizes = Sizes::read(network.settings)?;
-        let width = network.settings.size_or("embedding_size", 128)?;
-        let x = network.linear("generator_predictions.dense", [sizes.width, width], hidden)?;
-        let x = network.gelu(&x);
-        let x = network.layer_norm("generator_predictions.LayerNorm", width, sizes.epsilon, &x)?;
-        let names = ["generator_lm_head.weight", WORDS];
-        let bias = Some("generator_lm_head.bias");
-        network.decoder(names, bias, [width, sizes.vocabulary], &x)
-    },
+    predict: predict_generated,
     unused: &[
         "discriminator_predictions.",
         "embeddings.position_ids",
@@ -88,6 +79,29 @@ pub(super) const ERNIE: Architecture = Architecture {
         layers(network, &sizes, x)
     },
     classify: classify_pooled,
+    classify_tokens,
+    predict,
+    unused: UNUSED,
+};
+
+/// `BigBird` whose tokens attend to all others.
+pub(super) const BIG_BIRD: Architecture = Architecture {
+    model_type: "big_bird",
+    base: "bert",
+    encode: |network| {
+        let settings = network.settings;
+        settings.only("attention_type", &json!("original_full"))?;
+        settings.only("rescale_embeddings", &json!(false))?;
+        settings.only("use_bias", &json!(true))?;
+        for key in ["block_size", "num_random_blocks"] {
+            settings.without_effect(key);
+        }
+        let sizes = Sizes::read(settings)?;
+        let x = embed(network, &sizes, sizes.width)?;
+        let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
+        layers(network, &sizes, x)
+    },
+    classify: classify_activated,
     classify_tokens,
     predict,
     unused: UNUSED,
@@ -219,7 +233,7 @@ pub(super) fn layers(network: &mut Network<'_>, sizes: &Sizes, mut x: String) ->
     Ok(x)
 }
 
-fn attend(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitted {
+pub(super) fn attend(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitted {
     let attention = Attention {
         products: ["query", "key", "value"].map(|it| format!("{path}.attention.self.{it}")),
         width: sizes.width,
@@ -253,13 +267,22 @@ pub(super) fn classify_pooled(network: &mut Network<'_>, hidden: &str) -> Emitte
     network.linear("classifier", [width, network.labels], &pooled)
 }
 
+/// Logits of the first token, by a layer with the encoder's activation.
+pub(super) fn classify_activated(network: &mut Network<'_>, hidden: &str) -> Emitted {
+    let width = network.settings.size("hidden_size")?;
+    let first = network.first_token(hidden);
+    let x = network.linear("classifier.dense", [width; 2], &first)?;
+    let x = network.activation("hidden_act", "gelu", &x)?;
+    network.linear("classifier.out_proj", [width, network.labels], &x)
+}
+
 /// Logits of each token.
 pub(super) fn classify_tokens(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let width = network.settings.size("hidden_size")?;
     network.linear("classifier", [width, network.labels], hidden)
 }
 
-fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
+pub(super) fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let sizes = Sizes::read(network.settings)?;
     let transform = "cls.predictions.transform";
     let x = network.linear(&format!("{transform}.dense"), [sizes.width; 2], hidden)?;
@@ -273,4 +296,16 @@ fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
         [sizes.width, sizes.vocabulary],
         &x,
     )
+}
+
+/// Logits of the vocabulary, by ELECTRA's generator.
+pub(super) fn predict_generated(network: &mut Network<'_>, hidden: &str) -> Emitted {
+    let sizes = Sizes::read(network.settings)?;
+    let width = network.settings.size_or("embedding_size", 128)?;
+    let x = network.linear("generator_predictions.dense", [sizes.width, width], hidden)?;
+    let x = network.gelu(&x);
+    let x = network.layer_norm("generator_predictions.LayerNorm", width, sizes.epsilon, &x)?;
+    let names = ["generator_lm_head.weight", WORDS];
+    let bias = Some("generator_lm_head.bias");
+    network.decoder(names, bias, [width, sizes.vocabulary], &x)
 }

@@ -36,6 +36,8 @@ pub(super) const DISTILBERT: Architecture = Architecture {
 fn encode(network: &mut Network<'_>) -> Emitted {
     let settings = network.settings;
     let width = settings.size("dim")?;
+    // Of BERT, and not read by this architecture.
+    settings.without_effect("intermediate_size");
     let heads = settings.size("n_heads")?;
     let inner = settings.size("hidden_dim")?;
     let ids = network.input("input_ids");

@@ -4,8 +4,7 @@
 use super::Architecture;
 use super::network::{Emitted, Network};
 use crate::error::BuildError;
-use crate::graph::blocks::{mix, split};
-use crate::graph::emit::{int, ints};
+use crate::graph::emit::int;
 use serde_json::json;
 
 pub(super) const MODERNBERT: Architecture = Architecture {
@@ -159,7 +158,6 @@ fn attend(
 ) -> Emitted {
     let Sizes { width, heads, .. } = *sizes;
     let size = network.head_size(width, heads)?;
-    let count = i64::try_from(heads).unwrap_or(i64::MAX);
     let mut parts = Vec::new();
     for index in 0..3 {
         let name = format!("{path}.attn.Wqkv");
@@ -167,18 +165,11 @@ fn attend(
         if sizes.attention_bias {
             part = network.add_part(&name, width, [index, 3], &part)?;
         }
-        parts.push(split(&mut network.emitter, &part, count, &[0, 2, 1, 3]));
+        parts.push(network.split(&part, heads));
     }
     let query = network.rotate(&parts[0], kind.rotation, size);
     let key = network.rotate(&parts[1], kind.rotation, size);
-    let scale = network.scale(size);
-    let emitter = &mut network.emitter;
-    let query = emitter.node("Mul", &[&query, &scale]);
-    let key = emitter.node_with("Transpose", &[&key], vec![ints("perm", &[0, 1, 3, 2])]);
-    let scores = emitter.node("MatMul", &[&query, &key]);
-    let scores = emitter.node("Add", &[&scores, kind.mask]);
-    let output = emitter.fresh("attention");
-    mix(emitter, &scores, &parts[2], &output);
+    let output = network.attend([&query, &key, &parts[2]], size, kind.mask);
     let path = format!("{path}.attn.Wo");
     network.linear_if(&path, [width; 2], sizes.attention_bias, &output)
 }

@@ -4,9 +4,9 @@ use super::settings::Settings;
 use crate::checkpoint::{Checkpoint, Layout, Tensor};
 use crate::error::BuildError;
 use crate::graph::blocks::{
-    Heads, all_positions, attend, gelu, gelu_tanh, normalise, sigmoid_gate,
+    Heads, all_positions, attend, gelu, gelu_tanh, mix, normalise, sigmoid_gate, split,
 };
-use crate::graph::emit::{Emitter, int};
+use crate::graph::emit::{Emitter, int, ints};
 use encoderfile::onnx::{
     GraphProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     tensor_proto::DataType,
@@ -343,10 +343,7 @@ impl<'a> Network<'a> {
         let Attention { width, heads, .. } = *attention;
         let size = self.head_size(width, heads)?;
         let mask = self.mask();
-        let [query, key, value] = &attention.products;
-        let query = self.linear(query, [width; 2], x)?;
-        let key = self.linear(key, [width; 2], x)?;
-        let value = self.linear(value, [width; 2], x)?;
+        let [query, key, value] = self.products(&attention.products, [width; 2], x)?;
         let bias = match attention.bias {
             Some(bias) => self.add(bias, &mask),
             None => mask,
@@ -363,6 +360,47 @@ impl<'a> Network<'a> {
         };
         attend(&mut self.emitter, &heads, &output);
         Ok(output)
+    }
+
+    /// Query, key and value.
+    pub(super) fn products(
+        &mut self,
+        paths: &[String; 3],
+        sizes: [usize; 2],
+        x: &str,
+    ) -> Result<[String; 3], BuildError> {
+        let [query, key, value] = paths;
+        Ok([
+            self.linear(query, sizes, x)?,
+            self.linear(key, sizes, x)?,
+            self.linear(value, sizes, x)?,
+        ])
+    }
+
+    /// `softmax(Q · Kᵀ / √size + bias) · V`, of `[batch, heads, tokens, size]`: `[batch, tokens,
+    /// heads · size]`.
+    pub(super) fn attend(
+        &mut self,
+        [query, key, value]: [&str; 3],
+        size: usize,
+        bias: &str,
+    ) -> String {
+        let scale = self.scale(size);
+        let emitter = &mut self.emitter;
+        let query = emitter.node("Mul", &[query, &scale]);
+        let swap = vec![ints("perm", &[0, 1, 3, 2])];
+        let key = emitter.node_with("Transpose", &[key], swap);
+        let scores = emitter.node("MatMul", &[&query, &key]);
+        let scores = emitter.node("Add", &[&scores, bias]);
+        let output = emitter.fresh("attention");
+        mix(emitter, &scores, value, &output);
+        output
+    }
+
+    /// `[batch, tokens, heads · size]` as `[batch, heads, tokens, size]`.
+    pub(super) fn split(&mut self, x: &str, heads: usize) -> String {
+        let count = i64::try_from(heads).unwrap_or(i64::MAX);
+        split(&mut self.emitter, x, count, &[0, 2, 1, 3])
     }
 
     /// Values of a head, of which there must be whole ones.
@@ -423,6 +461,11 @@ impl<'a> Network<'a> {
         };
         let bias = self.tensor(bias, &[rows])?;
         Ok(self.add(&product, &bias))
+    }
+
+    /// Says that a tensor, if it is there, is a buffer of what is computed here.
+    pub(super) fn passed_over(&mut self, name: &str) {
+        self.used.insert(format!("{}{name}", self.scope));
     }
 
     /// Refuses tensors beside those that were used, but for those of heads that were not

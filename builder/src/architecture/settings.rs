@@ -169,6 +169,18 @@ impl Settings {
         })
     }
 
+    /// Words in a list, or with `|` between them.
+    pub(super) fn words(&self, key: &'static str) -> Result<Vec<String>, BuildError> {
+        self.or(key, Vec::new(), |value| match value {
+            Value::String(words) => Some(words.split('|').map(str::to_owned).collect()),
+            Value::Array(words) => {
+                let words = words.iter().map(|word| Some(word.as_str()?.to_owned()));
+                words.collect()
+            }
+            _ => None,
+        })
+    }
+
     /// Refuses a key that says anything but what is served.
     pub(super) fn only(&self, key: &'static str, served: &Value) -> Result<(), BuildError> {
         match self.get(key) {
