@@ -32,7 +32,7 @@ pub struct Fixture {
 }
 
 /// A text and its reference result. Which numbers there are depends on the task.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Case {
     /// The text.
     pub text: String,
@@ -79,7 +79,7 @@ pub struct Case {
 }
 
 /// A token with a label other than `O`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Entity {
     /// The position of the token, special tokens counted.
     pub index: usize,
@@ -90,7 +90,7 @@ pub struct Entity {
 }
 
 /// The tokens of a case.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Tokens {
     /// As the vocabulary spells them.
@@ -100,7 +100,7 @@ pub enum Tokens {
 }
 
 /// The logits of a case.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Logits {
     /// One a label.

@@ -15,6 +15,8 @@ pub struct Line {
     pub architecture: String,
     /// `embedding`, …
     pub task: String,
+    /// What the file was built of: `ONNX` or `safetensors`.
+    pub weights: &'static str,
     /// The target's name.
     pub target: &'static str,
     /// How many texts were compared.
@@ -75,22 +77,25 @@ pub fn summary(lines: &[Line]) -> String {
 /// The columns of [`markdown`]: the targets that every model runs on.
 const COLUMNS: [Target; 4] = Target::EVERY_MODEL;
 
-/// The table of the README: a row for each architecture and task, and the
-/// largest difference to the reference on each target.
+/// The table of the README: a row for each architecture, task and format of the weights, and
+/// the largest difference to the reference on each target.
 pub fn markdown(lines: &[Line]) -> String {
     let exact = lines
         .iter()
         .filter(|line| matches!(line.agreement, Agreement::Within(_)));
-    let mut rows: BTreeMap<(&str, &str), Vec<&Line>> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, &str, &str), Vec<&Line>> = BTreeMap::new();
     for line in exact {
-        rows.entry((&line.architecture, &line.task))
+        rows.entry((&line.architecture, &line.task, line.weights))
             .or_default()
             .push(line);
     }
     let names: Vec<&str> = COLUMNS.iter().map(|target| target.name()).collect();
-    let mut table = format!("| architecture | task | {} |\n", names.join(" | "));
-    table += &format!("|---|---|{}\n", "---|".repeat(names.len()));
-    for ((architecture, task), lines) in rows {
+    let mut table = format!(
+        "| architecture | task | weights | {} |\n",
+        names.join(" | ")
+    );
+    table += &format!("|---|---|---|{}\n", "---|".repeat(names.len()));
+    for ((architecture, task, weights), lines) in rows {
         let cells = names.iter().map(|name| {
             let of_target = lines.iter().filter(|line| line.target == *name);
             let largest = of_target.map(|line| line.reference).reduce(f64::max);
@@ -98,7 +103,8 @@ pub fn markdown(lines: &[Line]) -> String {
         });
         let cells: Vec<String> = cells.collect();
         let task = task.replace('_', " ");
-        table += &format!("| {architecture} | {task} | {} |\n", cells.join(" | "));
+        let cells = cells.join(" | ");
+        table += &format!("| {architecture} | {task} | {weights} | {cells} |\n");
     }
     table
 }
@@ -110,6 +116,7 @@ pub fn to_json(lines: &[Line]) -> Value {
             "model": line.model,
             "architecture": line.architecture,
             "task": line.task,
+            "weights": line.weights,
             "target": line.target,
             "texts": line.texts,
             "compared_by": match line.agreement {

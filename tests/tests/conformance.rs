@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{self, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -42,11 +43,25 @@ const ON_ALL_TARGETS: [&str; 4] = [
 const TABLE_BEGIN: &str = "<!-- conformance table -->";
 const TABLE_END: &str = "<!-- end of conformance table -->";
 
+/// What a file is built of.
+const ONNX: &str = "ONNX";
+const SAFETENSORS: &str = "safetensors";
+
+/// In folders that have it beside model.onnx.
+const CHECKPOINT: &str = "model.safetensors";
+
+/// Architecture, task and weights of a row of that table.
+type TableRow = (String, String, String);
+
 /// A model, and what it is compared with.
+#[derive(Clone)]
 struct Subject {
     name: String,
     /// `None` for the tool's own.
     model: Option<PathBuf>,
+    /// What is built, where the folder has both: model.safetensors beside model.onnx.
+    weights_file: Option<&'static str>,
+    weights: &'static str,
     architecture: String,
     task: String,
     cases: Vec<Case>,
@@ -88,17 +103,29 @@ fn trials(
         "a model of ON_ALL_TARGETS is not there"
     );
     let rows = subjects.iter().filter(|it| it.has_reference_row());
-    let rows = rows.map(|it| (it.architecture.clone(), it.task.clone()));
-    let rows: BTreeSet<(String, String)> = rows.collect();
+    let rows = rows.flat_map(|it| {
+        let twin = it.of_checkpoint().map(|it| it.weights);
+        let weights = iter::once(it.weights).chain(twin);
+        weights.map(|weights| (it.architecture.clone(), it.task.clone(), weights.to_owned()))
+    });
+    let rows: BTreeSet<TableRow> = rows.collect();
     let readme = trial("readme".into(), workbench.cloned(), |_| readme_has(rows));
     let mut trials = vec![(0, readme)];
     for (index, subject) in subjects.into_iter().enumerate() {
         let targets = subject.targets.clone();
-        let model = Arc::new(Model {
-            subject,
-            built: OnceLock::new(),
-            native: OnceLock::new(),
-        });
+        let twin = subject.of_checkpoint().map(Model::new);
+        let model = Arc::new(Model::new(subject));
+        if let Some(twin) = twin {
+            let name = format!("{}/{SAFETENSORS}", twin.subject.name);
+            let (model, lines) = (model.clone(), lines.clone());
+            let trial = trial(name, workbench.cloned(), move |workbench| {
+                let line = twin.check_beside(workbench, &model)?;
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.push(line);
+                Ok(())
+            });
+            trials.push((index + 1, trial));
+        }
         for target in targets {
             let name = format!("{}/{}", model.subject.name, target.trial());
             let workbench = workbench.filter(|it| it.has(target)).cloned();
@@ -118,15 +145,17 @@ fn trials(
 }
 
 /// The README's table has these rows. Its numbers are of the run that wrote it.
-fn readme_has(rows: BTreeSet<(String, String)>) -> anyhow::Result<()> {
+fn readme_has(rows: BTreeSet<TableRow>) -> anyhow::Result<()> {
     let readme = fs::read_to_string(programs::root().join("README.md"))?;
     let rest = readme.split_once(TABLE_BEGIN).context(TABLE_BEGIN)?.1;
     let (table, _) = rest.split_once(TABLE_END).context(TABLE_END)?;
     let written = table.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| ")?.split(" | ");
-        Some((cells.next()?.to_owned(), cells.next()?.replace(' ', "_")))
+        let architecture = cells.next()?.to_owned();
+        let task = cells.next()?.replace(' ', "_");
+        Some((architecture, task, cells.next()?.to_owned()))
     });
-    let written: Vec<(String, String)> = written.skip(1).collect();
+    let written: Vec<TableRow> = written.skip(1).collect();
     ensure!(
         written.iter().eq(&rows),
         "the table in README.md is of other models; `cargo xtask table` writes it anew"
@@ -145,6 +174,8 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
     let default_model = Subject {
         name: DEFAULT_MODEL.into(),
         model: None,
+        weights_file: None,
+        weights: ONNX,
         architecture: default_model.architecture,
         task: default_model.task,
         cases: default_model.cases,
@@ -168,9 +199,12 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
         } else {
             Target::EVERY_MODEL.into()
         };
+        let is_checkpoint = fixture.name.starts_with("checkpoint-");
         let per_token = ["embedding", "token_classification"].contains(&fixture.task.as_str());
         subjects.push(Subject {
             name: fixture.name,
+            weights_file: None,
+            weights: if is_checkpoint { SAFETENSORS } else { ONNX },
             model: Some(fixture.folder),
             architecture: fixture.architecture,
             task: fixture.task,
@@ -189,24 +223,18 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
 }
 
 impl Model {
+    fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            built: OnceLock::new(),
+            native: OnceLock::new(),
+        }
+    }
+
     /// Checks the model on a target.
     fn check(&self, workbench: &Workbench, target: Target) -> anyhow::Result<Line> {
-        let built = self.built.get_or_init(|| {
-            let built = Built::new(workbench, self.subject.model.as_deref());
-            built.map_err(|error| format!("build: {error:#}"))
-        });
-        let built = built
-            .as_ref()
-            .map_err(|error| anyhow::Error::msg(error.clone()))?;
-        let native = self.native.get_or_init(|| {
-            let native = self
-                .subject
-                .check_on(Target::Native, workbench, built, None);
-            native.map_err(|error| format!("{error:#}"))
-        });
-        let native = native
-            .as_ref()
-            .map_err(|error| anyhow::anyhow!("native: {error}"))?;
+        let built = self.built(workbench)?;
+        let native = self.native(workbench)?;
         if target == Target::Native {
             return Ok(native.0.clone());
         }
@@ -215,9 +243,58 @@ impl Model {
             .check_on(target, workbench, built, Some(&native.1));
         Ok(checked?.0)
     }
+
+    /// Checks the model natively against its reference results and those of `other`.
+    fn check_beside(&self, workbench: &Workbench, other: &Self) -> anyhow::Result<Line> {
+        let (_, others) = other.native(workbench)?;
+        let built = self.built(workbench)?;
+        let checked = self
+            .subject
+            .check_on(Target::Native, workbench, built, Some(others));
+        Ok(checked?.0)
+    }
+
+    fn built(&self, workbench: &Workbench) -> anyhow::Result<&Built> {
+        let built = self.built.get_or_init(|| {
+            let Subject {
+                model,
+                weights_file,
+                ..
+            } = &self.subject;
+            let built = Built::of_weights(workbench, model.as_deref(), *weights_file);
+            built.map_err(|error| format!("build: {error:#}"))
+        });
+        built
+            .as_ref()
+            .map_err(|error| anyhow::Error::msg(error.clone()))
+    }
+
+    fn native(&self, workbench: &Workbench) -> anyhow::Result<&(Line, Results)> {
+        let built = self.built(workbench)?;
+        let native = self.native.get_or_init(|| {
+            let native = self
+                .subject
+                .check_on(Target::Native, workbench, built, None);
+            native.map_err(|error| format!("{error:#}"))
+        });
+        native
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("native: {error}"))
+    }
 }
 
 impl Subject {
+    /// The same model, of the checkpoint that lies beside its ONNX file.
+    fn of_checkpoint(&self) -> Option<Self> {
+        let has_one = self.model.as_ref()?.join(CHECKPOINT).is_file();
+        let is_another = has_one && self.weights == ONNX && !is_of_one_isa();
+        is_another.then(|| Self {
+            weights_file: Some(CHECKPOINT),
+            weights: SAFETENSORS,
+            ..self.clone()
+        })
+    }
+
     /// Whether the README's table has a row of it.
     fn has_reference_row(&self) -> bool {
         matches!(self.agreement, Agreement::Within(_))
@@ -268,6 +345,7 @@ impl Subject {
             model: self.name.clone(),
             architecture: self.architecture.clone(),
             task: self.task.clone(),
+            weights: self.weights,
             target: target.name(),
             texts: items.len() + self.requests.iter().map(|it| it.items.len()).sum::<usize>(),
             agreement: self.agreement,

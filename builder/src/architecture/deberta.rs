@@ -291,12 +291,15 @@ fn attend(network: &mut Network<'_>, path: &str, shared: &Shared, x: &str) -> Em
             relative,
             scale: &scale,
         };
+        let mut biases = Vec::new();
         if positions.content_to_position {
-            let bias = layer.content_to_position(network, &query)?;
-            scores = network.add(&scores, &bias);
+            biases.push(layer.content_to_position(network, &query)?);
         }
         if positions.position_to_content {
-            let bias = layer.position_to_content(network, &key)?;
+            biases.push(layer.position_to_content(network, &key)?);
+        }
+        let sum = biases.into_iter().reduce(|a, b| network.add(&a, &b));
+        if let Some(bias) = sum {
             scores = network.add(&scores, &bias);
         }
     }

@@ -1,0 +1,514 @@
+#!/usr/bin/env python3
+"""Makes the folders `checkpoint-*`: models with PyTorch weights, and no ONNX graph.
+
+    python tests/models/make_checkpoints.py           # writes every folder
+    python tests/models/make_checkpoints.py --check   # computes the references of the folders anew
+
+Needs transformers 4.57.6, torch 2.11.0 and safetensors 0.8.0 (it was run on Python 3.11).
+Every run with these versions writes the same bytes; nothing is downloaded.
+
+A folder is a tiny encoder that `save_pretrained` has written, its weights drawn from a fixed
+seed, the tokenizer of an older folder, and references: `golden.json`, and `requests.json` where
+masks are filled. All tensors are drawn, biases and norms too, so that each shows in the result:
+without it the output is another by more than 1e-3, or the folder is refused. Those that no
+output depends on are named in `WITHOUT_EFFECT`.
+
+The references come from the folder as it is on the disk, loaded by `from_pretrained` and
+computed in float32, one text at a time. Nothing here is output of this project. A reference that
+a rounding error would turn into another is refused: change the folder's seed.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoTokenizer, FillMaskPipeline, TokenClassificationPipeline
+
+MODELS = Path(__file__).parent
+TRANSFORMERS = f"transformers {transformers.__version__}"
+VERSIONS = f"{TRANSFORMERS} / torch {torch.__version__.split('+')[0]}, batch of one, float32"
+
+# How the classes of an architecture are called.
+CLASSES = {
+    "albert": "Albert",
+    "bert": "Bert",
+    "big_bird": "BigBird",
+    "camembert": "Camembert",
+    "convbert": "ConvBert",
+    "data2vec-text": "Data2VecText",
+    "deberta": "Deberta",
+    "deberta-v2": "DebertaV2",
+    "distilbert": "DistilBert",
+    "electra": "Electra",
+    "ernie": "Ernie",
+    "esm": "Esm",
+    "megatron-bert": "MegatronBert",
+    "mobilebert": "MobileBert",
+    "modernbert": "ModernBert",
+    "mpnet": "MPNet",
+    "rembert": "RemBert",
+    "roberta": "Roberta",
+    "roformer": "RoFormer",
+    "squeezebert": "SqueezeBert",
+}
+
+HEADS = {
+    "embedding": "Model",
+    "fill_mask": "ForMaskedLM",
+    "sequence_classification": "ForSequenceClassification",
+    "token_classification": "ForTokenClassification",
+}
+
+# A bias of keys adds the same to all scores of a query, and softmax takes it away. What is
+# beside the last hidden state counts in none of these tasks.
+WITHOUT_EFFECT = re.compile(r"(key|key_proj|k_lin|attn\.k)\.bias$|pooler|contact_head")
+
+# Neighbours in a ranking differ by more than that.
+TOLERANCE = 1e-4
+
+# Targets of fill-mask, by a kind of tokenizer: in the vocabulary, and not.
+TARGETS = [
+    (["she", "##augh", "were", "holmes"], ["Shepherd", "shelter", "Zürich", "impossible", "東西"]),
+    (["Ġmore", "es", "Ġby", "ĠHolmes"], [" more", "essay", "Zürich", "東京", " by and by"]),
+    (["▁seemed", "es", "▁his", "▁Holmes"], ["seemed", "his way", "Zürich", "東京", "estate"]),
+]
+
+# MobileBERT with bottlenecks that are narrower than the rest, as in the models people use.
+BOTTLENECKS = {"hidden_size": 48, "embedding_size": 24, "intra_bottleneck_size": 32}
+
+
+# --- Reading and writing ---
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def rendered(value, indent=""):
+    """JSON as make_models.py writes it: lists of plain values are on one line."""
+    inner = indent + " "
+    children = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (dict, list)) or not any(isinstance(it, (dict, list)) for it in children):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(key)}: {rendered(it, inner)}" for key, it in value.items()]
+        return "{" + ",".join(f"\n{inner}{line}" for line in lines) + f"\n{indent}}}"
+    lines = [rendered(it, inner) for it in value]
+    return "[" + ",".join(f"\n{inner}{line}" for line in lines) + f"\n{indent}]"
+
+
+def rounded(value):
+    if isinstance(value, dict):
+        return {key: rounded(it) for key, it in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(it) for it in value]
+    if isinstance(value, torch.Tensor):
+        return rounded(value.tolist())
+    if hasattr(value, "item"):
+        return rounded(value.item())
+    return round(value, 7) if isinstance(value, float) else value
+
+
+def older(architecture, task="embedding"):
+    """The older folder of an architecture."""
+    if architecture == "ernie":
+        architecture = "bert"
+    if architecture == "mobilebert" and task == "embedding":
+        task = "sequence_classification"
+    return MODELS / f"{architecture}-{task}"
+
+
+def texts(folder, *places):
+    """Texts of an older folder; the last is longer than 64 tokens."""
+    cases = read_json(folder / "golden.json")["cases"]
+    return [cases[place]["text"] for place in places or (0, 1, 4, 6)]
+
+
+# --- Checkpoints ---
+
+
+def drawn(architecture, task, std, seed, changes):
+    """A model of the older folder's size, with `changes` in its config.json."""
+    settings = read_json(older(architecture) / "config.json")
+    for key in ("architectures", "id2label", "label2id", "transformers_version"):
+        settings.pop(key, None)
+    if "classification" in task:
+        settings["id2label"] = read_json(older("bert", task) / "config.json")["id2label"]
+        settings["label2id"] = {label: int(id) for id, label in settings["id2label"].items()}
+    settings |= changes | {"model_type": architecture}
+    config = AutoConfig.for_model(**settings)
+    weights = model_class(architecture, task)(config).eval()
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in weights.named_parameters():
+        # Sinusoids stay what they are.
+        if parameter.requires_grad:
+            parameter.data.normal_(neutral(name, parameter), std, generator=generator)
+    return weights
+
+
+def model_class(architecture, task):
+    return getattr(transformers, CLASSES[architecture] + HEADS[task])
+
+
+def neutral(name, parameter):
+    """What has no effect in the tensor's place: 1 for the factors of a norm."""
+    return 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
+
+
+def check_that_all_show(weights, tokenizer, text):
+    """Without any of its tensors, the model gives something else."""
+    inputs = tokenizer(text, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = weights(**inputs)[0]
+        assert expected.isfinite().all()
+        for name, parameter in weights.named_parameters():
+            kept = parameter.data.clone()
+            parameter.data.fill_(neutral(name, parameter))
+            difference = (weights(**inputs)[0] - expected).abs().max().item()
+            parameter.data.copy_(kept)
+            assert difference > 1e-3 or WITHOUT_EFFECT.search(name), (name, difference)
+
+
+def make(
+    architecture,
+    task,
+    *,
+    name=None,
+    std=0.35,
+    seed=1,
+    dtype=torch.float32,
+    size="5GB",
+    sentences=None,
+    **changes,
+):
+    """A folder: the checkpoint, the tokenizer, the references."""
+    folder = MODELS / (name or f"checkpoint-{architecture}-{task}")
+    shutil.rmtree(folder, ignore_errors=True)
+    weights = drawn(architecture, task, std, seed, changes)
+    weights.to(dtype).save_pretrained(folder, max_shard_size=size)
+    if name == "checkpoint-bert-old-names":
+        name_as_tensorflow(folder)
+    if isinstance(changes.get("pos_att_type"), str):
+        # transformers writes the list that it makes of it.
+        change_config(folder, pos_att_type=changes["pos_att_type"])
+    copy_tokenizer(older(architecture), folder)
+    sentences = sentences or texts(older(architecture))
+    check_that_all_show(weights.float(), AutoTokenizer.from_pretrained(folder), sentences[0])
+    for file, text in references(folder, architecture, task, sentences).items():
+        (folder / file).write_text(text, encoding="utf-8")
+    print(folder.name, flush=True)
+
+
+def copy_tokenizer(source, folder):
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copyfile(source / file, folder / file)
+    text = json.dumps(read_json(source / "tokenizer.json"), ensure_ascii=False, separators=(",", ":"))
+    (folder / "tokenizer.json").write_text(text + "\n", encoding="utf-8")
+
+
+def change_config(folder, **changes):
+    config = read_json(folder / "config.json") | changes
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def name_as_tensorflow(folder):
+    """As BERT was converted at first: with heads, and with other names for norms."""
+    path = folder / "model.safetensors"
+    tensors = {}
+    for name, tensor in load_file(path).items():
+        name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        tensors["bert." + name] = tensor
+    generator = torch.Generator().manual_seed(1)
+    for name, shape in {
+        "cls.predictions.bias": [700],
+        "cls.predictions.transform.dense.weight": [32, 32],
+        "cls.predictions.transform.dense.bias": [32],
+        "cls.predictions.transform.LayerNorm.gamma": [32],
+        "cls.predictions.transform.LayerNorm.beta": [32],
+        "cls.seq_relationship.weight": [2, 32],
+        "cls.seq_relationship.bias": [2],
+    }.items():
+        tensors[name] = torch.randn(shape, generator=generator)
+    tensors["bert.embeddings.position_ids"] = torch.arange(80).unsqueeze(0)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+# --- References ---
+
+
+def loaded(folder, architecture, task):
+    kind = model_class(architecture, task)
+    weights, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    assert not info["missing_keys"] and not info["mismatched_keys"], info
+    assert all(name.startswith("cls.") for name in info["unexpected_keys"]), info
+    return weights.eval()
+
+
+def references(folder, architecture, task, sentences):
+    """The texts of golden.json and requests.json, by name."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    weights = loaded(folder, architecture, task)
+    golden = {"model": folder.name, "architecture": architecture, "task": task, "max_length": 64}
+    if task == "fill_mask":
+        return of_fill_mask(golden, weights, tokenizer, texts(older(architecture), 6)[0])
+    case = {
+        "embedding": embedding_case,
+        "sequence_classification": sequence_classification_case,
+        "token_classification": token_classification_case,
+    }[task]
+    cases = []
+    for text in sentences:
+        encoding = tokenizer(text, truncation=True, return_offsets_mapping=True)
+        offsets = [list(pair) for pair in encoding.pop("offset_mapping")]
+        found = {"text": text, "input_ids": encoding["input_ids"], "tokens": encoding.tokens(), "offsets": offsets}
+        with torch.inference_mode():
+            output = weights(**{key: torch.tensor([ids]) for key, ids in encoding.items()})[0][0]
+        cases.append(found | case(output, weights, tokenizer, text))
+    return {"golden.json": file_text(golden | {"reference": VERSIONS, "cases": cases})}
+
+
+def file_text(value):
+    return rendered(rounded(value)) + "\n"
+
+
+def embedding_case(hidden, weights, tokenizer, text):
+    return {"mean": hidden.mean(0), "cls": hidden[0], "last_token": hidden[-1]}
+
+
+def sequence_classification_case(logits, weights, tokenizer, text):
+    assert_apart(sorted(logits.tolist(), reverse=True))
+    label = weights.config.id2label[logits.argmax().item()]
+    return {"logits": logits, "scores": logits.softmax(0), "label": label}
+
+
+def token_classification_case(logits, weights, tokenizer, text):
+    for row in logits.tolist():
+        assert_apart(sorted(row, reverse=True)[:2])
+    if len(tokenizer(text)["input_ids"]) > 64:
+        return {"logits": logits}
+    pipeline = TokenClassificationPipeline(model=weights, tokenizer=tokenizer)
+    names = ["none", "simple", "first", "average", "max"]
+    return {"logits": logits, "pipeline": {name: pipeline(text, aggregation_strategy=name) for name in names}}
+
+
+def assert_apart(ranking):
+    for better, worse in pairwise(ranking):
+        assert better - worse > TOLERANCE, (better, worse)
+
+
+def of_fill_mask(golden, weights, tokenizer, long):
+    """The requests of `bert-fill_mask`, as make_models.py makes them."""
+    pipeline = FillMaskPipeline(model=weights, tokenizer=tokenizer)
+    mask, pad, sep = tokenizer.mask_token, tokenizer.pad_token, tokenizer.sep_token
+    vocabulary = tokenizer.get_vocab()
+    [(known, unknown)] = [it for it in TARGETS if all(word in vocabulary for word in it[0])]
+    assert not any(word in vocabulary for word in unknown)
+    plain = [
+        f"I shall look into the {mask} between this and then.",
+        f"Zoë flew from {mask} to 東京 😀 today.",
+        mask,
+        f"{mask}, said he; and what then?",
+        # Spelled-out special tokens are special tokens, and are left out of the sequence.
+        f"We do n't know {pad} that , do we ? He 's {mask} . {sep} !",
+    ]
+    requests = []
+    for name, options, items in [
+        ("default", {}, plain),
+        ("top-k", {"top_k": 2}, plain[:2]),
+        ("several-masks", {"top_k": 3}, [f"{mask} {mask}", f"The {mask} was not the {mask} , he said ."]),
+        ("targets", {"targets": known}, plain[:2]),
+        ("targets-top-k", {"targets": known, "top_k": 1}, [plain[0], f"{mask}: {mask}"]),
+        # A word that is no entry of the vocabulary stands for its first token.
+        ("targets-unknown", {"targets": unknown}, plain[:2]),
+        ("truncated", {"top_k": 2}, [f"{mask} {long}"]),
+        ("truncated-left", {"top_k": 2, "truncation_side": "left"}, [f"{long} {mask}."]),
+    ]:
+        results = [fill_masks(pipeline, item, options) for item in items]
+        items = [{"text": item} for item in items]
+        requests.append({"name": name, "options": options, "items": items, "results": results})
+    reference = f"{TRANSFORMERS} fill-mask pipeline; with truncation=True for the tokenizer"
+    cases = [{"text": text} for text in plain]
+    return {
+        "golden.json": file_text(golden | {"reference": reference, "cases": cases}),
+        "requests.json": file_text({"reference": reference, "requests": requests}),
+    }
+
+
+def fill_masks(pipeline, text, options):
+    arguments = {key: options[key] for key in ("top_k", "targets") if key in options}
+    tokenizer = pipeline.tokenizer
+    tokenizer.truncation_side = options.get("truncation_side", "right")
+
+    def masks(**arguments):
+        # The pipeline itself never cuts a text and fails on a long one.
+        found = pipeline(text, tokenizer_kwargs={"truncation": True}, **arguments)
+        # It gives a list of lists only where there are several masks.
+        return found if isinstance(found[0], list) else [found]
+
+    # The best that is left out must be clearly worse, too.
+    more = {"targets": options["targets"]} if "targets" in options else {"top_k": options.get("top_k", 5) + 1}
+    for fillings in masks(**more):
+        assert_apart([math.log(filling["score"]) for filling in fillings])
+    total = len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
+    used = len(tokenizer(text, truncation=True)["input_ids"])
+    return {"masks": masks(**arguments)} | ({"tokens_total": total, "tokens_used": used} if used < total else {})
+
+
+# --- The folders ---
+
+
+def make_fill_masks():
+    for architecture in [
+        "albert",
+        "bert",
+        "big_bird",
+        "convbert",
+        "data2vec-text",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "megatron-bert",
+        "modernbert",
+        "mpnet",
+        "rembert",
+        "roberta",
+        "roformer",
+        "squeezebert",
+    ]:
+        make(architecture, "fill_mask")
+    make("ernie", "fill_mask", use_task_id=True, task_type_vocab_size=3)
+    # As in ESM-2.
+    make("esm", "fill_mask", token_dropout=True)
+    make("mobilebert", "fill_mask", std=0.2, normalization_type="layer_norm", **BOTTLENECKS)
+
+
+def make_token_classifications():
+    for architecture in [
+        "albert",
+        "big_bird",
+        "camembert",
+        "convbert",
+        "data2vec-text",
+        "deberta",
+        "esm",
+        "megatron-bert",
+        "mpnet",
+        "rembert",
+        "roformer",
+        "squeezebert",
+    ]:
+        make(architecture, "token_classification")
+    # Queries and keys of the layer's own input: the bottleneck has to be as wide as that.
+    make("mobilebert", "token_classification", std=0.15, embedding_size=24, key_query_shared_bottleneck=False)
+
+
+def make_others():
+    # Without norms, values grow with every layer: 0.15 is as wide as they stay small.
+    make("mobilebert", "embedding", std=0.2, normalization_type="layer_norm", **BOTTLENECKS)
+    make(
+        "mobilebert",
+        "embedding",
+        name="checkpoint-mobilebert-no_norm-embedding",
+        std=0.15,
+        seed=2,
+        use_bottleneck_attention=True,
+        key_query_shared_bottleneck=False,
+        **BOTTLENECKS,
+    )
+    biases = {f"{part}_bias": True for part in ("attention", "mlp", "norm", "classifier")}
+    make(
+        "modernbert",
+        "sequence_classification",
+        name="checkpoint-modernbert-mean-sequence_classification",
+        classifier_pooling="mean",
+        num_hidden_layers=4,
+        global_attn_every_n_layers=3,
+        **biases,
+    )
+    make("bert", "embedding", name="checkpoint-bert-sharded", size="60KB")
+    make("bert", "embedding", name="checkpoint-bert-old-names")
+    make("bert", "embedding", name="checkpoint-bert-float16", dtype=torch.float16)
+    make("roberta", "embedding", name="checkpoint-roberta-bfloat16", dtype=torch.bfloat16)
+    # All texts have more tokens than `max_relative_positions`.
+    positions = {"max_relative_positions": 32, "position_biased_input": True, "type_vocab_size": 2}
+    make(
+        "deberta-v2",
+        "embedding",
+        name="checkpoint-deberta-v2-positions",
+        sentences=texts(older("albert"), 0, 1, 2, 6),
+        share_att_key=False,
+        pos_att_type=["c2p"],
+        position_buckets=8,
+        norm_rel_ebd="none",
+        **positions,
+    )
+    make(
+        "deberta",
+        "embedding",
+        name="checkpoint-deberta-old",
+        sentences=texts(older("deberta"), 0, 3, 4, 6),
+        pos_att_type="c2p|p2c",
+        **positions,
+    )
+    make("electra", "embedding", name="checkpoint-electra-narrow", embedding_size=16, hidden_size=32)
+    sentences = texts(older("esm"))
+    sentences[1] = "The [MASK] was not the [MASK] , he said ."
+    make(
+        "esm",
+        "embedding",
+        name="checkpoint-esm-absolute",
+        sentences=sentences,
+        position_embedding_type="absolute",
+        emb_layer_norm_before=True,
+        token_dropout=True,
+    )
+    make(
+        "albert",
+        "embedding",
+        name="checkpoint-albert-groups",
+        # After eight wide layers all tokens would be the same.
+        std=0.15,
+        num_hidden_layers=4,
+        num_hidden_groups=2,
+        inner_group_num=2,
+    )
+
+
+def check():
+    """Computes the references of every folder again; they are the same bytes."""
+    for path in sorted(MODELS.glob("checkpoint-*/golden.json")):
+        folder, golden = path.parent, read_json(path)
+        sentences = [case["text"] for case in golden["cases"]]
+        found = references(folder, golden["architecture"], golden["task"], sentences)
+        for file, text in found.items():
+            assert text == (folder / file).read_text(encoding="utf-8"), (folder.name, file)
+        print(f"{folder.name}: {len(found)} files are the same", flush=True)
+
+
+def main():
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore")
+    if "--check" in sys.argv:
+        check()
+        return
+    make_fill_masks()
+    make_token_classifications()
+    make_others()
+
+
+if __name__ == "__main__":
+    main()
