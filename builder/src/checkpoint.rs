@@ -1,13 +1,20 @@
-//! The tensors of a checkpoint as it lies on the hub: model.safetensors, or the shards that
-//! model.safetensors.index.json names. They are parts of mapped files.
+//! The tensors of a checkpoint as it lies on the hub: model.safetensors, or pytorch_model.bin, or
+//! the shards that an index names. They are parts of mapped files.
 
+#[cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+mod pickle;
 mod spool;
 
 use crate::error::BuildError;
 use bytes::Bytes;
 use encoderfile::file::MappedFile;
 use encoderfile::onnx::{TensorProto, tensor_proto::DataType};
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+pub use pickle::PickleError;
+use pickle::Stored;
+use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +22,18 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 /// What a checkpoint is called, best first.
-pub(crate) const NAMES: [&str; 2] = ["model.safetensors", "model.safetensors.index.json"];
+pub(crate) const NAMES: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
 
 /// Whether a file is a checkpoint by its name, or the index of one.
 pub(crate) fn is_one(path: &Path) -> bool {
     let name = path.file_name().and_then(|it| it.to_str());
-    name.is_some_and(|it| it.ends_with(".safetensors") || it.ends_with(".safetensors.index.json"))
+    let name = name.map(|it| it.strip_suffix(".index.json").unwrap_or(it));
+    name.is_some_and(|it| it.ends_with(".safetensors") || it.ends_with(".bin"))
 }
 
 /// The tensors of one or several files.
@@ -40,7 +53,7 @@ pub(crate) struct Tensor {
     bytes: Bytes,
 }
 
-/// model.safetensors.index.json.
+/// The index of shards.
 #[derive(Deserialize)]
 struct Index {
     /// The shard of each tensor.
@@ -108,23 +121,31 @@ impl Checkpoint {
         path: &Path,
         check: impl Fn(&str) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
-        let bytes = map(path)?;
-        let fail = |source: SafeTensorError| BuildError::Safetensors {
-            path: path.to_owned(),
-            source,
+        let file = map(path)?;
+        let tensors = match path.extension().is_some_and(|it| it == "bin") {
+            true => pickle::read(&file).map_err(|source| BuildError::Archive {
+                path: path.to_owned(),
+                source,
+            })?,
+            false => safetensors(path, &file)?,
         };
-        let tensors = SafeTensors::deserialize(&bytes).map_err(fail)?;
-        for (name, view) in tensors.iter() {
-            check(name)?;
+        for Stored {
+            name,
+            dtype,
+            shape,
+            bytes,
+        } in tensors
+        {
+            check(&name)?;
             let tensor = Tensor {
                 path: path.to_owned(),
-                dtype: view.dtype(),
-                shape: view.shape().to_vec(),
-                bytes: bytes.slice_ref(view.data()),
+                dtype,
+                shape,
+                bytes,
             };
-            self.tensors.insert(name.to_owned(), tensor);
+            self.tensors.insert(name, tensor);
         }
-        self.files.push(bytes);
+        self.files.push(file);
         Ok(())
     }
 
@@ -180,6 +201,24 @@ impl Tensor {
         }
     }
 
+    fn stored(&self, name: &str) -> Result<spool::Values<'_>, BuildError> {
+        match self.dtype {
+            Dtype::F32 => Ok(spool::Values::F32(&self.bytes)),
+            Dtype::F16 => Ok(spool::Values::F16(&self.bytes)),
+            Dtype::BF16 => Ok(spool::Values::Bf16(&self.bytes)),
+            other => Err(BuildError::Tensor {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                problem: format!("has type {other:?}, expected F32, F16 or BF16"),
+            }),
+        }
+    }
+
+    /// The values as float32, for a tensor of that name.
+    pub(crate) fn values(&self, name: &str) -> Result<Vec<f32>, BuildError> {
+        Ok(self.stored(name)?.to_vec())
+    }
+
     /// The same values as an initializer.
     pub(crate) fn to_onnx(&self, name: &str, layout: Layout) -> Result<TensorProto, BuildError> {
         let fail = |problem: String| BuildError::Tensor {
@@ -187,15 +226,7 @@ impl Tensor {
             name: name.to_owned(),
             problem,
         };
-        let stored = match self.dtype {
-            Dtype::F32 => spool::Values::F32(&self.bytes),
-            Dtype::F16 => spool::Values::F16(&self.bytes),
-            Dtype::BF16 => spool::Values::Bf16(&self.bytes),
-            other => {
-                let problem = format!("has type {other:?}, expected F32, F16 or BF16");
-                return Err(fail(problem));
-            }
-        };
+        let stored = self.stored(name)?;
         let mut dims = self.shape.clone();
         let raw_data = match (layout, &*self.shape) {
             (Layout::Stored, _) => stored.in_place(&self.bytes),
@@ -222,6 +253,20 @@ impl Tensor {
             ..TensorProto::default()
         })
     }
+}
+
+fn safetensors(path: &Path, file: &Bytes) -> Result<Vec<Stored>, BuildError> {
+    let tensors = SafeTensors::deserialize(file).map_err(|source| BuildError::Safetensors {
+        path: path.to_owned(),
+        source,
+    })?;
+    let tensors = tensors.iter().map(|(name, view)| Stored {
+        name: name.to_owned(),
+        dtype: view.dtype(),
+        shape: view.shape().to_vec(),
+        bytes: file.slice_ref(view.data()),
+    });
+    Ok(tensors.collect())
 }
 
 fn map(path: &Path) -> Result<Bytes, BuildError> {

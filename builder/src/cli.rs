@@ -128,7 +128,7 @@ pub(crate) struct Build {
     #[arg(long, value_enum)]
     pub(crate) task: Option<TaskArgument>,
 
-    /// The ONNX file in the folder [default: model.onnx, onnx/model.onnx, or the only one]
+    /// The file of weights in the folder [default: model.onnx, onnx/model.onnx, model.safetensors, pytorch_model.bin or the index of either, or the only ONNX file]
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     pub(crate) weights_file: Option<PathBuf>,
 

@@ -48,7 +48,7 @@ pub struct ConfigFile {
     pub weights: Option<String>,
     /// Ours: what products with large matrices are computed in.
     pub compute: Option<String>,
-    /// Ours: which ONNX file of the folder.
+    /// Ours: which file of weights of the folder, ONNX or safetensors.
     pub weights_file: Option<PathBuf>,
 }
 

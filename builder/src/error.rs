@@ -15,7 +15,7 @@ pub enum BuildError {
     NoFolder(PathBuf),
     /// A folder without an ONNX file.
     #[error(
-        "{}: no model.safetensors, model.onnx or onnx/model.onnx in it{}; export one with `optimum-cli export onnx --model {} OUT`",
+        "{}: no model.onnx, model.safetensors or pytorch_model.bin in it{}; export one with `optimum-cli export onnx --model {} OUT`",
         .folder.display(),
         .instead.as_ref().map(|name| format!(", but {name}, which is not read")).unwrap_or_default(),
         .folder.display()
@@ -132,12 +132,6 @@ pub enum BuildError {
         /// What of it has none, and what to write instead.
         problem: String,
     },
-    /// Weights that only Python can read safely.
-    #[error(
-        "{}: pickled weights are not read; save the model again with sentence-transformers, which writes model.safetensors",
-        .0.display()
-    )]
-    Pickle(PathBuf),
     /// A file that is no safetensors file, or not all of one.
     #[error("{}: {source}", .path.display())]
     Safetensors {
@@ -145,6 +139,14 @@ pub enum BuildError {
         path: PathBuf,
         /// What is wrong with it.
         source: safetensors::SafeTensorError,
+    },
+    /// A PyTorch archive that is not read, or that holds code.
+    #[error("{}: {source}", .path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: crate::PickleError,
     },
     /// A checkpoint of an architecture that no graph is written for.
     #[error(

@@ -25,6 +25,7 @@ pub mod upstream;
 pub mod wasm_payload;
 
 pub use build::build;
+pub use checkpoint::PickleError;
 pub use error::BuildError;
 pub use extract::extract;
 pub use inspect::inspect;

@@ -3,7 +3,7 @@ and shows what they give differently: the cases of golden.json and the requests 
 
     python beside_newest.py [--real DIR] [FOLDER …]
 
-Without folders, all beside this file that have a golden.json. Needs transformers 5,
+Without folders, all beside this file that have a golden.json and a graph. Needs transformers 5,
 sentence-transformers 6, torch and onnxruntime; nothing is downloaded or written.
 
 The folders have no PyTorch weights. Here the folder's own ONNX graph, run by ONNX Runtime,
@@ -637,7 +637,10 @@ def main():
     logging.disable(logging.CRITICAL)
     given = arguments()
     print(f"transformers {transformers.__version__}, sentence-transformers {sentence_transformers.__version__}")
-    folders = given.folders or sorted(path.parent for path in MODELS.glob("*/golden.json"))
+    all_folders = sorted(path.parent for path in MODELS.glob("*/golden.json"))
+    # A checkpoint has no graph that could stand for the model.
+    with_graph = [path for path in all_folders if not path.name.startswith("checkpoint-")]
+    folders = given.folders or with_graph
     errors = 0
     for path in folders:
         golden, requests = read(path)

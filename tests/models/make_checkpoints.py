@@ -189,6 +189,7 @@ def make(
     seed=1,
     dtype=torch.float32,
     size="5GB",
+    pickled=False,
     sentences=None,
     **changes,
 ):
@@ -196,7 +197,7 @@ def make(
     folder = MODELS / (name or f"checkpoint-{architecture}-{task}")
     shutil.rmtree(folder, ignore_errors=True)
     weights = drawn(architecture, task, std, seed, changes)
-    weights.to(dtype).save_pretrained(folder, max_shard_size=size)
+    weights.to(dtype).save_pretrained(folder, max_shard_size=size, safe_serialization=not pickled)
     if name == "checkpoint-bert-old-names":
         name_as_tensorflow(folder)
     if isinstance(changes.get("pos_att_type"), str):
@@ -441,6 +442,8 @@ def make_others():
     make("bert", "embedding", name="checkpoint-bert-old-names")
     make("bert", "embedding", name="checkpoint-bert-float16", dtype=torch.float16)
     make("roberta", "embedding", name="checkpoint-roberta-bfloat16", dtype=torch.bfloat16)
+    make("roberta", "token_classification", name="checkpoint-roberta-pickled", pickled=True)
+    make("bert", "embedding", name="checkpoint-bert-pickled-sharded", size="60KB", pickled=True)
     # All texts have more tokens than `max_relative_positions`.
     positions = {"max_relative_positions": 32, "position_biased_input": True, "type_vocab_size": 2}
     make(

@@ -15,7 +15,7 @@ pub struct Line {
     pub architecture: String,
     /// `embedding`, …
     pub task: String,
-    /// What the file was built of: `ONNX` or `safetensors`.
+    /// What the file was built of: `ONNX` or `PyTorch`.
     pub weights: &'static str,
     /// The target's name.
     pub target: &'static str,

@@ -45,10 +45,13 @@ const TABLE_END: &str = "<!-- end of conformance table -->";
 
 /// What a file is built of.
 const ONNX: &str = "ONNX";
-const SAFETENSORS: &str = "safetensors";
+const PYTORCH: &str = "PyTorch";
 
 /// In folders that have it beside model.onnx.
 const CHECKPOINT: &str = "model.safetensors";
+
+/// Whose model.safetensors has no more than what follows the graph.
+const PROJECTION_ALONE: &str = "late-stanford-projected";
 
 /// Architecture, task and weights of a row of that table.
 type TableRow = (String, String, String);
@@ -116,7 +119,7 @@ fn trials(
         let twin = subject.of_checkpoint().map(Model::new);
         let model = Arc::new(Model::new(subject));
         if let Some(twin) = twin {
-            let name = format!("{}/{SAFETENSORS}", twin.subject.name);
+            let name = format!("{}/checkpoint", twin.subject.name);
             let (model, lines) = (model.clone(), lines.clone());
             let trial = trial(name, workbench.cloned(), move |workbench| {
                 let line = twin.check_beside(workbench, &model)?;
@@ -204,7 +207,7 @@ fn subjects() -> anyhow::Result<Vec<Subject>> {
         subjects.push(Subject {
             name: fixture.name,
             weights_file: None,
-            weights: if is_checkpoint { SAFETENSORS } else { ONNX },
+            weights: if is_checkpoint { PYTORCH } else { ONNX },
             model: Some(fixture.folder),
             architecture: fixture.architecture,
             task: fixture.task,
@@ -287,10 +290,11 @@ impl Subject {
     /// The same model, of the checkpoint that lies beside its ONNX file.
     fn of_checkpoint(&self) -> Option<Self> {
         let has_one = self.model.as_ref()?.join(CHECKPOINT).is_file();
-        let is_another = has_one && self.weights == ONNX && !is_of_one_isa();
+        let is_whole = self.name != PROJECTION_ALONE;
+        let is_another = has_one && is_whole && self.weights == ONNX && !is_of_one_isa();
         is_another.then(|| Self {
             weights_file: Some(CHECKPOINT),
-            weights: SAFETENSORS,
+            weights: PYTORCH,
             ..self.clone()
         })
     }

@@ -32,7 +32,7 @@ const LENGTHS_AS_INDICES: &str = "GatherElements by indices computed from the le
 const TWO_RANGES: &str = "a mask that compares two ranges, which the engine splits wrongly";
 
 /// How many are compared at least, so that an empty folder is no success.
-const COMPARED_MIN: usize = 82;
+const COMPARED_MIN: usize = 125;
 
 /// How long the sequences are.
 const LENGTHS: [usize; 3] = [1, 7, 30];

@@ -427,11 +427,12 @@ impl<'a> Network<'a> {
         let padding = emitter.integer(padding);
         let is_padding = emitter.node("Equal", &[&ids, &padding]);
         let is_token = emitter.node("Not", &[&is_padding]);
-        let to_integer = vec![int("to", i64::from(DataType::Int64 as i32))];
-        let counted = emitter.node_with("Cast", &[&is_token], to_integer);
+        let to = |data_type| vec![int("to", i64::from(data_type as i32))];
+        let counted = emitter.node_with("Cast", &[&is_token], to(DataType::Int32));
         let axis = emitter.integer(1);
         let count = emitter.node("CumSum", &[&counted, &axis]);
         let count = emitter.node("Mul", &[&count, &counted]);
+        let count = emitter.node_with("Cast", &[&count], to(DataType::Int64));
         emitter.node("Add", &[&count, &padding])
     }
 

@@ -18,7 +18,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "architectures",
     "attention_dropout",
     "attention_probs_dropout_prob",
-    "auto_map",
     "bos_token_id",
     "chunk_size_feed_forward",
     "classifier_dropout",

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use encoderfile::file::MappedFile;
-use half::bf16;
+use half::{bf16, f16};
 use std::io::{self, BufWriter, Write};
 use tempfile::NamedTempFile;
 
@@ -35,6 +35,22 @@ impl Values<'_> {
                 .iter()
                 .try_for_each(|it| out.write_all(&widened(*it)))
         })
+    }
+
+    /// All of them as float32.
+    pub(super) fn to_vec(self) -> Vec<f32> {
+        let pairs = |bytes: &[u8], value: fn([u8; 2]) -> f32| {
+            let (pairs, _) = bytes.as_chunks();
+            pairs.iter().map(|it| value(*it)).collect()
+        };
+        match self {
+            Self::F32(bytes) => {
+                let (values, _) = bytes.as_chunks();
+                values.iter().map(|it| f32::from_le_bytes(*it)).collect()
+            }
+            Self::F16(bytes) => pairs(bytes, |it| f16::from_le_bytes(it).to_f32()),
+            Self::Bf16(bytes) => pairs(bytes, |it| bf16::from_le_bytes(it).to_f32()),
+        }
     }
 
     /// The matrix `[rows, columns]` as `[columns, rows]`.

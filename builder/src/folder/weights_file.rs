@@ -13,7 +13,7 @@ const USUAL: [&str; 2] = ["model.onnx", "onnx/model.onnx"];
 const FOLDERS: [&str; 2] = ["", "onnx"];
 
 /// Weights that an export can be made of.
-const OTHER_FORMATS: [&str; 3] = ["pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"];
+const OTHER_FORMATS: [&str; 2] = ["tf_model.h5", "flax_model.msgpack"];
 
 /// The file of that name, or else the usual ONNX file, or else the checkpoint, or else the
 /// only ONNX file.

@@ -2,6 +2,7 @@
 //! be equal, full disks, killed processes, little memory.
 
 mod building;
+mod checkpoints;
 mod full_disk;
 mod int8;
 #[cfg(target_os = "linux")]

@@ -1,16 +1,12 @@
 //! The modules that have weights of their own: Dense and `LayerNorm`.
 
 use super::{Listed, read_config, refuse_other_vectors, unsigned};
+use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
 use encoderfile::manifest::{DenseFunction, Residual};
-use half::{bf16, f16};
-use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, SafeTensorError};
 use serde_json::Value;
-use std::fs;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// torch's default; the module has no key for it.
 const LAYER_NORM_EPSILON: f32 = 1e-5;
@@ -150,135 +146,49 @@ pub(super) fn layer_norm(
     })
 }
 
-/// A module's model.safetensors, of which no more is read than what is asked for: that of
+/// A module's own checkpoint, of which no more is read than what is asked for: that of
 /// Stanford's `ColBERT` has the whole encoder beside one small matrix.
 pub(super) struct File {
-    path: PathBuf,
+    checkpoint: Checkpoint,
 }
-
-/// As many bytes as the safetensors library takes for a header.
-const HEADER_LEN_MAX: u64 = 100_000_000;
 
 impl File {
     pub(super) fn read(folder: &Path, listed: &Listed<'_>) -> Result<Self, BuildError> {
-        let path = folder.join(listed.file("model.safetensors"));
-        let pickle = folder.join(listed.file("pytorch_model.bin"));
-        if !path.is_file() && pickle.is_file() {
-            return Err(BuildError::Pickle(pickle));
-        }
-        match fs::metadata(&path) {
-            Ok(_) => Ok(Self { path }),
-            Err(source) => Err(BuildError::Read { path, source }),
-        }
+        let paths =
+            ["model.safetensors", "pytorch_model.bin"].map(|it| folder.join(listed.file(it)));
+        let found = paths.iter().find(|path| path.is_file());
+        let checkpoint = Checkpoint::open(found.unwrap_or(&paths[0]))?;
+        Ok(Self { checkpoint })
     }
 
     /// The shape of a tensor.
     pub(super) fn shape(&self, name: &str) -> Result<Vec<u32>, BuildError> {
-        let tensor = self.tensor(name)?;
-        self.lengths(name, &tensor.info)
-    }
-
-    fn lengths(&self, name: &str, info: &TensorInfo) -> Result<Vec<u32>, BuildError> {
-        let lengths = info.shape.iter().map(|length| u32::try_from(*length));
+        let lengths = self.tensor(name)?.shape.iter();
+        let lengths = lengths.map(|length| u32::try_from(*length));
         let lengths: Result<_, _> = lengths.collect();
-        lengths.map_err(|error| self.unusable(name, error.to_string()))
+        lengths.map_err(|error| self.checkpoint.problem(name, error.to_string()))
     }
 
-    fn tensor(&self, name: &str) -> Result<Stored, BuildError> {
-        let stored = fs::File::open(&self.path).map_err(SafeTensorError::from);
-        let stored = stored.and_then(|file| Stored::find(file, name));
-        stored.map_err(|error| self.unusable(name, error.to_string()))
-    }
-
-    fn unusable(&self, name: &str, problem: String) -> BuildError {
-        BuildError::Tensor {
-            path: self.path.clone(),
-            name: name.to_owned(),
-            problem,
-        }
+    fn tensor(&self, name: &str) -> Result<&Tensor, BuildError> {
+        let tensor = self.checkpoint.get(name);
+        tensor.ok_or_else(|| self.checkpoint.problem(name, "is not there"))
     }
 
     /// The values of a tensor of that shape.
     pub(super) fn get(&self, name: &str, shape: &[u32]) -> Result<Vec<f32>, BuildError> {
-        let fail = |problem: String| self.unusable(name, problem);
-        let mut tensor = self.tensor(name)?;
-        let found = self.lengths(name, &tensor.info)?;
+        let found = self.shape(name)?;
         if found != shape {
-            return Err(fail(format!("has shape {found:?}, expected {shape:?}")));
+            let problem = format!("has shape {found:?}, expected {shape:?}");
+            return Err(self.checkpoint.problem(name, problem));
         }
-        let data = tensor.data().map_err(|error| fail(error.to_string()))?;
-        let (pairs, quads) = (data.as_chunks::<2>().0, data.as_chunks::<4>().0);
-        let values: Vec<f32> = match tensor.info.dtype {
-            Dtype::F32 => quads.iter().map(|it| f32::from_le_bytes(*it)).collect(),
-            Dtype::F16 => pairs
-                .iter()
-                .map(|it| f16::from_le_bytes(*it).to_f32())
-                .collect(),
-            Dtype::BF16 => pairs
-                .iter()
-                .map(|it| bf16::from_le_bytes(*it).to_f32())
-                .collect(),
-            other => {
-                return Err(fail(format!(
-                    "has type {other:?}, expected F32, F16 or BF16"
-                )));
-            }
-        };
+        let values = self.tensor(name)?.values(name)?;
         // Every result would be one too.
         match values.iter().find(|value| !value.is_finite()) {
-            Some(value) => Err(fail(format!("holds {value}, which is no finite number"))),
+            Some(value) => {
+                let problem = format!("holds {value}, which is no finite number");
+                Err(self.checkpoint.problem(name, problem))
+            }
             None => Ok(values),
         }
-    }
-}
-
-/// A tensor that has not been read.
-struct Stored {
-    file: fs::File,
-    info: TensorInfo,
-    /// Where the file's tensors begin.
-    begin: u64,
-}
-
-impl Stored {
-    /// By the header of a safetensors file: its length, then JSON.
-    fn find(mut file: fs::File, name: &str) -> Result<Self, SafeTensorError> {
-        let mut length = [0; 8];
-        let read = file.read_exact(&mut length);
-        read.map_err(|_| SafeTensorError::HeaderTooSmall)?;
-        let length = u64::from_le_bytes(length);
-        if length > HEADER_LEN_MAX {
-            return Err(SafeTensorError::HeaderTooLarge);
-        }
-        let mut header = Vec::new();
-        (&file).take(length).read_to_end(&mut header)?;
-        if (header.len() as u64) < length {
-            return Err(SafeTensorError::InvalidHeaderLength);
-        }
-        let header: Metadata = serde_json::from_slice(&header)
-            .map_err(SafeTensorError::InvalidHeaderDeserialization)?;
-        let info = header.info(name).cloned();
-        Ok(Self {
-            file,
-            info: info.ok_or_else(|| SafeTensorError::TensorNotFound(name.to_owned()))?,
-            begin: 8 + length,
-        })
-    }
-
-    /// Its bytes: as many as its shape has.
-    fn data(&mut self) -> Result<Vec<u8>, SafeTensorError> {
-        let (begin, end) = self.info.data_offsets;
-        let bits = self.info.shape.iter().copied();
-        let bits = bits.fold(self.info.dtype.bitsize(), usize::saturating_mul);
-        let length = end.checked_sub(begin).filter(|it| *it == bits.div_ceil(8));
-        let length = length.ok_or(SafeTensorError::TensorInvalidInfo)? as u64;
-        let begin = self.begin.saturating_add(begin as u64);
-        if self.file.metadata()?.len().saturating_sub(begin) < length {
-            return Err(SafeTensorError::MetadataIncompleteBuffer);
-        }
-        self.file.seek(SeekFrom::Start(begin))?;
-        let mut data = Vec::new();
-        (&self.file).take(length).read_to_end(&mut data)?;
-        Ok(data)
     }
 }
