@@ -19,6 +19,7 @@ mod roformer;
 mod rotary;
 mod settings;
 mod squeezebert;
+mod t5;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BuildError;
@@ -75,6 +76,7 @@ const ARCHITECTURES: &[Architecture] = &[
     roberta::XLM_ROBERTA,
     roformer::ROFORMER,
     squeezebert::SQUEEZEBERT,
+    t5::T5,
 ];
 
 /// The graph of a checkpoint with the head of the model's task, all tensors in it, and the

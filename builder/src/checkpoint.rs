@@ -37,7 +37,8 @@ pub(crate) fn is_one(path: &Path) -> bool {
 }
 
 /// The tensors of one or several files.
-pub(crate) struct Checkpoint {
+#[derive(Debug)]
+pub struct Checkpoint {
     /// The file, or the index.
     pub(crate) path: PathBuf,
     tensors: BTreeMap<String, Tensor>,
@@ -45,6 +46,7 @@ pub(crate) struct Checkpoint {
 }
 
 /// A tensor in a file.
+#[derive(Debug)]
 pub(crate) struct Tensor {
     /// Which file.
     path: PathBuf,
@@ -62,18 +64,37 @@ struct Index {
 
 impl Checkpoint {
     /// Opens a file, or all that an index names.
-    pub(crate) fn open(path: &Path) -> Result<Self, BuildError> {
-        let mut checkpoint = Self {
-            path: path.to_owned(),
-            tensors: BTreeMap::new(),
-            files: Vec::new(),
-        };
+    ///
+    /// # Errors
+    /// [`BuildError`] with the file, and the tensor where one is at fault, for what cannot be
+    /// read, is cut or malformed, holds more than tensors, or is not what an index says.
+    pub fn open(path: &Path) -> Result<Self, BuildError> {
+        let mut checkpoint = Self::empty(path);
         if path.extension().is_some_and(|it| it == "json") {
             checkpoint.read_shards(path)?;
         } else {
-            checkpoint.read(path, |_| Ok(()))?;
+            checkpoint.read(path, map(path)?, |_| Ok(()))?;
         }
         Ok(checkpoint)
+    }
+
+    /// The tensors in the bytes of one file, whose name says its format: `*.bin` or
+    /// `*.safetensors`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn of_bytes(path: &Path, file: Bytes) -> Result<Self, BuildError> {
+        let mut checkpoint = Self::empty(path);
+        checkpoint.read(path, file, |_| Ok(()))?;
+        Ok(checkpoint)
+    }
+
+    fn empty(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            tensors: BTreeMap::new(),
+            files: Vec::new(),
+        }
     }
 
     fn read_shards(&mut self, path: &Path) -> Result<(), BuildError> {
@@ -98,12 +119,11 @@ impl Checkpoint {
         }
         let shards: BTreeSet<&String> = weight_map.values().collect();
         for shard in shards {
-            self.read(&path.with_file_name(shard), |name| {
-                match weight_map.get(name) {
-                    Some(stated) if stated == shard => Ok(()),
-                    Some(stated) => Err(lies(name, format!("is in {shard}, not in {stated}"))),
-                    None => Err(lies(name, format!("is in {shard}, and not listed"))),
-                }
+            let file = path.with_file_name(shard);
+            self.read(&file, map(&file)?, |name| match weight_map.get(name) {
+                Some(stated) if stated == shard => Ok(()),
+                Some(stated) => Err(lies(name, format!("is in {shard}, not in {stated}"))),
+                None => Err(lies(name, format!("is in {shard}, and not listed"))),
             })?;
         }
         match weight_map
@@ -119,9 +139,9 @@ impl Checkpoint {
     fn read(
         &mut self,
         path: &Path,
+        file: Bytes,
         check: impl Fn(&str) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
-        let file = map(path)?;
         let tensors = match path.extension().is_some_and(|it| it == "bin") {
             true => pickle::read(&file).map_err(|source| BuildError::Archive {
                 path: path.to_owned(),
@@ -160,7 +180,7 @@ impl Checkpoint {
     }
 
     /// Their names, sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 

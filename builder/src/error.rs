@@ -146,7 +146,7 @@ pub enum BuildError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: crate::PickleError,
+        source: crate::checkpoint::PickleError,
     },
     /// A checkpoint of an architecture that no graph is written for.
     #[error(

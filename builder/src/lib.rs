@@ -12,7 +12,7 @@ mod architecture;
 pub mod assemble;
 pub mod base;
 pub mod build;
-mod checkpoint;
+pub mod checkpoint;
 pub mod config_file;
 pub mod error;
 pub mod extract;
@@ -25,7 +25,6 @@ pub mod upstream;
 pub mod wasm_payload;
 
 pub use build::build;
-pub use checkpoint::PickleError;
 pub use error::BuildError;
 pub use extract::extract;
 pub use inspect::inspect;

@@ -25,7 +25,13 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
+    Target {
+        name: "checkpoint",
+        about: "PyTorch's archives and safetensors files",
+        run: targets::checkpoint::run,
+        seeds: targets::checkpoint::seeds,
+    },
     Target {
         name: "container",
         about: "files: footer, manifest, digest and places of artifacts",

@@ -61,6 +61,7 @@ CLASSES = {
     "roberta": "Roberta",
     "roformer": "RoFormer",
     "squeezebert": "SqueezeBert",
+    "t5": "T5Encoder",
 }
 
 HEADS = {
@@ -203,7 +204,8 @@ def make(
     if isinstance(changes.get("pos_att_type"), str):
         # transformers writes the list that it makes of it.
         change_config(folder, pos_att_type=changes["pos_att_type"])
-    copy_tokenizer(older(architecture), folder)
+    # The newest transformers wrote T5's, which this one reads otherwise.
+    copy_tokenizer(older("camembert" if architecture == "t5" else architecture), folder)
     sentences = sentences or texts(older(architecture))
     check_that_all_show(weights.float(), AutoTokenizer.from_pretrained(folder), sentences[0])
     for file, text in references(folder, architecture, task, sentences).items():
@@ -466,6 +468,16 @@ def make_others():
         **positions,
     )
     make("electra", "embedding", name="checkpoint-electra-narrow", embedding_size=16, hidden_size=32)
+    make("t5", "embedding", sentences=texts(older("albert")))
+    make(
+        "t5",
+        "embedding",
+        name="checkpoint-t5-gated-embedding",
+        sentences=texts(older("albert")),
+        feed_forward_proj="gated-gelu",
+        is_gated_act=True,
+        dense_act_fn="gelu_new",
+    )
     sentences = texts(older("esm"))
     sentences[1] = "The [MASK] was not the [MASK] , he said ."
     make(

@@ -20,7 +20,8 @@ pub(crate) struct Arguments {
 }
 
 /// The targets, in the order in which they run.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
+    "checkpoint",
     "container",
     "model",
     "graph",

@@ -4,7 +4,8 @@ use super::settings::Settings;
 use crate::checkpoint::{Checkpoint, Layout, Tensor};
 use crate::error::BuildError;
 use crate::graph::blocks::{
-    Heads, all_positions, attend, gelu, gelu_tanh, mix, normalise, sigmoid_gate, split,
+    Heads, all_positions, attend, gelu, gelu_tanh, mix, normalise, root_mean_square, sigmoid_gate,
+    split,
 };
 use crate::graph::emit::{Emitter, int, ints};
 use encoderfile::onnx::{
@@ -303,12 +304,32 @@ impl<'a> Network<'a> {
         self.emitter.node("Add", &[a, b])
     }
 
+    /// The values by their root mean square over the last axis, scaled.
+    pub(super) fn root_mean_square(
+        &mut self,
+        path: &str,
+        width: usize,
+        epsilon: f32,
+        x: &str,
+    ) -> Emitted {
+        let scale = self.tensor(&format!("{path}.weight"), &[width])?;
+        self.emitter.enter(path);
+        let output = self.emitter.fresh("RMSNormalization");
+        root_mean_square(&mut self.emitter, x, &scale, epsilon, &output);
+        Ok(output)
+    }
+
     /// The function that config.json names under `key`.
     pub(super) fn activation(&mut self, key: &'static str, default: &str, x: &str) -> Emitted {
         let name = self.settings.text(key, default)?;
+        self.activated(key, &name, x)
+    }
+
+    /// The function of that name, which config.json says under `key`.
+    pub(super) fn activated(&mut self, key: &'static str, name: &str, x: &str) -> Emitted {
         let emitter = &mut self.emitter;
-        let output = emitter.fresh(&name);
-        match name.as_str() {
+        let output = emitter.fresh(name);
+        match name {
             "gelu" | "gelu_python" => gelu(emitter, x, &output),
             "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_accurate" => {
                 gelu_tanh(emitter, x, &output);

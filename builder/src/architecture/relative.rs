@@ -1,7 +1,7 @@
 //! T5's biases by relative position.
 
 use super::network::Network;
-use crate::graph::emit::ints;
+use crate::graph::emit::{int, ints};
 
 impl Network<'_> {
     /// A bias for each head and pair of tokens, of a table `[buckets, heads]`: `[1, heads,
@@ -20,15 +20,17 @@ impl Network<'_> {
             .map(|distance| bucket(distance, buckets, max_distance))
             .collect();
         let by_distance = emitter.integers(&by_distance);
-        let rows = emitter.node("Gather", &[table, &by_distance]);
+        // Heads first, as attention has them: no axis is moved at run time.
+        let table = emitter.node_with("Transpose", &[table], vec![ints("perm", &[1, 0])]);
+        let along = || vec![int("axis", 1)];
+        let columns = emitter.node_with("Gather", &[&table, &by_distance], along());
         let column = emitter.integers(&[1]);
         let queries = emitter.node("Unsqueeze", &[&positions, &column]);
         let distance = emitter.node("Sub", &[&positions, &queries]);
         let [least, greatest] = [-farthest, farthest].map(|it| emitter.integer(it));
         let distance = emitter.node("Clip", &[&distance, &least, &greatest]);
         let place = emitter.node("Add", &[&distance, &greatest]);
-        let bias = emitter.node("Gather", &[&rows, &place]);
-        let bias = emitter.node_with("Transpose", &[&bias], vec![ints("perm", &[2, 0, 1])]);
+        let bias = emitter.node_with("Gather", &[&columns, &place], along());
         let batch = emitter.integers(&[0]);
         emitter.node("Unsqueeze", &[&bias, &batch])
     }
