@@ -18,12 +18,7 @@ pub(super) const UNUSED: &[&str] = &[
 pub(super) const BERT: Architecture = Architecture {
     model_type: "bert",
     base: "bert",
-    encode: |network| {
-        let sizes = Sizes::read(network.settings)?;
-        let x = embed(network, &sizes, sizes.width)?;
-        let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
-        layers(network, &sizes, x)
-    },
+    encode,
     classify: classify_pooled,
     classify_tokens,
     predict,
@@ -96,10 +91,7 @@ pub(super) const BIG_BIRD: Architecture = Architecture {
         for key in ["block_size", "num_random_blocks"] {
             settings.without_effect(key);
         }
-        let sizes = Sizes::read(settings)?;
-        let x = embed(network, &sizes, sizes.width)?;
-        let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
-        layers(network, &sizes, x)
+        encode(network)
     },
     classify: classify_activated,
     classify_tokens,
@@ -196,6 +188,13 @@ impl Sizes {
     }
 }
 
+fn encode(network: &mut Network<'_>) -> Emitted {
+    let sizes = Sizes::read(network.settings)?;
+    let x = embed(network, &sizes, sizes.width)?;
+    let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
+    layers(network, &sizes, x)
+}
+
 /// The sum of words, segments and positions.
 pub(super) fn embed(network: &mut Network<'_>, sizes: &Sizes, width: usize) -> Emitted {
     let ids = network.input("input_ids");
@@ -282,20 +281,27 @@ pub(super) fn classify_tokens(network: &mut Network<'_>, hidden: &str) -> Emitte
     network.linear("classifier", [width, network.labels], hidden)
 }
 
+/// Logits of the vocabulary.
 pub(super) fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let sizes = Sizes::read(network.settings)?;
+    predict_from(network, &sizes, sizes.width, hidden)
+}
+
+/// The same over words of `width` values.
+pub(super) fn predict_from(
+    network: &mut Network<'_>,
+    sizes: &Sizes,
+    width: usize,
+    hidden: &str,
+) -> Emitted {
     let transform = "cls.predictions.transform";
-    let x = network.linear(&format!("{transform}.dense"), [sizes.width; 2], hidden)?;
+    let x = network.linear(&format!("{transform}.dense"), [sizes.width, width], hidden)?;
     let x = network.activation("hidden_act", "gelu", &x)?;
     let norm = format!("{transform}.LayerNorm");
-    let x = network.layer_norm(&norm, sizes.width, sizes.epsilon, &x)?;
+    let x = network.layer_norm(&norm, width, sizes.epsilon, &x)?;
     let names = ["cls.predictions.decoder.weight", WORDS];
-    network.decoder(
-        names,
-        Some("cls.predictions.bias"),
-        [sizes.width, sizes.vocabulary],
-        &x,
-    )
+    let bias = Some("cls.predictions.bias");
+    network.decoder(names, bias, [width, sizes.vocabulary], &x)
 }
 
 /// Logits of the vocabulary, by ELECTRA's generator.

@@ -2,7 +2,7 @@
 //! relative positions each by itself.
 
 use super::Architecture;
-use super::bert::{Sizes, WORDS, classify_tokens, feed_forward};
+use super::bert::{Sizes, classify_tokens, feed_forward, predict_from};
 use super::network::{Emitted, Network};
 use crate::error::BuildError;
 use crate::graph::blocks::{mix, split};
@@ -430,14 +430,7 @@ fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
         return Err(network.settings.refuse("legacy"));
     }
     let width = network.settings.size_or("embedding_size", sizes.width)?;
-    let transform = "cls.predictions.transform";
-    let x = network.linear(&format!("{transform}.dense"), [sizes.width, width], hidden)?;
-    let x = network.activation("hidden_act", "gelu", &x)?;
-    let norm = format!("{transform}.LayerNorm");
-    let x = network.layer_norm(&norm, width, sizes.epsilon, &x)?;
-    let names = ["cls.predictions.decoder.weight", WORDS];
-    let bias = Some("cls.predictions.bias");
-    network.decoder(names, bias, [width, sizes.vocabulary], &x)
+    predict_from(network, &sizes, width, hidden)
 }
 
 #[cfg(test)]

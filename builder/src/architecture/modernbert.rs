@@ -34,9 +34,26 @@ pub(super) const MODERNBERT: Architecture = Architecture {
         let names = ["decoder.weight", "embeddings.tok_embeddings.weight"];
         network.decoder(names, bias.then_some("decoder.bias"), sizes, &x)
     },
-    // 4.48 stored its tables.
+    // Of heads that were not asked for, where the checkpoint has no prefix.
     unused: &["decoder.weight", "head.", "decoder."],
 };
+
+/// Keys of training, and of heads that read them where they are written.
+const WITHOUT_EFFECT: [&str; 13] = [
+    "classifier_activation",
+    "classifier_bias",
+    "classifier_pooling",
+    "compile_matmul",
+    "decoder_bias",
+    "deterministic_flash_attn",
+    "embedding_dropout",
+    "initializer_cutoff_factor",
+    "mlp_dropout",
+    "reference_compile",
+    "repad_logits_with_grad",
+    "sparse_pred_ignore_index",
+    "sparse_prediction",
+];
 
 /// What config.json says.
 struct Sizes {
@@ -100,33 +117,7 @@ fn encode(network: &mut Network<'_>) -> Emitted {
 
 fn sizes(network: &Network<'_>) -> Result<Sizes, BuildError> {
     let settings = network.settings;
-    for key in [
-        "embedding_dropout",
-        "mlp_dropout",
-        "initializer_cutoff_factor",
-    ] {
-        settings.without_effect(key);
-    }
-    for key in [
-        "deterministic_flash_attn",
-        "reference_compile",
-        "repad_logits_with_grad",
-    ] {
-        settings.without_effect(key);
-    }
-    for key in [
-        "sparse_pred_ignore_index",
-        "sparse_prediction",
-        "compile_matmul",
-    ] {
-        settings.without_effect(key);
-    }
-    for key in [
-        "classifier_pooling",
-        "classifier_activation",
-        "classifier_bias",
-        "decoder_bias",
-    ] {
+    for key in WITHOUT_EFFECT {
         settings.without_effect(key);
     }
     settings.only("position_embedding_type", &json!("absolute"))?;

@@ -1,7 +1,7 @@
 //! `RoFormer`: BERT with rotary positions, whose pairs lie beside one another.
 
 use super::Architecture;
-use super::bert::{Sizes, WORDS, classify_activated, classify_tokens, feed_forward};
+use super::bert::{Sizes, classify_activated, classify_tokens, feed_forward, predict_from};
 use super::network::{Emitted, Network};
 use crate::graph::emit::int;
 
@@ -14,14 +14,7 @@ pub(super) const ROFORMER: Architecture = Architecture {
     predict: |network, hidden| {
         let sizes = Sizes::read(network.settings)?;
         let width = network.settings.size_or("embedding_size", sizes.width)?;
-        let transform = "cls.predictions.transform";
-        let x = network.linear(&format!("{transform}.dense"), [sizes.width, width], hidden)?;
-        let x = network.activation("hidden_act", "gelu", &x)?;
-        let norm = format!("{transform}.LayerNorm");
-        let x = network.layer_norm(&norm, width, sizes.epsilon, &x)?;
-        let names = ["cls.predictions.decoder.weight", WORDS];
-        let bias = Some("cls.predictions.bias");
-        network.decoder(names, bias, [width, sizes.vocabulary], &x)
+        predict_from(network, &sizes, width, hidden)
     },
     unused: &["cls.predictions.decoder."],
 };
