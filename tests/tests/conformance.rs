@@ -116,7 +116,9 @@ fn trials(
     let mut trials = vec![(0, readme)];
     for (index, subject) in subjects.into_iter().enumerate() {
         let targets = subject.targets.clone();
-        let twin = subject.of_checkpoint().map(Model::new);
+        // Both have the same kernels, so that one of them says enough of an instruction set.
+        let twin = subject.of_checkpoint().filter(|_| !is_of_one_isa());
+        let twin = twin.map(Model::new);
         let model = Arc::new(Model::new(subject));
         if let Some(twin) = twin {
             let name = format!("{}/checkpoint", twin.subject.name);
@@ -291,7 +293,7 @@ impl Subject {
     fn of_checkpoint(&self) -> Option<Self> {
         let has_one = self.model.as_ref()?.join(CHECKPOINT).is_file();
         let is_whole = self.name != PROJECTION_ALONE;
-        let is_another = has_one && is_whole && self.weights == ONNX && !is_of_one_isa();
+        let is_another = has_one && is_whole && self.weights == ONNX;
         is_another.then(|| Self {
             weights_file: Some(CHECKPOINT),
             weights: PYTORCH,
