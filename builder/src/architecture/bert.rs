@@ -180,7 +180,7 @@ impl Sizes {
             width: settings.size("hidden_size")?,
             heads: settings.size("num_attention_heads")?,
             inner: settings.size("intermediate_size")?,
-            layers: settings.size("num_hidden_layers")?,
+            layers: settings.layers("num_hidden_layers")?,
             positions: settings.size_or("max_position_embeddings", 512)?,
             segments: settings.size_or("type_vocab_size", 2)?,
             epsilon: settings.float("layer_norm_eps", 1e-12)?,

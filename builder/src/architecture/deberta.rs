@@ -7,6 +7,7 @@ use super::network::{Emitted, Network};
 use crate::error::BuildError;
 use crate::graph::blocks::{mix, split};
 use crate::graph::emit::{int, ints};
+use encoderfile::limits::TOKENS_MAX;
 use encoderfile::onnx::tensor_proto::DataType;
 use serde_json::json;
 
@@ -132,7 +133,7 @@ fn sizes(network: &Network<'_>) -> Result<Sizes, BuildError> {
         width: settings.size("hidden_size")?,
         heads: settings.size("num_attention_heads")?,
         inner: settings.size("intermediate_size")?,
-        layers: settings.size("num_hidden_layers")?,
+        layers: settings.layers("num_hidden_layers")?,
         positions: settings.size_or("max_position_embeddings", 512)?,
         segments: usize::try_from(settings.integer("type_vocab_size", 0)?).unwrap_or(0),
         epsilon: settings.float("layer_norm_eps", 1e-7)?,
@@ -220,7 +221,9 @@ fn relative(
     let tokens = network.positions();
     let emitter = &mut network.emitter;
     emitter.enter("relative_positions");
+    // No text has keys that are farther.
     let farthest_token = i64::try_from(farthest).unwrap_or(i64::MAX);
+    let farthest_token = farthest_token.min(i64::from(TOKENS_MAX));
     let places: Vec<i64> = (-farthest_token..=farthest_token)
         .map(|distance| place(distance, positions))
         .collect();

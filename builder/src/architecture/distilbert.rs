@@ -48,7 +48,7 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let positions = network.embedding("embeddings.position_embeddings", rows, &positions)?;
     let sum = network.add(&words, &positions);
     let mut x = network.layer_norm("embeddings.LayerNorm", width, EPSILON, &sum)?;
-    for index in 0..settings.size("n_layers")? {
+    for index in 0..settings.layers("n_layers")? {
         let path = format!("transformer.layer.{index}");
         let attention = Attention {
             products: ["q_lin", "k_lin", "v_lin"].map(|it| format!("{path}.attention.{it}")),

@@ -52,7 +52,7 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     x = network.attended(&x);
     let size = network.head_size(width, heads)?;
     let rotation = is_rotary.then(|| network.rotation(size, 10_000.0));
-    for index in 0..settings.size("num_hidden_layers")? {
+    for index in 0..settings.layers("num_hidden_layers")? {
         let path = format!("encoder.layer.{index}");
         let norm = format!("{path}.attention.LayerNorm");
         let normed = network.layer_norm(&norm, width, epsilon, &x)?;

@@ -99,7 +99,7 @@ impl Sizes {
 fn encode(network: &mut Network<'_>) -> Emitted {
     let sizes = Sizes::read(network)?;
     let mut x = embed(network, &sizes)?;
-    for index in 0..network.settings.size("num_hidden_layers")? {
+    for index in 0..network.settings.layers("num_hidden_layers")? {
         x = layer(network, &format!("encoder.layer.{index}"), &sizes, &x)?;
     }
     Ok(x)

@@ -90,7 +90,7 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let mask = network.mask();
     let window = network.window(sizes.window, &mask);
     let every = settings.size_or("global_attn_every_n_layers", 3)?;
-    for index in 0..settings.size("num_hidden_layers")? {
+    for index in 0..settings.layers("num_hidden_layers")? {
         let kind = match index.is_multiple_of(every) {
             true => Kind {
                 rotation: &global,

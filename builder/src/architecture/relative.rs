@@ -2,6 +2,7 @@
 
 use super::network::Network;
 use crate::graph::emit::{int, ints};
+use encoderfile::limits::TOKENS_MAX;
 
 impl Network<'_> {
     /// A bias for each head and pair of tokens, of a table `[buckets, heads]`: `[1, heads,
@@ -15,7 +16,9 @@ impl Network<'_> {
         let positions = self.positions();
         let emitter = &mut self.emitter;
         emitter.enter("relative_bias");
+        // No text has keys that are farther.
         let farthest = i64::try_from(max_distance).unwrap_or(i64::MAX);
+        let farthest = farthest.min(i64::from(TOKENS_MAX));
         let by_distance: Vec<i64> = (-farthest..=farthest)
             .map(|distance| bucket(distance, buckets, max_distance))
             .collect();

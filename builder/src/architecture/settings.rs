@@ -85,6 +85,9 @@ const WITHOUT_EFFECT: &[&str] = &[
     "xla_device",
 ];
 
+/// Far more than any encoder has.
+const LAYERS_MAX: usize = 1 << 10;
+
 /// A config.json whose keys are counted as they are read.
 pub(super) struct Settings {
     path: PathBuf,
@@ -143,6 +146,15 @@ impl Settings {
         match self.size_or(key, 0)? {
             0 => Err(self.refuse(key)),
             size => Ok(size),
+        }
+    }
+
+    /// How many layers there are: the largest encoders have a hundred, and ALBERT's cost no
+    /// tensors that would have to be there.
+    pub(super) fn layers(&self, key: &'static str) -> Result<usize, BuildError> {
+        match self.size(key)? {
+            layers if layers <= LAYERS_MAX => Ok(layers),
+            _ => Err(self.refuse(key)),
         }
     }
 

@@ -79,7 +79,7 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let bias = network.relative_bias(&table, buckets, farthest);
     let mask = network.mask();
     let bias = network.add(&bias, &mask);
-    for index in 0..settings.size("num_layers")? {
+    for index in 0..settings.layers("num_layers")? {
         let path = format!("encoder.block.{index}");
         let norm = format!("{path}.layer.0.layer_norm");
         let normed = network.root_mean_square(&norm, sizes.width, sizes.epsilon, &x)?;
