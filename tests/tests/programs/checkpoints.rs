@@ -171,6 +171,7 @@ fn a_setting_that_is_not_known_or_not_served() -> anyhow::Result<()> {
         ("position_embedding_type", json!("relative_key")),
         ("hidden_act", json!("mish")),
         ("num_attention_heads", json!(5)),
+        ("num_hidden_layers", json!(1_000_000_000)),
         ("hidden_size", Value::Null),
     ] {
         let change = |folder: &ModelFolder| {
