@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
-const SCHEMAS: [&str; 2] = ["manifest.proto", "onnx.proto"];
+const SCHEMAS: [&str; 3] = ["manifest.proto", "onnx.proto", "sentencepiece.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for schema in SCHEMAS {

@@ -70,12 +70,18 @@ pub enum BuildError {
         /// The value found, as JSON.
         value: String,
     },
-    /// A folder with an older form of tokenizer, or none.
-    #[error(
-        "{}: no such file; `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)` of transformers writes one from vocab.txt, merges.txt or a SentencePiece model",
-        .0.display()
-    )]
-    NoTokenizer(PathBuf),
+    /// A folder with neither tokenizer.json nor the files of its tokenizer class.
+    #[error("{}: no {files} in it, which {class} reads{}", .folder.display(), instead(found))]
+    NoTokenizer {
+        /// The folder.
+        folder: PathBuf,
+        /// As transformers spells it.
+        class: String,
+        /// The files of the class.
+        files: String,
+        /// Files of other classes that are there.
+        found: Vec<&'static str>,
+    },
     /// A tokenizer that the tokenizers library cannot read.
     #[error("{}: {problem}", .path.display())]
     Tokenizer {
@@ -395,6 +401,17 @@ impl BuildError {
 const EXPORT: &str = "`optimum-cli export onnx --model DIR OUT`, or torch.onnx.export(…, dynamic_axes={\"input_ids\": {0: \"batch\", 1: \"tokens\"}, …}) with the same for every input";
 
 /// What the config says of the number of labels.
+/// Files of a tokenizer that another class reads.
+fn instead(found: &[&str]) -> String {
+    match found {
+        [] => String::new(),
+        files => format!(
+            "; there is {}: set `tokenizer_class` in tokenizer_config.json to the class that reads it",
+            files.join(", ")
+        ),
+    }
+}
+
 fn labels_said(labels: usize, said_by: LabelsSource) -> String {
     match said_by {
         LabelsSource::Names => format!("`id2label` has {labels} labels"),

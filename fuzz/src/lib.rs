@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "checkpoint",
         about: "PyTorch's archives and safetensors files",
@@ -55,6 +55,12 @@ pub const TARGETS: [Target; 8] = [
         about: "tokenizer.json: loaded, and texts tokenised",
         run: targets::tokenizer::run,
         seeds: targets::tokenizer::seeds,
+    },
+    Target {
+        name: "vocabulary",
+        about: "vocab.txt, vocab.json and SentencePiece models of a folder, and texts tokenised",
+        run: targets::vocabulary::run,
+        seeds: targets::vocabulary::seeds,
     },
     Target {
         name: "upstream",

@@ -8,6 +8,7 @@ pub(crate) mod request;
 pub(crate) mod server;
 pub(crate) mod tokenizer;
 pub(crate) mod upstream;
+pub(crate) mod vocabulary;
 
 /// The text that models compute.
 pub(crate) const TEXT: &str = "Zoë flew to 東京 😀, twice.";

@@ -8,7 +8,7 @@
 //! **Invariant:** nothing in this project decodes a message of a file in another
 //! way; clippy refuses `prost::Message::decode` (see clippy.toml).
 
-use crate::{Golden, Manifest, onnx::ModelProto};
+use crate::{Golden, Manifest, onnx, sentencepiece};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost::{DecodeError, Message};
 
@@ -50,8 +50,12 @@ impl Root for Golden {
     const SCHEMA: &'static Schema = &ENCODERFILE_GOLDEN;
 }
 
-impl Root for ModelProto {
+impl Root for onnx::ModelProto {
     const SCHEMA: &'static Schema = &ONNX_MODELPROTO;
+}
+
+impl Root for sentencepiece::ModelProto {
+    const SCHEMA: &'static Schema = &SENTENCEPIECE_MODELPROTO;
 }
 
 /// The fields of a message that hold more than one entry.
@@ -130,7 +134,7 @@ fn next_field<'a>(message: &mut &'a [u8]) -> Result<(u32, Option<&'a [u8]>), Dec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
+    use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
     use crate::{Base, Finding, GoldenCase, Pipeline, Provenance};
 
     const LIMIT: usize = 1000;

@@ -1,7 +1,7 @@
-//! The encoderfile manifest and its canonical pipeline, and ONNX models.
+//! The encoderfile manifest and its canonical pipeline, ONNX and SentencePiece models.
 //!
-//! Plain messages generated from `manifest.proto` and `onnx.proto`; the meaning
-//! of each field is documented there. Nothing here reads or writes a file.
+//! Plain messages generated from `manifest.proto`, `onnx.proto` and `sentencepiece.proto`;
+//! the meaning of each field is documented there. Nothing here reads or writes a file.
 #![forbid(unsafe_code)]
 
 #[cfg_attr(
@@ -22,6 +22,12 @@ pub use manifest::*;
 #[allow(missing_docs, reason = "generated; documented in onnx.proto")]
 pub mod onnx {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
+}
+
+/// What is read of SentencePiece models.
+#[allow(missing_docs, reason = "generated; documented in sentencepiece.proto")]
+pub mod sentencepiece {
+    include!(concat!(env!("OUT_DIR"), "/sentencepiece.rs"));
 }
 
 impl Task {

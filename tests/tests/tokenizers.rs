@@ -1,5 +1,6 @@
 //! Tokenizer files that say different things, against what transformers makes of them:
-//! `tokenizers/*/cases.json`, every class and key, agreeing and contradicting.
+//! `tokenizers/*/cases.json`, every class and key, agreeing and contradicting; in the
+//! folders `*-files` of classes that keep their vocabulary in files of their own.
 //!
 //! All cases run in this process; some of each class as built files on other targets.
 
@@ -21,7 +22,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// How many classes there are at least, so that an empty folder is no success.
-const CLASSES_MIN: usize = 23;
+const CLASSES_MIN: usize = 47;
+
+/// The file of a class's cases; the others are its folder.
+const CASES: &str = "cases.json";
 
 /// What every reference is cut to.
 const MAX_TOKENS: u32 = 32;
@@ -63,19 +67,31 @@ struct Change {
 }
 
 /// A text or pair as tokens.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize)]
 struct Encoded {
     input_ids: Vec<u32>,
     type_ids: Vec<u32>,
-    offsets: Vec<(usize, usize)>,
+    /// `None` where transformers has none: tokenizers that are written in Python.
+    offsets: Option<Vec<(usize, usize)>>,
+}
+
+impl Encoded {
+    /// The same as far as transformers says.
+    fn is(&self, got: &Self) -> bool {
+        (&self.input_ids, &self.type_ids) == (&got.input_ids, &got.type_ids)
+            && (self.offsets.is_none() || self.offsets == got.offsets)
+    }
 }
 
 impl Case {
     /// The folder of the case.
     fn write(&self, class: &Path) -> anyhow::Result<TempDir> {
         let place = tempfile::tempdir()?;
-        for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
-            fs::copy(class.join(name), place.path().join(name))?;
+        for entry in fs::read_dir(class)? {
+            let entry = entry?;
+            if entry.file_name() != CASES {
+                fs::copy(entry.path(), place.path().join(entry.file_name()))?;
+            }
         }
         for (name, change) in &self.files {
             let path = place.path().join(name);
@@ -97,7 +113,7 @@ impl Case {
 
 impl Class {
     fn read(folder: &Path) -> anyhow::Result<Self> {
-        let path = folder.join("cases.json");
+        let path = folder.join(CASES);
         let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
         serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
     }
@@ -177,7 +193,7 @@ fn encode(folder: &Path, texts: &[Item]) -> anyhow::Result<Vec<Encoded>> {
                 vec![0; tokens.ids.len()]
             },
             input_ids: tokens.ids,
-            offsets: tokens.offsets,
+            offsets: Some(tokens.offsets),
         })
     });
     encoded.collect()
@@ -195,9 +211,14 @@ fn check(class: &Class, folder: &Path, case: &Case) -> anyhow::Result<()> {
         ensure!(got.is_err(), "transformers refuses it");
         return Ok(());
     };
+    if let (Some(key), Err(error)) = (case.name.strip_suffix(" null"), &got) {
+        // Python writes "None" between the texts.
+        ensure!(error.to_string().contains(key), "{error}");
+        return Ok(());
+    }
     for ((texts, expected), got) in class.texts.iter().zip(expected).zip(got?) {
         ensure!(
-            got == *expected,
+            expected.is(&got),
             "{texts:?}:\n  got      {got:?}\n  expected {expected:?}"
         );
     }
@@ -263,7 +284,8 @@ fn check_class(place: &Path, decision: &Decision, model_type: &str) -> anyhow::R
             let error = error.to_string();
             let short = taken.strip_suffix("Fast").unwrap_or(taken);
             let is_named = error.contains(&format!("{short} is not supported"))
-                || error.contains(&format!("but {taken} reads"));
+                || error.contains(&format!("but {taken} reads"))
+                || error.contains(&format!("which {taken} reads"));
             ensure!(
                 is_named || error.contains(NO_ENCODER),
                 "{error}, expected {taken}"
@@ -470,7 +492,8 @@ fn check_targets(
             let ids: Vec<u32> = infos().map(|it| it.token_id).collect();
             let offsets: Vec<_> = infos().map(|it| (it.start, it.end)).collect();
             ensure!(
-                ids == expected.input_ids && offsets == expected.offsets,
+                ids == expected.input_ids
+                    && expected.offsets.as_ref().is_none_or(|it| *it == offsets),
                 "{}: {ids:?} {offsets:?}, expected {expected:?}",
                 target.name()
             );

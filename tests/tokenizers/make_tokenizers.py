@@ -316,4 +316,5 @@ def main():
         print(f"{name}: {len(cases)} cases, {refused} refused")
 
 
-main()
+if __name__ == "__main__":
+    main()

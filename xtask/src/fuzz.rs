@@ -20,12 +20,13 @@ pub(crate) struct Arguments {
 }
 
 /// The targets, in the order in which they run.
-const TARGETS: [&str; 8] = [
+const TARGETS: [&str; 9] = [
     "checkpoint",
     "container",
     "model",
     "graph",
     "tokenizer",
+    "vocabulary",
     "upstream",
     "request",
     "server",

@@ -1,6 +1,7 @@
 //! One tokenizer out of all of a folder's files.
 //!
-//! What a tokenizer is stands in tokenizer.json, tokenizer_config.json,
+//! What a tokenizer is stands in tokenizer.json, or in the files that its class has kept its
+//! vocabulary in before (`vocabulary.rs`), in tokenizer_config.json,
 //! special_tokens_map.json, added_tokens.json and in the defaults of the class that
 //! they name. They are resolved here as `AutoTokenizer` of transformers 5 does, into
 //! the one tokenizer.json that is stored. Where the files contradict one another, a
@@ -12,6 +13,7 @@ mod components;
 mod differences;
 pub(super) mod pattern;
 mod settings;
+mod vocabulary;
 
 use super::config::Config;
 use super::findings::Findings;
@@ -26,8 +28,9 @@ use encoderfile::{Bug, panics};
 use serde::Deserialize;
 use serde_json::Value;
 use settings::Settings;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokenizers::{ModelWrapper, PostProcessorWrapper, Tokenizer};
+use vocabulary::Vocabulary;
 
 /// Texts that every tokenizer has to tokenise: none, words, spaces at both ends, several
 /// scripts, and lines.
@@ -75,13 +78,17 @@ impl Resolved {
 struct Files<'a> {
     paths: &'a Paths,
     config: &'a Config,
-    /// tokenizer.json.
-    tokenizer: Value,
     tokenizer_config: Value,
     special_tokens_map: Value,
     added_tokens: Value,
+    /// tokenizer.json, or what the vocabulary has of one.
+    tokenizer: Value,
+    /// Where that is.
+    path: PathBuf,
     /// Bytes of tokenizer.json, with its regular expressions as the runtime reads them.
-    bytes: Vec<u8>,
+    bytes: Option<Vec<u8>>,
+    /// Without tokenizer.json.
+    vocabulary: Option<Vocabulary>,
 }
 
 /// Reads them all and resolves them.
@@ -90,29 +97,32 @@ pub(super) fn resolve(
     config: &Config,
     findings: &mut Findings,
 ) -> Result<Resolved, BuildError> {
-    let files = Files::read(paths, config, findings)?;
+    let mut files = Files::read(paths, config, findings)?;
     let choice = files.class()?;
-    let settings = Settings::read(
-        &paths.tokenizer_config,
-        &files.tokenizer_config,
-        choice.class,
-    )?;
+    let class = files.builder(&choice, findings)?;
+    let settings = Settings::read(&paths.tokenizer_config, &files.tokenizer_config, class)?;
     let mut tokens = files.tokens(&settings)?;
-    tokens.set_defaults(choice.class, files.pad_token_of_padding(choice.class));
-    set_special_extra(choice.class, &settings, &mut tokens)?;
-    let original = load(&paths.tokenizer, &files.tokenizer)?;
+    files.read_vocabulary(&settings, &mut tokens, findings)?;
+    tokens.set_defaults(class, files.pad_token_of_padding(class));
+    set_special_extra(class, &settings, &mut tokens)?;
     let tokenizer = files.build(&settings, &mut tokens, findings)?;
-    probe(&paths.tokenizer, &tokenizer)?;
-    let json = files.stored(&original, &tokenizer)?;
+    probe(&files.path, &tokenizer)?;
+    let resolved = to_value(&files.path, &tokenizer)?;
+    let original = match &files.bytes {
+        Some(_) => to_value(&files.path, &load(&files.path, &files.tokenizer)?)?,
+        None => resolved.clone(),
+    };
+    let json = files.stored(&original, &resolved, &tokenizer)?;
     let truncation_side = settings.truncation_side(&files.tokenizer)?;
     let (of_class, _) = settings.makes_type_ids()?;
     let makes_type_ids = of_class || paths.tokenizer_stands_alone;
     let contradictions = Contradictions {
         choice: &choice,
+        vocabulary: files.vocabulary.as_ref().and(files.path.file_name()),
         settings: &settings,
         special_tokens_map: &files.special_tokens_map,
-        original: &to_value(&paths.tokenizer, &original)?,
-        resolved: &to_value(&paths.tokenizer, &tokenizer)?,
+        original: &original,
+        resolved: &resolved,
         tokens: &tokens,
         type_vocab_size: config.unsigned("type_vocab_size").unwrap_or(0),
     };
@@ -138,27 +148,62 @@ impl<'a> Files<'a> {
         config: &'a Config,
         findings: &mut Findings,
     ) -> Result<Self, BuildError> {
-        if !paths.tokenizer.exists() {
-            return Err(BuildError::NoTokenizer(paths.tokenizer.clone()));
-        }
-        let mut bytes = read_file(&paths.tokenizer)?;
-        let mut tokenizer = parse_json(&paths.tokenizer, &bytes)?;
-        if translate(&paths.tokenizer, &mut tokenizer, findings)? {
-            bytes = tokenizer.to_string().into_bytes();
+        let mut tokenizer = Value::Null;
+        let mut bytes = None;
+        if paths.tokenizer.exists() {
+            let mut json = read_file(&paths.tokenizer)?;
+            tokenizer = parse_json(&paths.tokenizer, &json)?;
+            if translate(&paths.tokenizer, &mut tokenizer, findings)? {
+                json = tokenizer.to_string().into_bytes();
+            }
+            bytes = Some(json);
         }
         let beside = |name: &str| {
             let path = paths.tokenizer_config.with_file_name(name);
             Ok::<_, BuildError>(read_json_if_there(&path)?.unwrap_or_default())
         };
         Ok(Self {
-            tokenizer,
             tokenizer_config: read_json_if_there(&paths.tokenizer_config)?.unwrap_or_default(),
             special_tokens_map: beside("special_tokens_map.json")?,
             added_tokens: beside("added_tokens.json")?,
+            path: paths.tokenizer.clone(),
+            vocabulary: None,
+            tokenizer,
+            bytes,
             paths,
             config,
-            bytes,
         })
+    }
+
+    /// The class that builds the tokenizer; without tokenizer.json, that of its vocabulary.
+    fn builder(&mut self, choice: &Choice, findings: &mut Findings) -> Result<Class, BuildError> {
+        if choice.class.passes_over_file() && self.bytes.take().is_some() {
+            let source = format!("{} of transformers 5", choice.class.name());
+            findings.note("tokenizer", "tokenizer.json is not read", source);
+        }
+        if self.bytes.is_some() {
+            return Ok(choice.class);
+        }
+        let vocabulary = Vocabulary::read(&self.paths.tokenizer, choice.class)?;
+        self.path.clone_from(&vocabulary.path);
+        self.vocabulary = Some(vocabulary);
+        Ok(choice.class.of_vocabulary())
+    }
+
+    /// Without tokenizer.json, what stands for it.
+    fn read_vocabulary(
+        &mut self,
+        settings: &Settings<'_>,
+        tokens: &mut Tokens,
+        findings: &mut Findings,
+    ) -> Result<(), BuildError> {
+        let Some(vocabulary) = &self.vocabulary else {
+            return Ok(());
+        };
+        vocabulary.complete(settings.class(), tokens);
+        self.tokenizer = vocabulary.tokenizer(settings, tokens)?;
+        translate(&self.path, &mut self.tokenizer, findings)?;
+        Ok(())
     }
 
     fn class(&self) -> Result<Choice, BuildError> {
@@ -184,7 +229,9 @@ impl<'a> Files<'a> {
             settings,
             map: (&beside("special_tokens_map.json"), &self.special_tokens_map),
             added: (&beside("added_tokens.json"), &self.added_tokens),
-            tokenizer: (&self.paths.tokenizer, &self.tokenizer["added_tokens"]),
+            tokenizer: (&self.path, &self.tokenizer["added_tokens"]),
+            of_model: (self.vocabulary.as_ref())
+                .and_then(|vocabulary| vocabulary.additional_tokens(settings.class())),
         };
         sources.read()
     }
@@ -202,11 +249,13 @@ impl<'a> Files<'a> {
         tokens: &mut Tokens,
         findings: &mut Findings,
     ) -> Result<Tokenizer, BuildError> {
-        let path = &self.paths.tokenizer;
+        let path = &self.path;
         let spelling = |key: &str| tokens.get(key).map(|it| it.content().to_owned());
         let components = Components {
             settings,
             file: &self.tokenizer,
+            path,
+            vocabulary: self.vocabulary.as_ref(),
             token: &spelling,
         };
         let mut tokenizer = if settings.class().keeps_file() {
@@ -221,8 +270,10 @@ impl<'a> Files<'a> {
         let to_add = self.with_rows(&tokenizer, to_add, findings);
         let added = tokenizer.add_tokens(to_add.iter().map(Token::to_added));
         added.map_err(|error| unusable(path, &error))?;
-        if settings.class() == Class::RemBert {
-            add_again(path, &mut tokenizer, tokens)?;
+        match settings.class() {
+            Class::RemBert => add_again(path, &mut tokenizer, tokens)?,
+            Class::Esm => refuse_ids(settings, &tokenizer, tokens)?,
+            _ => {}
         }
         let id = |token: &str| tokenizer.token_to_id(token);
         if let Some(processor) = components.post_processor(&id)? {
@@ -261,14 +312,42 @@ impl<'a> Files<'a> {
     }
 
     /// The file as it is, where resolving changed nothing.
-    fn stored(&self, original: &Tokenizer, resolved: &Tokenizer) -> Result<Vec<u8>, BuildError> {
-        let path = &self.paths.tokenizer;
-        if to_value(path, original)? == to_value(path, resolved)? {
-            return Ok(self.bytes.clone());
+    fn stored(
+        &self,
+        original: &Value,
+        resolved: &Value,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<u8>, BuildError> {
+        if let Some(bytes) = &self.bytes
+            && original == resolved
+        {
+            return Ok(bytes.clone());
         }
-        let json = resolved.to_string(false);
-        Ok(json.map_err(|error| unusable(path, &error))?.into_bytes())
+        let json = tokenizer.to_string(false);
+        Ok(json
+            .map_err(|error| unusable(&self.path, &error))?
+            .into_bytes())
     }
+}
+
+/// Refuses what a class written in Python does otherwise than the tokenizers library: added
+/// tokens with ids of their own, and special tokens in a text as plain text.
+fn refuse_ids(
+    settings: &Settings<'_>,
+    tokenizer: &Tokenizer,
+    tokens: &Tokens,
+) -> Result<(), BuildError> {
+    let path = settings.path();
+    if settings.flag("split_special_tokens", false)? {
+        return Err(BuildError::key(path, "split_special_tokens", &true.into()));
+    }
+    for (id, token) in &tokens.by_id {
+        if tokenizer.token_to_id(&token.content) != Some(*id) {
+            let key = format!("added_tokens_decoder.{id}");
+            return Err(BuildError::key(path, &key, &token.content.clone().into()));
+        }
+    }
+    Ok(())
 }
 
 /// Adds every special token again, as special: those of tokenizer.json too, which

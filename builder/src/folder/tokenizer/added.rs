@@ -62,6 +62,11 @@ impl Token {
         }
     }
 
+    /// Whether texts are normalised before it is looked for.
+    pub(super) fn set_normalized(&mut self, normalized: bool) {
+        self.normalized = Some(normalized);
+    }
+
     /// Reads an object with a token's flags.
     pub(super) fn read(path: &Path, key: &str, value: &Value) -> Result<Self, BuildError> {
         let wrong = || BuildError::key(path, key, value);
@@ -140,6 +145,8 @@ pub(super) struct Sources<'a> {
     pub(super) added: (&'a Path, &'a Value),
     /// `added_tokens` of tokenizer.json.
     pub(super) tokenizer: (&'a Path, &'a Value),
+    /// Tokens of a SentencePiece model, which go before the older key's.
+    pub(super) of_model: Option<Value>,
 }
 
 impl Sources<'_> {
@@ -157,6 +164,9 @@ impl Sources<'_> {
         match keys.get("added_tokens_decoder") {
             Some(decoder) => self.read_decoder(decoder, &mut tokens)?,
             None => self.read_older_files(&mut keys, &mut tokens)?,
+        }
+        if let Some(tokens) = &self.of_model {
+            keys.insert(ADDITIONAL.into(), tokens.clone());
         }
         // What is left of the older key is for the class, if the newer is not there at all.
         if let Some(list) = keys.shift_remove(ADDITIONAL)
@@ -339,7 +349,8 @@ impl Tokens {
             .sort_by_key(|(key, _)| place(key).unwrap_or(NAMED.len()));
     }
 
-    fn set_default(&mut self, key: &str, content: &str) {
+    /// Names the token of a key that no file has.
+    pub(super) fn set_default(&mut self, key: &str, content: &str) {
         if !self.named.iter().any(|(known, _)| known == key) {
             let special = Special::Text(content.into());
             self.named.push((key.into(), Some(special)));

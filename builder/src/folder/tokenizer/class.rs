@@ -26,6 +26,8 @@ pub(super) enum Class {
     Dpr,
     /// The same with `Fast` in their names, which are other classes.
     DprFast,
+    /// Written in Python: vocab.txt is all there is of it.
+    Esm,
     FNet,
     Gemma,
     /// `TokenizersBackend`, which older versions call `PreTrainedTokenizerFast`.
@@ -54,6 +56,20 @@ impl Class {
         )
     }
 
+    /// Whether it reads the vocabulary's own file, and never tokenizer.json.
+    pub(super) fn passes_over_file(self) -> bool {
+        self == Self::Esm
+    }
+
+    /// The class that builds the tokenizer where there is no tokenizer.json to be kept: the
+    /// one whose `__init__` it inherits.
+    pub(super) fn of_vocabulary(self) -> Self {
+        match self {
+            Self::ConvBert | Self::DprFast => Self::Bert,
+            class => class,
+        }
+    }
+
     /// Whether it has a padding token of its own, be it none. The others have that of
     /// tokenizer.json's padding.
     pub(super) fn has_pad_token(self) -> bool {
@@ -77,6 +93,7 @@ impl Class {
             Self::Deberta | Self::DebertaV2 => [
                 "[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]",
             ],
+            Self::Esm => ["", "<eos>", "<unk>", "", "<pad>", "<cls>", "<mask>"],
             Self::Gemma => ["<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"],
             Self::Generic => [""; 7],
             Self::Gpt2 => [
@@ -140,7 +157,12 @@ impl Class {
                 "add_prefix_space",
                 "unk_id",
             ],
-            Self::ConvBert | Self::DprFast | Self::FNet | Self::Gemma | Self::Generic => &[],
+            Self::ConvBert
+            | Self::DprFast
+            | Self::Esm
+            | Self::FNet
+            | Self::Gemma
+            | Self::Generic => &[],
             // They take `do_lower_case` and do nothing with it.
             Self::Dpr => &["strip_accents", "tokenize_chinese_chars"],
             Self::Llama => &["add_prefix_space", "legacy"],

@@ -1,20 +1,33 @@
-//! What a tokenizer class of transformers 5 builds around the vocabulary of
-//! tokenizer.json: model, normalizer, pre-tokenizer, decoder and post-processor, in the
+//! What a tokenizer class of transformers 5 builds around a vocabulary, of tokenizer.json or
+//! of older files: model, normalizer, pre-tokenizer, decoder and post-processor, in the
 //! form that the file itself has for them.
 
 use super::class::Class;
 use super::settings::Settings;
+use super::vocabulary::Vocabulary;
 use crate::error::BuildError;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use std::path::Path;
 
 /// What stands for a space in SentencePiece vocabularies.
-const SPACE: &str = "\u{2581}";
+pub(super) const SPACE: &str = "\u{2581}";
+
+/// Characters that mean something in a regular expression.
+const META: &str = "()[]{}?*+-|^$\\.&~# \t\n\r\u{b}\u{c}";
+
+/// Keys that ask for `bos_token` before and `eos_token` after each text.
+const ADD_TOKENS: [&str; 2] = ["add_bos_token", "add_eos_token"];
 
 /// A class that builds its own tokenizer, with what it builds it from.
 pub(super) struct Components<'a> {
     pub(super) settings: &'a Settings<'a>,
-    /// tokenizer.json.
+    /// tokenizer.json, or what older files have of one.
     pub(super) file: &'a Value,
+    /// Where that is.
+    pub(super) path: &'a Path,
+    /// Without tokenizer.json.
+    pub(super) vocabulary: Option<&'a Vocabulary>,
     /// The spelling of a special token; `None` where a file says that there is none.
     pub(super) token: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -59,6 +72,11 @@ impl Components<'_> {
                 "max_input_chars_per_word": 100,
                 "vocab": self.ids()?,
             }),
+            Class::Esm => json!({
+                "type": "WordLevel",
+                "unk_token": self.required("unk_token")?,
+                "vocab": self.ids()?,
+            }),
             Class::Roberta | Class::Deberta | Class::Gpt2 => self.bpe(json!({
                 "continuing_subword_prefix": "",
                 "end_of_word_suffix": "",
@@ -75,7 +93,11 @@ impl Components<'_> {
             Class::XlmRoberta => self.unigram(3)?,
             Class::BigBird => self.unigram(self.unknown_piece().unwrap_or(100))?,
             Class::DebertaV2 => {
-                let stated = self.settings.number("unk_id", 1)?;
+                let of_model = self.vocabulary.and_then(Vocabulary::unknown_id);
+                let stated = match of_model {
+                    Some(id) => id,
+                    None => self.settings.number("unk_id", 1)?,
+                };
                 self.unigram(self.unknown_piece().unwrap_or(stated))?
             }
             Class::Camembert => {
@@ -146,7 +168,7 @@ impl Components<'_> {
 
     fn other_model(&self, expected: &'static str) -> BuildError {
         BuildError::TokenizerModel {
-            path: self.settings.path().with_file_name("tokenizer.json"),
+            path: self.path.to_owned(),
             class: self.class().name().into(),
             expected,
             found: self.file["model"]["type"].to_string(),
@@ -188,7 +210,9 @@ impl Components<'_> {
                 self.precompiled().unwrap_or_default()
             }
             Class::Gemma => replace(&json!({"String": " "}), SPACE),
-            Class::Roberta | Class::Deberta | Class::Gpt2 | Class::Llama => Value::Null,
+            Class::Esm | Class::Roberta | Class::Deberta | Class::Gpt2 | Class::Llama => {
+                Value::Null
+            }
             Class::ConvBert | Class::DprFast | Class::FNet | Class::Generic => {
                 self.file["normalizer"].clone()
             }
@@ -248,6 +272,15 @@ impl Components<'_> {
                 steps.push(self.metaspace()?);
                 sequence("pretokenizers", steps)
             }
+            // Every token of the vocabulary by itself, then words.
+            Class::Esm => {
+                let tokens = self.ids()?.as_object().into_iter().flat_map(Map::keys);
+                let words = json!({"type": "WhitespaceSplit"});
+                sequence(
+                    "pretokenizers",
+                    vec![isolated(tokens.map(String::as_str)), words],
+                )
+            }
             Class::Gemma => json!({
                 "type": "Split",
                 "pattern": {"String": " "},
@@ -306,6 +339,7 @@ impl Components<'_> {
                 }
                 sequence("decoders", steps)
             }
+            Class::Esm => Value::Null,
             Class::ConvBert | Class::DprFast | Class::FNet | Class::Generic => {
                 self.file["decoder"].clone()
             }
@@ -337,7 +371,7 @@ impl Components<'_> {
         let has_none = self.file["post_processor"].is_null();
         Ok(match self.class() {
             // It makes a template of the file's, and there is none.
-            Class::RemBert if has_none => Some(bare()),
+            Class::RemBert if has_none => Some(self.own_tokens(&token)?),
             Class::Bert
             | Class::ConvBert
             | Class::DistilBert
@@ -351,6 +385,7 @@ impl Components<'_> {
             }
             // Set before the file's, which therefore replaces it.
             Class::Albert if !has_none => None,
+            Class::Albert if self.states_own_tokens() => Some(self.own_tokens(&token)?),
             Class::Albert => {
                 let (cls, sep) = (token("cls_token")?.1, token("sep_token")?.1);
                 let (cls, sep) = (("[CLS]".to_owned(), cls), ("[SEP]".to_owned(), sep));
@@ -368,6 +403,10 @@ impl Components<'_> {
                 let eos = ("</s>".to_owned(), token("eos_token")?.1);
                 Some(template(None, &eos, Separator::Once, untyped))
             }
+            Class::Esm => {
+                let (cls, eos) = (token("cls_token")?, token("eos_token")?);
+                Some(template(Some(&cls), &eos, Separator::Once, typed))
+            }
             Class::Roberta => {
                 let trim_offsets = self.flag("trim_offsets", true)?;
                 let add_prefix_space = self.flag("add_prefix_space", false)?;
@@ -379,15 +418,41 @@ impl Components<'_> {
                 Some(roberta(cls, sep, true, false))
             }
             Class::FNet | Class::Gemma | Class::Generic | Class::Gpt2 | Class::Llama => {
-                has_none.then(bare)
+                let own = has_none.then(|| self.own_tokens(&token));
+                own.transpose()?
             }
         })
+    }
+
+    /// Whether the files say that a text gets tokens at its ends: keys that are read
+    /// where there is no tokenizer.json.
+    fn states_own_tokens(&self) -> bool {
+        let keys = self.settings.keys();
+        self.vocabulary.is_some() && ADD_TOKENS.iter().any(|key| keys.contains_key(*key))
+    }
+
+    /// The texts with the tokens at their ends that the files ask for; by default none.
+    fn own_tokens(
+        &self,
+        token: &dyn Fn(&str) -> Result<WithId, BuildError>,
+    ) -> Result<Value, BuildError> {
+        let mut ends = [None, None];
+        if self.states_own_tokens() {
+            let keys = ["bos_token", "eos_token"];
+            for (end, (add, key)) in ends.iter_mut().zip(ADD_TOKENS.into_iter().zip(keys)) {
+                if self.settings.flag(add, false)? && (self.token)(key).is_some() {
+                    *end = Some(token(key)?);
+                }
+            }
+        }
+        let [begin, end] = ends;
+        Ok(around(begin.as_ref(), end.as_ref()))
     }
 
     fn with_id(&self, key: &str, id: &dyn Fn(&str) -> Option<u32>) -> Result<WithId, BuildError> {
         let content = self.required(key)?;
         let id = id(&content).ok_or_else(|| BuildError::TokenWithoutId {
-            path: self.settings.path().with_file_name("tokenizer.json"),
+            path: self.path.to_owned(),
             key: key.into(),
             token: content.clone(),
         })?;
@@ -430,28 +495,41 @@ fn template(
         pair.push(special(end, first.1));
     }
     pair.extend([text("B", second.0), special(end, second.1)]);
-    let mut tokens = serde_json::Map::new();
-    for (token, id) in begin.into_iter().chain([end]) {
-        let entry = json!({"id": token, "ids": [id], "tokens": [token]});
-        tokens.insert(token.clone(), entry);
-    }
     json!({
         "type": "TemplateProcessing",
         "single": single,
         "pair": pair,
-        "special_tokens": tokens,
+        "special_tokens": with_ids(begin.into_iter().chain([end])),
     })
 }
 
-/// The texts alone.
-fn bare() -> Value {
-    let text = |id: &str, type_id: u32| json!({"Sequence": {"id": id, "type_id": type_id}});
+/// Each text by itself, between these.
+fn around(begin: Option<&WithId>, end: Option<&WithId>) -> Value {
+    let special = |token: Option<&WithId>, type_id: u32| {
+        token.map(|token| json!({"SpecialToken": {"id": token.0, "type_id": type_id}}))
+    };
+    let text = |id: &str, type_id: u32| -> Vec<Value> {
+        let text = Some(json!({"Sequence": {"id": id, "type_id": type_id}}));
+        let pieces = [special(begin, type_id), text, special(end, type_id)];
+        pieces.into_iter().flatten().collect()
+    };
+    let (first, second) = (text("A", 0), text("B", 1));
+    let both: Vec<&Value> = first.iter().chain(&second).collect();
     json!({
         "type": "TemplateProcessing",
-        "single": [text("A", 0)],
-        "pair": [text("A", 0), text("B", 1)],
-        "special_tokens": {},
+        "single": first,
+        "pair": both,
+        "special_tokens": with_ids(begin.into_iter().chain(end)),
     })
+}
+
+/// Special tokens as a template lists them.
+fn with_ids<'a>(tokens: impl Iterator<Item = &'a WithId>) -> Value {
+    let entry = |(token, id): &WithId| {
+        let entry = json!({"id": token, "ids": [id], "tokens": [token]});
+        (token.clone(), entry)
+    };
+    tokens.map(entry).collect::<Map<_, _>>().into()
 }
 
 fn roberta(cls: WithId, sep: WithId, trim_offsets: bool, add_prefix_space: bool) -> Value {
@@ -473,10 +551,35 @@ fn byte_level(add_prefix_space: bool) -> Value {
     })
 }
 
-fn replace(pattern: &Value, content: &str) -> Value {
+pub(super) fn replace(pattern: &Value, content: &str) -> Value {
     json!({"type": "Replace", "pattern": pattern, "content": content})
 }
 
-fn sequence(of: &str, steps: Vec<Value>) -> Value {
+/// Splits at any of these, the longest first, each by itself.
+pub(super) fn isolated<'a>(spellings: impl Iterator<Item = &'a str>) -> Value {
+    let mut spellings: Vec<&str> = spellings.filter(|it| !it.is_empty()).collect();
+    spellings.sort_by_key(|it| Reverse(it.chars().count()));
+    let pattern: Vec<String> = spellings.into_iter().map(escaped).collect();
+    json!({
+        "type": "Split",
+        "pattern": {"Regex": pattern.join("|")},
+        "behavior": "Isolated",
+        "invert": false,
+    })
+}
+
+/// A spelling as a regular expression.
+fn escaped(spelling: &str) -> String {
+    let mut pattern = String::new();
+    for character in spelling.chars() {
+        if META.contains(character) {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+pub(super) fn sequence(of: &str, steps: Vec<Value>) -> Value {
     json!({"type": "Sequence", of: steps})
 }

@@ -7,6 +7,7 @@ use super::settings::{NAMED, Settings};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
 use serde_json::Value;
+use std::ffi::OsStr;
 
 /// Parts of a tokenizer that a class may build itself.
 const SECTIONS: [&str; 4] = ["normalizer", "pre_tokenizer", "post_processor", "model"];
@@ -20,6 +21,8 @@ const SHOWN_MAX: usize = 40;
 /// Everything that is compared.
 pub(super) struct Contradictions<'a> {
     pub(super) choice: &'a Choice,
+    /// The file of the vocabulary, where there is no tokenizer.json.
+    pub(super) vocabulary: Option<&'a OsStr>,
     pub(super) settings: &'a Settings<'a>,
     pub(super) special_tokens_map: &'a Value,
     /// tokenizer.json, as the tokenizers library writes it.
@@ -34,8 +37,11 @@ pub(super) struct Contradictions<'a> {
 impl Contradictions<'_> {
     pub(super) fn note(&self, findings: &mut Findings) -> Result<(), BuildError> {
         let class = self.choice.class;
-        if class != Class::Generic {
-            let meaning = format!("built as {} of transformers 5 does", class.name());
+        if class != Class::Generic || self.vocabulary.is_some() {
+            let mut meaning = format!("built as {} of transformers 5 does", class.name());
+            if let Some(file) = self.vocabulary {
+                meaning += &format!(", from {}", file.to_string_lossy());
+            }
             findings.note("tokenizer", meaning, self.choice.source.clone());
         }
         for section in SECTIONS {

@@ -249,10 +249,10 @@ mod tests {
 
     #[test]
     fn a_class_of_python_is_refused_by_name() {
-        let config = json!({"model_type": "esm"});
+        let config = json!({"model_type": "flaubert"});
         let error = choose(&json!({}), &config, false);
         assert!(
-            error.contains("EsmTokenizer") && error.contains("model_type"),
+            error.contains("FlaubertTokenizer") && error.contains("model_type"),
             "{error}"
         );
         let error = choose(

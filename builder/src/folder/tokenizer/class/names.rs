@@ -10,7 +10,7 @@ use super::Class;
 
 /// Every class that is served, and its names, the first as transformers spells it. `Fast`
 /// at the end of a name means nothing, unless the name is here with it.
-const SERVED: [(Class, &[&str]); 20] = [
+const SERVED: [(Class, &[&str]); 21] = [
     (Class::Albert, &["AlbertTokenizer"]),
     (
         Class::Bert,
@@ -40,6 +40,7 @@ const SERVED: [(Class, &[&str]); 20] = [
             "DPRContextEncoderTokenizerFast",
         ],
     ),
+    (Class::Esm, &["EsmTokenizer"]),
     (Class::FNet, &["FNetTokenizer"]),
     (Class::Gemma, &["GemmaTokenizer"]),
     (
@@ -224,7 +225,7 @@ const REGISTERED: [(&str, &str); 93] = [
 /// Classes that transformers knows and this program does not: they tokenise in Python, or
 /// build a tokenizer of their own. Names in no table are nobody's, and transformers reads
 /// such a folder with [`Class::Generic`].
-const UNSUPPORTED: [&str; 80] = [
+const UNSUPPORTED: [&str; 79] = [
     "BarthezTokenizer",
     "BartphoTokenizer",
     "BasicTokenizer",
@@ -247,7 +248,6 @@ const UNSUPPORTED: [&str; 80] = [
     "CpmTokenizer",
     "DPRReaderTokenizer",
     "DiaTokenizer",
-    "EsmTokenizer",
     "EsmcTokenizer",
     "FSMTTokenizer",
     "FastSpeech2ConformerTokenizer",

@@ -1,0 +1,194 @@
+//! The vocabulary of a folder without tokenizer.json: the files that its tokenizer class has
+//! kept it in, read into the parts of a tokenizer.json that the class builds on.
+//!
+//! As `from_pretrained` of transformers 5.24 does, with one difference: a class whose file is
+//! missing is built there with its special tokens alone, and refused here.
+
+mod sentencepiece;
+
+use super::added::Tokens;
+use super::class::Class;
+use super::settings::Settings;
+use crate::error::BuildError;
+use crate::folder::{parse_json, read_file};
+use sentencepiece::SentencePiece;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+/// The SentencePiece model that every class reads where it is there.
+const OF_ANY_CLASS: &str = "tokenizer.model";
+
+/// Files that tokenizers keep their vocabulary in, for messages.
+const KNOWN: [&str; 10] = [
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.model",
+    "sentencepiece.bpe.model",
+    "tiktoken.model",
+    "tekken.json",
+    "bpe.codes",
+];
+
+/// A vocabulary and where it is.
+pub(super) struct Vocabulary {
+    pub(super) path: PathBuf,
+    form: Form,
+}
+
+enum Form {
+    /// vocab.txt: ids by spelling.
+    Lines(Map<String, Value>),
+    /// vocab.json and merges.txt.
+    Merges {
+        ids: Value,
+        merges: Vec<[String; 2]>,
+    },
+    SentencePiece(SentencePiece),
+}
+
+impl Class {
+    /// The files that it keeps its vocabulary in.
+    fn vocabulary_files(self) -> &'static [&'static str] {
+        match self {
+            Self::Bert
+            | Self::ConvBert
+            | Self::DistilBert
+            | Self::Dpr
+            | Self::DprFast
+            | Self::Esm
+            | Self::Mpnet => &["vocab.txt"],
+            Self::Deberta | Self::Gpt2 | Self::Roberta => &["vocab.json", "merges.txt"],
+            Self::Albert | Self::BigBird | Self::FNet | Self::T5 => &["spiece.model"],
+            Self::Camembert | Self::XlmRoberta => &["sentencepiece.bpe.model"],
+            Self::DebertaV2 => &["spm.model"],
+            Self::RemBert => &["sentencepiece.model"],
+            Self::Gemma | Self::Generic | Self::Llama => &[OF_ANY_CLASS],
+        }
+    }
+}
+
+impl Vocabulary {
+    /// Reads the vocabulary of a folder whose tokenizer.json would be at `tokenizer`.
+    pub(super) fn read(tokenizer: &Path, class: Class) -> Result<Self, BuildError> {
+        let at = |name: &str| tokenizer.with_file_name(name);
+        let files = match at(OF_ANY_CLASS).is_file() {
+            true => &[OF_ANY_CLASS],
+            false => class.vocabulary_files(),
+        };
+        let paths: Vec<PathBuf> = files.iter().copied().map(at).collect();
+        if !paths.iter().all(|path| path.is_file()) {
+            let is_there = |name: &&&str| at(name).is_file();
+            let files = files.join(" and ");
+            return Err(BuildError::NoTokenizer {
+                folder: tokenizer.with_file_name(""),
+                class: class.name().into(),
+                files: match class.passes_over_file() {
+                    true => files,
+                    false => format!("tokenizer.json, nor {files}"),
+                },
+                found: KNOWN.iter().filter(is_there).copied().collect(),
+            });
+        }
+        let form = match &paths[..] {
+            [vocabulary, merges] => Form::Merges {
+                ids: read_ids(vocabulary)?,
+                merges: read_merges(merges)?,
+            },
+            [path] if files[0] == "vocab.txt" => Form::Lines(read_lines(path, class)?),
+            [path, ..] => Form::SentencePiece(SentencePiece::read(path)?),
+            [] => unreachable!("every class has a file"),
+        };
+        Ok(Self {
+            path: tokenizer.with_file_name(files[0]),
+            form,
+        })
+    }
+
+    /// The pieces that the class gets as its `additional_special_tokens`.
+    pub(super) fn additional_tokens(&self, class: Class) -> Option<Value> {
+        match &self.form {
+            Form::SentencePiece(model) => Some(model.additional_tokens(class)),
+            Form::Lines(_) | Form::Merges { .. } => None,
+        }
+    }
+
+    /// Gives the tokens what a model of the generic class says of them.
+    pub(super) fn complete(&self, class: Class, tokens: &mut Tokens) {
+        if let (Form::SentencePiece(model), true) = (&self.form, class.keeps_file()) {
+            model.complete(tokens);
+        }
+    }
+
+    /// The id of the unknown piece, which goes before the setting `unk_id`.
+    pub(super) fn unknown_id(&self) -> Option<usize> {
+        match &self.form {
+            Form::SentencePiece(model) => Some(model.unknown_id()),
+            Form::Lines(_) | Form::Merges { .. } => None,
+        }
+    }
+
+    /// What stands for tokenizer.json: the vocabulary, and for a class that keeps its file
+    /// all else too. `tokens` are without the class's defaults.
+    pub(super) fn tokenizer(
+        &self,
+        settings: &Settings<'_>,
+        tokens: &Tokens,
+    ) -> Result<Value, BuildError> {
+        match &self.form {
+            Form::Lines(ids) => Ok(json!({"model": {"type": "WordPiece", "vocab": ids}})),
+            Form::Merges { ids, merges } => {
+                Ok(json!({"model": {"type": "BPE", "vocab": ids, "merges": merges}}))
+            }
+            Form::SentencePiece(model) if settings.class().keeps_file() => {
+                model.processor(settings, tokens)
+            }
+            Form::SentencePiece(model) => model.vocabulary(settings, tokens),
+        }
+    }
+}
+
+/// vocab.txt: a token on each line.
+fn read_lines(path: &Path, class: Class) -> Result<Map<String, Value>, BuildError> {
+    let text = String::from_utf8(read_file(path)?);
+    let text = text.map_err(|error| super::unusable(path, &error.into()))?;
+    let token = |(id, line): (usize, &str)| {
+        let token = match class {
+            Class::Esm => line.trim(),
+            _ => line.trim_end(),
+        };
+        (token.to_owned(), id.into())
+    };
+    Ok(text.lines().enumerate().map(token).collect())
+}
+
+/// vocab.json: ids by spelling.
+fn read_ids(path: &Path) -> Result<Value, BuildError> {
+    let ids = parse_json(path, &read_file(path)?)?;
+    let Some(entries) = ids.as_object() else {
+        return Err(BuildError::key(path, "", &ids));
+    };
+    let is_id = |id: &Value| id.as_u64().is_some_and(|id| u32::try_from(id).is_ok());
+    match entries.iter().find(|(_, id)| !is_id(id)) {
+        Some((token, id)) => Err(BuildError::key(path, token, id)),
+        None => Ok(ids),
+    }
+}
+
+/// merges.txt: on each line two tokens that become one.
+fn read_merges(path: &Path) -> Result<Vec<[String; 2]>, BuildError> {
+    let text = String::from_utf8(read_file(path)?);
+    let text = text.map_err(|error| super::unusable(path, &error.into()))?;
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.starts_with("#version"));
+    let merge = |(place, line): (usize, &str)| match line.split(' ').collect::<Vec<_>>()[..] {
+        [left, right] => Ok([left.to_owned(), right.to_owned()]),
+        _ => Err(BuildError::Tokenizer {
+            path: path.to_owned(),
+            problem: format!("line {} is not two tokens: {line:?}", place + 1),
+        }),
+    };
+    lines.map(merge).collect()
+}
