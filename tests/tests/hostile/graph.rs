@@ -6,7 +6,8 @@ use anyhow::{Context, ensure};
 use encoderfile::container::ArtifactKind;
 use encoderfile::graph::{self, Stage};
 use encoderfile::manifest::{Output, Pipeline, Task};
-use encoderfile::onnx::{StringStringEntryProto, TensorProto, tensor_proto::DataType};
+use encoderfile::onnx::attribute_proto::AttributeType;
+use encoderfile::onnx::{GraphProto, StringStringEntryProto, TensorProto, tensor_proto::DataType};
 use encoderfile::{
     Encoder, Error, FileError, GraphError, Options, Payload, RequestError, Source, TaskProblem,
 };
@@ -14,6 +15,7 @@ use encoderfile_tests::fixture;
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
 use prost::Message;
+use std::collections::HashSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -322,6 +324,103 @@ fn zero_sized_tensors_in_the_graph_are_refused() -> anyhow::Result<()> {
                 decoded.graph = Some(changed);
                 let (result, _) = parts.try_run(&decoded.encode_to_vec())?;
                 ensure!(result.is_err(), "{at}: it ran");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a graph of this size takes, and more than what is tried below should, in bytes.
+const PEAK_MAX: usize = 64 << 20;
+
+/// Lists of integers that an operator may have instead of `old`. None is so large that a
+/// tensor would be.
+fn other_integers(old: &[i64]) -> Vec<Vec<i64>> {
+    let first = old.first().copied().unwrap_or(0);
+    let mut others = vec![vec![], vec![first; old.len()], vec![0; old.len()]];
+    for odd in [-1, 7, -9, i64::MIN] {
+        others.push(vec![odd; old.len().max(1)]);
+        let mut one = old.to_vec();
+        one.truncate(one.len().saturating_sub(1));
+        one.push(odd);
+        others.push(one);
+    }
+    others.push([old, old].concat());
+    others.retain(|it| it != old);
+    others
+}
+
+/// Graphs with other integers in one place: an attribute or a constant, once for each
+/// operator that reads it.
+fn with_other_integers(graph: &GraphProto) -> Vec<(String, GraphProto)> {
+    let mut graphs = Vec::new();
+    let mut known = HashSet::new();
+    for (place, node) in graph.node.iter().enumerate() {
+        for (index, attribute) in node.attribute.iter().enumerate() {
+            let (is_list, old) = match attribute.r#type() {
+                AttributeType::Ints => (true, attribute.ints.clone()),
+                AttributeType::Int => (false, vec![attribute.i]),
+                _ => continue,
+            };
+            let name = format!("`{}` {old:?} of {}", attribute.name, node.op_type);
+            if !known.insert(name.clone()) {
+                continue;
+            }
+            for integers in other_integers(&old) {
+                let mut changed = graph.clone();
+                let attribute = &mut changed.node[place].attribute[index];
+                match (is_list, &integers[..]) {
+                    (true, _) => attribute.ints.clone_from(&integers),
+                    (false, [integer]) => attribute.i = *integer,
+                    (false, _) => continue,
+                }
+                graphs.push((format!("{name} is {integers:?}"), changed));
+            }
+        }
+    }
+    for (index, tensor) in graph.initializer.iter().enumerate() {
+        if tensor.data_type != DataType::Int64 as i32 || !tensor.external_data.is_empty() {
+            continue;
+        }
+        let (chunks, _) = tensor.raw_data.as_chunks::<8>();
+        let old: Vec<i64> = chunks.iter().map(|it| i64::from_le_bytes(*it)).collect();
+        let readers = graph.node.iter();
+        let readers = readers.filter(|node| node.input.contains(&tensor.name));
+        let readers: Vec<&str> = readers.map(|node| &*node.op_type).collect();
+        let name = format!("a constant {old:?} of {readers:?}");
+        if !known.insert(name.clone()) {
+            continue;
+        }
+        for integers in other_integers(&old) {
+            let mut changed = graph.clone();
+            let tensor = &mut changed.initializer[index];
+            if !tensor.dims.is_empty() {
+                tensor.dims = vec![integers.len().try_into().unwrap_or(0)];
+            }
+            let bytes: Vec<u8> = integers.iter().flat_map(|it| it.to_le_bytes()).collect();
+            tensor.raw_data = bytes.into();
+            graphs.push((format!("{name} is {integers:?}"), changed));
+        }
+    }
+    graphs
+}
+
+/// Axes, permutations, steps and shapes that an operator does not expect neither go on
+/// without end nor end the program.
+#[test]
+fn integers_that_no_operator_expects_take_no_memory() -> anyhow::Result<()> {
+    for model in ["bert-embedding", "deberta-v2-embedding"] {
+        let Some(parts) = Parts::of_model(model, "f32")? else {
+            return Ok(());
+        };
+        let mut decoded = graph::decode(&parts.graph)?;
+        let graphs = with_other_integers(&decoded.graph.take().context("no graph")?);
+        ensure!(graphs.len() > 100, "{model}: only {} graphs", graphs.len());
+        for (at, changed) in graphs {
+            decoded.graph = Some(changed);
+            // A panic of the engine's is an error to whoever opens a file (`panics.rs`).
+            if let Ok((_, peak)) = parts.try_run(&decoded.encode_to_vec()) {
+                ensure!(peak <= PEAK_MAX, "{model}, {at}: {peak} bytes");
             }
         }
     }

@@ -142,7 +142,7 @@ const OPERATORS: &[Operator] = &[
     Operator("Pow", 2, |_| {
         Ok(broadcasting("Pow", |base, _| Ok(base), arithmetic::pow))
     }),
-    Operator("Range", 3, |_| Ok(expand(array::Range))),
+    Operator("Range", 3, |_| Ok(expand(layout::Range))),
     Operator("Reciprocal", 1, |_| Ok(math::recip().into_hir())),
     Operator("ReduceL2", 1, |node| reshaping::reduce(node, Reducer::L2)),
     Operator("ReduceMax", 1, |node| reshaping::reduce(node, Reducer::Max)),
@@ -187,10 +187,7 @@ const OPERATORS: &[Operator] = &[
     }),
     Operator("Tanh", 1, |_| Ok(math::tanh().into_hir())),
     Operator("Tile", 2, |_| Ok(expand(array::Tile))),
-    Operator("Transpose", 1, |node| {
-        let order = node.attribute("perm")?;
-        Ok(expand(array::PermuteAxes::new(order)))
-    }),
+    Operator("Transpose", 1, layout::transpose),
     Operator("Trilu", 1, layout::trilu),
     Operator("Unsqueeze", 1, reshaping::unsqueeze),
     Operator("Where", 3, |_| Ok(expand(logic::Iff))),

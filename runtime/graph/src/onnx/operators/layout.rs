@@ -210,6 +210,65 @@ impl Expansion for Pad {
     }
 }
 
+/// Numbers from a start to a limit. The engine takes a step that is not positive for one
+/// without end.
+#[derive(Clone, Debug)]
+pub(super) struct Range;
+
+impl Expansion for Range {
+    fn name(&self) -> StaticName {
+        "Range".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 3)?;
+        let values = [&inputs[0].value, &inputs[1].value, &inputs[2].value];
+        solver.given_3(values[0], values[1], values[2], |_, start, limit, step| {
+            let number = |tensor: &Tensor| -> TractResult<Option<i64>> {
+                let expression = tensor.cast_to::<TDim>()?;
+                let expression = expression.try_as_plain_ram()?;
+                Ok(expression.to_scalar::<TDim>()?.to_i64().ok())
+            };
+            let is_known = number(&start)?.is_some() && number(&limit)?.is_some();
+            let step = number(&step)?.context("a Range whose step is of the text's length")?;
+            ensure!(
+                step > 0 || is_known && step < 0,
+                "a Range of step {step} between numbers of the text's length"
+            );
+            Ok(())
+        })?;
+        Expansion::rules(&array::Range, solver, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        array::Range.wire(prefix, model, inputs)
+    }
+}
+
+pub(super) fn transpose(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+    let order: Option<TVec<usize>> = node.attribute("perm")?;
+    if let Some(order) = &order {
+        // The engine goes on moving axes until they are in order.
+        let mut axes = order.clone();
+        axes.sort_unstable();
+        ensure!(
+            axes.into_iter().eq(0..order.len()),
+            "a Transpose with `perm` {order:?}, which is no permutation"
+        );
+    }
+    Ok(expand(array::PermuteAxes::new(order)))
+}
+
 pub(super) fn shape(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     Ok(expand(Shape {
         start: node.attribute("start")?.unwrap_or(0),
