@@ -3,10 +3,14 @@
 use anyhow::bail;
 use std::time::{Duration, Instant};
 
+/// The shortest step that the summary lists.
+const LISTED_MIN: Duration = Duration::from_secs(10);
+
 /// The steps so far.
 pub(crate) struct Steps {
     start: Instant,
-    count: u32,
+    /// The name of each and when it began.
+    begun: Vec<(String, Instant)>,
     skipped: u32,
 }
 
@@ -14,14 +18,14 @@ impl Steps {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
-            count: 0,
+            begun: Vec::new(),
             skipped: 0,
         }
     }
 
     /// Says what comes next and why.
     pub(crate) fn begin(&mut self, name: &str, why: &str) {
-        self.count += 1;
+        self.begun.push((name.into(), Instant::now()));
         println!("==> {name}: {why}");
     }
 
@@ -35,13 +39,20 @@ impl Steps {
         Ok(())
     }
 
-    /// One line on all of them.
+    /// One line on all of them, after one for each that took its time.
     pub(crate) fn summary(&self) -> String {
-        let Self { count, skipped, .. } = self;
-        format!(
-            "{count} steps done, {skipped} skipped, in {}",
-            minutes(self.start.elapsed())
-        )
+        let end = Instant::now();
+        let ends = self.begun.iter().skip(1).map(|(_, begin)| *begin);
+        let mut lines = String::new();
+        for ((name, begin), end) in self.begun.iter().zip(ends.chain([end])) {
+            let time = end.duration_since(*begin);
+            if time >= LISTED_MIN {
+                lines += &format!("{} {name}\n", minutes(time));
+            }
+        }
+        let (count, skipped) = (self.begun.len(), self.skipped);
+        let all = minutes(self.start.elapsed());
+        format!("{lines}{count} steps done, {skipped} skipped, in {all}")
     }
 }
 

@@ -174,7 +174,6 @@ pub(super) struct Sizes {
 impl Sizes {
     pub(super) fn read(settings: &Settings) -> Result<Self, BuildError> {
         settings.only("position_embedding_type", &json!("absolute"))?;
-        settings.only("pruned_heads", &json!({}))?;
         Ok(Self {
             vocabulary: settings.size("vocab_size")?,
             width: settings.size("hidden_size")?,

@@ -7,6 +7,38 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+/// Keys of text generation, which transformers 2 to 4 have written into every config.
+const OF_GENERATION: &[&str] = &[
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "diversity_penalty",
+    "do_sample",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "length_penalty",
+    "max_length",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_scores",
+    "prefix",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict_in_generate",
+    "suppress_tokens",
+    "task_specific_params",
+    "temperature",
+    "tf_legacy_loss",
+    "top_k",
+    "top_p",
+    "typical_p",
+];
+
 /// Keys that change nothing of what an encoder computes at inference, or are read elsewhere
 /// (labels, activations, padding, the tokenizer).
 const WITHOUT_EFFECT: &[&str] = &[
@@ -202,9 +234,11 @@ impl Settings {
 
     /// Refuses what nobody asked for and is not known to have no effect.
     pub(super) fn refuse_unread(&self) -> Result<(), BuildError> {
+        // Heads that were taken out would leave matrices of other shapes.
+        self.only("pruned_heads", &Map::new().into())?;
         let read = self.read.borrow();
-        let is_unread =
-            |key: &&String| !read.contains(key.as_str()) && !WITHOUT_EFFECT.contains(&key.as_str());
+        let is_known = |key: &str| WITHOUT_EFFECT.contains(&key) || OF_GENERATION.contains(&key);
+        let is_unread = |key: &&String| !read.contains(key.as_str()) && !is_known(key);
         match self.json.keys().find(is_unread) {
             Some(key) => Err(self.refuse(key)),
             None => Ok(()),

@@ -1,7 +1,7 @@
 //! The tensors of a PyTorch checkpoint: pytorch_model.bin, the zip archive that `torch.save`
-//! has written since 1.6.
+//! has written since 1.6, or the stream of pickles before that.
 //!
-//! Its data.pkl is a program for Python's pickle machine. [`machine`] knows the opcodes and
+//! A pickle is a program for Python's pickle machine. [`machine`] knows the opcodes and
 //! the thirteen globals that tensors are written with, builds values of its own for them
 //! and refuses all else by name; nothing in a file is ever run. Every value is a number in
 //! one table and nothing recurses through them, so neither depth nor sharing costs more than
@@ -13,12 +13,15 @@ mod layout;
 mod machine;
 mod opcode;
 mod state_dict;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use archive::Archive;
 use bytes::Bytes;
+use machine::Objects;
 use safetensors::Dtype;
+use stream::Stream;
 
 /// Entries of an archive: there is one a tensor, and no encoder has a tenth of this.
 const ENTRIES_MAX: u64 = 1 << 16;
@@ -26,7 +29,7 @@ const ENTRIES_MAX: u64 = 1 << 16;
 /// The name of an entry: that of the saved file, and `/data/` and a number.
 const NAME_LEN_MAX: usize = 1024;
 
-/// Opcodes of data.pkl. A tensor takes about 33, so this is 30,000 tensors. An opcode makes at
+/// Opcodes of a pickle. A tensor takes about 33, so this is 30,000 tensors. An opcode makes at
 /// most one value, one memo entry and one place on the stack: it bounds them all, together to
 /// less than 256 MB.
 const OPCODES_MAX: usize = 1 << 20;
@@ -48,17 +51,34 @@ pub(super) struct Stored {
     pub(super) bytes: Bytes,
 }
 
-/// The tensors of an archive, in its order. `file` is the whole file; tensors are slices of it,
-/// and only those that are not contiguous are copied.
+/// The tensors of a checkpoint, in its order. `file` is the whole file; tensors are slices of
+/// it, and only those that are not contiguous are copied.
 pub(super) fn read(file: &Bytes) -> Result<Vec<Stored>, PickleError> {
+    if stream::is_stream(file) {
+        let stream = Stream::open(file)?;
+        let storages = stream.storages()?;
+        let storage = |key: &str| {
+            let storage = storages.get(key).cloned();
+            storage.ok_or_else(|| PickleError::Missing { name: shown(key) })
+        };
+        return tensors(file, &stream.objects, &storage);
+    }
     let archive = Archive::open(file)?;
     archive.check_byte_order()?;
     let pickle = archive.entry("data.pkl")?;
-    let objects = machine::run(&pickle)?;
+    let storage = |key: &str| archive.entry(&format!("data/{key}"));
+    tensors(file, &machine::run(&pickle)?, &storage)
+}
+
+fn tensors(
+    file: &Bytes,
+    objects: &Objects<'_>,
+    storage: &dyn Fn(&str) -> Result<Bytes, PickleError>,
+) -> Result<Vec<Stored>, PickleError> {
     let mut copies = layout::Copies::of(file);
-    state_dict::find(&objects)?
+    state_dict::find(objects)?
         .into_iter()
-        .map(|(name, tensor)| layout::stored(&archive, name, tensor, &mut copies))
+        .map(|(name, tensor)| layout::stored(storage, name, tensor, &mut copies))
         .collect()
 }
 
@@ -69,9 +89,18 @@ pub enum PickleError {
     /// Another file.
     #[error("not a zip archive as `torch.save` writes it")]
     NotZip,
-    /// The format of PyTorch before 1.6.
-    #[error("saved by a PyTorch older than 1.6; load and save it again, or save as safetensors")]
-    Old,
+    /// The format of PyTorch before 1.6, in a version that is not known.
+    #[error("a stream of PyTorch before 1.6, and not of version 1001; save as safetensors")]
+    Version,
+    /// Such a stream without a list of its storages.
+    #[error("a stream of PyTorch before 1.6 without the keys of its storages, or with too many")]
+    Keys,
+    /// Such a stream that ends too early.
+    #[error("a stream of PyTorch before 1.6 that ends within storage `{key}`")]
+    Cut {
+        /// Of the storage.
+        key: String,
+    },
     /// A zip archive that is damaged or cut short.
     #[error("zip archive at byte {at}: {problem}")]
     Zip {
@@ -112,44 +141,44 @@ pub enum PickleError {
     },
     /// A global that is no part of a tensor.
     #[error(
-        "data.pkl at byte {at}: names `{name}`, which is not a tensor: this is code, and is not run"
+        "pickle at byte {at}: names `{name}`, which is not a tensor: this is code, and is not run"
     )]
     Global {
-        /// In data.pkl.
+        /// In data.pkl, or in the file.
         at: usize,
         /// Module and name.
         name: String,
     },
     /// A storage whose type is not read.
-    #[error("data.pkl at byte {at}: tensors of `{name}`, a type that is not read")]
+    #[error("pickle at byte {at}: tensors of `{name}`, a type that is not read")]
     Storage {
-        /// In data.pkl.
+        /// In data.pkl, or in the file.
         at: usize,
         /// Module and name.
         name: String,
     },
     /// An opcode that tensors are not written with.
-    #[error("data.pkl at byte {at}: opcode {name}, which tensors are not written with")]
+    #[error("pickle at byte {at}: opcode {name}, which tensors are not written with")]
     Opcode {
-        /// In data.pkl.
+        /// In data.pkl, or in the file.
         at: usize,
         /// As Python's `pickletools` calls it.
         name: String,
     },
     /// A pickle that Python would not read either, or would not have written.
-    #[error("data.pkl at byte {at}: {problem}")]
+    #[error("pickle at byte {at}: {problem}")]
     Malformed {
-        /// In data.pkl.
+        /// In data.pkl, or in the file.
         at: usize,
         /// What is there.
         problem: &'static str,
     },
     /// A known function with arguments that PyTorch does not write.
     #[error(
-        "data.pkl at byte {at}: arguments of `{function}` that are not read, expected {expected}"
+        "pickle at byte {at}: arguments of `{function}` that are not read, expected {expected}"
     )]
     Arguments {
-        /// In data.pkl.
+        /// In data.pkl, or in the file.
         at: usize,
         /// Which function.
         function: &'static str,
@@ -157,28 +186,28 @@ pub enum PickleError {
         expected: &'static str,
     },
     /// A pickle with too many opcodes.
-    #[error("data.pkl with more than {OPCODES_MAX} opcodes")]
+    #[error("pickle with more than {OPCODES_MAX} opcodes")]
     TooMany,
     /// A pickle without a dict of tensors.
-    #[error("data.pkl has no dict of tensors, at its top or one level below")]
+    #[error("the pickle has no dict of tensors, at its top or one level below")]
     NoTensors,
     /// Several dicts of tensors.
-    #[error("data.pkl has several dicts of tensors: {}", .names.join(", "))]
+    #[error("the pickle has several dicts of tensors: {}", .names.join(", "))]
     Several {
         /// Their keys.
         names: Vec<String>,
     },
     /// Something beside the tensors that is not plain data, and so would be lost.
-    #[error("data.pkl: `{name}` beside the tensors is neither a tensor nor plain data")]
+    #[error("the pickle: `{name}` beside the tensors is neither a tensor nor plain data")]
     NotPlain {
         /// Its key.
         name: String,
     },
     /// A tensor whose key is no text.
-    #[error("data.pkl: a tensor without a name")]
+    #[error("the pickle: a tensor without a name")]
     NoName,
     /// Two tensors of one name.
-    #[error("data.pkl: two tensors `{name}`")]
+    #[error("the pickle: two tensors `{name}`")]
     SameName {
         /// Of both.
         name: String,
@@ -190,7 +219,7 @@ pub enum PickleError {
         name: String,
         /// Bytes of the entry.
         got: usize,
-        /// Values that data.pkl states.
+        /// Values that the pickle states.
         count: usize,
         /// Their type.
         dtype: Dtype,

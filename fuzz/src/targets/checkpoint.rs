@@ -33,6 +33,8 @@ pub(crate) fn seeds() -> anyhow::Result<Vec<Vec<u8>>> {
         data!("protocol4.bin"),
         data!("zip64.bin"),
         data!("os_system.bin"),
+        data!("old.bin"),
+        data!("old_views.bin"),
         data!("dtypes.safetensors"),
     ])
 }

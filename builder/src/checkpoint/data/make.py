@@ -130,7 +130,10 @@ for protocol in (3, 4, 5):
           {"weight": weight, "long" * 70: base[:2]}, pickle_protocol=protocol)
 
 # What it writes that is not read.
-torch.save(state, HERE / "old.bin", _use_new_zipfile_serialization=False)
+before_1_6 = {"_use_new_zipfile_serialization": False}
+valid("old", state, **before_1_6)
+valid("old_views", {"whole": base, "transposed": base.view(4, 6).t(), "row": base.view(4, 6)[2],
+                    "half": base.half(), "tied": weight, "again": weight}, **before_1_6)
 torch.save({"a": torch.zeros(2, dtype=torch.complex64)}, HERE / "complex.bin")
 torch.save({"a": torch.zeros(2, dtype=torch.uint16)}, HERE / "uint16.bin")
 torch.save({"a": torch.eye(2).to_sparse()}, HERE / "sparse.bin")

@@ -29,9 +29,6 @@ const ZIP64_EXTRA: u64 = 1;
 const IN_ZIP64: u64 = 0xffff_ffff;
 const ENTRIES_IN_ZIP64: u64 = 0xffff;
 
-/// What a file of PyTorch before 1.6 starts with: a pickle of 0x1950a86a20f9469cfc6c.
-const OLD_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
-
 /// The entries of a file.
 pub(super) struct Archive<'a> {
     file: &'a Bytes,
@@ -63,7 +60,7 @@ fn broken(at: usize, problem: &'static str) -> PickleError {
 impl<'a> Archive<'a> {
     pub(super) fn open(file: &'a Bytes) -> Result<Self, PickleError> {
         if !file.starts_with(LOCAL) {
-            return Err(not_zip(file));
+            return Err(PickleError::NotZip);
         }
         let directory = Directory::find(file)?;
         if directory.entries > ENTRIES_MAX {
@@ -254,16 +251,6 @@ fn zip64(extra: &[u8]) -> Cursor<'_> {
         }
     }
     Cursor::new(&[])
-}
-
-fn not_zip(file: &[u8]) -> PickleError {
-    // A frame may stand between the protocol and the magic.
-    let start = file.get(..32).unwrap_or(file);
-    if start.windows(OLD_MAGIC.len()).any(|it| it == OLD_MAGIC) {
-        PickleError::Old
-    } else {
-        PickleError::NotZip
-    }
 }
 
 fn slice(file: &[u8], start: u64, length: u64) -> Option<&[u8]> {

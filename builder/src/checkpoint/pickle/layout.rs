@@ -1,6 +1,5 @@
 //! The bytes of a tensor: those of its storage as they lie, or a copy in row-major order.
 
-use super::archive::Archive;
 use super::machine::Tensor;
 use super::{COPIES_MAX, PickleError, Stored, shown};
 use bytes::Bytes;
@@ -20,15 +19,15 @@ impl Copies {
     }
 }
 
-/// Finds a tensor in its archive.
+/// Finds a tensor in the storage of its key.
 pub(super) fn stored(
-    archive: &Archive<'_>,
+    storages: &dyn Fn(&str) -> Result<Bytes, PickleError>,
     name: &str,
     tensor: &Tensor<'_>,
     copies: &mut Copies,
 ) -> Result<Stored, PickleError> {
     let storage = tensor.storage;
-    let entry = archive.entry(&format!("data/{}", storage.key))?;
+    let entry = storages(storage.key)?;
     let width = storage.dtype.bitsize().div_ceil(8);
     if storage.count.checked_mul(width) != Some(entry.len()) {
         return Err(PickleError::StorageLength {

@@ -23,7 +23,7 @@ pub(super) struct Id(usize);
 pub(super) enum Value<'a> {
     /// None, or a number or bytes that no tensor is described with.
     Plain,
-    Bool,
+    Bool(bool),
     Int(i64),
     Text(&'a str),
     Tuple(Vec<Id>),
@@ -84,6 +84,14 @@ impl<'a> Objects<'a> {
     pub(super) fn get(&self, id: Id) -> &Value<'a> {
         get(&self.values, id)
     }
+
+    /// All that the pickle names.
+    pub(super) fn storages(&self) -> impl Iterator<Item = &Storage<'a>> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some(storage),
+            _ => None,
+        })
+    }
 }
 
 /// A value. There is one for each number that was given out.
@@ -93,9 +101,24 @@ fn get<'v, 'a>(values: &'v [Value<'a>], id: Id) -> &'v Value<'a> {
 
 /// Reads a pickle, to its end.
 pub(super) fn run(pickle: &[u8]) -> Result<Objects<'_>, PickleError> {
+    let (objects, end) = run_first(pickle, 0)?;
+    match end == pickle.len() {
+        true => Ok(objects),
+        false => Err(PickleError::Malformed {
+            at: end,
+            problem: "an end with something left",
+        }),
+    }
+}
+
+/// Reads the pickle that begins at `start`. Returns where it ends.
+pub(super) fn run_first(bytes: &[u8], start: usize) -> Result<(Objects<'_>, usize), PickleError> {
+    let mut cursor = Cursor::new(bytes);
+    cursor.take(start);
     let mut machine = Machine {
-        cursor: Cursor::new(pickle),
-        at: 0,
+        cursor,
+        start,
+        at: start,
         values: Vec::new(),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -113,6 +136,8 @@ pub(super) fn run(pickle: &[u8]) -> Result<Objects<'_>, PickleError> {
 
 struct Machine<'a> {
     cursor: Cursor<'a>,
+    /// Where the pickle begins.
+    start: usize,
     /// The opcode, for errors.
     at: usize,
     values: Vec<Value<'a>>,
@@ -132,7 +157,8 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             opcode::NONE => self.push(Value::Plain),
-            opcode::NEWTRUE | opcode::NEWFALSE => self.push(Value::Bool),
+            opcode::NEWTRUE => self.push(Value::Bool(true)),
+            opcode::NEWFALSE => self.push(Value::Bool(false)),
             opcode::BININT1 => self.unsigned(1),
             opcode::BININT2 => self.unsigned(2),
             opcode::BININT => self.signed(4),
@@ -172,11 +198,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn stop(mut self) -> Result<Objects<'a>, PickleError> {
+    fn stop(mut self) -> Result<(Objects<'a>, usize), PickleError> {
         let top = self.pop()?;
-        if self.cursor.is_at_end() && self.stack.is_empty() && self.marks.is_empty() {
+        if self.stack.is_empty() && self.marks.is_empty() {
             let values = self.values;
-            return Ok(Objects { values, top });
+            return Ok((Objects { values, top }, self.cursor.at()));
         }
         Err(self.malformed("an end with something left"))
     }
@@ -204,7 +230,7 @@ impl<'a> Machine<'a> {
     }
 
     fn protocol(&mut self) -> Result<(), PickleError> {
-        if PROTOCOLS.contains(&self.byte()?) && self.at == 0 {
+        if PROTOCOLS.contains(&self.byte()?) && self.at == self.start {
             return Ok(());
         }
         Err(self.malformed("an unknown protocol"))

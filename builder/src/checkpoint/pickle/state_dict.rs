@@ -96,7 +96,7 @@ fn is_plain(objects: &Objects<'_>, value: Id, seen: &mut HashSet<Id>) -> bool {
             continue;
         }
         match objects.get(id) {
-            Value::Plain | Value::Bool | Value::Int(_) | Value::Text(_) => {}
+            Value::Plain | Value::Bool(_) | Value::Int(_) | Value::Text(_) => {}
             Value::Tuple(items) | Value::List(items) => open.extend(items),
             Value::Dict { items, .. } => open.extend(items.as_flattened()),
             Value::Global(_) | Value::Storage(_) | Value::Tensor(_) => return false,

@@ -46,7 +46,7 @@ impl<'a> Machine<'a> {
 
     /// A persistent id, which is a storage.
     pub(super) fn storage(&mut self) -> Result<(), PickleError> {
-        const EXPECTED: &str = "('storage', type, key, location, length)";
+        const EXPECTED: &str = "('storage', type, key, location, length), and None before 1.6";
         let id = self.pop()?;
         let storage = self.storage_of(id);
         let storage = storage.ok_or_else(|| self.other_arguments("persistent_load", EXPECTED))?;
@@ -54,8 +54,15 @@ impl<'a> Machine<'a> {
     }
 
     fn storage_of(&self, id: Id) -> Option<Storage<'a>> {
-        let [kind, dtype, key, location, count] = *self.tuple_of(id)? else {
-            return None;
+        let (kind, dtype, key, location, count) = match *self.tuple_of(id)? {
+            [kind, dtype, key, location, count] => (kind, dtype, key, location, count),
+            // Before 1.6 a storage could be part of another.
+            [kind, dtype, key, location, count, part]
+                if matches!(get(&self.values, part), Value::Plain) =>
+            {
+                (kind, dtype, key, location, count)
+            }
+            _ => return None,
         };
         let values = [kind, dtype, key, location].map(|id| get(&self.values, id));
         let [
@@ -134,7 +141,7 @@ impl<'a> Machine<'a> {
         let strides = self.sizes_of(*strides)?;
         // Metadata says that values are negated or conjugated: there is none of others.
         let is_usual = shape.len() == strides.len()
-            && matches!(get(&self.values, *requires_grad), Value::Bool)
+            && matches!(get(&self.values, *requires_grad), Value::Bool(_))
             && self.is_empty_dict(*hooks)
             && metadata.len() < 2
             && metadata.iter().all(|id| self.is_empty_dict(*id));
@@ -151,7 +158,7 @@ impl<'a> Machine<'a> {
             return None;
         };
         let is_usual = matches!(get(&self.values, tensor), Value::Tensor(_))
-            && matches!(get(&self.values, requires_grad), Value::Bool)
+            && matches!(get(&self.values, requires_grad), Value::Bool(_))
             && self.is_empty_dict(hooks);
         is_usual.then_some(tensor)
     }
