@@ -71,13 +71,13 @@ pub enum BuildError {
         value: String,
     },
     /// A folder with neither tokenizer.json nor the files of its tokenizer class.
-    #[error("{}: no {files} in it, which {class} reads{}", .folder.display(), instead(found))]
+    #[error("{}: {files} in it, which {class} reads{}", .folder.display(), instead(found))]
     NoTokenizer {
         /// The folder.
         folder: PathBuf,
         /// As transformers spells it.
         class: String,
-        /// The files of the class.
+        /// What is not there, with `no` before it.
         files: String,
         /// Files of other classes that are there.
         found: Vec<&'static str>,

@@ -17,6 +17,8 @@ pub enum Program {
     Python,
     /// A Python with the packages of `clients/frameworks.txt`.
     Frameworks,
+    /// The folder of the packages of `published/packages.txt`, unpacked.
+    Published,
     /// A Chromium, for pages.
     Chromium,
     /// The npm package, as npm publishes it.
@@ -33,6 +35,7 @@ impl Program {
             Self::Node => "ENCODERFILE_NODE",
             Self::Python => "ENCODERFILE_PYTHON",
             Self::Frameworks => "ENCODERFILE_FRAMEWORKS",
+            Self::Published => "ENCODERFILE_PUBLISHED",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
             Self::NpmPackage => "ENCODERFILE_NPM",
             Self::Demo => "ENCODERFILE_DEMO",
@@ -55,7 +58,7 @@ impl Program {
             Self::Wasmtime => on_path("wasmtime"),
             Self::Node => on_path("node"),
             // A Python on PATH has none of the packages.
-            Self::Python | Self::Frameworks => None,
+            Self::Python | Self::Frameworks | Self::Published => None,
             Self::Chromium => on_path("chromium"),
             Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
             Self::Demo => Some(demo()).filter(|path| path.is_dir()),

@@ -239,25 +239,22 @@ pub struct Built {
 impl Built {
     /// Builds a folder's model, or the tool's own.
     pub fn new(workbench: &Workbench, model: Option<&Path>) -> anyhow::Result<Self> {
-        Self::of_weights(workbench, model, None)
+        Self::with_options(workbench, model, &[])
     }
 
-    /// The same of the folder's file of that name.
-    pub fn of_weights(
+    /// The same with options of `build`.
+    pub fn with_options(
         workbench: &Workbench,
         model: Option<&Path>,
-        weights: Option<&str>,
+        options: &[&str],
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let build = |target: Option<&str>, name: &str| {
             let path = folder.path().join(name);
             let mut command = workbench.tool(&["build"]);
-            command.arg("-o").arg(&path);
+            command.args(options).arg("-o").arg(&path);
             if let Some(model) = model {
                 command.arg("--model").arg(model);
-            }
-            if let Some(weights) = weights {
-                command.args(["--weights-file", weights]);
             }
             if let Some(target) = target {
                 command.args([OsStr::new("--target"), OsStr::new(target)]);

