@@ -11,6 +11,7 @@ mod added;
 mod class;
 mod components;
 mod differences;
+mod parts;
 pub(super) mod pattern;
 mod settings;
 mod vocabulary;

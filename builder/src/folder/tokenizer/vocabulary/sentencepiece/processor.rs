@@ -5,7 +5,7 @@ use super::{SentencePiece, splits};
 use crate::error::BuildError;
 use crate::folder::tokenizer::added::Tokens;
 use crate::folder::tokenizer::class::Class;
-use crate::folder::tokenizer::components::{SPACE, isolated, replace, sequence};
+use crate::folder::tokenizer::parts::{SPACE, isolated, replace, sequence};
 use crate::folder::tokenizer::settings::Settings;
 use encoderfile::proto::sentencepiece::piece::Type;
 use encoderfile::proto::sentencepiece::trainer_spec::ModelType;
