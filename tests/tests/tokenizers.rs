@@ -411,6 +411,35 @@ fn every_folder_is_of_a_class_of_its_own() {
     }
 }
 
+/// Folders without tokenizer.json that transformers 4 reads otherwise, and what is said of it.
+const UNLIKE_4: [(&str, &str); 5] = [
+    ("fnet-files", "no [CLS] and no [SEP]"),
+    ("rembert-files", "no [CLS] and no [SEP]"),
+    ("llama-files", "only by add_bos_token"),
+    ("deberta-v2-files", "the character map"),
+    ("xlm-roberta-files", "spaces beside special tokens"),
+];
+
+#[test]
+fn what_transformers_4_makes_otherwise_of_a_vocabulary_is_a_finding() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers");
+    for (name, expected) in UNLIKE_4 {
+        let findings = read(&root.join(name)).unwrap().findings;
+        assert!(
+            findings.iter().any(|it| it.meaning.contains(expected)),
+            "{name}: {findings:?}"
+        );
+    }
+    let findings = read(&root.join("bert-files")).unwrap().findings;
+    let built = "built as BertTokenizer of transformers 5 does, from vocab.txt";
+    assert!(
+        findings.iter().any(|it| it.meaning == built),
+        "{findings:?}"
+    );
+    let meanings = findings.iter().map(|it| &it.meaning);
+    assert!(!meanings.into_iter().any(|it| it.contains("transformers 4")));
+}
+
 #[test]
 fn a_contradiction_between_files_is_a_finding() {
     let mut failures = Vec::new();

@@ -70,6 +70,26 @@ impl Class {
         }
     }
 
+    /// What transformers 4 makes otherwise of the class's own files, where there is no
+    /// tokenizer.json.
+    pub(super) fn unlike_4_without_file(self) -> Option<&'static str> {
+        match self {
+            Self::FNet | Self::RemBert => {
+                Some("a text gets no [CLS] and no [SEP]; transformers 4 adds both")
+            }
+            Self::Gemma | Self::Llama => Some(
+                "a text gets its first token only by add_bos_token; transformers 4 adds it always",
+            ),
+            Self::BigBird | Self::DebertaV2 => Some(
+                "the character map of the SentencePiece model is not applied; transformers 4 does",
+            ),
+            Self::Albert | Self::Camembert | Self::T5 | Self::XlmRoberta => Some(
+                "spaces beside special tokens and U+2581 are no tokens; in transformers 4 they are",
+            ),
+            _ => None,
+        }
+    }
+
     /// Whether it has a padding token of its own, be it none. The others have that of
     /// tokenizer.json's padding.
     pub(super) fn has_pad_token(self) -> bool {

@@ -44,6 +44,10 @@ impl Contradictions<'_> {
             }
             findings.note("tokenizer", meaning, self.choice.source.clone());
         }
+        let unlike_4 = class.unlike_4_without_file();
+        if let (Some(file), Some(meaning)) = (self.vocabulary, unlike_4) {
+            findings.note("tokenizer", meaning, file.to_string_lossy());
+        }
         for section in SECTIONS {
             self.note_section(section, findings)?;
         }
