@@ -70,6 +70,23 @@ pub enum BuildError {
         /// The value found, as JSON.
         value: String,
     },
+    /// A key whose value this program serves for shorter texts.
+    #[error(
+        "{}: `{key}`: {value} is supported for texts of {most} tokens, and the limit here is {longest}; build with --max-length {most}",
+        .path.display()
+    )]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: String,
+        /// The value found, as JSON.
+        value: String,
+        /// How many tokens a text may have with it.
+        most: usize,
+        /// How many it may have in this folder.
+        longest: u32,
+    },
     /// A folder with an older form of tokenizer, or none.
     #[error(
         "{}: no such file; `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)` of transformers writes one from vocab.txt, merges.txt or a SentencePiece model",

@@ -183,6 +183,130 @@ fn a_setting_that_is_not_known_or_not_served() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Settings that an architecture's graph would not follow.
+#[test]
+fn a_setting_that_an_architecture_does_not_serve() -> anyhow::Result<()> {
+    let nomic = "checkpoint-nomic_bert-embedding";
+    let new = "checkpoint-new-embedding";
+    let gemma = "checkpoint-gemma3_text-embedding";
+    let modernbert = "checkpoint-modernbert-layer_types";
+    for (fixture, key, value) in [
+        (nomic, "qkv_proj_bias", json!(true)),
+        (nomic, "mlp_fc1_bias", Value::Null),
+        (nomic, "rotary_emb_fraction", json!(0.5)),
+        (nomic, "rotary_emb_interleaved", json!(true)),
+        (nomic, "rotary_scaling_factor", json!(2)),
+        (nomic, "activation_function", json!("gelu")),
+        (nomic, "prenorm", json!(true)),
+        (nomic, "causal", json!(true)),
+        (nomic, "num_experts", json!(8)),
+        (new, "logn_attention_scale", json!(true)),
+        (new, "layer_norm_type", json!("rms_norm")),
+        (new, "position_embedding_type", json!("absolute")),
+        (
+            new,
+            "rope_scaling",
+            json!({"type": "dynamic", "factor": 2.0}),
+        ),
+        (
+            new,
+            "rope_scaling",
+            json!({"type": "ntk", "factor": 2.0, "mixed_b": 0.5}),
+        ),
+        (new, "rope_theta", Value::Null),
+        (
+            "checkpoint-eurobert-embedding",
+            "rope_parameters",
+            json!({"rope_type": "yarn", "factor": 2.0}),
+        ),
+        (
+            "checkpoint-eurobert-embedding",
+            "num_key_value_heads",
+            json!(3),
+        ),
+        (gemma, "attn_logit_softcapping", json!(50.0)),
+        (gemma, "layer_types", json!(["full_attention"])),
+        (modernbert, "layer_types", json!(["full_attention", "mean"])),
+        (modernbert, "rope_parameters", json!({"full_attention": 1})),
+        (
+            "checkpoint-deberta-v2-convolution",
+            "conv_kernel_size",
+            json!(4),
+        ),
+        (
+            "checkpoint-deberta-v2-convolution",
+            "attention_head_size",
+            json!(16),
+        ),
+    ] {
+        let change = |folder: &ModelFolder| {
+            folder.edit_json("config.json", |config| config[key] = value.clone())
+        };
+        refused(fixture, change, &["config.json", key])
+            .with_context(|| format!("{fixture}: {key}: {value}"))?;
+    }
+    Ok(())
+}
+
+/// Code of the folder's own is never run, and what it computes is known of few classes.
+#[test]
+fn code_that_is_not_known() -> anyhow::Result<()> {
+    let model = |class: &str| json!({"AutoModel": format!("someone/code--modeling.{class}")});
+    for (fixture, classes) in [
+        ("bert-embedding", model("OtherBertModel")),
+        ("checkpoint-nomic_bert-embedding", model("OtherModel")),
+        ("checkpoint-new-embedding", Value::Null),
+        ("checkpoint-new-embedding", json!({"AutoModel": 1})),
+    ] {
+        let change = |folder: &ModelFolder| {
+            if fixture == "bert-embedding" {
+                without_onnx(folder)?;
+            }
+            folder.edit_json("config.json", |config| config["auto_map"] = classes.clone())
+        };
+        refused(fixture, change, &["config.json", "auto_map"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_decoder_that_is_not_what_the_config_says() -> anyhow::Result<()> {
+    let own = "cls.predictions.decoder.weight";
+    let tie = |tied: bool| {
+        move |folder: &ModelFolder| {
+            folder.edit_json("config.json", |config| {
+                config["tie_word_embeddings"] = tied.into();
+            })
+        }
+    };
+    let untied = "checkpoint-bert-untied-fill_mask";
+    let words = [FILE, own, "is not a copy", "tie_word_embeddings"];
+    refused(untied, tie(true), &words)?;
+    let tied = "checkpoint-bert-fill_mask";
+    refused(tied, tie(false), &[FILE, own, "is not there"])
+}
+
+/// `block_sparse` is full attention of texts that have no more tokens than its blocks.
+#[test]
+fn block_sparse_attention_of_longer_texts() -> anyhow::Result<()> {
+    let fixture = "checkpoint-big_bird-block_sparse";
+    let change = |folder: &ModelFolder| {
+        folder.edit_json("config.json", |config| {
+            config["num_random_blocks"] = 1.into();
+        })
+    };
+    let words = ["config.json", "attention_type", "64", "--max-length 56"];
+    refused(fixture, change, &words)?;
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let folder = ModelFolder::copy_of(fixture)?;
+    change(&folder)?;
+    let mut build = workbench.tool(&["build", "--max-length", "56", "-o", "built", "--model"]);
+    process::finish(build.arg(folder.path()))?.succeeded()?;
+    Ok(())
+}
+
 #[test]
 fn an_architecture_without_a_graph() -> anyhow::Result<()> {
     let change = |folder: &ModelFolder| {
