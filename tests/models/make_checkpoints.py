@@ -320,14 +320,15 @@ def rewrite_config(folder, code, classes, keys):
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
-def nomic_original(folder):
-    """As nomic-ai/nomic-embed-text-v1.5 is on the hub."""
+def nomic_original(folder, newer=()):
+    """As nomic-ai/nomic-embed-text-v1.5 is on the hub, of late with keys of transformers too."""
     config = read_json(folder / "config.json")
     rewrite_config(
         folder,
         "nomic-ai/nomic-bert-2048",
         "NomicBert",
-        {
+        {key: config[key] for key in newer}
+        | {
             "activation_function": "swiglu",
             "attn_pdrop": 0.0,
             "causal": False,
@@ -367,6 +368,11 @@ def nomic_original(folder):
         },
     )
     rename(folder, "nomic_bert", "bert")
+
+
+def nomic_both(folder):
+    newer = ["head_dim", "hidden_act", "hidden_size", "intermediate_size", "layer_norm_eps", "max_position_embeddings"]
+    nomic_original(folder, [*newer, "num_attention_heads", "num_hidden_layers", "rope_parameters"])
 
 
 def new_original(scaling):
@@ -716,9 +722,8 @@ def make_newest():
     make("nomic_bert", "fill_mask")
     make("nomic_bert", "token_classification", older_names=False)
     # Nomic's code makes a multiple of 256 of it.
-    nomic = {"original": nomic_original, "intermediate_size": 256}
-    make("nomic_bert", "embedding", type_vocab_size=1, **nomic)
-    make("nomic_bert", "sequence_classification", **nomic)
+    make("nomic_bert", "embedding", original=nomic_both, intermediate_size=256, type_vocab_size=1)
+    make("nomic_bert", "sequence_classification", original=nomic_original, intermediate_size=256)
     make("gte", "fill_mask")
     make("gte", "token_classification", older_names=False)
     scaled = {"type": "ntk", "factor": 2.0}

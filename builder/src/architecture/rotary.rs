@@ -8,7 +8,7 @@ use encoderfile::onnx::tensor_proto::DataType;
 use serde_json::{Map, Value};
 
 /// How fast positions turn.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Rope {
     /// The base of the frequencies.
     pub(super) theta: f32,
@@ -31,6 +31,8 @@ impl Rope {
         let theta = settings.float("rope_theta", theta)?;
         let scaling = settings.object("rope_scaling")?;
         match settings.object("rope_parameters")? {
+            // Which of both would count is nowhere said.
+            Some(_) if scaling.is_some() => None,
             Some(parameters) => Self::of_parameters(parameters, theta),
             None => scaling.map_or(Some(Self::of(theta)), |it| Self::of_parameters(it, theta)),
         }

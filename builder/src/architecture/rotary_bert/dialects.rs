@@ -79,7 +79,9 @@ const NOMIC_WITHOUT_EFFECT: [&str; 17] = [
 
 pub(super) fn nomic(network: &Network<'_>) -> Result<Sizes, BuildError> {
     if network.settings.has("n_embd") {
-        return nomic_original(network.settings);
+        let sizes = nomic_original(network.settings)?;
+        require_agreement(network, &sizes)?;
+        return Ok(sizes);
     }
     let rope = Rope::read(network.settings, 1_000.0)?;
     Ok(Sizes {
@@ -94,7 +96,10 @@ fn nomic_original(settings: &Settings) -> Result<Sizes, BuildError> {
         settings.without_effect(key);
     }
     // Their defaults are others.
-    settings.exactly("rotary_emb_fraction", &json!(1.0))?;
+    let key = "rotary_emb_fraction";
+    if settings.float(key, 0.0)?.to_bits() != 1.0_f32.to_bits() {
+        return Err(settings.refuse(key));
+    }
     for key in ["qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"] {
         settings.exactly(key, &json!(false))?;
     }
@@ -137,13 +142,35 @@ fn nomic_original(settings: &Settings) -> Result<Sizes, BuildError> {
     })
 }
 
+/// Keys of transformers, which newer folders have beside those of Nomic's code: they have to say
+/// the same.
+fn require_agreement(network: &Network<'_>, sizes: &Sizes) -> Result<(), BuildError> {
+    let settings = network.settings;
+    let head = network.head_size(sizes.width, sizes.heads)?;
+    for (key, number) in [
+        ("hidden_size", sizes.width),
+        ("num_attention_heads", sizes.heads),
+        ("intermediate_size", sizes.inner),
+        ("num_hidden_layers", sizes.layers),
+        ("head_dim", head),
+    ] {
+        settings.only(key, &json!(number))?;
+    }
+    settings.only("hidden_act", &json!(sizes.activation))?;
+    let key = "layer_norm_eps";
+    if settings.float(key, sizes.epsilon)?.to_bits() != sizes.epsilon.to_bits() {
+        return Err(settings.refuse(key));
+    }
+    let rope = Rope::read(settings, sizes.rope.theta)?;
+    match rope == sizes.rope {
+        true => Ok(()),
+        false => Err(settings.refuse("rope_parameters")),
+    }
+}
+
 /// Of transformers, which writes `rope_parameters`, or of Alibaba's own code.
 pub(super) fn gte(network: &Network<'_>) -> Result<Sizes, BuildError> {
     let settings = network.settings;
-    if settings.has("rope_parameters") {
-        let rope = Rope::read(settings, 160_000.0)?;
-        return sizes(network, "gelu", rope, 1);
-    }
     // How attention is computed, and how its tensors are stored.
     for key in [
         "logn_attention_clip1",
@@ -156,7 +183,10 @@ pub(super) fn gte(network: &Network<'_>) -> Result<Sizes, BuildError> {
     settings.only("layer_norm_type", &json!("layer_norm"))?;
     settings.only("logn_attention_scale", &json!(false))?;
     settings.only("position_embedding_type", &json!("rope"))?;
-    let rope = original_rope(network)?;
+    let rope = match settings.has("rope_parameters") {
+        true => Rope::read(settings, 160_000.0)?,
+        false => original_rope(network)?,
+    };
     sizes(network, "gelu", rope, 1)
 }
 
