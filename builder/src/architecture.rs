@@ -7,8 +7,13 @@ mod albert;
 mod bert;
 mod convbert;
 mod deberta;
+mod decoder;
 mod distilbert;
 mod esm;
+mod eurobert;
+mod gated;
+mod gemma;
+mod layers;
 mod mobilebert;
 mod modernbert;
 mod mpnet;
@@ -17,6 +22,7 @@ mod relative;
 mod roberta;
 mod roformer;
 mod rotary;
+mod rotary_bert;
 mod settings;
 mod squeezebert;
 mod t5;
@@ -37,8 +43,11 @@ const OPSET: i64 = 17;
 pub(super) struct Architecture {
     /// `model_type` in config.json.
     model_type: &'static str,
-    /// What stands before the encoder's tensors in the checkpoint of a model with a head.
-    base: &'static str,
+    /// Which code of their own its folders name.
+    code: Code,
+    /// What stands before the encoder's tensors in the checkpoint of a model with a head: one
+    /// of these.
+    bases: &'static [&'static str],
     /// Writes the encoder; gives the last hidden state, `[batch, tokens, width]`.
     encode: fn(&mut Network<'_>) -> Emitted,
     /// Writes the head of `…ForSequenceClassification`; gives logits, `[batch, labels]`.
@@ -49,6 +58,18 @@ pub(super) struct Architecture {
     predict: Head,
     /// Tensors of the encoder that nothing here needs: parts of names after `base`.
     unused: &'static [&'static str],
+}
+
+/// What `auto_map` in config.json names: classes of Python code that lies in the folder or on the
+/// hub. It is never run; where it is known what such classes compute, config.json says the rest.
+#[derive(Clone, Copy)]
+enum Code {
+    /// None: transformers has the architecture.
+    None,
+    /// Classes whose names begin so, in folders older than the architecture in transformers.
+    MayBe(&'static str),
+    /// Such classes always.
+    Is(&'static str),
 }
 
 /// Writes a head over the last hidden state.
@@ -67,6 +88,8 @@ const ARCHITECTURES: &[Architecture] = &[
     deberta::DEBERTA_V2,
     distilbert::DISTILBERT,
     esm::ESM,
+    eurobert::EUROBERT,
+    gemma::GEMMA_3_TEXT,
     mobilebert::MOBILEBERT,
     modernbert::MODERNBERT,
     mpnet::MPNET,
@@ -75,6 +98,9 @@ const ARCHITECTURES: &[Architecture] = &[
     roberta::ROBERTA,
     roberta::XLM_ROBERTA,
     roformer::ROFORMER,
+    rotary_bert::GTE,
+    rotary_bert::NEW,
+    rotary_bert::NOMIC_BERT,
     squeezebert::SQUEEZEBERT,
     t5::T5,
 ];
@@ -83,14 +109,15 @@ const ARCHITECTURES: &[Architecture] = &[
 /// SHA-256 of what it was made of.
 pub(crate) fn read(path: &Path, model: &Model) -> Result<(ModelProto, [u8; 32]), BuildError> {
     let settings = Settings::parse(&model.config_path, &model.config_json)?;
-    let model_type = settings.text("model_type", "")?;
-    let known = ARCHITECTURES.iter().find(|it| it.model_type == model_type);
-    let architecture = known.ok_or_else(|| BuildError::Architecture {
-        path: model.config_path.clone(),
-        model_type: model_type.clone(),
-    })?;
+    let architecture = architecture(&settings, &model.config_path)?;
     let checkpoint = Checkpoint::open(path)?;
-    let mut network = Network::new(&checkpoint, &settings, OPSET, model.pipeline.labels.len());
+    let mut network = Network::new(
+        &checkpoint,
+        &settings,
+        OPSET,
+        model.pipeline.labels.len(),
+        model.limits.at_most(),
+    );
     let graph = architecture.write(&mut network, model)?;
     network.refuse_superfluous(architecture.unused)?;
     settings.refuse_unread()?;
@@ -106,9 +133,37 @@ pub(crate) fn read(path: &Path, model: &Model) -> Result<(ModelProto, [u8; 32]),
     Ok((proto, checkpoint.sha256(&model.config_json)))
 }
 
+/// The architecture that config.json names.
+fn architecture(settings: &Settings, path: &Path) -> Result<&'static Architecture, BuildError> {
+    let model_type = settings.text("model_type", "")?;
+    let classes = settings.own_classes()?;
+    let mut of_type = ARCHITECTURES
+        .iter()
+        .filter(|it| it.model_type == model_type)
+        .peekable();
+    if of_type.peek().is_none() {
+        return Err(BuildError::Architecture {
+            path: path.to_owned(),
+            model_type,
+        });
+    }
+    let known = of_type.find(|it| it.code.allows(&classes));
+    known.ok_or_else(|| settings.refuse("auto_map"))
+}
+
+impl Code {
+    fn allows(self, classes: &[String]) -> bool {
+        match self {
+            Self::None => classes.is_empty(),
+            Self::MayBe(prefix) => classes.iter().all(|it| it.starts_with(prefix)),
+            Self::Is(prefix) => !classes.is_empty() && Self::MayBe(prefix).allows(classes),
+        }
+    }
+}
+
 impl Architecture {
     fn write(&self, network: &mut Network<'_>, model: &Model) -> Result<GraphProto, BuildError> {
-        network.enter_base(self.base);
+        network.enter_base(self.bases);
         let hidden = (self.encode)(network)?;
         let head: Option<Head> = match model.task {
             // A head of modules is not in the graph.

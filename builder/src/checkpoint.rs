@@ -234,6 +234,17 @@ impl Tensor {
         }
     }
 
+    /// Whether another tensor has the same values, for a message about this one.
+    pub(crate) fn equals(&self, other: &Self, name: &str) -> Result<bool, BuildError> {
+        if self.shape != other.shape {
+            return Ok(false);
+        }
+        match self.dtype == other.dtype {
+            true => Ok(self.bytes == other.bytes),
+            false => Ok(self.values(name)? == other.values(name)?),
+        }
+    }
+
     /// The values as float32, for a tensor of that name.
     pub(crate) fn values(&self, name: &str) -> Result<Vec<f32>, BuildError> {
         Ok(self.stored(name)?.to_vec())

@@ -82,6 +82,23 @@ pub enum BuildError {
         /// Files of other classes that are there.
         found: Vec<&'static str>,
     },
+    /// A key whose value this program serves for shorter texts.
+    #[error(
+        "{}: `{key}`: {value} is supported for texts of {most} tokens, and the limit here is {longest}; build with --max-length {most}",
+        .path.display()
+    )]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: String,
+        /// The value found, as JSON.
+        value: String,
+        /// How many tokens a text may have with it.
+        most: usize,
+        /// How many it may have in this folder.
+        longest: u32,
+    },
     /// A tokenizer that the tokenizers library cannot read.
     #[error("{}: {problem}", .path.display())]
     Tokenizer {

@@ -1,12 +1,15 @@
 //! ALBERT: layers that share their tensors, over narrower embeddings.
 
-use super::Architecture;
-use super::bert::{Sizes, WORDS, classify_tokens, embed};
-use super::network::{Attention, Emitted, Network};
+use super::bert::{DECODER, Sizes, classify_tokens, embed};
+use super::decoder::Decoder;
+use super::layers::Attention;
+use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 
 pub(super) const ALBERT: Architecture = Architecture {
     model_type: "albert",
-    base: "albert",
+    code: Code::None,
+    bases: &["albert"],
     encode,
     classify: |network, hidden| {
         let width = network.settings.size("hidden_size")?;
@@ -23,13 +26,12 @@ pub(super) const ALBERT: Architecture = Architecture {
         let x = network.linear("predictions.dense", [sizes.width, width], hidden)?;
         let x = network.activation("hidden_act", "gelu_new", &x)?;
         let x = network.layer_norm("predictions.LayerNorm", width, sizes.epsilon, &x)?;
-        let names = ["predictions.decoder.weight", WORDS];
-        network.decoder(
-            names,
-            Some("predictions.bias"),
-            [width, sizes.vocabulary],
-            &x,
-        )
+        let decoder = Decoder {
+            own: "predictions.decoder",
+            bias: Some("predictions.bias"),
+            ..DECODER
+        };
+        network.decode(&decoder, [width, sizes.vocabulary], &x)
     },
     unused: &[
         "embeddings.position_ids",

@@ -1,8 +1,10 @@
 //! BERT, and what differs from it in an embedding, a norm or a head.
 
-use super::Architecture;
-use super::network::{Attention, Emitted, Network};
+use super::decoder::Decoder;
+use super::layers::Attention;
+use super::network::{Emitted, Network};
 use super::settings::Settings;
+use super::{Architecture, Code};
 use crate::error::BuildError;
 use serde_json::json;
 
@@ -17,7 +19,8 @@ pub(super) const UNUSED: &[&str] = &[
 
 pub(super) const BERT: Architecture = Architecture {
     model_type: "bert",
-    base: "bert",
+    code: Code::None,
+    bases: &["bert"],
     encode,
     classify: classify_pooled,
     classify_tokens,
@@ -27,7 +30,8 @@ pub(super) const BERT: Architecture = Architecture {
 
 pub(super) const ELECTRA: Architecture = Architecture {
     model_type: "electra",
-    base: "electra",
+    code: Code::None,
+    bases: &["electra"],
     encode: |network| {
         let sizes = Sizes::read(network.settings)?;
         let width = network.settings.size_or("embedding_size", 128)?;
@@ -56,7 +60,8 @@ pub(super) const ELECTRA: Architecture = Architecture {
 
 pub(super) const ERNIE: Architecture = Architecture {
     model_type: "ernie",
-    base: "ernie",
+    code: Code::None,
+    bases: &["ernie"],
     encode: |network| {
         let sizes = Sizes::read(network.settings)?;
         let mut x = embed(network, &sizes, sizes.width)?;
@@ -82,15 +87,23 @@ pub(super) const ERNIE: Architecture = Architecture {
 /// `BigBird` whose tokens attend to all others.
 pub(super) const BIG_BIRD: Architecture = Architecture {
     model_type: "big_bird",
-    base: "bert",
+    code: Code::None,
+    bases: &["bert"],
     encode: |network| {
         let settings = network.settings;
-        settings.only("attention_type", &json!("original_full"))?;
+        let block = settings.size_or("block_size", 64)?;
+        let random = settings.count("num_random_blocks", 3)?;
+        match settings.text("attention_type", "block_sparse")?.as_str() {
+            "original_full" => {}
+            // transformers attends to all of so many tokens, for there are no more than the
+            // blocks that each attends to.
+            "block_sparse" => {
+                network.require_at_most("attention_type", (5 + 2 * random) * block)?
+            }
+            _ => return Err(settings.refuse("attention_type")),
+        }
         settings.only("rescale_embeddings", &json!(false))?;
         settings.only("use_bias", &json!(true))?;
-        for key in ["block_size", "num_random_blocks"] {
-            settings.without_effect(key);
-        }
         encode(network)
     },
     classify: classify_activated,
@@ -102,7 +115,8 @@ pub(super) const BIG_BIRD: Architecture = Architecture {
 /// Norms before each part instead of after it, and one at the end.
 pub(super) const MEGATRON_BERT: Architecture = Architecture {
     model_type: "megatron-bert",
-    base: "bert",
+    code: Code::None,
+    bases: &["bert"],
     encode: |network| {
         let sizes = Sizes::read(network.settings)?;
         let (width, epsilon) = (sizes.width, sizes.epsilon);
@@ -127,7 +141,8 @@ pub(super) const MEGATRON_BERT: Architecture = Architecture {
 /// Narrower embeddings, and others for the decoder.
 pub(super) const REMBERT: Architecture = Architecture {
     model_type: "rembert",
-    base: "rembert",
+    code: Code::None,
+    bases: &["rembert"],
     encode: |network| {
         let sizes = Sizes::read(network.settings)?;
         let width = network.settings.size_or("input_embedding_size", 256)?;
@@ -147,6 +162,9 @@ pub(super) const REMBERT: Architecture = Architecture {
         let x = network.linear("cls.predictions.dense", [sizes.width, width], hidden)?;
         let x = network.activation("hidden_act", "gelu", &x)?;
         let x = network.layer_norm("cls.predictions.LayerNorm", width, sizes.epsilon, &x)?;
+        // The table of the words is not as wide.
+        let settings = network.settings;
+        settings.only("tie_word_embeddings", &json!(false))?;
         network.linear("cls.predictions.decoder", [width, sizes.vocabulary], &x)
     },
     unused: &[
@@ -158,6 +176,13 @@ pub(super) const REMBERT: Architecture = Architecture {
 
 /// The table of the words.
 pub(super) const WORDS: &str = "embeddings.word_embeddings.weight";
+
+pub(super) const DECODER: Decoder<'static> = Decoder {
+    own: "cls.predictions.decoder",
+    words: WORDS,
+    bias: Some("cls.predictions.bias"),
+    tied: true,
+};
 
 /// What config.json says of a BERT.
 pub(super) struct Sizes {
@@ -173,7 +198,25 @@ pub(super) struct Sizes {
 
 impl Sizes {
     pub(super) fn read(settings: &Settings) -> Result<Self, BuildError> {
+        Self::read_or(settings, 2, 1e-12)
+    }
+
+    /// The same with other defaults.
+    pub(super) fn read_or(
+        settings: &Settings,
+        segments: usize,
+        epsilon: f32,
+    ) -> Result<Self, BuildError> {
         settings.only("position_embedding_type", &json!("absolute"))?;
+        Self::of_any_positions(settings, segments, epsilon)
+    }
+
+    /// The same without a look at the kind of positions.
+    pub(super) fn of_any_positions(
+        settings: &Settings,
+        segments: usize,
+        epsilon: f32,
+    ) -> Result<Self, BuildError> {
         Ok(Self {
             vocabulary: settings.size("vocab_size")?,
             width: settings.size("hidden_size")?,
@@ -181,8 +224,8 @@ impl Sizes {
             inner: settings.size("intermediate_size")?,
             layers: settings.layers("num_hidden_layers")?,
             positions: settings.size_or("max_position_embeddings", 512)?,
-            segments: settings.size_or("type_vocab_size", 2)?,
-            epsilon: settings.float("layer_norm_eps", 1e-12)?,
+            segments: settings.count("type_vocab_size", segments)?,
+            epsilon: settings.float("layer_norm_eps", epsilon)?,
         })
     }
 }
@@ -258,6 +301,11 @@ pub(super) fn feed_forward(
 /// Logits of what the pooler makes of the first token.
 pub(super) fn classify_pooled(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let width = network.settings.size("hidden_size")?;
+    classify_pooled_of(network, width, hidden)
+}
+
+/// The same for a last hidden state of `width` values.
+pub(super) fn classify_pooled_of(network: &mut Network<'_>, width: usize, hidden: &str) -> Emitted {
     let first = network.first_token(hidden);
     let pooler = network.in_base("pooler.dense");
     let pooled = network.linear(&pooler, [width; 2], &first)?;
@@ -293,14 +341,22 @@ pub(super) fn predict_from(
     width: usize,
     hidden: &str,
 ) -> Emitted {
+    let x = transform(network, sizes, width, hidden)?;
+    network.decode(&DECODER, [width, sizes.vocabulary], &x)
+}
+
+/// What the decoder is given.
+pub(super) fn transform(
+    network: &mut Network<'_>,
+    sizes: &Sizes,
+    width: usize,
+    hidden: &str,
+) -> Emitted {
     let transform = "cls.predictions.transform";
     let x = network.linear(&format!("{transform}.dense"), [sizes.width, width], hidden)?;
     let x = network.activation("hidden_act", "gelu", &x)?;
     let norm = format!("{transform}.LayerNorm");
-    let x = network.layer_norm(&norm, width, sizes.epsilon, &x)?;
-    let names = ["cls.predictions.decoder.weight", WORDS];
-    let bias = Some("cls.predictions.bias");
-    network.decoder(names, bias, [width, sizes.vocabulary], &x)
+    network.layer_norm(&norm, width, sizes.epsilon, &x)
 }
 
 /// Logits of the vocabulary, by ELECTRA's generator.
@@ -310,7 +366,10 @@ pub(super) fn predict_generated(network: &mut Network<'_>, hidden: &str) -> Emit
     let x = network.linear("generator_predictions.dense", [sizes.width, width], hidden)?;
     let x = network.gelu(&x);
     let x = network.layer_norm("generator_predictions.LayerNorm", width, sizes.epsilon, &x)?;
-    let names = ["generator_lm_head.weight", WORDS];
-    let bias = Some("generator_lm_head.bias");
-    network.decoder(names, bias, [width, sizes.vocabulary], &x)
+    let decoder = Decoder {
+        own: "generator_lm_head",
+        bias: Some("generator_lm_head.bias"),
+        ..DECODER
+    };
+    network.decode(&decoder, [width, sizes.vocabulary], &x)
 }

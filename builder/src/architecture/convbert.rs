@@ -1,17 +1,18 @@
 //! `ConvBERT`: half of the heads are convolutions whose kernels depend on the token.
 
-use super::Architecture;
 use super::bert::{
     Sizes, classify_activated, classify_tokens, embed, feed_forward, predict_generated,
 };
 use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 use crate::error::BuildError;
 use crate::graph::emit::{int, ints};
 use serde_json::json;
 
 pub(super) const CONVBERT: Architecture = Architecture {
     model_type: "convbert",
-    base: "convbert",
+    code: Code::None,
+    bases: &["convbert"],
     encode,
     classify: classify_activated,
     classify_tokens,

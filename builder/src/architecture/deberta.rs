@@ -1,19 +1,23 @@
 //! `DeBERTa`, of both versions: disentangled attention, whose scores depend on contents and
 //! relative positions each by itself.
 
-use super::Architecture;
+mod convolution;
+
 use super::bert::{Sizes, classify_tokens, feed_forward, predict_from};
 use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 use crate::error::BuildError;
 use crate::graph::blocks::{mix, split};
 use crate::graph::emit::{int, ints};
+use convolution::Convolution;
 use encoderfile::limits::TOKENS_MAX;
 use encoderfile::onnx::tensor_proto::DataType;
 use serde_json::json;
 
 pub(super) const DEBERTA: Architecture = Architecture {
     model_type: "deberta",
-    base: "deberta",
+    code: Code::None,
+    bases: &["deberta"],
     encode: |network| encode(network, Version::First),
     classify,
     classify_tokens,
@@ -23,7 +27,8 @@ pub(super) const DEBERTA: Architecture = Architecture {
 
 pub(super) const DEBERTA_V2: Architecture = Architecture {
     model_type: "deberta-v2",
-    base: "deberta",
+    code: Code::None,
+    bases: &["deberta"],
     encode: |network| encode(network, Version::Second),
     classify,
     classify_tokens,
@@ -89,6 +94,8 @@ fn encode(network: &mut Network<'_>, version: Version) -> Emitted {
     let mask = network.emitter.node_with("Cast", &[&mask], to_float);
     let rows = network.emitter.node("Unsqueeze", &[&mask, &last]);
     x = network.emitter.node("Mul", &[&x, &rows]);
+    let embedded = x.clone();
+    let convolution = Convolution::read(network.settings, version)?;
     let positions = positions(network, version)?;
     let relative = match &positions {
         Some(positions) => Some(relative(network, version, positions, &sizes)?),
@@ -112,6 +119,10 @@ fn encode(network: &mut Network<'_>, version: Version) -> Emitted {
         let fed = feed_forward(network, &path, &shared.sizes, &x)?;
         let sum = network.add(&fed, &x);
         x = network.layer_norm(&format!("{path}.output.LayerNorm"), width, epsilon, &sum)?;
+        if let (0, Some(convolution)) = (index, &convolution) {
+            let sum = convolution.write(network, &shared.sizes, [&embedded, &rows, &x])?;
+            x = network.emitter.node("Mul", &[&sum, &rows]);
+        }
     }
     Ok(x)
 }
@@ -126,18 +137,10 @@ fn sizes(network: &Network<'_>) -> Result<Sizes, BuildError> {
     ] {
         settings.without_effect(key);
     }
-    // A layer of convolution in the largest ones.
-    settings.only("conv_kernel_size", &json!(0))?;
-    Ok(Sizes {
-        vocabulary: settings.size("vocab_size")?,
-        width: settings.size("hidden_size")?,
-        heads: settings.size("num_attention_heads")?,
-        inner: settings.size("intermediate_size")?,
-        layers: settings.layers("num_hidden_layers")?,
-        positions: settings.size_or("max_position_embeddings", 512)?,
-        segments: usize::try_from(settings.integer("type_vocab_size", 0)?).unwrap_or(0),
-        epsilon: settings.float("layer_norm_eps", 1e-7)?,
-    })
+    let sizes = Sizes::read_or(settings, 0, 1e-7)?;
+    let size = network.head_size(sizes.width, sizes.heads)?;
+    settings.only("attention_head_size", &json!(size))?;
+    Ok(sizes)
 }
 
 fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {

@@ -1,14 +1,17 @@
 //! `DistilBERT`: BERT without segments and pooler, under other names.
 
-use super::Architecture;
-use super::bert::WORDS;
-use super::network::{Attention, Emitted, Network};
+use super::bert::DECODER;
+use super::decoder::Decoder;
+use super::layers::Attention;
+use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 
 const EPSILON: f32 = 1e-12;
 
 pub(super) const DISTILBERT: Architecture = Architecture {
     model_type: "distilbert",
-    base: "distilbert",
+    code: Code::None,
+    bases: &["distilbert"],
     encode,
     classify: |network, hidden| {
         let width = network.settings.size("dim")?;
@@ -27,8 +30,12 @@ pub(super) const DISTILBERT: Architecture = Architecture {
         let x = network.linear("vocab_transform", [width; 2], hidden)?;
         let x = network.activation("activation", "gelu", &x)?;
         let x = network.layer_norm("vocab_layer_norm", width, EPSILON, &x)?;
-        let names = ["vocab_projector.weight", WORDS];
-        network.decoder(names, Some("vocab_projector.bias"), [width, vocabulary], &x)
+        let decoder = Decoder {
+            own: "vocab_projector",
+            bias: Some("vocab_projector.bias"),
+            ..DECODER
+        };
+        network.decode(&decoder, [width, vocabulary], &x)
     },
     unused: &["embeddings.position_ids"],
 };

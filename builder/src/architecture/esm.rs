@@ -1,16 +1,18 @@
 //! ESM, for proteins: rotary positions and norms before each part.
 
-use super::Architecture;
 use super::bert::classify_tokens;
 use super::network::{Emitted, Network};
 use super::roberta::{classify_first, predict};
+use super::rotary::Rope;
+use super::{Architecture, Code};
 use crate::graph::emit::int;
 use encoderfile::onnx::tensor_proto::DataType;
 use serde_json::json;
 
 pub(super) const ESM: Architecture = Architecture {
     model_type: "esm",
-    base: "esm",
+    code: Code::None,
+    bases: &["esm"],
     encode,
     classify: classify_first,
     classify_tokens,
@@ -51,14 +53,20 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     }
     x = network.attended(&x);
     let size = network.head_size(width, heads)?;
-    let rotation = is_rotary.then(|| network.rotation(size, 10_000.0));
+    // Written by transformers 5; before it, this was its number.
+    let rope = Rope::of(settings.float("rope_theta", 10_000.0)?);
+    let rotation = is_rotary.then(|| network.rotation(size, rope));
     for index in 0..settings.layers("num_hidden_layers")? {
         let path = format!("encoder.layer.{index}");
         let norm = format!("{path}.attention.LayerNorm");
         let normed = network.layer_norm(&norm, width, epsilon, &x)?;
         let paths = ["query", "key", "value"].map(|it| format!("{path}.attention.self.{it}"));
         if is_rotary {
-            network.passed_over(&format!("{path}.attention.self.rotary_embeddings.inv_freq"));
+            // Of each layer, or, as transformers 5 writes it, of all.
+            for layer in [&path, "encoder.layer.*"] {
+                let rotary = format!("{layer}.attention.self.rotary_embeddings");
+                network.passed_over(&format!("{rotary}.inv_freq"));
+            }
         }
         let products = network.products(&paths, [width; 2], &normed)?;
         let [mut query, mut key, value] = products.map(|it| network.split(&it, heads));

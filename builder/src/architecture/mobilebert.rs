@@ -1,14 +1,15 @@
 //! `MobileBERT`: thin layers between bottlenecks, with several feed-forward parts each.
 
-use super::Architecture;
-use super::bert::classify_tokens;
+use super::bert::{DECODER, classify_tokens};
 use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 use crate::error::BuildError;
 use crate::graph::emit::int;
 
 pub(super) const MOBILEBERT: Architecture = Architecture {
     model_type: "mobilebert",
-    base: "mobilebert",
+    code: Code::None,
+    bases: &["mobilebert"],
     encode,
     classify: |network, hidden| {
         let width = network.settings.size("hidden_size")?;
@@ -257,15 +258,7 @@ fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let x = network.layer_norm(&norm, width, sizes.epsilon, &x)?;
     let [split, end] = [narrow, width].map(|it| i64::try_from(it).unwrap_or(0));
     let first = network.emitter.slice(&x, 2, 0, split);
-    let names = ["cls.predictions.decoder.weight", super::bert::WORDS];
-    let bias = Some(match network.has("cls.predictions.decoder.bias") {
-        true => "cls.predictions.decoder.bias",
-        false => "cls.predictions.bias",
-    });
-    for copy in ["cls.predictions.bias", "cls.predictions.decoder.bias"] {
-        network.passed_over(copy);
-    }
-    let logits = network.decoder(names, bias, [narrow, vocabulary], &first)?;
+    let logits = network.decode(&DECODER, [narrow, vocabulary], &first)?;
     if narrow == width {
         network.passed_over("cls.predictions.dense.weight");
         return Ok(logits);

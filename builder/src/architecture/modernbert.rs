@@ -1,15 +1,18 @@
 //! `ModernBERT`: rotary positions, `GeGLU`, norms before each part, and most layers with a
 //! sliding window.
 
-use super::Architecture;
+use super::decoder::Decoder;
 use super::network::{Emitted, Network};
+use super::rotary::Rope;
+use super::{Architecture, Code};
 use crate::error::BuildError;
 use crate::graph::emit::int;
 use serde_json::json;
 
 pub(super) const MODERNBERT: Architecture = Architecture {
     model_type: "modernbert",
-    base: "model",
+    code: Code::None,
+    bases: &["model"],
     encode,
     classify: |network, hidden| {
         let pooled = match network.settings.text("classifier_pooling", "cls")?.as_str() {
@@ -31,15 +34,21 @@ pub(super) const MODERNBERT: Architecture = Architecture {
         let settings = network.settings;
         let sizes = [settings.size("hidden_size")?, settings.size("vocab_size")?];
         let bias = settings.flag("decoder_bias", true)?;
-        let names = ["decoder.weight", "embeddings.tok_embeddings.weight"];
-        network.decoder(names, bias.then_some("decoder.bias"), sizes, &x)
+        let decoder = Decoder {
+            own: "decoder",
+            words: "embeddings.tok_embeddings.weight",
+            bias: bias.then_some("decoder.bias"),
+            tied: true,
+        };
+        network.decode(&decoder, sizes, &x)
     },
     // Of heads that were not asked for, where the checkpoint has no prefix.
-    unused: &["decoder.weight", "head.", "decoder."],
+    unused: &["head.", "decoder."],
 };
 
-/// Keys of training, and of heads that read them where they are written.
-const WITHOUT_EFFECT: [&str; 13] = [
+/// Keys of training, of heads that read them where they are written, and those of BERT that
+/// published configs have, and nothing reads.
+const WITHOUT_EFFECT: [&str; 14] = [
     "classifier_activation",
     "classifier_bias",
     "classifier_pooling",
@@ -48,6 +57,7 @@ const WITHOUT_EFFECT: [&str; 13] = [
     "deterministic_flash_attn",
     "embedding_dropout",
     "initializer_cutoff_factor",
+    "layer_norm_eps",
     "mlp_dropout",
     "reference_compile",
     "repad_logits_with_grad",
@@ -85,18 +95,21 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let size = network.head_size(width, sizes.heads)?;
     let global_theta = settings.float("global_rope_theta", 160_000.0)?;
     let local_theta = settings.float("local_rope_theta", 10_000.0)?;
-    let global = network.rotation(size, global_theta);
-    let local = network.rotation(size, local_theta);
+    let global = Rope::read_kind(settings, "full_attention", global_theta)?;
+    let local = Rope::read_kind(settings, "sliding_attention", local_theta)?;
+    let [global, local] = [global, local].map(|it| network.rotation(size, it));
     let mask = network.mask();
     let window = network.window(sizes.window, &mask);
     let every = settings.size_or("global_attn_every_n_layers", 3)?;
-    for index in 0..settings.layers("num_hidden_layers")? {
-        let kind = match index.is_multiple_of(every) {
-            true => Kind {
+    let layers = settings.layers("num_hidden_layers")?;
+    let local_layers = settings.local_layers(layers, |index| !index.is_multiple_of(every))?;
+    for (index, is_local) in local_layers.into_iter().enumerate() {
+        let kind = match is_local {
+            false => Kind {
                 rotation: &global,
                 mask: &mask,
             },
-            false => Kind {
+            true => Kind {
                 rotation: &local,
                 mask: &window,
             },
@@ -190,7 +203,7 @@ fn head(network: &mut Network<'_>, x: &str) -> Emitted {
 
 impl Network<'_> {
     /// What hides every key farther than `reach` tokens, beside what `mask` hides.
-    fn window(&mut self, reach: i64, mask: &str) -> String {
+    pub(super) fn window(&mut self, reach: i64, mask: &str) -> String {
         let positions = self.positions();
         let emitter = &mut self.emitter;
         emitter.enter("window");
@@ -207,7 +220,7 @@ impl Network<'_> {
     }
 
     /// The mean over the tokens that are attended to: `[batch, width]`.
-    fn mean_over_tokens(&mut self, x: &str) -> String {
+    pub(super) fn mean_over_tokens(&mut self, x: &str) -> String {
         let mask = self.input("attention_mask");
         let emitter = &mut self.emitter;
         emitter.enter("mean");

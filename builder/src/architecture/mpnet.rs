@@ -1,13 +1,15 @@
 //! `MPNet`: BERT with biases by relative position, and without segments.
 
-use super::Architecture;
 use super::bert::{Sizes, classify_tokens, feed_forward};
-use super::network::{Attention, Emitted, Network};
+use super::layers::Attention;
+use super::network::{Emitted, Network};
 use super::roberta::{classify_first, predict};
+use super::{Architecture, Code};
 
 pub(super) const MPNET: Architecture = Architecture {
     model_type: "mpnet",
-    base: "mpnet",
+    code: Code::None,
+    bases: &["mpnet"],
     encode,
     classify: classify_first,
     classify_tokens,

@@ -1,13 +1,10 @@
-//! The layers that architectures are made of, with their tensors.
+//! A graph that is being written: its inputs, and the checkpoint's tensors in it.
 
 use super::settings::Settings;
 use crate::checkpoint::{Checkpoint, Layout, Tensor};
 use crate::error::BuildError;
-use crate::graph::blocks::{
-    Heads, all_positions, attend, gelu, gelu_tanh, mix, normalise, root_mean_square, sigmoid_gate,
-    split,
-};
-use crate::graph::emit::{Emitter, int, ints};
+use crate::graph::blocks::all_positions;
+use crate::graph::emit::{Emitter, int};
 use encoderfile::onnx::{
     GraphProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     tensor_proto::DataType,
@@ -24,6 +21,8 @@ pub(super) struct Network<'a> {
     pub(super) settings: &'a Settings,
     /// How many labels a classifier has.
     pub(super) labels: usize,
+    /// No text has more tokens.
+    longest: u32,
     pub(super) emitter: Emitter<'static>,
     checkpoint: &'a Checkpoint,
     /// What stands before the names of the encoder's tensors.
@@ -36,26 +35,18 @@ pub(super) struct Network<'a> {
     mask: Option<String>,
 }
 
-/// Attention over one hidden state.
-pub(super) struct Attention<'a> {
-    /// The names of the three products before it.
-    pub(super) products: [String; 3],
-    pub(super) width: usize,
-    pub(super) heads: usize,
-    /// What is added to the scores beside the mask: `[1, heads, tokens, tokens]`.
-    pub(super) bias: Option<&'a str>,
-}
-
 impl<'a> Network<'a> {
     pub(super) fn new(
         checkpoint: &'a Checkpoint,
         settings: &'a Settings,
         opset: i64,
         labels: usize,
+        longest: u32,
     ) -> Self {
         Self {
             settings,
             labels,
+            longest,
             emitter: Emitter::new(&[], &GraphProto::default(), opset),
             checkpoint,
             base: String::new(),
@@ -67,15 +58,12 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Begins the encoder, whose tensors have `base` before their names if the checkpoint is
-    /// of a model with a head.
-    pub(super) fn enter_base(&mut self, base: &str) {
-        let prefix = format!("{base}.");
-        let has_base = self
-            .checkpoint
-            .names()
-            .any(|name| name.starts_with(&prefix));
-        self.base = if has_base { prefix } else { String::new() };
+    /// Begins the encoder, whose tensors have one of `bases` before their names if the
+    /// checkpoint is of a model with a head.
+    pub(super) fn enter_base(&mut self, bases: &[&str]) {
+        let mut prefixes = bases.iter().map(|base| format!("{base}."));
+        let is_there = |prefix: &String| self.checkpoint.names().any(|it| it.starts_with(prefix));
+        self.base = prefixes.find(is_there).unwrap_or_default();
         self.scope.clone_from(&self.base);
     }
 
@@ -194,244 +182,6 @@ impl<'a> Network<'a> {
         found.next()
     }
 
-    /// Rows of a table.
-    pub(super) fn embedding(
-        &mut self,
-        path: &str,
-        [rows, width]: [usize; 2],
-        ids: &str,
-    ) -> Emitted {
-        let table = self.tensor(&format!("{path}.weight"), &[rows, width])?;
-        self.emitter.enter(path);
-        Ok(self.emitter.node("Gather", &[&table, ids]))
-    }
-
-    /// `x · Wᵀ + b`: `[…, inputs]` → `[…, outputs]`.
-    pub(super) fn linear(&mut self, path: &str, sizes: [usize; 2], x: &str) -> Emitted {
-        let product = self.product(path, sizes, x)?;
-        let bias = self.tensor(&format!("{path}.bias"), &sizes[1..])?;
-        Ok(self.emitter.node("Add", &[&product, &bias]))
-    }
-
-    /// The same without a bias.
-    pub(super) fn product(&mut self, path: &str, sizes: [usize; 2], x: &str) -> Emitted {
-        let matrix = self.matrix(&format!("{path}.weight"), sizes)?;
-        self.emitter.enter(path);
-        Ok(self.emitter.node("MatMul", &[x, &matrix]))
-    }
-
-    /// `x · Wᵀ` for part `index` of `parts` matrices that are stored as one.
-    pub(super) fn linear_part(
-        &mut self,
-        path: &str,
-        sizes: [usize; 2],
-        [index, parts]: [usize; 2],
-        x: &str,
-    ) -> Emitted {
-        let matrix = self.part(&format!("{path}.weight"), sizes, [index, parts])?;
-        self.emitter.enter(path);
-        Ok(self.emitter.node("MatMul", &[x, &matrix]))
-    }
-
-    /// Adds the same part of their biases, `width` each.
-    pub(super) fn add_part(
-        &mut self,
-        path: &str,
-        width: usize,
-        [index, parts]: [usize; 2],
-        x: &str,
-    ) -> Emitted {
-        let bias = self.tensor(&format!("{path}.bias"), &[parts * width])?;
-        let [start, end] = [index, index + 1].map(|it| i64::try_from(it * width).unwrap_or(0));
-        let bias = self.emitter.slice(&bias, 0, start, end);
-        Ok(self.add(x, &bias))
-    }
-
-    /// `1 / √size`.
-    pub(super) fn scale(&mut self, size: usize) -> String {
-        // Head sizes are a few hundred at most.
-        #[allow(clippy::cast_precision_loss, reason = "small")]
-        let scale = 1.0 / (size as f32).sqrt();
-        self.emitter.float(scale)
-    }
-
-    /// The same with a bias only where `biased` says so.
-    pub(super) fn linear_if(
-        &mut self,
-        path: &str,
-        sizes: [usize; 2],
-        biased: bool,
-        x: &str,
-    ) -> Emitted {
-        match biased {
-            true => self.linear(path, sizes, x),
-            false => self.product(path, sizes, x),
-        }
-    }
-
-    /// Mean 0 and variance 1 over the last axis, scaled.
-    pub(super) fn scale_norm(
-        &mut self,
-        path: &str,
-        width: usize,
-        epsilon: f32,
-        x: &str,
-    ) -> Emitted {
-        let scale = self.tensor(&format!("{path}.weight"), &[width])?;
-        self.emitter.enter(path);
-        let output = self.emitter.fresh("LayerNormalization");
-        normalise(&mut self.emitter, x, &scale, None, epsilon, &output);
-        Ok(output)
-    }
-
-    /// Mean 0 and variance 1 over the last axis, scaled and shifted.
-    pub(super) fn layer_norm(
-        &mut self,
-        path: &str,
-        width: usize,
-        epsilon: f32,
-        x: &str,
-    ) -> Emitted {
-        let scale = self.tensor(&format!("{path}.weight"), &[width])?;
-        let bias = self.tensor(&format!("{path}.bias"), &[width])?;
-        self.emitter.enter(path);
-        let output = self.emitter.fresh("LayerNormalization");
-        normalise(&mut self.emitter, x, &scale, Some(&bias), epsilon, &output);
-        Ok(output)
-    }
-
-    pub(super) fn add(&mut self, a: &str, b: &str) -> String {
-        self.emitter.node("Add", &[a, b])
-    }
-
-    /// The values by their root mean square over the last axis, scaled.
-    pub(super) fn root_mean_square(
-        &mut self,
-        path: &str,
-        width: usize,
-        epsilon: f32,
-        x: &str,
-    ) -> Emitted {
-        let scale = self.tensor(&format!("{path}.weight"), &[width])?;
-        self.emitter.enter(path);
-        let output = self.emitter.fresh("RMSNormalization");
-        root_mean_square(&mut self.emitter, x, &scale, epsilon, &output);
-        Ok(output)
-    }
-
-    /// The function that config.json names under `key`.
-    pub(super) fn activation(&mut self, key: &'static str, default: &str, x: &str) -> Emitted {
-        let name = self.settings.text(key, default)?;
-        self.activated(key, &name, x)
-    }
-
-    /// The function of that name, which config.json says under `key`.
-    pub(super) fn activated(&mut self, key: &'static str, name: &str, x: &str) -> Emitted {
-        let emitter = &mut self.emitter;
-        let output = emitter.fresh(name);
-        match name {
-            "gelu" | "gelu_python" => gelu(emitter, x, &output),
-            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_accurate" => {
-                gelu_tanh(emitter, x, &output);
-            }
-            "quick_gelu" => sigmoid_gate(emitter, x, 1.702, &output),
-            "silu" | "swish" => sigmoid_gate(emitter, x, 1.0, &output),
-            "relu" => emitter.node_to("Relu", &[x], vec![], &output),
-            "tanh" => emitter.node_to("Tanh", &[x], vec![], &output),
-            "sigmoid" => emitter.node_to("Sigmoid", &[x], vec![], &output),
-            "linear" => emitter.node_to("Identity", &[x], vec![], &output),
-            _ => return Err(self.settings.refuse(key)),
-        }
-        Ok(output)
-    }
-
-    pub(super) fn gelu(&mut self, x: &str) -> String {
-        let output = self.emitter.fresh("gelu");
-        gelu(&mut self.emitter, x, &output);
-        output
-    }
-
-    pub(super) fn tanh(&mut self, x: &str) -> String {
-        self.emitter.node("Tanh", &[x])
-    }
-
-    pub(super) fn relu(&mut self, x: &str) -> String {
-        self.emitter.node("Relu", &[x])
-    }
-
-    /// `softmax(Q · Kᵀ / √size + bias + mask) · V`: `[batch, tokens, width]`.
-    pub(super) fn attention(&mut self, attention: &Attention<'_>, x: &str) -> Emitted {
-        let Attention { width, heads, .. } = *attention;
-        let size = self.head_size(width, heads)?;
-        let mask = self.mask();
-        let [query, key, value] = self.products(&attention.products, [width; 2], x)?;
-        let bias = match attention.bias {
-            Some(bias) => self.add(bias, &mask),
-            None => mask,
-        };
-        let scale = self.scale(size);
-        let output = self.emitter.fresh("attention");
-        let heads = Heads {
-            query: &query,
-            key: &key,
-            value: &value,
-            count: i64::try_from(heads).unwrap_or(i64::MAX),
-            scale,
-            bias: Some(&bias),
-        };
-        attend(&mut self.emitter, &heads, &output);
-        Ok(output)
-    }
-
-    /// Query, key and value.
-    pub(super) fn products(
-        &mut self,
-        paths: &[String; 3],
-        sizes: [usize; 2],
-        x: &str,
-    ) -> Result<[String; 3], BuildError> {
-        let [query, key, value] = paths;
-        Ok([
-            self.linear(query, sizes, x)?,
-            self.linear(key, sizes, x)?,
-            self.linear(value, sizes, x)?,
-        ])
-    }
-
-    /// `softmax(Q · Kᵀ / √size + bias) · V`, of `[batch, heads, tokens, size]`: `[batch, tokens,
-    /// heads · size]`.
-    pub(super) fn attend(
-        &mut self,
-        [query, key, value]: [&str; 3],
-        size: usize,
-        bias: &str,
-    ) -> String {
-        let scale = self.scale(size);
-        let emitter = &mut self.emitter;
-        let query = emitter.node("Mul", &[query, &scale]);
-        let swap = vec![ints("perm", &[0, 1, 3, 2])];
-        let key = emitter.node_with("Transpose", &[key], swap);
-        let scores = emitter.node("MatMul", &[&query, &key]);
-        let scores = emitter.node("Add", &[&scores, bias]);
-        let output = emitter.fresh("attention");
-        mix(emitter, &scores, value, &output);
-        output
-    }
-
-    /// `[batch, tokens, heads · size]` as `[batch, heads, tokens, size]`.
-    pub(super) fn split(&mut self, x: &str, heads: usize) -> String {
-        let count = i64::try_from(heads).unwrap_or(i64::MAX);
-        split(&mut self.emitter, x, count, &[0, 2, 1, 3])
-    }
-
-    /// Values of a head, of which there must be whole ones.
-    pub(super) fn head_size(&self, width: usize, heads: usize) -> Result<usize, BuildError> {
-        match width.is_multiple_of(heads) {
-            true => Ok(width / heads),
-            false => Err(self.settings.refuse("num_attention_heads")),
-        }
-    }
-
     /// 0, 1, …: `[tokens]`.
     pub(super) fn positions(&mut self) -> String {
         let ids = self.input("input_ids");
@@ -464,25 +214,31 @@ impl<'a> Network<'a> {
             .node_with("Gather", &[x, &first], vec![int("axis", 1)])
     }
 
-    /// Logits of all entries of the vocabulary, by the table of the words, or by a matrix of
-    /// its own where the checkpoint has one.
-    pub(super) fn decoder(
+    /// Passes over a tensor, if it is there, that has to be a copy of another.
+    pub(super) fn pass_over_copy(
         &mut self,
-        [own, words]: [&str; 2],
-        bias: Option<&str>,
-        [width, rows]: [usize; 2],
-        x: &str,
-    ) -> Emitted {
-        let words = self.in_base(words);
-        let name = if self.has(own) { own } else { &words };
-        let matrix = self.matrix(name, [width, rows])?;
-        self.emitter.enter(own);
-        let product = self.emitter.node("MatMul", &[x, &matrix]);
-        let Some(bias) = bias else {
-            return Ok(product);
-        };
-        let bias = self.tensor(bias, &[rows])?;
-        Ok(self.add(&product, &bias))
+        copy: &str,
+        original: &str,
+        why: &str,
+    ) -> Result<(), BuildError> {
+        let [copy, original] = [copy, original].map(|it| format!("{}{it}", self.scope));
+        let found = [&copy, &original].map(|it| self.checkpoint.get(it));
+        if let [Some(found), Some(expected)] = found
+            && !found.equals(expected, &copy)?
+        {
+            let problem = format!("is not a copy of {original}, {why}");
+            return Err(self.checkpoint.problem(&copy, problem));
+        }
+        self.used.insert(copy);
+        Ok(())
+    }
+
+    /// Refuses a key if texts may have more than so many tokens.
+    pub(super) fn require_at_most(&self, key: &'static str, most: usize) -> Result<(), BuildError> {
+        match usize::try_from(self.longest) {
+            Ok(longest) if longest <= most => Ok(()),
+            _ => Err(self.settings.too_long(key, most, self.longest)),
+        }
     }
 
     /// Says that a tensor, if it is there, is a buffer of what is computed here.

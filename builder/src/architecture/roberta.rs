@@ -1,8 +1,9 @@
 //! RoBERTa: BERT with positions after the padding id, one segment, and heads of its own.
 
-use super::Architecture;
-use super::bert::{Sizes, WORDS, classify_tokens, first_row, layers};
+use super::bert::{DECODER, Sizes, classify_tokens, first_row, layers};
+use super::decoder::Decoder;
 use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 
 const UNUSED: &[&str] = &[
     "embeddings.position_ids",
@@ -11,15 +12,16 @@ const UNUSED: &[&str] = &[
     "pooler.",
 ];
 
-pub(super) const ROBERTA: Architecture = of("roberta", "roberta");
-pub(super) const CAMEMBERT: Architecture = of("camembert", "roberta");
-pub(super) const XLM_ROBERTA: Architecture = of("xlm-roberta", "roberta");
-pub(super) const DATA2VEC_TEXT: Architecture = of("data2vec-text", "data2vec_text");
+pub(super) const ROBERTA: Architecture = of("roberta", &["roberta"]);
+pub(super) const CAMEMBERT: Architecture = of("camembert", &["roberta"]);
+pub(super) const XLM_ROBERTA: Architecture = of("xlm-roberta", &["roberta"]);
+pub(super) const DATA2VEC_TEXT: Architecture = of("data2vec-text", &["data2vec_text"]);
 
-const fn of(model_type: &'static str, base: &'static str) -> Architecture {
+const fn of(model_type: &'static str, bases: &'static [&'static str]) -> Architecture {
     Architecture {
         model_type,
-        base,
+        code: Code::None,
+        bases,
         encode: |network| {
             let sizes = Sizes::read(network.settings)?;
             let x = embed(network, &sizes)?;
@@ -67,6 +69,10 @@ pub(super) fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let x = network.linear("lm_head.dense", [width; 2], hidden)?;
     let x = network.gelu(&x);
     let x = network.layer_norm("lm_head.layer_norm", width, epsilon, &x)?;
-    let names = ["lm_head.decoder.weight", WORDS];
-    network.decoder(names, Some("lm_head.bias"), [width, vocabulary], &x)
+    let decoder = Decoder {
+        own: "lm_head.decoder",
+        bias: Some("lm_head.bias"),
+        ..DECODER
+    };
+    network.decode(&decoder, [width, vocabulary], &x)
 }

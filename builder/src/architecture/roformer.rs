@@ -1,13 +1,14 @@
 //! `RoFormer`: BERT with rotary positions, whose pairs lie beside one another.
 
-use super::Architecture;
 use super::bert::{Sizes, classify_activated, classify_tokens, feed_forward, predict_from};
 use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 use crate::graph::emit::int;
 
 pub(super) const ROFORMER: Architecture = Architecture {
     model_type: "roformer",
-    base: "roformer",
+    code: Code::None,
+    bases: &["roformer"],
     encode,
     classify: classify_activated,
     classify_tokens,

@@ -1,20 +1,104 @@
 //! Rotary positions (`RoPE`).
 
 use super::network::Network;
+use super::settings::Settings;
+use crate::error::BuildError;
 use crate::graph::emit::int;
 use encoderfile::onnx::tensor_proto::DataType;
+use serde_json::{Map, Value};
+
+/// How fast positions turn.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Rope {
+    /// The base of the frequencies.
+    pub(super) theta: f32,
+    /// What they are divided by.
+    pub(super) divisor: f32,
+}
+
+impl Rope {
+    /// Without any scaling.
+    pub(super) fn of(theta: f32) -> Self {
+        Self {
+            theta,
+            divisor: 1.0,
+        }
+    }
+
+    /// What config.json says: in transformers 5's `rope_parameters`, or in `rope_theta` and
+    /// `rope_scaling`.
+    pub(super) fn read(settings: &Settings, theta: f32) -> Result<Self, BuildError> {
+        let theta = settings.float("rope_theta", theta)?;
+        let scaling = settings.object("rope_scaling")?;
+        match settings.object("rope_parameters")? {
+            // Which of both would count is nowhere said.
+            Some(_) if scaling.is_some() => None,
+            Some(parameters) => Self::of_parameters(parameters, theta),
+            None => scaling.map_or(Some(Self::of(theta)), |it| Self::of_parameters(it, theta)),
+        }
+        .ok_or_else(|| {
+            let is_new = settings.has("rope_parameters");
+            settings.refuse(if is_new {
+                "rope_parameters"
+            } else {
+                "rope_scaling"
+            })
+        })
+    }
+
+    /// The same of the layers of one kind, which `rope_parameters` may have by their names.
+    pub(super) fn read_kind(
+        settings: &Settings,
+        kind: &str,
+        theta: f32,
+    ) -> Result<Self, BuildError> {
+        let key = "rope_parameters";
+        let parameters = match settings.object(key)?.and_then(|kinds| kinds.get(kind)) {
+            None | Some(Value::Null) => return Ok(Self::of(theta)),
+            Some(parameters) => parameters.as_object(),
+        };
+        let rope = parameters.and_then(|it| Self::of_parameters(it, theta));
+        rope.ok_or_else(|| settings.refuse(key))
+    }
+
+    /// None for what is not served.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "what is computed is float32"
+    )]
+    fn of_parameters(parameters: &Map<String, Value>, theta: f32) -> Option<Self> {
+        let (mut kind, mut factor) = ("default", 1.0);
+        let mut rope = Self::of(theta);
+        for (key, value) in parameters.iter().filter(|(_, value)| !value.is_null()) {
+            match key.as_str() {
+                "rope_type" | "type" => kind = value.as_str()?,
+                "rope_theta" => rope.theta = value.as_f64()? as f32,
+                "factor" => factor = value.as_f64()? as f32,
+                "partial_rotary_factor" if value.as_f64() == Some(1.0) => {}
+                _ => return None,
+            }
+        }
+        match kind {
+            "default" => {}
+            "linear" if factor > 0.0 => rope.divisor = factor,
+            _ => return None,
+        }
+        (rope.theta > 0.0).then_some(rope)
+    }
+}
 
 impl Network<'_> {
     /// Cosines and sines of all positions, each half repeated: `[tokens, size]`.
-    pub(super) fn rotation(&mut self, size: usize, theta: f32) -> [String; 2] {
+    pub(super) fn rotation(&mut self, size: usize, rope: Rope) -> [String; 2] {
         let positions = self.positions();
         let emitter = &mut self.emitter;
         emitter.enter("rotary");
+        let Rope { theta, divisor } = rope;
         // Head sizes are a few hundred at most.
         #[allow(clippy::cast_precision_loss, reason = "small")]
         let frequencies: Vec<f32> = (0..size)
             .step_by(2)
-            .map(|index| 1.0 / theta.powf(index as f32 / size as f32))
+            .map(|index| 1.0 / theta.powf(index as f32 / size as f32) / divisor)
             .collect();
         let frequencies = emitter.floats(&frequencies);
         let to_float = vec![int("to", i64::from(DataType::Float as i32))];

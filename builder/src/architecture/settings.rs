@@ -150,9 +150,25 @@ impl Settings {
         self.json.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether a key is there, and not null.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.json.get(key).is_some_and(|value| !value.is_null())
+    }
+
     pub(super) fn refuse(&self, key: &str) -> BuildError {
         let found = self.json.get(key).unwrap_or(&Value::Null);
         BuildError::key(&self.path, key, found)
+    }
+
+    /// Refuses a key that holds for texts of `most` tokens, and not of `longest`.
+    pub(super) fn too_long(&self, key: &str, most: usize, longest: u32) -> BuildError {
+        BuildError::TooLong {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            value: self.json.get(key).unwrap_or(&Value::Null).to_string(),
+            most,
+            longest,
+        }
     }
 
     fn or<T>(
@@ -167,10 +183,17 @@ impl Settings {
         }
     }
 
+    /// A number of something; the architecture's own default where nothing is said.
+    pub(super) fn count(&self, key: &'static str, default: usize) -> Result<usize, BuildError> {
+        self.or(key, default, |value| usize::try_from(value.as_u64()?).ok())
+    }
+
     /// A number above zero of something; the architecture's own default where nothing is said.
     pub(super) fn size_or(&self, key: &'static str, default: usize) -> Result<usize, BuildError> {
-        let number = |value: &Value| usize::try_from(value.as_u64()?).ok();
-        self.or(key, default, |value| number(value).filter(|it| *it > 0))
+        match self.count(key, default)? {
+            0 if self.has(key) => Err(self.refuse(key)),
+            size => Ok(size),
+        }
     }
 
     /// A number above zero of something, which must be said.
@@ -224,11 +247,63 @@ impl Settings {
         })
     }
 
+    /// The names of the classes in `auto_map`, without files and repositories.
+    pub(super) fn own_classes(&self) -> Result<Vec<String>, BuildError> {
+        let key = "auto_map";
+        let Some(map) = self.object(key)? else {
+            return Ok(Vec::new());
+        };
+        let class = |value: &Value| Some(value.as_str()?.rsplit('.').next()?.to_owned());
+        let classes: Option<Vec<String>> = map.values().map(class).collect();
+        classes.ok_or_else(|| self.refuse(key))
+    }
+
+    /// Keys and values in one.
+    pub(super) fn object(
+        &self,
+        key: &'static str,
+    ) -> Result<Option<&Map<String, Value>>, BuildError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(_) => Err(self.refuse(key)),
+        }
+    }
+
+    /// Whether each of `layers` layers is local: as `layer_types` says, or else `is_local`.
+    pub(super) fn local_layers(
+        &self,
+        layers: usize,
+        is_local: impl Fn(usize) -> bool,
+    ) -> Result<Vec<bool>, BuildError> {
+        let key = "layer_types";
+        let Some(types) = self.get(key) else {
+            return Ok((0..layers).map(is_local).collect());
+        };
+        let types = types.as_array().filter(|it| it.len() == layers);
+        let types = types.into_iter().flatten().map(|it| match it.as_str() {
+            Some("sliding_attention") => Some(true),
+            Some("full_attention") => Some(false),
+            _ => None,
+        });
+        let types: Option<Vec<bool>> = types.collect();
+        let types = types.filter(|it| it.len() == layers);
+        types.ok_or_else(|| self.refuse(key))
+    }
+
     /// Refuses a key that says anything but what is served.
     pub(super) fn only(&self, key: &'static str, served: &Value) -> Result<(), BuildError> {
         match self.get(key) {
             Some(value) if value != served => Err(self.refuse(key)),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a key that does not say what is served, and one that says nothing.
+    pub(super) fn exactly(&self, key: &'static str, served: &Value) -> Result<(), BuildError> {
+        match self.get(key) {
+            Some(value) if value == served => Ok(()),
+            _ => Err(self.refuse(key)),
         }
     }
 

@@ -1,14 +1,15 @@
 //! `SqueezeBERT`: BERT whose products are convolutions of one token, in groups.
 
-use super::Architecture;
 use super::bert::{Sizes, classify_pooled, classify_tokens, embed, predict};
 use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 use crate::graph::blocks::mix;
 use crate::graph::emit::{int, ints};
 
 pub(super) const SQUEEZEBERT: Architecture = Architecture {
     model_type: "squeezebert",
-    base: "transformer",
+    code: Code::None,
+    bases: &["transformer"],
     encode,
     classify: classify_pooled,
     classify_tokens,

@@ -1,7 +1,7 @@
 //! T5's encoder: norms by the root mean square, biases by relative position, and no others.
 
-use super::Architecture;
 use super::network::{Emitted, Network};
+use super::{Architecture, Code};
 use crate::error::BuildError;
 use crate::graph::blocks::mix;
 use crate::graph::emit::ints;
@@ -9,7 +9,8 @@ use crate::graph::emit::ints;
 pub(super) const T5: Architecture = Architecture {
     model_type: "t5",
     // `T5EncoderModel` has the names of the whole model.
-    base: "t5",
+    code: Code::None,
+    bases: &["t5"],
     encode,
     classify: |network, _| Err(without_head(network)),
     classify_tokens: |network, _| Err(without_head(network)),

@@ -51,7 +51,7 @@ impl Config {
     }
 
     pub(super) fn hidden_size(&self) -> Option<u32> {
-        let names = ["hidden_size", "d_model", "dim"];
+        let names = ["hidden_size", "d_model", "dim", "n_embd"];
         names.into_iter().find_map(|name| self.unsigned(name))
     }
 

@@ -34,14 +34,49 @@ fn edit_header(
     folder: &ModelFolder,
     change: impl FnOnce(&mut Map<String, Value>),
 ) -> anyhow::Result<()> {
+    edit_file(folder, |header, _| change(header))
+}
+
+/// The same, and the tensors' bytes.
+fn edit_file(
+    folder: &ModelFolder,
+    change: impl FnOnce(&mut Map<String, Value>, &mut Vec<u8>),
+) -> anyhow::Result<()> {
+    let (mut header, mut data) = parts(folder)?;
+    change(&mut header, &mut data);
+    let header = serde_json::to_vec(&header)?;
+    let length = (header.len() as u64).to_le_bytes();
+    folder.write(FILE, [&length, &*header, &data].concat())
+}
+
+/// The header of a safetensors file, and what follows it.
+fn parts(folder: &ModelFolder) -> anyhow::Result<(Map<String, Value>, Vec<u8>)> {
     let content = fs::read(folder.file(FILE))?;
     let (length, rest) = content.split_first_chunk().context("no header")?;
     let (header, data) = rest.split_at(usize::try_from(u64::from_le_bytes(*length))?);
-    let mut header: Map<String, Value> = serde_json::from_slice(header)?;
-    change(&mut header);
-    let header = serde_json::to_vec(&header)?;
-    let length = (header.len() as u64).to_le_bytes();
-    folder.write(FILE, [&length, &*header, data].concat())
+    Ok((serde_json::from_slice(header)?, data.to_vec()))
+}
+
+/// A tensor's bytes.
+fn tensor(folder: &ModelFolder, name: &str) -> anyhow::Result<Vec<u8>> {
+    let (header, data) = parts(folder)?;
+    let offsets: [usize; 2] = serde_json::from_value(header[name]["data_offsets"].clone())?;
+    Ok(data[offsets[0]..offsets[1]].to_vec())
+}
+
+/// Adds a tensor of float32 values.
+fn add_tensor(
+    folder: &ModelFolder,
+    name: &str,
+    shape: &[usize],
+    bytes: &[u8],
+) -> anyhow::Result<()> {
+    edit_file(folder, |header, data| {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        let tensor = json!({ "dtype": "F32", "shape": shape, "data_offsets": offsets });
+        header.insert(name.into(), tensor);
+        data.extend(bytes);
+    })
 }
 
 fn rename(header: &mut Map<String, Value>, from: &str, to: &str) {
@@ -180,6 +215,146 @@ fn a_setting_that_is_not_known_or_not_served() -> anyhow::Result<()> {
         };
         refused("bert-embedding", change, &["config.json", key])?;
     }
+    Ok(())
+}
+
+/// Settings that an architecture's graph would not follow.
+#[test]
+fn a_setting_that_an_architecture_does_not_serve() -> anyhow::Result<()> {
+    let nomic = "checkpoint-nomic_bert-embedding";
+    let new = "checkpoint-new-embedding";
+    let gemma = "checkpoint-gemma3_text-embedding";
+    let modernbert = "checkpoint-modernbert-layer_types";
+    for (fixture, key, value) in [
+        (nomic, "qkv_proj_bias", json!(true)),
+        (nomic, "mlp_fc1_bias", Value::Null),
+        (nomic, "rotary_emb_fraction", json!(0.5)),
+        (nomic, "rotary_emb_interleaved", json!(true)),
+        (nomic, "rotary_scaling_factor", json!(2)),
+        (nomic, "activation_function", json!("gelu")),
+        (nomic, "prenorm", json!(true)),
+        (nomic, "causal", json!(true)),
+        (nomic, "num_experts", json!(8)),
+        (nomic, "hidden_size", json!(64)),
+        (nomic, "layer_norm_eps", json!(0.5)),
+        (nomic, "rope_parameters", json!({"rope_theta": 5})),
+        (new, "logn_attention_scale", json!(true)),
+        (new, "layer_norm_type", json!("rms_norm")),
+        (new, "position_embedding_type", json!("absolute")),
+        (
+            new,
+            "rope_scaling",
+            json!({"type": "dynamic", "factor": 2.0}),
+        ),
+        (
+            new,
+            "rope_scaling",
+            json!({"type": "ntk", "factor": 2.0, "mixed_b": 0.5}),
+        ),
+        (new, "rope_theta", Value::Null),
+        (
+            "checkpoint-eurobert-embedding",
+            "rope_parameters",
+            json!({"rope_type": "yarn", "factor": 2.0}),
+        ),
+        (
+            "checkpoint-eurobert-embedding",
+            "num_key_value_heads",
+            json!(3),
+        ),
+        (gemma, "attn_logit_softcapping", json!(50.0)),
+        (gemma, "layer_types", json!(["full_attention"])),
+        (modernbert, "layer_types", json!(["full_attention", "mean"])),
+        (modernbert, "rope_parameters", json!({"full_attention": 1})),
+        (
+            "checkpoint-deberta-v2-convolution",
+            "conv_kernel_size",
+            json!(4),
+        ),
+        (
+            "checkpoint-deberta-v2-convolution",
+            "attention_head_size",
+            json!(16),
+        ),
+    ] {
+        let change = |folder: &ModelFolder| {
+            folder.edit_json("config.json", |config| config[key] = value.clone())
+        };
+        refused(fixture, change, &["config.json", key])
+            .with_context(|| format!("{fixture}: {key}: {value}"))?;
+    }
+    Ok(())
+}
+
+/// Code of the folder's own is never run, and what it computes is known of few classes.
+#[test]
+fn code_that_is_not_known() -> anyhow::Result<()> {
+    let model = |class: &str| json!({"AutoModel": format!("someone/code--modeling.{class}")});
+    for (fixture, classes) in [
+        ("bert-embedding", model("OtherBertModel")),
+        ("checkpoint-nomic_bert-embedding", model("OtherModel")),
+        ("checkpoint-new-embedding", Value::Null),
+        ("checkpoint-new-embedding", json!({"AutoModel": 1})),
+    ] {
+        let change = |folder: &ModelFolder| {
+            if fixture == "bert-embedding" {
+                without_onnx(folder)?;
+            }
+            folder.edit_json("config.json", |config| config["auto_map"] = classes.clone())
+        };
+        refused(fixture, change, &["config.json", "auto_map"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_decoder_that_is_not_what_the_config_says() -> anyhow::Result<()> {
+    let own = "cls.predictions.decoder.weight";
+    let tie = |tied: bool| {
+        move |folder: &ModelFolder| {
+            folder.edit_json("config.json", |config| {
+                config["tie_word_embeddings"] = tied.into();
+            })
+        }
+    };
+    let untied = "checkpoint-bert-untied-fill_mask";
+    let words = [FILE, own, "is not a copy", "tie_word_embeddings"];
+    refused(untied, tie(true), &words)?;
+    let tied = "checkpoint-bert-fill_mask";
+    refused(tied, tie(false), &[FILE, own, "is not there"])?;
+    // A second bias, and a copy of the words' table.
+    let bias = "cls.predictions.decoder.bias";
+    let other = |folder: &ModelFolder| add_tensor(folder, bias, &[700], &[0; 4 * 700]);
+    refused(tied, other, &[FILE, bias, "is not a copy"])?;
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let folder = ModelFolder::copy_of(tied)?;
+    let words = tensor(&folder, "bert.embeddings.word_embeddings.weight")?;
+    add_tensor(&folder, own, &[700, 32], &words)?;
+    let mut build = workbench.tool(&["build", "-o", "built", "--model"]);
+    process::finish(build.arg(folder.path()))?.succeeded()?;
+    Ok(())
+}
+
+/// `block_sparse` is full attention of texts that have no more tokens than its blocks.
+#[test]
+fn block_sparse_attention_of_longer_texts() -> anyhow::Result<()> {
+    let fixture = "checkpoint-big_bird-block_sparse";
+    let change = |folder: &ModelFolder| {
+        folder.edit_json("config.json", |config| {
+            config["num_random_blocks"] = 1.into();
+        })
+    };
+    let words = ["config.json", "attention_type", "64", "--max-length 56"];
+    refused(fixture, change, &words)?;
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let folder = ModelFolder::copy_of(fixture)?;
+    change(&folder)?;
+    let mut build = workbench.tool(&["build", "--max-length", "56", "-o", "built", "--model"]);
+    process::finish(build.arg(folder.path()))?.succeeded()?;
     Ok(())
 }
 
