@@ -13,6 +13,7 @@ mod esm;
 mod eurobert;
 mod gated;
 mod gemma;
+mod jina;
 mod layers;
 mod mobilebert;
 mod modernbert;
@@ -90,6 +91,7 @@ const ARCHITECTURES: &[Architecture] = &[
     esm::ESM,
     eurobert::EUROBERT,
     gemma::GEMMA_3_TEXT,
+    jina::JINA_BERT,
     mobilebert::MOBILEBERT,
     modernbert::MODERNBERT,
     mpnet::MPNET,

@@ -98,7 +98,8 @@ pub(super) const BIG_BIRD: Architecture = Architecture {
             // transformers attends to all of so many tokens, for there are no more than the
             // blocks that each attends to.
             "block_sparse" => {
-                network.require_at_most("attention_type", (5 + 2 * random) * block)?
+                let most = random.saturating_mul(2).saturating_add(5);
+                network.require_at_most("attention_type", most.saturating_mul(block))?;
             }
             _ => return Err(settings.refuse("attention_type")),
         }

@@ -29,7 +29,7 @@ impl Sizes {
             return Err(settings.refuse("num_key_value_heads"));
         }
         let head = settings.size_or("head_dim", width / heads)?;
-        if !head.is_multiple_of(2) {
+        if !head.is_multiple_of(2) || heads.checked_mul(head).is_none() {
             return Err(settings.refuse("head_dim"));
         }
         Ok(Self {

@@ -222,10 +222,14 @@ fn a_setting_that_is_not_known_or_not_served() -> anyhow::Result<()> {
 #[test]
 fn a_setting_that_an_architecture_does_not_serve() -> anyhow::Result<()> {
     let nomic = "checkpoint-nomic_bert-embedding";
+    let jina = "checkpoint-jina-bert-embedding";
     let new = "checkpoint-new-embedding";
     let gemma = "checkpoint-gemma3_text-embedding";
     let modernbert = "checkpoint-modernbert-layer_types";
     for (fixture, key, value) in [
+        (jina, "feed_forward_type", json!("reglu")),
+        (jina, "position_embedding_type", json!("absolute")),
+        (jina, "qk_norm", json!(true)),
         (nomic, "qkv_proj_bias", json!(true)),
         (nomic, "mlp_fc1_bias", Value::Null),
         (nomic, "rotary_emb_fraction", json!(0.5)),
@@ -294,6 +298,7 @@ fn code_that_is_not_known() -> anyhow::Result<()> {
         ("bert-embedding", model("OtherBertModel")),
         ("checkpoint-nomic_bert-embedding", model("OtherModel")),
         ("checkpoint-new-embedding", Value::Null),
+        ("checkpoint-jina-bert-embedding", model("BertModel")),
         ("checkpoint-new-embedding", json!({"AutoModel": 1})),
     ] {
         let change = |folder: &ModelFolder| {

@@ -119,6 +119,10 @@ fn nomic_original(settings: &Settings) -> Result<Sizes, BuildError> {
     ] {
         settings.only(key, &Value::Null)?;
     }
+    let rounded_up = |key: &'static str, multiple| {
+        let size = settings.size(key)?.checked_next_multiple_of(multiple);
+        size.ok_or_else(|| settings.refuse(key))
+    };
     let multiple = settings.size_or("pad_vocab_size_multiple", 1)?;
     let activation = match settings.text("activation_function", "gelu_new")?.as_str() {
         "swiglu" => "silu",
@@ -127,11 +131,11 @@ fn nomic_original(settings: &Settings) -> Result<Sizes, BuildError> {
         _ => return Err(settings.refuse("activation_function")),
     };
     Ok(Sizes {
-        vocabulary: settings.size("vocab_size")?.next_multiple_of(multiple),
+        vocabulary: rounded_up("vocab_size", multiple)?,
         width: settings.size("n_embd")?,
         heads: settings.size("n_head")?,
         // A part with a gate rounds it up.
-        inner: settings.size("n_inner")?.next_multiple_of(256),
+        inner: rounded_up("n_inner", 256)?,
         layers: settings.layers("n_layer")?,
         segments: settings.count("type_vocab_size", 2)?,
         epsilon: settings.float("layer_norm_epsilon", 1e-5)?,
