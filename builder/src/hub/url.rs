@@ -66,7 +66,9 @@ impl Url {
         let location = location.split('#').next().unwrap_or_default();
         let scheme = self.0.scheme_str()?;
         let authority = self.0.authority()?;
-        if location.contains("://") && !location.starts_with('/') {
+        if location.is_empty() {
+            None
+        } else if location.contains("://") && !location.starts_with('/') {
             Self::parse(location)
         } else if location.starts_with("//") {
             Self::parse(&format!("{scheme}:{location}"))
@@ -146,6 +148,7 @@ mod tests {
             assert_eq!(from.join(location), Some(url(expected)), "{location}");
         }
         for location in [
+            "",
             "file:///etc/passwd",
             "ftp://x/y",
             "https://",
