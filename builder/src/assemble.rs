@@ -8,8 +8,8 @@ use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{
-    self, Compute, Dense, DenseFunction, Finding, LayerNorm, Manifest, Module, Output, Pipeline,
-    Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
+    self, Compute, Dense, DenseFunction, Finding, HubCommit, LayerNorm, Manifest, Module, Output,
+    Pipeline, Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
 };
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
@@ -35,13 +35,15 @@ const GOLDEN_TEXTS: [&str; 6] = [
      of their daughters.",
 ];
 
-/// What a file is called.
+/// What a file is called, and what it is made of.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// Upstream's `name`: the `model_id` of results.
     pub name: String,
     /// The caller's version of the model.
     pub version: String,
+    /// The model of the hub that it is made of, if it is.
+    pub source: Option<HubCommit>,
 }
 
 /// How a model is stored and computed.
@@ -161,6 +163,7 @@ pub fn assemble(
         source_sha256: graph.source_sha256.to_vec(),
         embedding_space_id: embedding_space_id(graph, &model, &pipeline),
         findings: model.findings.clone(),
+        source: identity.source,
     };
     let manifest = Manifest {
         name: identity.name,

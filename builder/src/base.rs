@@ -137,7 +137,7 @@ impl Carried {
     /// its payload is not valid. The hashes of its artifacts are not checked here.
     pub fn default_model(&self) -> anyhow::Result<Payload> {
         let Some(payload) = &self.payload else {
-            bail!("this encoderfile tool carries no default model; give one with --model DIR");
+            bail!("this encoderfile tool carries no default model; give one with --model MODEL");
         };
         let section = payload.artifact(ArtifactKind::DefaultModel)?;
         Ok(Payload::open(Arc::new(section))?)

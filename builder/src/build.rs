@@ -5,6 +5,7 @@ use crate::base::{Base, Carried};
 use crate::error::BuildError;
 use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
+use crate::hub::Snapshot;
 use crate::upstream::{self, Upstream};
 use crate::wasm_payload::WasmError;
 use anyhow::{Context, ensure};
@@ -28,6 +29,8 @@ pub enum Origin {
     Encoderfile(PathBuf),
     /// A model folder in Hugging Face layout.
     Folder(Paths),
+    /// A model of the hub, which has been fetched.
+    Hub(Box<Snapshot>),
 }
 
 /// What is built. `None` is what the model's folder or file says, or else the default.
@@ -184,7 +187,19 @@ impl Settings {
         match &self.origin {
             Origin::Default => self.verbatim(carried.default_model()?),
             Origin::Folder(paths) => {
-                let assembled = self.assemble_folder(paths)?;
+                let folder = paths.folder.canonicalize();
+                let folder = folder.unwrap_or_else(|_| paths.folder.clone());
+                let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                let identity = self.identity(&name, "0.1.0");
+                let assembled = self.assemble_folder(paths, identity)?;
+                Ok(Finished::Assembled(Box::new(assembled)))
+            }
+            Origin::Hub(snapshot) => {
+                let identity = Identity {
+                    source: Some(snapshot.source.clone()),
+                    ..self.identity(&snapshot.name, "0.1.0")
+                };
+                let assembled = self.assemble_folder(&snapshot.paths, identity)?;
                 Ok(Finished::Assembled(Box::new(assembled)))
             }
             Origin::Encoderfile(path) => {
@@ -221,13 +236,10 @@ impl Settings {
         Ok(Finished::Verbatim(Box::new(payload)))
     }
 
-    fn assemble_folder(&self, paths: &Paths) -> anyhow::Result<Assembled> {
+    fn assemble_folder(&self, paths: &Paths, identity: Identity) -> anyhow::Result<Assembled> {
         let model = folder::read(paths, &self.overrides)?;
         let graph = Graph::read(&paths.weights, &model)?;
-        let folder = paths.folder.canonicalize();
-        let folder = folder.unwrap_or_else(|_| paths.folder.clone());
-        let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
-        self.assemble(paths, model, &graph, &folder_name, "0.1.0")
+        self.assemble(paths, model, &graph, identity)
     }
 
     fn assemble_upstream(&self, path: &Path, upstream: Upstream) -> anyhow::Result<Assembled> {
@@ -256,7 +268,17 @@ impl Settings {
         let model = folder::read(&paths, &overrides).with_context(|| path.display().to_string())?;
         let graph = Graph::read(&paths.weights, &model)?;
         let manifest = &upstream.manifest;
-        self.assemble(&paths, model, &graph, &manifest.name, &manifest.version)
+        let identity = self.identity(&manifest.name, &manifest.version);
+        self.assemble(&paths, model, &graph, identity)
+    }
+
+    /// What the model is called; what its origin calls it if nobody says.
+    fn identity(&self, name: &str, version: &str) -> Identity {
+        Identity {
+            name: self.name.clone().unwrap_or_else(|| name.into()),
+            version: self.version.clone().unwrap_or_else(|| version.into()),
+            source: None,
+        }
     }
 
     fn assemble(
@@ -264,13 +286,8 @@ impl Settings {
         paths: &Paths,
         model: folder::Model,
         graph: &Graph,
-        name: &str,
-        version: &str,
+        identity: Identity,
     ) -> anyhow::Result<Assembled> {
-        let identity = Identity {
-            name: self.name.clone().unwrap_or_else(|| name.into()),
-            version: self.version.clone().unwrap_or_else(|| version.into()),
-        };
         let encoding = Encoding {
             weights: self.weights.unwrap_or(WeightsEncoding::F32),
             compute: self.compute.unwrap_or(Compute::F32),

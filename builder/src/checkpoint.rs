@@ -62,6 +62,33 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+impl Index {
+    fn read(path: &Path) -> Result<Self, BuildError> {
+        let index: Self =
+            serde_json::from_slice(&map(path)?).map_err(|source| BuildError::Json {
+                path: path.to_owned(),
+                source,
+            })?;
+        let mut shards = index.weight_map.iter();
+        match shards.find(|(_, shard)| !is_file_name(shard)) {
+            Some((name, shard)) => Err(BuildError::Tensor {
+                path: path.to_owned(),
+                name: name.clone(),
+                problem: format!("is in {shard:?}, which is no file beside it"),
+            }),
+            None => Ok(index),
+        }
+    }
+}
+
+/// The names of the shards, if the file is the index of any.
+pub(crate) fn shards(path: &Path) -> Result<BTreeSet<String>, BuildError> {
+    if path.extension().is_none_or(|it| it != "json") {
+        return Ok(BTreeSet::new());
+    }
+    Ok(Index::read(path)?.weight_map.into_values().collect())
+}
+
 impl Checkpoint {
     /// Opens a file, or all that an index names.
     ///
@@ -98,25 +125,12 @@ impl Checkpoint {
     }
 
     fn read_shards(&mut self, path: &Path) -> Result<(), BuildError> {
-        let index = map(path)?;
-        let Index { weight_map } =
-            serde_json::from_slice(&index).map_err(|source| BuildError::Json {
-                path: path.to_owned(),
-                source,
-            })?;
+        let Index { weight_map } = Index::read(path)?;
         let lies = |name: &str, problem: String| BuildError::Tensor {
             path: path.to_owned(),
             name: name.to_owned(),
             problem,
         };
-        for (name, shard) in &weight_map {
-            if !is_file_name(shard) {
-                return Err(lies(
-                    name,
-                    format!("is in {shard:?}, which is no file beside it"),
-                ));
-            }
-        }
         let shards: BTreeSet<&String> = weight_map.values().collect();
         for shard in shards {
             let file = path.with_file_name(shard);

@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Build an encoderfile from a model folder, or from another encoderfile
+    /// Build an encoderfile from a model folder, a model of the Hugging Face Hub, or another encoderfile
     Build(Box<Build>),
     /// Show what is in an encoderfile and check its hashes
     Inspect {
@@ -92,8 +92,8 @@ pub(crate) struct Build {
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// The model folder, in Hugging Face layout [default: the model in this tool]
-    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    /// The model folder, in Hugging Face layout, or else a model of the hub: ORG/NAME, perhaps with @REVISION [default: the model in this tool]
+    #[arg(long, value_name = "MODEL", conflicts_with = "from")]
     pub(crate) model: Option<PathBuf>,
 
     /// Take the model out of another encoderfile
@@ -116,7 +116,7 @@ pub(crate) struct Build {
     #[arg(long, alias = "base-binary-path", value_name = "FILE")]
     pub(crate) base: Option<PathBuf>,
 
-    /// The `model_id` of results [default: the folder's name]
+    /// The `model_id` of results [default: the folder's or model's name]
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: Option<String>,
 
@@ -148,8 +148,8 @@ pub(crate) struct Build {
     #[arg(long, value_name = "SPDX")]
     pub(crate) license: Option<String>,
 
-    /// Accepted for upstream's sake: nothing is ever downloaded
-    #[arg(long, hide = true)]
+    /// Take a model of the hub as it was downloaded before; HF_HUB_OFFLINE=1 says the same
+    #[arg(long)]
     pub(crate) no_download: bool,
 
     /// Upstream's, for base programs it downloads

@@ -23,7 +23,7 @@ pub struct ConfigFile {
     pub name: Option<String>,
     /// The caller's version of the model.
     pub version: Option<String>,
-    /// A folder, or each file.
+    /// A folder, a model of the hub, or each file.
     pub path: Option<ModelPath>,
     /// The task.
     pub model_type: Option<String>,
@@ -55,7 +55,7 @@ pub struct ConfigFile {
 /// Where the model is.
 #[derive(Debug)]
 pub enum ModelPath {
-    /// A folder.
+    /// A folder, or a model of the hub.
     Folder(PathBuf),
     /// Each file.
     Files(ModelFiles),
@@ -70,7 +70,9 @@ impl<'de> Deserialize<'de> for ModelPath {
             type Value = ModelPath;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a folder, or `model_config_path` and the other files")
+                f.write_str(
+                    "a folder, a model of the hub, or `model_config_path` and the other files",
+                )
             }
 
             fn visit_str<E: Error>(self, path: &str) -> Result<ModelPath, E> {
@@ -169,7 +171,7 @@ impl ConfigFile {
             (
                 "cache_dir",
                 self.cache_dir.is_some(),
-                "base programs are in this tool, and nothing is downloaded",
+                "base programs are in this tool, and models of the hub are kept where HF_HOME or HF_HUB_CACHE says",
             ),
             (
                 "lua_libs",

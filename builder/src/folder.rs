@@ -25,6 +25,9 @@ use std::path::{Path, PathBuf};
 use tokenizer::Resolved;
 
 pub use config::LabelsSource;
+pub(crate) use sentence::{Module, modules};
+pub(crate) use weights_file::{Listing, choose as choose_weights};
+
 pub use limit::{Limit, Limits, Tables};
 pub use sentence::ModuleWeights;
 pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as translate_pattern};
@@ -68,8 +71,9 @@ impl Paths {
         }
         // sentence-transformers 1 kept the model in a folder of its own.
         let place = folder.join(sentence::transformer_path(folder)?);
-        let weights = weights_file::find(folder, weights).or_else(|error| {
-            let there = weights_file::find(&place, weights);
+        let chosen = choose_weights(folder, weights).map(|it| folder.join(it));
+        let weights = chosen.or_else(|error| {
+            let there = choose_weights(&*place, weights).map(|it| place.join(it));
             there.map_err(|_| error)
         });
         Ok(Self {
@@ -198,6 +202,17 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         config_json,
         tokenizer_json: folder.tokenizer.json,
     })
+}
+
+/// Refuses a decoder by its config.json, before anything else of it is there.
+pub(crate) fn refuse_decoders(config: &Path) -> Result<(), BuildError> {
+    Config::parse(config, &read_file(config)?)?.refuse_decoders()
+}
+
+/// Whether a graph beside the checkpoint would not hold all of it, by its config.json:
+/// Stanford's ColBERT has its projection in the checkpoint alone.
+pub(crate) fn is_of_two_files(config: &Path) -> Result<bool, BuildError> {
+    sentence::is_stanfords(config)
 }
 
 /// The task and who says so.

@@ -27,7 +27,7 @@ use encoderfile::graph::{opset, unsupported};
 use encoderfile::manifest::WeightsEncoding;
 use encoderfile::onnx::{GraphProto, ModelProto, OperatorSetIdProto, tensor_proto::DataType};
 use prost::Message;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 pub use binding::Binding;
@@ -179,6 +179,11 @@ pub fn has_output(path: &Path, name: &str) -> Result<bool, BuildError> {
         return Ok(false);
     }
     Ok(outputs::has_output(&source::outputs(path)?, name))
+}
+
+/// The names of the files beside an ONNX file that its tensors are in.
+pub(crate) fn external_files(path: &Path) -> Result<BTreeSet<String>, BuildError> {
+    source::external_files(path)
 }
 
 /// One form of everything that has several.

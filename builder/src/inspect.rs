@@ -80,6 +80,8 @@ fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
 fn describe_model(model: &Model, fields: &mut Map<String, Value>) {
     fields.insert("pipeline".into(), describe_pipeline(&model.pipeline));
     let provenance = &model.provenance;
+    let source = provenance.source.as_ref();
+    let source = source.map(|it| format!("{}@{}", it.repository, it.commit));
     let findings: Vec<Value> = provenance
         .findings
         .iter()
@@ -90,6 +92,7 @@ fn describe_model(model: &Model, fields: &mut Map<String, Value>) {
         "provenance".into(),
         json!({
             "built_by": provenance.builder,
+            "source": source,
             "architecture": provenance.architecture,
             "license": provenance.license,
             "source_sha256": hex(&provenance.source_sha256),

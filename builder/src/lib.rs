@@ -4,7 +4,7 @@
 //! turns what was typed into their arguments, and prints what they give.
 //!
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
-//! splits the ONNX model, [`assemble`] checks that the result runs and makes a
+//! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks that the result runs and makes a
 //! payload of it, [`base`] knows the programs a payload can be appended to, and
 //! [`output`] writes files.
 
@@ -18,6 +18,7 @@ pub mod error;
 pub mod extract;
 pub mod folder;
 pub mod graph;
+pub mod hub;
 pub mod inspect;
 pub mod output;
 pub mod run;

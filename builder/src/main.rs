@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     if let Some(folder) = &cli.cache_dir {
         let folder = folder.display();
         runtimes::warn(&format!(
-            "--cache-dir {folder} has no effect: base programs are in this tool, and nothing is downloaded"
+            "--cache-dir {folder} has no effect: base programs are in this tool, and models of the hub are kept where HF_HOME or HF_HUB_CACHE says"
         ));
     }
     match execute(&cli.command) {

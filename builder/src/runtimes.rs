@@ -27,7 +27,7 @@ pub(crate) fn runtime(command: &Runtime) -> anyhow::Result<String> {
             if !targets.contains(target) {
                 let targets = targets.join(", ");
                 bail!(
-                    "runtime add: nothing is downloaded, and this tool carries no base program for {target}, only for {targets}; give `build` one with --base FILE"
+                    "runtime add: base programs are not downloaded, and this tool carries no base program for {target}, only for {targets}; give `build` one with --base FILE"
                 );
             }
             warn(&format!(

@@ -9,6 +9,7 @@ use encoderfile_builder::base::Carried;
 use encoderfile_builder::build::{Built, Kind, Origin, Settings, build};
 use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
 use encoderfile_builder::folder::{Overrides, Paths};
+use encoderfile_builder::hub::{self, Downloaded, Named};
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,9 +76,9 @@ fn origin(arguments: &Build, config: &mut ConfigFile) -> anyhow::Result<Origin> 
     Ok(
         match (&arguments.from, &arguments.model, config.path.take()) {
             (Some(file), ..) => Origin::Encoderfile(file.clone()),
-            (None, Some(folder), _) => Origin::Folder(Paths::in_folder_with(folder, weights_file)?),
-            (None, None, Some(ModelPath::Folder(folder))) => {
-                Origin::Folder(Paths::in_folder_with(&folder, weights_file)?)
+            (None, Some(name), _) => model(name, weights_file, arguments.no_download)?,
+            (None, None, Some(ModelPath::Folder(name))) => {
+                model(&name, weights_file, arguments.no_download)?
             }
             (None, None, Some(ModelPath::Files(_))) if weights_file.is_some() => {
                 bail!(
@@ -88,13 +89,35 @@ fn origin(arguments: &Build, config: &mut ConfigFile) -> anyhow::Result<Origin> 
             (None, None, None) => match &arguments.config {
                 // A file that was meant to say it.
                 Some(file) => bail!(
-                    "{}: `path` is missing: the model folder; or give --model DIR or --from FILE",
+                    "{}: `path` is missing: the model folder or a model of the hub; or give --model MODEL or --from FILE",
                     file.display()
                 ),
                 None => Origin::Default,
             },
         },
     )
+}
+
+/// The folder of that name, or else the model that the hub has under it.
+fn model(name: &Path, weights: Option<&Path>, no_download: bool) -> anyhow::Result<Origin> {
+    let reference = match Named::of(name)? {
+        Named::Folder(folder) => {
+            return Ok(Origin::Folder(Paths::in_folder_with(&folder, weights)?));
+        }
+        Named::Model(reference) => reference,
+    };
+    let mut settings = hub::Settings::from_environment()?;
+    if no_download {
+        settings = settings.offline("--no-download");
+    }
+    let snapshot = hub::fetch(&settings, &reference, weights)?;
+    let Downloaded { files, bytes } = snapshot.downloaded;
+    if files > 0 {
+        let commit = &snapshot.source.commit;
+        let megabytes = bytes as f64 / 1e6;
+        eprintln!("{reference}: commit {commit}, downloaded {files} files, {megabytes:.1} MB");
+    }
+    Ok(Origin::Hub(Box::new(snapshot)))
 }
 
 fn paths_of(files: ModelFiles) -> Paths {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
-pub(super) use late_interaction::LateInteraction;
+pub(super) use late_interaction::{LateInteraction, is_stanfords};
 pub(super) use settings::Settings;
 pub use weights::ModuleWeights;
 
@@ -104,6 +104,29 @@ fn refuse_namesakes(path: &Path, modules: &[Value]) -> Result<(), BuildError> {
     let mut names_of = modules.iter().map(|module| &module["name"]);
     let twice = names_of.find(|name| !name.is_null() && !names.insert(*name));
     twice.map_or(Ok(()), |name| Err(BuildError::key(path, "name", name)))
+}
+
+/// A module of a folder, before anything else of it is read.
+pub(crate) struct Module {
+    /// Its folder, as modules.json names it; empty for the model's own.
+    pub(crate) path: String,
+    /// It is the encoder, whose weights are the model's.
+    pub(crate) is_encoder: bool,
+}
+
+/// What modules.json lists; nothing if there is none.
+pub(crate) fn modules(folder: &Path) -> Result<Vec<Module>, BuildError> {
+    let path = folder.join("modules.json");
+    let modules = read_json_if_there(&path)?.unwrap_or_default();
+    let modules = modules.as_array().map_or(&[][..], Vec::as_slice);
+    let module = |module: &Value| {
+        let listed = Listed::of(&path, module)?;
+        Ok(Module {
+            path: listed.path.to_owned(),
+            is_encoder: listed.kind == "Transformer",
+        })
+    };
+    modules.iter().map(module).collect()
 }
 
 /// Where the Transformer module is, from the folder: in newer ones the folder itself.

@@ -11,6 +11,7 @@ use encoderfile::onnx::{
 use encoderfile::source::checked_range;
 use prost::Message;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// A model with all its tensors, and the SHA-256 of the files it is in.
@@ -34,6 +35,46 @@ pub(super) fn read(path: &Path) -> Result<(ModelProto, [u8; 32]), BuildError> {
 pub(super) fn outputs(path: &Path) -> Result<Vec<ValueInfoProto>, BuildError> {
     let model = decode(path, map(path)?)?;
     Ok(model.graph.unwrap_or_default().output)
+}
+
+/// The names of the files beside a model that its tensors are in. What is no such name is
+/// refused when the model is read.
+pub(super) fn external_files(path: &Path) -> Result<BTreeSet<String>, BuildError> {
+    let model = decode(path, map(path)?)?;
+    let mut names = BTreeSet::new();
+    if let Some(graph) = &model.graph {
+        collect_locations(graph, &mut names);
+    }
+    Ok(names)
+}
+
+fn collect_locations(graph: &GraphProto, names: &mut BTreeSet<String>) {
+    let attributes = graph.node.iter().flat_map(|it| &it.attribute);
+    let constants = attributes.clone().filter_map(|it| it.t.as_ref());
+    for tensor in graph.initializer.iter().chain(constants) {
+        let mut entries = tensor.external_data.iter();
+        let location = entries.find(|it| it.key == "location");
+        let is_external = tensor.data_location() == DataLocation::External;
+        if let Some(location) = location.map(|it| Path::new(&it.value))
+            && is_external
+            && is_beside(location)
+        {
+            let parts = location.components().filter_map(|it| match it {
+                Component::Normal(part) => Some(part.to_string_lossy()),
+                _ => None,
+            });
+            names.insert(parts.collect::<Vec<_>>().join("/"));
+        }
+    }
+    for body in attributes.filter_map(|it| it.g.as_ref()) {
+        collect_locations(body, names);
+    }
+}
+
+/// Whether a location of tensors is in the model's folder.
+fn is_beside(location: &Path) -> bool {
+    let beside = |it: Component<'_>| matches!(it, Component::Normal(_) | Component::CurDir);
+    location.components().all(beside)
 }
 
 fn decode(path: &Path, onnx: Bytes) -> Result<ModelProto, BuildError> {
@@ -100,8 +141,7 @@ impl Files<'_> {
         let Some(location) = entry("location").map(Path::new) else {
             return fail("its external_data has no location");
         };
-        let beside = |it: Component<'_>| matches!(it, Component::Normal(_) | Component::CurDir);
-        if !location.components().all(beside) {
+        if !is_beside(location) {
             return fail(&format!("{} is not beside the model", location.display()));
         }
         let file = self.path.with_file_name(location);

@@ -78,6 +78,17 @@ pub struct Provenance {
     pub embedding_space_id: Vec<u8>,
     /// What the builder understood of the folder.
     pub findings: Vec<Finding>,
+    /// The model of the hub that the folder was fetched of, if it was.
+    pub source: Option<HubCommit>,
+}
+
+/// A commit of a model of the Hugging Face Hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HubCommit {
+    /// "BAAI/bge-small-en-v1.5"
+    pub repository: String,
+    /// 40 hexadecimal digits.
+    pub commit: String,
 }
 
 /// Something the model folder says, in plain words, and where it says it.

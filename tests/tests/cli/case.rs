@@ -322,9 +322,11 @@ fn start_name(target: Target) -> &'static str {
 /// What programs need of the environment; the rest may be settings of a server.
 fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
     let names = ["HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME"];
-    names
+    let given = names
         .into_iter()
-        .filter_map(|name| Some((name, env::var_os(name)?)))
+        .filter_map(|name| Some((name, env::var_os(name)?)));
+    // What is no folder would be asked for at the hub.
+    given.chain([("HF_HUB_OFFLINE", "1".into())])
 }
 
 /// Whether a word before a program sets a variable of its environment.

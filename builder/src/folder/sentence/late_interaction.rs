@@ -87,7 +87,7 @@ pub(super) fn read(paths: &Paths) -> Result<Option<Sentence>, BuildError> {
         Some("ColBERT") => pylate(folder, &path, &config)?,
         // A ColBERT that began as another model keeps that one's type.
         None | Some("SentenceTransformer") if is_pylates => pylate(folder, &path, &config)?,
-        None | Some("SentenceTransformer") if modules.len() < 2 && is_stanfords(paths)? => {
+        None | Some("SentenceTransformer") if modules.len() < 2 && is_stanfords(&paths.config)? => {
             stanford(folder, &path, &config)?
         }
         _ => return Ok(None),
@@ -232,8 +232,8 @@ impl LateInteraction {
     }
 }
 
-fn is_stanfords(paths: &Paths) -> Result<bool, BuildError> {
-    let config = read_json_if_there(&paths.config)?.unwrap_or_default();
+pub(in crate::folder) fn is_stanfords(config: &Path) -> Result<bool, BuildError> {
+    let config = read_json_if_there(config)?.unwrap_or_default();
     Ok(config["architectures"][0] == "HF_ColBERT")
 }
 

@@ -5,7 +5,7 @@ use super::names::{
     TruncationSide, TruncationStrategy, WeightsEncoding,
 };
 use super::{
-    Dense, Finding, Input, LateInteraction, LayerNorm, Manifest, ManifestError, Model, Module,
+    Dense, Finding, HubCommit, Input, LateInteraction, LayerNorm, Manifest, ManifestError, Model, Module,
     Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence, Splade,
     StoredTensor, StoredWeights,
 };
@@ -380,6 +380,10 @@ impl From<proto::Provenance> for Provenance {
             source_sha256: wire.source_sha256,
             embedding_space_id: wire.embedding_space_id,
             findings: findings.collect(),
+            source: wire.source.map(|it| HubCommit {
+                repository: it.repository,
+                commit: it.commit,
+            }),
         }
     }
 }
@@ -398,6 +402,10 @@ impl From<Provenance> for proto::Provenance {
             source_sha256: provenance.source_sha256,
             embedding_space_id: provenance.embedding_space_id,
             findings: findings.collect(),
+            source: provenance.source.map(|it| proto::HubCommit {
+                repository: it.repository,
+                commit: it.commit,
+            }),
         }
     }
 }
