@@ -31,6 +31,7 @@ pub(crate) use weights_file::{Listing, choose as choose_weights};
 pub use limit::{Limit, Limits, Tables};
 pub use sentence::ModuleWeights;
 pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as translate_pattern};
+pub(crate) use tokenizer::vocabulary::FILES as VOCABULARY_FILES;
 
 /// Where each file of a model is; tokenizer_config.json need not exist.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ mod differences;
 mod parts;
 pub(super) mod pattern;
 mod settings;
-mod vocabulary;
+pub(super) mod vocabulary;
 
 use super::config::Config;
 use super::findings::Findings;

@@ -3,7 +3,9 @@
 
 use super::files::is_inside;
 use super::{Checkout, HubError};
-use crate::folder::{Listing, Module, choose_weights, is_of_two_files, modules, refuse_decoders};
+use crate::folder::{
+    Listing, Module, VOCABULARY_FILES, choose_weights, is_of_two_files, modules, refuse_decoders,
+};
 use crate::{checkpoint, graph};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,15 +19,12 @@ const OF_MODEL: [&str; 5] = [
     "onnx_config.json",
 ];
 
-/// Of the encoder and its tokenizer, which may be in files of several kinds: its class decides
-/// which of them it reads.
-const OF_ENCODER: [&str; 25] = [
+/// Of the encoder and its tokenizer.
+const OF_ENCODER: [&str; 14] = [
     "added_tokens.json",
-    "bpe.codes",
     "chat_template.jinja",
     "chat_template.json",
     "config.json",
-    "merges.txt",
     "sentence_albert_config.json",
     "sentence_bert_config.json",
     "sentence_camembert_config.json",
@@ -33,19 +32,13 @@ const OF_ENCODER: [&str; 25] = [
     "sentence_roberta_config.json",
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
-    "sentencepiece.bpe.model",
-    "sentencepiece.model",
     "special_tokens_map.json",
-    "spiece.model",
-    "spm.model",
-    "tekken.json",
-    "tiktoken.model",
     "tokenizer.json",
-    "tokenizer.model",
     "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
 ];
+
+/// A tokenizer class written in Python reads it beside tokenizer.json too.
+const OF_ANY_CLASS: &str = "vocab.txt";
 
 /// Of a module that has weights of its own, best first.
 const OF_MODULE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -80,6 +73,13 @@ pub(super) fn fetch(
 fn fetch_encoder(checkout: &mut Checkout<'_>, place: &str) -> Result<(), HubError> {
     for name in OF_ENCODER {
         checkout.fetch_if_there(&inside(place, name))?;
+    }
+    // Without tokenizer.json the vocabulary, whose kind is the class's to choose.
+    let has_tokenizer = checkout.names.contains(&inside(place, "tokenizer.json"));
+    for name in VOCABULARY_FILES {
+        if !has_tokenizer || name == OF_ANY_CLASS {
+            checkout.fetch_if_there(&inside(place, name))?;
+        }
     }
     Ok(())
 }

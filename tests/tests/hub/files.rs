@@ -162,28 +162,36 @@ fn tensors_in_a_file_that_is_not_there_are_said() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_tokenizer_is_fetched_whatever_files_it_is_in() -> anyhow::Result<()> {
-    let names = [
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-        "spiece.model",
-        "tokenizer.model",
-    ];
+fn without_tokenizer_json_the_vocabulary_is_fetched_whatever_files_it_is_in() -> anyhow::Result<()>
+{
+    let others = ["vocab.json", "merges.txt", "spiece.model"];
     let mut model = Model::of_fixture(FIXTURE)?;
-    for name in names {
+    let tokenizer = model.file("tokenizer.json").context("no tokenizer.json")?;
+    let tokenizer: Value = serde_json::from_slice(&tokenizer.content)?;
+    let ids = tokenizer["model"]["vocab"].as_object().context("no ids")?;
+    let mut tokens: Vec<(&String, Option<u64>)> =
+        ids.iter().map(|(token, id)| (token, id.as_u64())).collect();
+    tokens.sort_by_key(|(_, id)| *id);
+    let lines: String = tokens.iter().map(|(token, _)| format!("{token}\n")).collect();
+    model = model.with("vocab.txt", lines.as_bytes());
+    for name in others {
         model = model.with(name, name.as_bytes());
     }
-    let Some(bench) = Bench::with(model)? else {
+    let downloads = |model: Model| -> anyhow::Result<Option<BTreeSet<String>>> {
+        let Some(bench) = Bench::with(model)? else {
+            return Ok(None);
+        };
+        bench.succeeds()?;
+        Ok(Some(bench.downloads().into_iter().collect()))
+    };
+    let Some(beside) = downloads(model.clone())? else {
         return Ok(());
     };
-    bench.succeeds()?;
-    let downloads = bench.downloads();
-    for name in names {
-        ensure!(
-            downloads.iter().any(|it| it == name),
-            "{name}: {downloads:?}"
-        );
+    ensure!(beside.contains("vocab.txt"), "{beside:?}");
+    ensure!(!others.iter().any(|it| beside.contains(*it)), "{beside:?}");
+    let without = downloads(model.without("tokenizer.json"))?.unwrap_or_default();
+    for name in others.into_iter().chain(["vocab.txt"]) {
+        ensure!(without.contains(name), "{name}: {without:?}");
     }
     Ok(())
 }

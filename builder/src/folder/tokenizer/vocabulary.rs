@@ -18,18 +18,19 @@ use std::path::{Path, PathBuf};
 /// The SentencePiece model that every class reads where it is there.
 const OF_ANY_CLASS: &str = "tokenizer.model";
 
-/// Files that tokenizers keep their vocabulary in, for messages.
-const KNOWN: [&str; 10] = [
-    "vocab.txt",
-    "vocab.json",
+/// Files that tokenizers have kept their vocabulary in.
+pub(crate) const FILES: [&str; 11] = [
+    "bpe.codes",
     "merges.txt",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
     "spiece.model",
     "spm.model",
-    "sentencepiece.model",
-    "sentencepiece.bpe.model",
-    "tiktoken.model",
     "tekken.json",
-    "bpe.codes",
+    "tiktoken.model",
+    OF_ANY_CLASS,
+    "vocab.json",
+    "vocab.txt",
 ];
 
 /// A vocabulary and where it is.
@@ -89,7 +90,7 @@ impl Vocabulary {
                     true => format!("no {files}"),
                     false => format!("neither tokenizer.json nor {files}"),
                 },
-                found: KNOWN.iter().filter(is_there).copied().collect(),
+                found: FILES.iter().filter(is_there).copied().collect(),
             });
         }
         let form = match &paths[..] {

@@ -5,8 +5,8 @@ use super::names::{
     TruncationSide, TruncationStrategy, WeightsEncoding,
 };
 use super::{
-    Dense, Finding, HubCommit, Input, LateInteraction, LayerNorm, Manifest, ManifestError, Model, Module,
-    Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence, Splade,
+    Dense, Finding, HubCommit, Input, LateInteraction, LayerNorm, Manifest, ManifestError, Model,
+    Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence, Splade,
     StoredTensor, StoredWeights,
 };
 use encoderfile_proto as proto;
