@@ -9,7 +9,7 @@ use encoderfile_builder::base::Carried;
 use encoderfile_builder::build::{Built, Kind, Origin, Settings, build};
 use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
 use encoderfile_builder::folder::{Overrides, Paths};
-use encoderfile_builder::hub::{self, Downloaded, Named};
+use encoderfile_builder::hub::{self, Downloaded, HubError, Named};
 use std::path::Path;
 use std::time::Duration;
 
@@ -110,7 +110,11 @@ fn model(name: &Path, weights: Option<&Path>, no_download: bool) -> anyhow::Resu
     if no_download {
         settings = settings.offline("--no-download");
     }
-    let snapshot = hub::fetch(&settings, &reference, weights)?;
+    let snapshot = hub::fetch(&settings, &reference, weights).map_err(|error| match error {
+        // As of any other folder.
+        HubError::Model(error) => anyhow::Error::from(*error),
+        error => error.into(),
+    })?;
     let Downloaded { files, bytes } = snapshot.downloaded;
     if files > 0 {
         let commit = &snapshot.source.commit;

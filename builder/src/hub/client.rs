@@ -11,7 +11,6 @@ use super::url::Url;
 use super::{HubError, files};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -51,7 +50,6 @@ pub(super) struct Client {
     agents: HashMap<Option<String>, Agent>,
     tls: TlsConfig,
     reference: Reference,
-    cache: PathBuf,
 }
 
 /// A request.
@@ -87,7 +85,6 @@ impl Client {
             agents: HashMap::new(),
             tls,
             reference: reference.clone(),
-            cache: settings.cache.clone(),
         })
     }
 
@@ -181,7 +178,6 @@ impl Client {
                 reference: self.reference.clone(),
                 url: url.shown(),
                 problem: error.to_string(),
-                cache: self.cache.clone(),
             }),
         }
     }

@@ -101,7 +101,9 @@ pub enum HubError {
         message: String,
     },
     /// No answer.
-    #[error("{reference}: no such folder, and {url} cannot be asked: {problem}; with --no-download the model is taken from {} alone", .cache.display())]
+    #[error(
+        "{reference}: no such folder, and {url} cannot be asked: {problem}; with --no-download the model is taken from the cache alone"
+    )]
     Unreachable {
         /// What was asked for.
         reference: Reference,
@@ -109,8 +111,6 @@ pub enum HubError {
         url: String,
         /// What became of it.
         problem: String,
-        /// Where models are kept.
-        cache: PathBuf,
     },
     /// An answer that no hub gives.
     #[error("{url}: {problem}; is HF_ENDPOINT a hub, and is there a proxy that asks for a login?")]
@@ -199,7 +199,13 @@ pub enum HubError {
     },
     /// What is wrong with the model's files.
     #[error(transparent)]
-    Model(#[from] BuildError),
+    Model(Box<BuildError>),
+}
+
+impl From<BuildError> for HubError {
+    fn from(error: BuildError) -> Self {
+        Self::Model(Box::new(error))
+    }
 }
 
 /// What to do about a model that cannot be seen.
