@@ -34,7 +34,8 @@ const MAX_TOKENS: u32 = 32;
 const GRAPH: &str = "bert-embedding";
 const GRAPH_ROWS: u32 = 700;
 
-/// Cases that run on every target, beside the first.
+/// Cases that run on every target, beside the first. Of a vocabulary without tokenizer.json
+/// the first will do: what is built of both is a tokenizer.json.
 const ON_ALL_TARGETS: [&str; 3] = ["mask lstrip", "do_lower_case false", "additional tokens"];
 
 /// The case in which nothing is changed.
@@ -476,9 +477,11 @@ fn a_resolved_tokenizer_gives_the_same_tokens_on_every_target() {
     let mut failures = Vec::new();
     for folder in classes().unwrap() {
         let class = Class::read(&folder).unwrap();
+        let has_file = folder.join("tokenizer.json").exists();
+        let more = if has_file { &ON_ALL_TARGETS[..] } else { &[] };
         for case in &class.cases {
             let is_first = case.name == AGREEING;
-            if (is_first || ON_ALL_TARGETS.contains(&case.name.as_str()))
+            if (is_first || more.contains(&case.name.as_str()))
                 && let Err(error) = check_targets(&workbench, &class, &folder, case)
             {
                 let name = folder.file_name().unwrap().to_string_lossy();

@@ -172,7 +172,10 @@ fn without_tokenizer_json_the_vocabulary_is_fetched_whatever_files_it_is_in() ->
     let mut tokens: Vec<(&String, Option<u64>)> =
         ids.iter().map(|(token, id)| (token, id.as_u64())).collect();
     tokens.sort_by_key(|(_, id)| *id);
-    let lines: String = tokens.iter().map(|(token, _)| format!("{token}\n")).collect();
+    let lines: String = tokens
+        .iter()
+        .map(|(token, _)| format!("{token}\n"))
+        .collect();
     model = model.with("vocab.txt", lines.as_bytes());
     for name in others {
         model = model.with(name, name.as_bytes());
