@@ -66,6 +66,7 @@ impl Workbench {
             let identity = Identity {
                 name: "random".into(),
                 version: "1".into(),
+                source: None,
             };
             assemble(&paths, model, &graph, identity, Encoding::EXACT)
         };
