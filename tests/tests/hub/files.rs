@@ -177,6 +177,8 @@ fn without_tokenizer_json_the_vocabulary_is_fetched_whatever_files_it_is_in() ->
         .map(|(token, _)| format!("{token}\n"))
         .collect();
     model = model.with("vocab.txt", lines.as_bytes());
+    let class = br#"{"tokenizer_class": "BertTokenizer"}"#;
+    model = model.with("tokenizer_config.json", class);
     for name in others {
         model = model.with(name, name.as_bytes());
     }
