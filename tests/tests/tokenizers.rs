@@ -412,6 +412,23 @@ fn every_folder_is_of_a_class_of_its_own() {
     }
 }
 
+/// Each would become a token.
+#[test]
+fn more_sentinels_than_a_vocabulary_has_are_refused() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers");
+    for name in ["t5", "t5-files"] {
+        let class = Class::read(&root.join(name)).unwrap();
+        let agreeing = class.cases.iter().find(|case| case.name == AGREEING);
+        let place = agreeing.unwrap().write(&root.join(name)).unwrap();
+        let config = place.path().join("tokenizer_config.json");
+        let mut json: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+        json["extra_ids"] = (1_u64 << 40).into();
+        fs::write(&config, json.to_string()).unwrap();
+        let error = read(place.path()).unwrap_err().to_string();
+        assert!(error.contains("extra_ids"), "{name}: {error}");
+    }
+}
+
 /// Folders without tokenizer.json that transformers 4 reads otherwise, and what is said of it.
 const UNLIKE_4: [(&str, &str); 5] = [
     ("fnet-files", "no [CLS] and no [SEP]"),

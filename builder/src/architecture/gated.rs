@@ -5,6 +5,10 @@ use super::network::{Emitted, Network};
 use super::settings::Settings;
 use crate::error::BuildError;
 
+/// The largest head: what is made for each of its values is made before the tensors that have
+/// as many are looked at. Those of Gemma have 256.
+const HEAD_MAX: usize = 1 << 12;
+
 /// What config.json says.
 pub(super) struct Sizes {
     pub(super) vocabulary: usize,
@@ -29,7 +33,8 @@ impl Sizes {
             return Err(settings.refuse("num_key_value_heads"));
         }
         let head = settings.size_or("head_dim", width / heads)?;
-        if !head.is_multiple_of(2) || heads.checked_mul(head).is_none() {
+        let is_served = head > 0 && head <= HEAD_MAX && head.is_multiple_of(2);
+        if !is_served || heads.checked_mul(head).is_none() {
             return Err(settings.refuse("head_dim"));
         }
         Ok(Self {

@@ -81,7 +81,11 @@ fn feed_forward(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -
     let [width, inner] = [sizes.width, sizes.inner];
     let settings = network.settings;
     settings.exactly("feed_forward_type", &json!("geglu"))?;
-    let both = network.product(&format!("{path}.gated_layers"), [width, 2 * inner], x)?;
+    let both = network.product(
+        &format!("{path}.gated_layers"),
+        [width, inner.saturating_mul(2)],
+        x,
+    )?;
     let [gate, up] = network.emitter.halves(&both);
     let gate = network.gelu(&gate);
     let gated = network.emitter.node("Mul", &[&gate, &up]);

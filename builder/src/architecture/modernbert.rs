@@ -181,7 +181,7 @@ fn attend(
 fn feed_forward(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitted {
     let [width, inner] = [sizes.width, sizes.inner];
     let both = format!("{path}.mlp.Wi");
-    let both = network.linear_if(&both, [width, 2 * inner], sizes.mlp_bias, x)?;
+    let both = network.linear_if(&both, [width, inner.saturating_mul(2)], sizes.mlp_bias, x)?;
     let [input, gate] = network.emitter.halves(&both);
     let input = network.activation("hidden_activation", "gelu", &input)?;
     let gated = network.emitter.node("Mul", &[&input, &gate]);

@@ -190,7 +190,11 @@ fn feed_forward(
     let [width, inner] = [sizes.width, sizes.inner];
     let [up, gate] = match names.gate {
         Stored::Together(name) => {
-            let both = network.product(&format!("{path}.{name}"), [width, 2 * inner], x)?;
+            let both = network.product(
+                &format!("{path}.{name}"),
+                [width, inner.saturating_mul(2)],
+                x,
+            )?;
             network.emitter.halves(&both)
         }
         Stored::Apart([up, gate]) => [

@@ -381,7 +381,7 @@ fn set_special_extra(
             tokens.make("mask_token", |mask| Token::new(mask).lstrip());
         }
         Class::T5 => {
-            let extra_ids = settings.number("extra_ids", 100)?;
+            let extra_ids = settings.extra_ids()?;
             let mut extra = tokens.extra.iter().flatten();
             let has_sentinels = extra.any(|it| it.content().contains("<extra_id_"));
             // A list of the class's own argument is completed, others are taken as they are.

@@ -117,10 +117,12 @@ impl Tree {
     }
 }
 
-/// Whether a name is one of a file inside a folder, on every system.
+/// Whether a name is one of a file inside a folder, on every system, and can be shown on a
+/// terminal.
 pub(super) fn is_inside(name: &str) -> bool {
     let is_part = |part: &str| !["", ".", ".."].contains(&part);
-    !name.contains(['\\', ':', '\0']) && name.split('/').all(is_part)
+    let is_refused = |it: char| it.is_control() || it == '\\' || it == ':';
+    !name.contains(is_refused) && name.split('/').all(is_part)
 }
 
 /// What a file holds, by which it is kept under `blobs/`.
@@ -243,6 +245,8 @@ mod tests {
             "c:x",
             "a\\..\\b",
             "a\0b",
+            "a\x1b[2Jb",
+            "a\nb",
         ] {
             assert!(!is_inside(name), "{name:?}");
         }

@@ -413,6 +413,7 @@ fn integers_that_no_operator_expects_take_no_memory() -> anyhow::Result<()> {
         let Some(parts) = Parts::of_model(model, "f32")? else {
             return Ok(());
         };
+        parts.try_run(&parts.graph)?.0.context("as it is")?;
         let mut decoded = graph::decode(&parts.graph)?;
         let graphs = with_other_integers(&decoded.graph.take().context("no graph")?);
         ensure!(graphs.len() > 100, "{model}: only {} graphs", graphs.len());

@@ -267,6 +267,8 @@ fn a_setting_that_an_architecture_does_not_serve() -> anyhow::Result<()> {
             json!(3),
         ),
         (gemma, "attn_logit_softcapping", json!(50.0)),
+        // Before anything is made for each of so many values.
+        (gemma, "head_dim", json!(1_u64 << 40)),
         (gemma, "layer_types", json!(["full_attention"])),
         (modernbert, "layer_types", json!(["full_attention", "mean"])),
         (modernbert, "rope_parameters", json!({"full_attention": 1})),

@@ -121,6 +121,9 @@ const WITHOUT_MEANING: [&str; 73] = [
     "wordpieces_prefix",
 ];
 
+/// T5 has 100 of them; each becomes a token.
+const EXTRA_IDS_MAX: usize = 1 << 16;
+
 /// Special tokens that every class knows, in the order in which they are added.
 pub(super) const NAMED: [&str; 7] = [
     "bos_token",
@@ -210,6 +213,15 @@ impl<'a> Settings<'a> {
                 let number = value.as_u64().and_then(|it| usize::try_from(it).ok());
                 number.ok_or_else(|| BuildError::key(self.path, key, value))
             }
+        }
+    }
+
+    /// How many sentinel tokens T5's class has.
+    pub(super) fn extra_ids(&self) -> Result<usize, BuildError> {
+        let key = "extra_ids";
+        match self.number(key, 100)? {
+            ids if ids <= EXTRA_IDS_MAX => Ok(ids),
+            _ => Err(BuildError::key(self.path, key, &self.keys[key])),
         }
     }
 

@@ -50,23 +50,44 @@ enum Form {
     SentencePiece(SentencePiece),
 }
 
-impl Class {
-    /// The files that it keeps its vocabulary in.
-    fn vocabulary_files(self) -> &'static [&'static str] {
+/// Which files a class keeps its vocabulary in.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// vocab.txt.
+    Lines,
+    /// vocab.json and merges.txt.
+    Merges,
+    /// A model of that name.
+    SentencePiece(&'static str),
+}
+
+impl Kept {
+    fn of(class: Class) -> Self {
+        match class {
+            Class::Bert
+            | Class::ConvBert
+            | Class::DistilBert
+            | Class::Dpr
+            | Class::DprFast
+            | Class::Esm
+            | Class::Mpnet => Self::Lines,
+            Class::Deberta | Class::Gpt2 | Class::Roberta => Self::Merges,
+            Class::Albert | Class::BigBird | Class::FNet | Class::T5 => {
+                Self::SentencePiece("spiece.model")
+            }
+            Class::Camembert | Class::XlmRoberta => Self::SentencePiece("sentencepiece.bpe.model"),
+            Class::DebertaV2 => Self::SentencePiece("spm.model"),
+            Class::RemBert => Self::SentencePiece("sentencepiece.model"),
+            Class::Gemma | Class::Generic | Class::Llama => Self::SentencePiece(OF_ANY_CLASS),
+        }
+    }
+
+    /// The first names the vocabulary in messages.
+    fn names(self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Bert
-            | Self::ConvBert
-            | Self::DistilBert
-            | Self::Dpr
-            | Self::DprFast
-            | Self::Esm
-            | Self::Mpnet => &["vocab.txt"],
-            Self::Deberta | Self::Gpt2 | Self::Roberta => &["vocab.json", "merges.txt"],
-            Self::Albert | Self::BigBird | Self::FNet | Self::T5 => &["spiece.model"],
-            Self::Camembert | Self::XlmRoberta => &["sentencepiece.bpe.model"],
-            Self::DebertaV2 => &["spm.model"],
-            Self::RemBert => &["sentencepiece.model"],
-            Self::Gemma | Self::Generic | Self::Llama => &[OF_ANY_CLASS],
+            Self::Lines => ("vocab.txt", None),
+            Self::Merges => ("vocab.json", Some("merges.txt")),
+            Self::SentencePiece(name) => (name, None),
         }
     }
 }
@@ -75,14 +96,17 @@ impl Vocabulary {
     /// Reads the vocabulary of a folder whose tokenizer.json would be at `tokenizer`.
     pub(super) fn read(tokenizer: &Path, class: Class) -> Result<Self, BuildError> {
         let at = |name: &str| tokenizer.with_file_name(name);
-        let files = match at(OF_ANY_CLASS).is_file() {
-            true => &[OF_ANY_CLASS],
-            false => class.vocabulary_files(),
+        let is_there = |name: &&str| at(name).is_file();
+        let kept = match is_there(&OF_ANY_CLASS) {
+            true => Kept::SentencePiece(OF_ANY_CLASS),
+            false => Kept::of(class),
         };
-        let paths: Vec<PathBuf> = files.iter().copied().map(at).collect();
-        if !paths.iter().all(|path| path.is_file()) {
-            let is_there = |name: &&&str| at(name).is_file();
-            let files = files.join(" and ");
+        let (name, other) = kept.names();
+        if !is_there(&name) || other.is_some_and(|it| !is_there(&it)) {
+            let files = match other {
+                Some(other) => format!("{name} and {other}"),
+                None => name.into(),
+            };
             return Err(BuildError::NoTokenizer {
                 folder: tokenizer.parent().unwrap_or(tokenizer).to_owned(),
                 class: class.name().into(),
@@ -90,22 +114,19 @@ impl Vocabulary {
                     true => format!("no {files}"),
                     false => format!("neither tokenizer.json nor {files}"),
                 },
-                found: FILES.iter().filter(is_there).copied().collect(),
+                found: FILES.into_iter().filter(is_there).collect(),
             });
         }
-        let form = match &paths[..] {
-            [vocabulary, merges] => Form::Merges {
-                ids: read_ids(vocabulary)?,
-                merges: read_merges(merges)?,
+        let path = at(name);
+        let form = match kept {
+            Kept::Lines => Form::Lines(read_lines(&path, class)?),
+            Kept::Merges => Form::Merges {
+                ids: read_ids(&path)?,
+                merges: read_merges(&at(other.unwrap_or_default()))?,
             },
-            [path] if files[0] == "vocab.txt" => Form::Lines(read_lines(path, class)?),
-            [path, ..] => Form::SentencePiece(SentencePiece::read(path)?),
-            [] => unreachable!("every class has a file"),
+            Kept::SentencePiece(_) => Form::SentencePiece(SentencePiece::read(&path)?),
         };
-        Ok(Self {
-            path: tokenizer.with_file_name(files[0]),
-            form,
-        })
+        Ok(Self { path, form })
     }
 
     /// The pieces that the class gets as its `additional_special_tokens`.

@@ -16,10 +16,18 @@ use encoderfile::proto::sentencepiece::piece::Type;
 use encoderfile::proto::sentencepiece::trainer_spec::ModelType;
 use encoderfile::proto::sentencepiece::{ModelProto, NormalizerSpec, Piece, TrainerSpec};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The most fields of a model: five for each piece of the largest vocabularies there are.
 const ENTRIES_MAX: usize = 5 << 20;
+
+/// The most merges for each piece, of the whole vocabulary. Those of Llama 2 and Gemma have two
+/// or three; pieces made of one another could have as many as they have characters.
+const MERGES_PER_PIECE_MAX: usize = 8;
+
+/// So many a small vocabulary may have.
+const MERGES_MIN: usize = 1 << 12;
 
 /// The longest piece in characters; each place in a piece may be a merge.
 const PIECE_CHARS_MAX: usize = 1024;
@@ -134,9 +142,8 @@ impl SentencePiece {
         let class = settings.class();
         let model = match class {
             Class::Roberta | Class::Deberta | Class::Gpt2 | Class::Gemma | Class::Llama => {
-                let ids = self.ids();
-                let merges = merges_by_id(&ids);
-                json!({"type": "BPE", "vocab": ids, "merges": merges})
+                let merges = self.merges_by_id()?;
+                json!({"type": "BPE", "vocab": self.ids(), "merges": merges})
             }
             Class::Camembert if self.trainer.model_type() != ModelType::Unigram => {
                 return Err(self.other_model(class, "a Unigram model"));
@@ -151,6 +158,15 @@ impl SentencePiece {
         let pieces = self.pieces.iter().enumerate();
         let id = |(id, piece): (usize, &Piece)| (piece.piece().to_owned(), id.into());
         pieces.map(id).collect()
+    }
+
+    /// In the order of what they become, then of the length of the first.
+    fn merges_by_id(&self) -> Result<Vec<[&str; 2]>, BuildError> {
+        let pieces = self.pieces.iter().enumerate();
+        let ids = pieces.map(|(id, piece)| (piece.piece(), id)).collect();
+        let mut merges = merges(&self.path, &ids)?;
+        merges.sort_by_key(|(id, [left, _])| (*id, left.chars().count()));
+        Ok(merges.into_iter().map(|(_, merge)| merge).collect())
     }
 
     /// Pieces with their scores in the class's order of ids: fairseq's vocabularies begin
@@ -184,7 +200,7 @@ impl SentencePiece {
             .chain([special("mask_token", "<mask>")])
             .collect(),
             Class::T5 => {
-                let extra_ids = settings.number("extra_ids", 100)?;
+                let extra_ids = settings.extra_ids()?;
                 let extra = (0..extra_ids).rev();
                 let extra = extra.map(|id| json!([format!("<extra_id_{id}>"), 0.0]));
                 pieces(0).chain(extra).collect()
@@ -214,20 +230,23 @@ fn stated(tokens: &Tokens, key: &str, default: &'static str) -> String {
     }
 }
 
-/// Every pair of pieces that is a piece, in the order of what they become, then of the
-/// length of the first.
-fn merges_by_id(ids: &Map<String, Value>) -> Vec<[&str; 2]> {
-    let id = |piece: &str| ids.get(piece).and_then(Value::as_u64);
-    let mut merges: Vec<(u64, [&str; 2])> = Vec::new();
-    for piece in ids.keys() {
-        let Some(rank) = id(piece) else { continue };
-        merges.extend(splits(piece).filter_map(|[left, right]| {
-            let is_merge = id(left).is_some() && id(right).is_some();
-            is_merge.then_some((rank, [left, right]))
-        }));
+/// Every pair of pieces that is a piece, with the rank of what it becomes.
+fn merges<'a, R: Copy>(
+    path: &Path,
+    ranks: &HashMap<&'a str, R>,
+) -> Result<Vec<(R, [&'a str; 2])>, BuildError> {
+    let most = ranks.len().saturating_mul(MERGES_PER_PIECE_MAX);
+    let most = most.saturating_add(MERGES_MIN);
+    let mut merges = Vec::new();
+    for (piece, rank) in ranks {
+        let is_merge = |parts: &[&str; 2]| parts.iter().all(|part| ranks.contains_key(part));
+        merges.extend(splits(piece).filter(is_merge).map(|parts| (*rank, parts)));
+        if merges.len() > most {
+            let problem = format!("its {} pieces have more than {most} merges", ranks.len());
+            return Err(unusable(path, &problem.into()));
+        }
     }
-    merges.sort_by_key(|(rank, [left, _])| (*rank, left.chars().count()));
-    merges.into_iter().map(|(_, merge)| merge).collect()
+    Ok(merges)
 }
 
 /// A piece as every two parts.
@@ -237,4 +256,58 @@ fn splits(piece: &str) -> impl Iterator<Item = [&str; 2]> {
         let (left, right) = piece.split_at(place);
         [left, right]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use encoderfile::proto::sentencepiece::trainer_spec::ModelType;
+    use prost::Message;
+
+    fn write(pieces: Vec<Piece>) -> Result<SentencePiece, BuildError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.model");
+        let trainer_spec = TrainerSpec {
+            model_type: Some(ModelType::Bpe.into()),
+            ..TrainerSpec::default()
+        };
+        let model = ModelProto {
+            pieces,
+            trainer_spec: Some(trainer_spec),
+            normalizer_spec: None,
+        };
+        std::fs::write(&path, model.encode_to_vec()).unwrap();
+        SentencePiece::read(&path)
+    }
+
+    fn piece(piece: impl Into<String>, score: f32) -> Piece {
+        Piece {
+            piece: Some(piece.into()),
+            score: Some(score),
+            r#type: None,
+        }
+    }
+
+    #[test]
+    fn pieces_of_one_another_do_not_make_more_merges_than_a_vocabulary_has() {
+        let runs = |longest: usize| (1..=longest).map(|length| piece("a".repeat(length), 0.0));
+        let some = write(runs(32).collect()).unwrap();
+        assert_eq!(some.merges_by_id().unwrap().len(), 32 * 31 / 2);
+        let many = write(runs(PIECE_CHARS_MAX).collect()).unwrap();
+        let error = many.merges_by_id().unwrap_err().to_string();
+        assert!(error.contains("merges"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_vocabulary_is_refused() {
+        let long = "a".repeat(PIECE_CHARS_MAX + 1);
+        for (pieces, problem) in [
+            (vec![], "no pieces"),
+            (vec![piece(long, 0.0)], "characters"),
+            (vec![piece("a", f32::NAN)], "score"),
+        ] {
+            let error = write(pieces).err().map(|it| it.to_string());
+            assert!(error.is_some_and(|it| it.contains(problem)), "{problem}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The tokenizer that a SentencePiece model is by itself, with its own normalizer, merges
 //! and user-defined pieces: what the generic class of transformers 5.24 makes of one.
 
-use super::{SentencePiece, splits};
+use super::{SentencePiece, merges};
 use crate::error::BuildError;
 use crate::folder::tokenizer::added::Tokens;
 use crate::folder::tokenizer::class::Class;
@@ -31,7 +31,7 @@ impl SentencePiece {
             ModelType::Unigram => self.unigram(),
             ModelType::Bpe => {
                 names = self.names(tokens);
-                self.bpe(&names)
+                self.bpe(&names)?
             }
             ModelType::Word | ModelType::Char => {
                 return Err(self.other_model(class, "a Unigram or BPE model"));
@@ -62,10 +62,10 @@ impl SentencePiece {
         })
     }
 
-    fn bpe(&self, names: &Names<'_>) -> Value {
+    fn bpe(&self, names: &Names<'_>) -> Result<Value, BuildError> {
         let ids = names.iter();
         let ids = ids.map(|(id, name)| ((*name).to_owned(), (*id).into()));
-        json!({
+        Ok(json!({
             "type": "BPE",
             "dropout": null,
             "unk_token": self.trainer.unk_piece(),
@@ -75,8 +75,8 @@ impl SentencePiece {
             "byte_fallback": self.trainer.byte_fallback(),
             "ignore_merges": self.of_type(Type::UserDefined).next().is_some(),
             "vocab": ids.collect::<Map<_, _>>(),
-            "merges": self.merges_by_score(names),
-        })
+            "merges": self.merges_by_score(names)?,
+        }))
     }
 
     /// Added tokens name their ids, unless another piece is spelled so; of two pieces with
@@ -98,25 +98,18 @@ impl SentencePiece {
     }
 
     /// Pairs of normal pieces that are one, best score first.
-    fn merges_by_score<'a>(&self, names: &Names<'a>) -> Vec<[&'a str; 2]> {
+    fn merges_by_score<'a>(&self, names: &Names<'a>) -> Result<Vec<[&'a str; 2]>, BuildError> {
         let normal = self.of_type(Type::Normal);
         // 0 and -0 are one score.
         let normal =
             normal.filter_map(|(id, piece)| Some((*names.get(&id)?, (piece.score() + 0.0, id))));
         let normal: HashMap<&'a str, (f32, usize)> = normal.collect();
-        let mut merges = Vec::new();
-        for (piece, (score, id)) in &normal {
-            for [left, right] in splits(piece) {
-                if normal.contains_key(left) && normal.contains_key(right) {
-                    merges.push((*score, *id, [left, right]));
-                }
-            }
-        }
-        merges.sort_by(|a, b| {
-            b.0.total_cmp(&a.0)
-                .then_with(|| (a.1, a.2).cmp(&(b.1, b.2)))
+        let mut merges = merges(&self.path, &normal)?;
+        merges.sort_by(|((a, of_a), left), ((b, of_b), right)| {
+            b.total_cmp(a)
+                .then_with(|| (of_a, left).cmp(&(of_b, right)))
         });
-        merges.into_iter().map(|(_, _, merge)| merge).collect()
+        Ok(merges.into_iter().map(|(_, merge)| merge).collect())
     }
 
     /// In SentencePiece's order.
