@@ -3,37 +3,22 @@
 
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, ModuleWeights, Paths};
-use crate::graph::{Binding, Graph, ProductInputs, Weights};
+use crate::graph::{Binding, Graph, Weights};
+use crate::modules::place_modules;
+use crate::precision::{self, Precision};
+use crate::trial::{GOLDEN_TEXTS, Trial};
+use encoderfile::Executor;
 use encoderfile::container::{self, ArtifactKind};
-use encoderfile::golden::{self, GoldenCase};
+use encoderfile::golden;
 use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{
-    self, Compute, Dense, DenseFunction, Finding, HubCommit, LayerNorm, Manifest, Module, Output,
-    Pipeline, Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
+    self, DenseFunction, Finding, HubCommit, Manifest, Output, Pipeline, Provenance, StoredWeights,
+    Task,
 };
-use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
-use encoderfile::weights::TENSOR_ALIGNMENT;
-use encoderfile::{Bug, Encoder, Error, Executor, FileError, GraphError, detail, one_line, panics};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// The texts whose results are stored: short ones, an empty one, other
-/// scripts, punctuation, and one of some length. They must not change lightly:
-/// every file's bytes depend on them.
-const GOLDEN_TEXTS: [&str; 6] = [
-    "",
-    "A cat sits on the mat.",
-    "The stock market fell sharply on Monday, and investors sold their shares.",
-    "Zoë flew to 東京 😀",
-    "How do I reset my password? I can't log in any more!",
-    "It is a truth universally acknowledged, that a single man in possession of a good fortune, \
-     must be in want of a wife. However little known the feelings or views of such a man may be \
-     on his first entering a neighbourhood, this truth is so well fixed in the minds of the \
-     surrounding families, that he is considered as the rightful property of some one or other \
-     of their daughters.",
-];
+use std::time::Duration;
 
 /// What a file is called, and what it is made of.
 #[derive(Clone, Debug)]
@@ -44,23 +29,6 @@ pub struct Identity {
     pub version: String,
     /// The model of the hub that it is made of, if it is.
     pub source: Option<HubCommit>,
-}
-
-/// How a model is stored and computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Encoding {
-    /// Of the large matrices.
-    pub weights: WeightsEncoding,
-    /// Of products with them.
-    pub compute: Compute,
-}
-
-impl Encoding {
-    /// float32 throughout.
-    pub const EXACT: Self = Self {
-        weights: WeightsEncoding::F32,
-        compute: Compute::F32,
-    };
 }
 
 /// A model that has been checked by running it, ready to be written.
@@ -110,52 +78,34 @@ impl Assembled {
 /// Checks a model by running it, and makes everything its file will hold.
 ///
 /// # Errors
-/// [`BuildError`], with the file at fault: for parts that do not fit one another, a value
-/// that `encoding` cannot hold, and a model that does not run, panics, or gives numbers that
+/// [`BuildError`], with the file at fault: for parts that do not fit one another, a precision
+/// that cannot be had, and a model that does not run, panics, or gives numbers that
 /// are not finite.
 pub fn assemble(
     paths: &Paths,
     mut model: Model,
     graph: &Graph,
     identity: Identity,
-    encoding: Encoding,
+    precision: &Precision,
 ) -> Result<Assembled, BuildError> {
     leave_to_graph(paths, &mut model, &graph.binding.output)?;
     note_limit(&mut model, &graph.limit);
     let pipeline = pipeline(paths, &model, &graph.binding)?;
-    let encoding = Encoding {
-        weights: match encoding.weights {
-            WeightsEncoding::F32 => graph.source_encoding(),
-            smaller => smaller,
-        },
-        ..encoding
+    let trial = Trial {
+        paths,
+        model: &model,
+        pipeline: &pipeline,
     };
-    let as_in_source = Encoding {
-        weights: graph.source_encoding(),
-        ..Encoding::EXACT
-    };
-    if encoding.weights != as_in_source.weights
-        && let Some((name, value)) = graph.unfit(encoding)
-    {
-        return Err(BuildError::Tensor {
-            path: paths.weights.clone(),
-            name,
-            problem: format!(
-                "holds {value}, which {} cannot; build with --weights f32",
-                encoding.weights.name()
-            ),
-        });
-    }
-    let exact = (encoding != as_in_source)
-        .then(|| Exact::of(paths, &model, graph, &pipeline, encoding.compute))
-        .transpose()?;
-    let inputs = exact.as_ref().and_then(|it| it.product_inputs.as_ref());
-    let smoothed = inputs.map(|inputs| graph.smoothed(inputs));
-    let stored = smoothed.as_ref().unwrap_or(graph);
-    let stored = Stored::new(stored, &model, &pipeline, encoding);
+    let decided = precision::decide(trial, graph, precision)?;
+    let stored = decided.stored;
     check_graph(paths, graph, stored.onnx.len() as u64)?;
-    let (golden, full_length) = run(paths, || stored.try_out(paths, &model))?;
-    let min_cosine = exact.map_or(1.0, |exact| min_cosine(&golden, &exact.golden));
+    let (golden, full_length) = trial.run(|| {
+        let encoder = trial.encoder(&stored)?;
+        let golden = trial.results(&encoder, &GOLDEN_TEXTS)?;
+        let full_length = trial.full_length(&encoder, &golden)?;
+        Ok((golden, full_length))
+    })?;
+    model.findings.extend(decided.finding);
     let provenance = Provenance {
         builder: concat!("encoderfile ", env!("CARGO_PKG_VERSION")).into(),
         license: model.license.clone(),
@@ -173,8 +123,9 @@ pub fn assemble(
             pipeline: stored.pipeline,
             provenance,
             weights: StoredWeights {
-                encoding: encoding.weights,
-                min_cosine,
+                encoding: decided.encoding,
+                mean_cosine: decided.cosines.mean,
+                min_cosine: decided.cosines.min,
                 quantized_matrices: u32::try_from(graph.quantized_matrices()).unwrap_or(u32::MAX),
             },
         }),
@@ -203,44 +154,6 @@ fn check_graph(paths: &Paths, graph: &Graph, length: u64) -> Result<(), BuildErr
             "its {values} values stay in the graph, as all do but floats and 8-bit integers: the graph takes {length} bytes, and readers take at most {GRAPH_LEN_MAX}"
         ),
     })
-}
-
-/// The golden texts in float32.
-struct Exact {
-    golden: Vec<GoldenCase>,
-    /// What is multiplied on the way, where that is to be quantised.
-    product_inputs: Option<ProductInputs>,
-}
-
-impl Exact {
-    fn of(
-        paths: &Paths,
-        model: &Model,
-        graph: &Graph,
-        pipeline: &Pipeline,
-        compute: Compute,
-    ) -> Result<Self, BuildError> {
-        let stored = Stored::new(graph, model, pipeline, Encoding::EXACT);
-        run(paths, || {
-            let encoder = stored.encoder(paths, model)?;
-            let inputs = (compute == Compute::Int8).then(|| product_inputs(&encoder));
-            let inputs = inputs.transpose();
-            Ok(Self {
-                golden: stored.try_texts(paths, &encoder)?,
-                product_inputs: inputs.map_err(|source| does_not_run(paths, source))?,
-            })
-        })
-    }
-}
-
-/// What the golden texts make of products' inputs.
-fn product_inputs(encoder: &Encoder) -> Result<ProductInputs, Error> {
-    let mut inputs = ProductInputs::default();
-    let mut session = encoder.session()?;
-    for text in GOLDEN_TEXTS {
-        session.products(text, |weights, rows| inputs.add(weights, rows))?;
-    }
-    Ok(inputs)
 }
 
 /// The model's pipeline with what the graph adds to it.
@@ -425,177 +338,6 @@ fn vocabulary_size(paths: &Paths, model: &Model, binding: &Binding) -> Result<u3
         });
     }
     Ok(rows)
-}
-
-/// Puts the weights of the modules behind the graph's.
-fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module> {
-    let mut place = |values: &[f32]| {
-        let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
-        let length = bytes.len() as u64;
-        StoredTensor {
-            offset: weights.push(bytes, TENSOR_ALIGNMENT),
-            length,
-        }
-    };
-    let modules = modules.iter().map(|module| match module {
-        ModuleWeights::Dense {
-            in_features,
-            out_features,
-            weight,
-            bias,
-            function,
-            residual,
-        } => Module::Dense(Dense {
-            in_features: *in_features,
-            out_features: *out_features,
-            weight: place(weight),
-            bias: bias.as_deref().map(&mut place),
-            function: *function,
-            residual: residual.as_ref().map(|residual| match residual {
-                Residual::Identity => Residual::Identity,
-                Residual::Projected(weight) => Residual::Projected(place(weight)),
-            }),
-        }),
-        ModuleWeights::LayerNorm {
-            weight,
-            bias,
-            epsilon,
-        } => Module::LayerNorm(LayerNorm {
-            weight: place(weight),
-            bias: place(bias),
-            epsilon: *epsilon,
-        }),
-        ModuleWeights::L2Norm => Module::L2Norm,
-    });
-    modules.collect()
-}
-
-/// A model as it will be in the file.
-struct Stored {
-    pipeline: Pipeline,
-    onnx: Vec<u8>,
-    weights: Arc<Weights>,
-}
-
-impl Stored {
-    fn new(graph: &Graph, model: &Model, pipeline: &Pipeline, encoding: Encoding) -> Self {
-        let (onnx, mut weights) = graph.split(encoding);
-        let modules = place_modules(&model.modules, &mut weights);
-        Self {
-            pipeline: Pipeline {
-                modules,
-                compute: encoding.compute,
-                ..pipeline.clone()
-            },
-            onnx,
-            weights: Arc::new(weights),
-        }
-    }
-
-    fn encoder(&self, paths: &Paths, model: &Model) -> Result<Encoder, BuildError> {
-        let source: Arc<dyn Source> = Arc::<Weights>::clone(&self.weights);
-        let encoder = Encoder::from_parts(
-            model.task,
-            self.pipeline.clone(),
-            &model.tokenizer_json,
-            &self.onnx,
-            &source,
-        );
-        encoder.map_err(|source| does_not_run(paths, source))
-    }
-
-    /// The results of the golden texts, and how long a text of full length took.
-    fn try_out(
-        &self,
-        paths: &Paths,
-        model: &Model,
-    ) -> Result<(Vec<GoldenCase>, Duration), BuildError> {
-        let encoder = self.encoder(paths, model)?;
-        let golden = self.try_texts(paths, &encoder)?;
-        let took = self.try_full_length(paths, &encoder, &golden)?;
-        Ok((golden, took))
-    }
-
-    fn try_texts(&self, paths: &Paths, encoder: &Encoder) -> Result<Vec<GoldenCase>, BuildError> {
-        let session = encoder.session();
-        let mut session = session.map_err(|source| does_not_run(paths, source))?;
-        let cases = GOLDEN_TEXTS.iter().map(|text| {
-            let case = golden::case(&mut session, text);
-            case.map_err(|source| match source {
-                Error::File(FileError::NotFinite { .. }) => BuildError::NotFinite {
-                    path: paths.weights.clone(),
-                    text: (*text).into(),
-                    source: source.into(),
-                },
-                source => does_not_run(paths, source),
-            })
-        });
-        cases.collect()
-    }
-
-    /// Computes as many tokens as a text may have: whatever runs out before the
-    /// limit does so here, and not when somebody has such a text.
-    fn try_full_length(
-        &self,
-        paths: &Paths,
-        encoder: &Encoder,
-        golden: &[GoldenCase],
-    ) -> Result<Duration, BuildError> {
-        let tokens = golden.iter().flat_map(|case| &case.input_ids);
-        let max_tokens = self.pipeline.max_tokens;
-        let ids = tokens.copied().cycle().take(max_tokens as usize);
-        let ids: Vec<u32> = ids.collect();
-        encoder.use_cores(std::thread::available_parallelism().map_or(1, usize::from));
-        let start = Instant::now();
-        let (problem, detail) = match panics::catch(|| encoder.session()?.compute(&ids)) {
-            Ok(Ok(())) => return Ok(start.elapsed()),
-            Ok(Err(error)) => (one_line(&error), detail(&error).map(Into::into)),
-            Err(bug) => (
-                "the inference engine failed".into(),
-                bug.detail().map(Into::into),
-            ),
-        };
-        Err(BuildError::FullLength {
-            path: paths.weights.clone(),
-            max_tokens,
-            stated_by: self.pipeline.max_tokens_source.clone(),
-            problem,
-            detail,
-        })
-    }
-}
-
-fn does_not_run(paths: &Paths, source: Error) -> BuildError {
-    // The graph failed over a text, or gave another shape for it than for others.
-    if let Error::Bug(Bug::Engine(_))
-    | Error::File(FileError::Graph(GraphError::OutputShape { .. })) = source
-    {
-        return BuildError::OneLength {
-            path: paths.weights.clone(),
-            source: source.into(),
-        };
-    }
-    BuildError::Runtime {
-        path: paths.folder.clone(),
-        source: source.into(),
-    }
-}
-
-/// Runs the model; an inference engine that panics is an error, not a crash.
-fn run<T>(paths: &Paths, model: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
-    panics::catch(model).unwrap_or_else(|bug| {
-        Err(BuildError::Panic {
-            path: paths.weights.clone(),
-            detail: bug.detail().unwrap_or_default().to_owned(),
-        })
-    })
-}
-
-fn min_cosine(stored: &[GoldenCase], exact: &[GoldenCase]) -> f32 {
-    let cases = stored.iter().zip(exact);
-    cases
-        .map(|(stored, exact)| cosine(&stored.values, &exact.values))
-        .fold(1.0, f32::min)
 }
 
 /// One id for everything whose embeddings may be compared, however the weights are stored.

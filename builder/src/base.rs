@@ -41,6 +41,14 @@ impl Base {
         }
     }
 
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bundle => 0,
+            Self::Native(program) | Self::Wasm(program) => program.len() as u64,
+        }
+    }
+
     /// Writes this base with a payload under `path`, executable unless it is a bundle.
     ///
     /// # Errors

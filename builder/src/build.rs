@@ -1,16 +1,17 @@
 //! `build`: a model and settings in, one file out.
 
-use crate::assemble::{Assembled, Encoding, Identity, assemble};
+use crate::assemble::{Assembled, Identity, assemble};
 use crate::base::{Base, Carried};
 use crate::error::BuildError;
 use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
 use crate::hub::Snapshot;
+use crate::precision::{Precision, TargetSize};
 use crate::upstream::{self, Upstream};
 use crate::wasm_payload::WasmError;
 use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
-use encoderfile::manifest::{Compute, Manifest, WeightsEncoding};
+use encoderfile::manifest::Manifest;
 use encoderfile::{Encoder, Executor, Payload, Source, golden, panics};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,10 +51,8 @@ pub struct Settings {
     pub version: Option<String>,
     /// What else the caller knows better than the folder.
     pub overrides: Overrides,
-    /// How the large matrices are stored.
-    pub weights: Option<WeightsEncoding>,
-    /// What products with large matrices are computed in.
-    pub compute: Option<Compute>,
+    /// At what precision the model is stored and computed. The size is that of the whole file.
+    pub precision: Precision,
 }
 
 /// What was written.
@@ -147,7 +146,7 @@ fn write(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
         None => carried.base(target)?,
     };
     let kind = Kind::of(&base);
-    let model = settings.finish(carried)?;
+    let model = settings.finish(carried, base.length())?;
     let manifest = model.manifest();
     let output = match &settings.output {
         Some(output) => output.clone(),
@@ -183,7 +182,7 @@ fn write(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
 
 impl Settings {
     /// What is to be written.
-    fn finish(&self, carried: &Carried) -> anyhow::Result<Finished> {
+    fn finish(&self, carried: &Carried, base: u64) -> anyhow::Result<Finished> {
         match &self.origin {
             Origin::Default => self.verbatim(carried.default_model()?),
             Origin::Folder(paths) => {
@@ -191,7 +190,7 @@ impl Settings {
                 let folder = folder.unwrap_or_else(|_| paths.folder.clone());
                 let name = folder.file_name().unwrap_or_default().to_string_lossy();
                 let identity = self.identity(&name, "0.1.0");
-                let assembled = self.assemble_folder(paths, identity)?;
+                let assembled = self.assemble_folder(paths, identity, base)?;
                 Ok(Finished::Assembled(Box::new(assembled)))
             }
             Origin::Hub(snapshot) => {
@@ -199,7 +198,7 @@ impl Settings {
                     source: Some(snapshot.source.clone()),
                     ..self.identity(&snapshot.name, "0.1.0")
                 };
-                let assembled = self.assemble_folder(&snapshot.paths, identity)?;
+                let assembled = self.assemble_folder(&snapshot.paths, identity, base)?;
                 Ok(Finished::Assembled(Box::new(assembled)))
             }
             Origin::Encoderfile(path) => {
@@ -207,7 +206,7 @@ impl Settings {
                 let file = MappedFile::open(path).with_context(|| name.clone())?;
                 if upstream::is_format_1(file.bytes()) {
                     let upstream = Upstream::read(file.bytes()).with_context(|| name)?;
-                    let assembled = self.assemble_upstream(path, upstream)?;
+                    let assembled = self.assemble_upstream(path, upstream, base)?;
                     return Ok(Finished::Assembled(Box::new(assembled)));
                 }
                 let payload = Payload::open(Arc::new(file)).with_context(|| name.clone())?;
@@ -222,8 +221,7 @@ impl Settings {
         ensure!(
             self.name.is_none()
                 && self.version.is_none()
-                && self.weights.is_none()
-                && self.compute.is_none()
+                && self.precision == Precision::default()
                 && overrides.task.is_none()
                 && overrides.max_length.is_none()
                 && overrides.truncation_side.is_none()
@@ -236,13 +234,24 @@ impl Settings {
         Ok(Finished::Verbatim(Box::new(payload)))
     }
 
-    fn assemble_folder(&self, paths: &Paths, identity: Identity) -> anyhow::Result<Assembled> {
+    fn assemble_folder(
+        &self,
+        paths: &Paths,
+        identity: Identity,
+        base: u64,
+    ) -> anyhow::Result<Assembled> {
         let model = folder::read(paths, &self.overrides)?;
         let graph = Graph::read(&paths.weights, &model)?;
-        self.assemble(paths, model, &graph, identity)
+        let precision = self.precision_beside(base);
+        Ok(assemble(paths, model, &graph, identity, &precision)?)
     }
 
-    fn assemble_upstream(&self, path: &Path, upstream: Upstream) -> anyhow::Result<Assembled> {
+    fn assemble_upstream(
+        &self,
+        path: &Path,
+        upstream: Upstream,
+        base: u64,
+    ) -> anyhow::Result<Assembled> {
         let mut overrides = upstream.overrides.clone();
         if let Some(task) = self.overrides.task {
             overrides.task = Some(task);
@@ -269,7 +278,8 @@ impl Settings {
         let graph = Graph::read(&paths.weights, &model)?;
         let manifest = &upstream.manifest;
         let identity = self.identity(&manifest.name, &manifest.version);
-        self.assemble(&paths, model, &graph, identity)
+        let precision = self.precision_beside(base);
+        Ok(assemble(&paths, model, &graph, identity, &precision)?)
     }
 
     /// What the model is called; what its origin calls it if nobody says.
@@ -281,18 +291,13 @@ impl Settings {
         }
     }
 
-    fn assemble(
-        &self,
-        paths: &Paths,
-        model: folder::Model,
-        graph: &Graph,
-        identity: Identity,
-    ) -> anyhow::Result<Assembled> {
-        let encoding = Encoding {
-            weights: self.weights.unwrap_or(WeightsEncoding::F32),
-            compute: self.compute.unwrap_or(Compute::F32),
-        };
-        Ok(assemble(paths, model, graph, identity, encoding)?)
+    /// The precision, with the size of the base program that the file's size has in it.
+    fn precision_beside(&self, base: u64) -> Precision {
+        let target_size = self.precision.target_size;
+        Precision {
+            target_size: target_size.map(|size| TargetSize { base, ..size }),
+            ..self.precision.clone()
+        }
     }
 }
 

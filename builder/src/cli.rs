@@ -2,7 +2,10 @@
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use encoderfile::manifest::{Compute, Task, WeightsEncoding};
+use encoderfile::manifest::{Compute, Task};
+use encoderfile::weights::WeightsEncoding;
+use encoderfile_builder::graph::Rule;
+use encoderfile_builder::precision::TargetSize;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -132,9 +135,25 @@ pub(crate) struct Build {
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     pub(crate) weights_file: Option<PathBuf>,
 
-    /// How the large matrices are stored [default: f32]
-    #[arg(long, value_enum)]
-    pub(crate) weights: Option<WeightsArgument>,
+    /// How the large matrices are stored: f32 (as they are), f16, bf16, int8 or int4; of the last two each so many values share a scale, 32, 64 or 128 [default: f32, of groups 64]
+    #[arg(long, value_name = "f32|f16|bf16|int8[:GROUP]|int4[:GROUP]")]
+    pub(crate) weights: Option<WeightsEncoding>,
+
+    /// Another encoding for the matrices whose name has PATTERN in it; `embeddings` are the tables of tokens and positions. May be given several times, and the last one counts
+    #[arg(long = "weights-rule", value_name = "PATTERN=ENCODING")]
+    pub(crate) weights_rules: Vec<Rule>,
+
+    /// How large the whole file may be (40MB): no matrix is stored less exactly than --weights says [default: int4], and those that lose most are stored more exactly as long as it fits
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) target_size: Option<TargetSize>,
+
+    /// Refuse to write a file of which a result has a smaller cosine to float32's
+    #[arg(long, value_name = "X", value_parser = cosine)]
+    pub(crate) min_cosine: Option<f32>,
+
+    /// Texts, one a line, that int8 and int4 are rounded for [default: calibration.txt of the folder, or built-in ones]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Option<PathBuf>,
 
     /// What products with large matrices are computed in [default: f32]
     #[arg(long, value_enum)]
@@ -208,24 +227,10 @@ impl From<TaskArgument> for Task {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WeightsArgument {
-    /// As they are
-    F32,
-    /// Half the size
-    F16,
-    /// A quarter of the size
-    Int8,
-}
-
-impl From<WeightsArgument> for WeightsEncoding {
-    fn from(argument: WeightsArgument) -> Self {
-        match argument {
-            WeightsArgument::F32 => Self::F32,
-            WeightsArgument::F16 => Self::F16,
-            WeightsArgument::Int8 => Self::Int8,
-        }
-    }
+/// A number from −1 to 1.
+fn cosine(text: &str) -> Result<f32, String> {
+    let cosine = text.parse().ok().filter(|it| (-1.0..=1.0).contains(it));
+    cosine.ok_or_else(|| "a cosine is a number from -1 to 1".into())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

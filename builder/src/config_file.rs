@@ -46,6 +46,15 @@ pub struct ConfigFile {
     pub tokenizer: TokenizerSection,
     /// Ours: how the large matrices are stored.
     pub weights: Option<String>,
+    /// Ours: others for some of them, `PATTERN=ENCODING` each.
+    #[serde(default)]
+    pub weights_rules: Vec<String>,
+    /// Ours: how large the file may be.
+    pub target_size: Option<String>,
+    /// Ours: the smallest cosine to float32 that is accepted.
+    pub min_cosine: Option<f32>,
+    /// Ours: a file of calibration texts.
+    pub calibration: Option<PathBuf>,
     /// Ours: what products with large matrices are computed in.
     pub compute: Option<String>,
     /// Ours: which file of weights of the folder, ONNX or safetensors.

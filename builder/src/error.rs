@@ -193,6 +193,52 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A rule that is for no matrix.
+    #[error("--weights-rule {rule}: no matrix has that in its name; those are {}", some_of(.matrices))]
+    Rule {
+        /// As it was given.
+        rule: String,
+        /// What the names of matrices are.
+        matrices: Vec<String>,
+    },
+    /// A file of calibration texts that cannot be used.
+    #[error("{}: {problem}", .path.display())]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// A file that cannot be as small.
+    #[error(
+        "--target-size: {} MB cannot be had; with {encoding} for all matrices the file has {} MB, {} MB of them the base program",
+        megabytes(*.target), megabytes(*.least), megabytes(*.base)
+    )]
+    TargetSize {
+        /// What was asked for, in bytes.
+        target: u64,
+        /// The least that is possible.
+        least: u64,
+        /// With which encoding.
+        encoding: encoderfile::weights::WeightsEncoding,
+        /// The base program's part of it.
+        base: u64,
+    },
+    /// Results that rounding takes too far from those in float32.
+    #[error(
+        "{}: over {texts} texts the worst cosine to float32 is {measured:.5}, less than the {min_cosine} of --min-cosine; say --weights with more bits or shorter groups",
+        .path.display()
+    )]
+    MinCosine {
+        /// The file of weights.
+        path: PathBuf,
+        /// What was asked for.
+        min_cosine: f32,
+        /// What was measured.
+        measured: f32,
+        /// Over how many texts.
+        texts: usize,
+    },
     /// Pooling and modules do not fit one another.
     #[error("{}: {problem}", .path.display())]
     Widths {
@@ -419,6 +465,23 @@ const EXPORT: &str = "`optimum-cli export onnx --model DIR OUT`, or torch.onnx.e
 
 /// What the config says of the number of labels.
 /// Files of a tokenizer that another class reads.
+/// The first of some names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+
+    let shown = names.iter().take(SHOWN).map(|name| name.trim());
+    let shown: Vec<String> = shown.map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 if names.is_empty() => "none".into(),
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
 fn instead(found: &[&str]) -> String {
     match found {
         [] => String::new(),

@@ -14,7 +14,7 @@ use encoderfile::graph::decode;
 use encoderfile::limits::{GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};
 use encoderfile::onnx::{GraphProto, TensorProto, tensor_proto::DataType};
 use encoderfile::source::{Section, Source};
-use encoderfile::weights::{Encoding, External, LOCATION, Matrix};
+use encoderfile::weights::{External, LOCATION, Matrix};
 use encoderfile::{Executor, Payload, panics};
 use prost::Message;
 use std::fs;
@@ -158,7 +158,7 @@ fn write_tensors(
         tensor.external_data = External {
             offset: position,
             length,
-            encoding: Encoding::Plain,
+            ..External::default()
         }
         .to_entries();
         position += length;

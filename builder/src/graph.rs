@@ -2,6 +2,8 @@
 
 mod binding;
 pub(crate) mod blocks;
+mod calibration;
+mod compensation;
 mod conditionals;
 mod constants;
 pub(crate) mod emit;
@@ -15,25 +17,27 @@ mod quantize;
 mod reach;
 mod smoothing;
 mod source;
+mod storage;
 mod tensors;
 mod values;
 
 use crate::architecture;
-use crate::assemble::Encoding;
 use crate::checkpoint;
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, Tables};
 use encoderfile::graph::{opset, unsupported};
-use encoderfile::manifest::WeightsEncoding;
 use encoderfile::onnx::{GraphProto, ModelProto, OperatorSetIdProto, tensor_proto::DataType};
+use encoderfile::weights::WeightsEncoding;
 use prost::Message;
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 pub use binding::Binding;
+pub use calibration::Pass;
 use outputs::Choice;
 pub use outputs::SENTENCE_VECTOR;
 pub use smoothing::ProductInputs;
+pub use storage::{Matrix, NoSuchRule, Rule, Storage};
 pub use tensors::Weights;
 
 /// A checked ONNX model: operators of the standard only, conditionals resolved,
@@ -111,12 +115,45 @@ impl Graph {
     }
 
     /// The graph without its large tensors, encoded, and those tensors as stored.
-    pub fn split(&self, encoding: Encoding) -> (Vec<u8>, Weights) {
+    pub fn split(&self, storage: &Storage) -> (Vec<u8>, Weights) {
         let mut model = self.model.clone();
         let mut graph = model.graph.take().unwrap_or_default();
-        let weights = tensors::split(&mut graph, encoding);
+        let weights = tensors::split(&mut graph, storage);
         model.graph = Some(graph);
         (model.encode_to_vec(), weights)
+    }
+
+    /// The matrices that can be stored in fewer bits.
+    pub fn matrices(&self) -> Vec<Matrix> {
+        self.model
+            .graph
+            .as_ref()
+            .map(Matrix::all)
+            .unwrap_or_default()
+    }
+
+    /// How much of a matrix is lost by rounding it: the sum of its squared errors, divided by that
+    /// of its squares.
+    pub(crate) fn rounding_error(&self, matrix: &Matrix, encoding: WeightsEncoding) -> f64 {
+        let tensors = self.model.graph.iter().flat_map(|it| &it.initializer);
+        let tensor = tensors.into_iter().find(|it| it.name == matrix.name);
+        tensor.map_or(0.0, |it| tensors::rounding_error(it, matrix, encoding))
+    }
+
+    /// The passes over calibration texts after which all matrices that are stored quantised, and
+    /// multiplied by, are rounded with compensation.
+    pub fn calibration_passes(&self, storage: &Storage) -> Vec<Pass> {
+        let graphs = self.model.graph.iter();
+        graphs
+            .flat_map(|graph| calibration::passes(graph, storage))
+            .collect()
+    }
+
+    /// Rounds the matrices of a pass that has seen the texts.
+    pub fn round(&self, pass: Pass, storage: &mut Storage) {
+        if let Some(graph) = &self.model.graph {
+            pass.finish(graph, storage);
+        }
     }
 
     /// The name of the largest tensor that stays in the graph, and how many values it has.
@@ -139,10 +176,10 @@ impl Graph {
         }
     }
 
-    /// The first tensor with a value that `encoding` cannot hold, and the value.
-    pub fn unfit(&self, encoding: Encoding) -> Option<(String, f32)> {
+    /// The first tensor with a value that its encoding cannot hold, the value, and the encoding.
+    pub fn unfit(&self, storage: &Storage) -> Option<(String, f32, WeightsEncoding)> {
         let mut graphs = self.model.graph.iter();
-        graphs.find_map(|graph| tensors::unfit(graph, encoding))
+        graphs.find_map(|graph| tensors::unfit(graph, storage))
     }
 
     /// What "as they are" means for the weights: float16 where the file has that.

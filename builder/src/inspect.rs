@@ -104,7 +104,8 @@ fn describe_model(model: &Model, fields: &mut Map<String, Value>) {
 
 fn describe_weights(weights: StoredWeights) -> Value {
     let mut fields = json!({
-        "encoding": weights.encoding.name(),
+        "encoding": weights.encoding.to_string(),
+        "mean_cosine": weights.mean_cosine,
         "worst_cosine": weights.min_cosine,
     });
     if weights.quantized_matrices > 0 {

@@ -20,8 +20,11 @@ pub mod folder;
 pub mod graph;
 pub mod hub;
 pub mod inspect;
+mod modules;
 pub mod output;
+pub mod precision;
 pub mod run;
+mod trial;
 pub mod upstream;
 pub mod wasm_payload;
 

@@ -1,16 +1,18 @@
 //! The `build` command: what the options and the config file mean together.
 
-use crate::cli::{Build, ComputeArgument, TaskArgument, WeightsArgument};
+use crate::cli::{Build, ComputeArgument, TaskArgument};
 use crate::runtimes::{warn, warn_of_version};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use encoderfile::manifest::{Compute, TruncationSide, TruncationStrategy};
+use encoderfile::manifest::{Compute, StoredWeights, TruncationSide, TruncationStrategy};
 use encoderfile_builder::base::Carried;
 use encoderfile_builder::build::{Built, Kind, Origin, Settings, build};
 use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
 use encoderfile_builder::folder::{Overrides, Paths};
 use encoderfile_builder::hub::{self, Downloaded, HubError, Named};
+use encoderfile_builder::precision::Precision;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A text of full length that takes longer is worth a line.
@@ -41,16 +43,7 @@ fn settings(arguments: &Build) -> anyhow::Result<Settings> {
         (None, Some(name)) => Some(choice::<TaskArgument>("model_type", name).map_err(of_file)?),
         (None, None) => None,
     };
-    let weights = match (arguments.weights, &config.weights) {
-        (Some(weights), _) => Some(weights),
-        (None, Some(name)) => Some(choice::<WeightsArgument>("weights", name).map_err(of_file)?),
-        (None, None) => None,
-    };
-    let compute = match (arguments.compute, &config.compute) {
-        (Some(compute), _) => Some(compute),
-        (None, Some(name)) => Some(choice::<ComputeArgument>("compute", name).map_err(of_file)?),
-        (None, None) => None,
-    };
+    let precision = precision(arguments, &config).map_err(of_file)?;
     Ok(Settings {
         origin,
         target: arguments.target.clone().or(config.target),
@@ -65,9 +58,46 @@ fn settings(arguments: &Build) -> anyhow::Result<Settings> {
             truncation_strategy: truncation_strategy(&config.tokenizer).map_err(of_file)?,
             license: arguments.license.clone(),
         },
-        weights: weights.map(Into::into),
+        precision,
+    })
+}
+
+/// What the command line says, or else the config file.
+fn precision(arguments: &Build, config: &ConfigFile) -> anyhow::Result<Precision> {
+    let compute = match (arguments.compute, &config.compute) {
+        (None, Some(name)) => Some(choice::<ComputeArgument>("compute", name)?),
+        (compute, _) => compute,
+    };
+    let rules = config
+        .weights_rules
+        .iter()
+        .map(|rule| parsed("weights_rules", rule));
+    let rules = match arguments.weights_rules.is_empty() {
+        true => rules.collect::<anyhow::Result<_>>()?,
+        false => arguments.weights_rules.clone(),
+    };
+    let weights = config.weights.as_deref().map(|it| parsed("weights", it));
+    let target_size = config
+        .target_size
+        .as_deref()
+        .map(|it| parsed("target_size", it));
+    Ok(Precision {
+        weights: arguments.weights.or(weights.transpose()?),
+        rules,
+        target_size: arguments.target_size.or(target_size.transpose()?),
+        min_cosine: arguments.min_cosine.or(config.min_cosine),
+        calibration: arguments
+            .calibration
+            .clone()
+            .or_else(|| config.calibration.clone()),
         compute: compute.map(Into::into),
     })
+}
+
+/// A value of the config file that is written in a way of its own.
+fn parsed<T: FromStr<Err: std::fmt::Display>>(key: &str, text: &str) -> anyhow::Result<T> {
+    text.parse()
+        .map_err(|error| anyhow::anyhow!("`{key}`: {error}"))
 }
 
 fn origin(arguments: &Build, config: &mut ConfigFile) -> anyhow::Result<Origin> {
@@ -197,10 +227,14 @@ fn report(built: &Built) -> anyhow::Result<()> {
     let manifest = &built.manifest;
     let model = manifest.model.as_ref().context("it holds no model")?;
     let (weights, pipeline) = (model.weights, &model.pipeline);
-    let cosine = if weights.min_cosine == 1.0 {
-        String::new()
-    } else {
-        format!(", worst cosine to f32 {:.5}", weights.min_cosine)
+    let StoredWeights {
+        min_cosine,
+        mean_cosine,
+        ..
+    } = weights;
+    let cosine = match min_cosine < 1.0 {
+        true => format!(", cosine to f32 {mean_cosine:.5}, at worst {min_cosine:.5}"),
+        false => String::new(),
     };
     let quantised = match weights.quantized_matrices {
         0 => String::new(),
@@ -217,7 +251,7 @@ fn report(built: &Built) -> anyhow::Result<()> {
         model.task.name(),
         pipeline.max_tokens,
         pipeline.max_tokens_source,
-        weights.encoding.name(),
+        weights.encoding,
         built.length_bytes as f64 / 1e6,
     );
     let command = match built.kind {

@@ -3,9 +3,10 @@
 use anyhow::Context;
 use encoderfile::container::ArtifactKind;
 use encoderfile::{Encoder, Info, Payload, Source};
-use encoderfile_builder::assemble::{Encoding, Identity, assemble};
+use encoderfile_builder::assemble::{Identity, assemble};
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
+use encoderfile_builder::precision::Precision;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(crate) fn payload(name: &str) -> anyhow::Result<Vec<u8>> {
         version: "0.1.0".into(),
         source: None,
     };
-    let assembled = assemble(&paths, model, &graph, identity, Encoding::EXACT)?;
+    let assembled = assemble(&paths, model, &graph, identity, &Precision::exact())?;
     let payload = assembled.payload()?;
     let mut bytes = vec![0; usize::try_from(payload.len())?];
     let read = payload.read_at(0, &mut bytes);

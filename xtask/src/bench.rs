@@ -7,11 +7,13 @@
 //!
 //! `cargo xtask bench serve` is about the server alone (`bench/serve.rs`), `cargo
 //! xtask bench browser` about the npm package (`bench/browser.rs`), `cargo xtask bench
-//! kernels` about GEMM by shape (`bench/kernels.rs`).
+//! kernels` about GEMM by shape (`bench/kernels.rs`), `cargo xtask bench encodings` about
+//! matrices in fewer bits (`bench/encodings.rs`).
 
 mod accuracy;
 mod browser;
 mod conversation;
+mod encodings;
 mod int8;
 mod kernels;
 mod machine;
@@ -80,6 +82,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Measure the npm package in Chromium, beside onnxruntime-web
     Browser(browser::Arguments),
+    /// Measure what storing the matrices in fewer bits costs and saves, beside float32
+    Encodings(encodings::Arguments),
     /// Measure GEMM by shape, beside ONNX Runtime's and two crates'
     Kernels,
 }
@@ -152,7 +156,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
         Some(Command::Kernels) => return kernels::run(workspace),
         None if arguments.profile => return profile::run(workspace, arguments.model.as_deref()),
-        None => {}
+        Some(Command::Encodings(_)) | None => {}
     }
     let mut steps = Steps::new();
     steps.begin(
@@ -175,12 +179,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let minilm = minilm::make(workspace, &dist, &folder)?;
     peer.inline(&minilm)?;
     let inputs = Inputs {
-        model: arguments.model.clone().unwrap_or_else(|| minilm.clone()),
+        model: arguments.model().cloned().unwrap_or_else(|| minilm.clone()),
         minilm,
         passages: arguments.passages.clone(),
         turns: arguments.turns(),
     };
     let subject = Subject::prepare(workspace, dist, wasmtime, inputs)?;
+    if let Some(Command::Encodings(_)) = arguments.command {
+        let report = encodings::measure(&subject, &peer)?;
+        return publish(workspace, &report, "", None, "encodings.md");
+    }
     let report = measure(&subject, &peer)?;
 
     let notes = format!("{}\n\n{machine}\n", peer.versions()?);
@@ -242,6 +250,13 @@ fn measure(subject: &Subject, peer: &Peer) -> anyhow::Result<Report> {
 }
 
 impl Arguments {
+    fn model(&self) -> Option<&PathBuf> {
+        match &self.command {
+            Some(Command::Encodings(of_encodings)) => of_encodings.model.as_ref(),
+            _ => self.model.as_ref(),
+        }
+    }
+
     fn turns(&self) -> Turns {
         if self.quick {
             Turns { short: 3, long: 1 }

@@ -60,7 +60,7 @@ impl Source for Panels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use encoderfile::weights::{Encoding, External, Matrix};
+    use encoderfile::weights::{External, Layout, Matrix};
     use std::sync::Arc;
 
     #[test]
@@ -77,7 +77,8 @@ mod tests {
         let place = External {
             offset: 0,
             length: panels.len(),
-            encoding: Encoding::Panels,
+            layout: Layout::Panels,
+            ..External::default()
         };
         let source: Arc<dyn Source> = Arc::new(stored);
         let matrix = Matrix::new("test", (rows, columns), &place, &source).unwrap();

@@ -76,16 +76,9 @@ struct Smoothed {
 fn groups(graph: &GraphProto) -> Vec<Group> {
     let uses = Uses::of(graph);
     let matrices = graph.initializer.iter().filter(|tensor| {
-        // It will be stored as what a float32 matrix is, whatever it is in the source.
-        let stored = TensorProto {
-            name: tensor.name.clone(),
-            dims: tensor.dims.clone(),
-            data_type: DataType::Float.into(),
-            ..TensorProto::default()
-        };
         let shape = shape(tensor);
         let is_int8 = shape.is_some_and(|(depth, columns)| is_computed_in_int8(depth, columns));
-        is_int8 && tensors::is_float(tensor) && uses.is_matmul_weight(&stored)
+        is_int8 && tensors::is_float(tensor) && uses.is_matmul_weight(&tensor.name, &tensor.dims)
     });
     let mut groups: Vec<Group> = Vec::new();
     for matrix in matrices {

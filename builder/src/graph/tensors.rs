@@ -4,18 +4,19 @@
 //! mapped source whenever it is read.
 
 use super::panels::Panels;
-use super::quantize::Int8;
+use super::quantize::{EncodedRows, column_scales, encode_panels};
+use super::storage::{Matrix, Storage};
 use super::values::Floats;
-use crate::assemble::Encoding as Wanted;
 use bytes::Bytes;
 use encoderfile::graph::Uses;
-use encoderfile::manifest::{Compute, WeightsEncoding};
+use encoderfile::manifest::Compute;
 use encoderfile::onnx::{
-    GraphProto, NodeProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
+    GraphProto, TensorProto, tensor_proto::DataLocation, tensor_proto::DataType,
 };
 use encoderfile::source::{ReadError, Source, Spliced, checked_range};
-use encoderfile::weights::{Encoding, External, GroupAxis, TENSOR_ALIGNMENT};
-use half::f16;
+use encoderfile::weights::{External, Layout, TENSOR_ALIGNMENT, WeightsEncoding};
+use half::{bf16, f16};
+use std::sync::Arc;
 
 /// Tensors of fewer values stay in the graph.
 const LARGE: usize = 1024;
@@ -43,6 +44,19 @@ impl Source for Mapped {
     }
 }
 
+/// Panels that were rounded before.
+struct Compensated(Arc<[u8]>);
+
+impl Source for Compensated {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        self.0.read_at(offset, buffer)
+    }
+}
+
 /// Whether a tensor is one of those that are moved out of the graph.
 pub(super) fn is_large(tensor: &TensorProto) -> bool {
     value_count(tensor) >= LARGE
@@ -54,23 +68,33 @@ pub(super) fn is_float(tensor: &TensorProto) -> bool {
     matches!(data_type, Ok(DataType::Float | DataType::Float16))
 }
 
-/// Moves every large tensor out of the graph: float ones stored as they are `wanted`
-/// where it pays, quantised ones as they are.
-pub(super) fn split(graph: &mut GraphProto, wanted: Wanted) -> Weights {
+/// Whether a tensor is a matrix that is stored in fewer bits where that is asked for.
+pub(super) fn is_matrix(tensor: &TensorProto) -> bool {
+    is_float(tensor) && tensor.dims.len() == 2 && value_count(tensor) >= QUANTISED
+}
+
+/// Moves every large tensor out of the graph: matrices of floats as `storage` says, and all
+/// others as they are.
+pub(super) fn split(graph: &mut GraphProto, storage: &Storage) -> Weights {
     let mut weights = Weights::default();
     let mut tensors = std::mem::take(&mut graph.initializer);
     let uses = Uses::of(graph);
     for tensor in tensors.iter_mut().filter(|it| is_large(it)) {
-        let (place, offset) = match DataType::try_from(tensor.data_type) {
+        let (encoding, layout, offset) = match DataType::try_from(tensor.data_type) {
             Ok(DataType::Float | DataType::Float16) => {
-                let encoding = encoding_for(&uses, tensor, wanted);
+                let (encoding, layout) = stored_as(&uses, tensor, storage);
                 let values = Floats::take(tensor);
                 tensor.data_type = DataType::Float as i32;
-                (encoding, push(&mut weights, values, tensor, encoding))
+                let offset = match storage.compensated.get(&tensor.name) {
+                    Some(panels) => weights.push(Compensated(Arc::clone(panels)), TENSOR_ALIGNMENT),
+                    None => push(&mut weights, values, tensor, encoding, layout),
+                };
+                (encoding, layout, offset)
             }
             Ok(DataType::Int8 | DataType::Uint8) if !tensor.raw_data.is_empty() => {
                 let bytes = Mapped(std::mem::take(&mut tensor.raw_data));
-                (Encoding::Plain, weights.push(bytes, TENSOR_ALIGNMENT))
+                let offset = weights.push(bytes, TENSOR_ALIGNMENT);
+                (WeightsEncoding::F32, Layout::Rows, offset)
             }
             _ => continue,
         };
@@ -78,7 +102,8 @@ pub(super) fn split(graph: &mut GraphProto, wanted: Wanted) -> Weights {
         tensor.external_data = External {
             offset,
             length: weights.len() - offset,
-            encoding: place,
+            encoding,
+            layout,
         }
         .to_entries();
     }
@@ -87,21 +112,76 @@ pub(super) fn split(graph: &mut GraphProto, wanted: Wanted) -> Weights {
 }
 
 /// Appends the values as `encoding`; returns where they are.
-fn push(weights: &mut Weights, values: Floats, tensor: &TensorProto, encoding: Encoding) -> u64 {
-    match (encoding, values) {
-        (Encoding::Plain, Floats::F32(bytes)) | (Encoding::F16, Floats::F16(bytes)) => {
+fn push(
+    weights: &mut Weights,
+    values: Floats,
+    tensor: &TensorProto,
+    encoding: WeightsEncoding,
+    layout: Layout,
+) -> u64 {
+    let columns = tensor.dims.get(1).and_then(|it| usize::try_from(*it).ok());
+    let columns = columns.unwrap_or(1);
+    match (encoding, layout, values) {
+        (WeightsEncoding::F32, Layout::Rows, Floats::F32(bytes))
+        | (WeightsEncoding::F16, Layout::Rows, Floats::F16(bytes)) => {
             weights.push(Mapped(bytes), TENSOR_ALIGNMENT)
         }
-        (Encoding::Panels, values) => {
-            let columns = usize::try_from(tensor.dims[1]).unwrap_or(1);
+        (WeightsEncoding::F32, Layout::Rows, values) => {
+            weights.push(values.into_f32(), TENSOR_ALIGNMENT)
+        }
+        (WeightsEncoding::F32, Layout::Panels, values) => {
             weights.push(Panels::new(values, columns), TENSOR_ALIGNMENT)
         }
-        (Encoding::F16, values) => weights.push(values.into_f16(), TENSOR_ALIGNMENT),
-        (Encoding::Plain, values) => weights.push(values.into_f32(), TENSOR_ALIGNMENT),
-        (Encoding::Int8 { group_axis }, values) => {
-            let columns = usize::try_from(tensor.dims[1]).unwrap_or(1);
-            weights.push(Int8::new(values, columns, group_axis), TENSOR_ALIGNMENT)
+        (_, Layout::Rows, values) => {
+            let rows = EncodedRows::new(values, columns, encoding);
+            weights.push(rows, TENSOR_ALIGNMENT)
         }
+        (_, Layout::Panels, values) => {
+            let values = values.to_vec();
+            let scales = column_scales(&values, columns, &[], encoding);
+            let panels = encode_panels(&values, columns, encoding, &scales);
+            weights.push(panels, TENSOR_ALIGNMENT)
+        }
+    }
+}
+
+/// How much of a matrix is lost by rounding it: the sum of its squared errors, divided by that
+/// of its squares.
+pub(super) fn rounding_error(
+    tensor: &TensorProto,
+    matrix: &Matrix,
+    encoding: WeightsEncoding,
+) -> f64 {
+    let values = Floats::take(&mut tensor.clone());
+    let exact = values.to_vec();
+    let layout = match matrix.is_multiplied {
+        true => Layout::Panels,
+        false => Layout::Rows,
+    };
+    let mut weights = Weights::default();
+    push(&mut weights, values, tensor, encoding, layout);
+    let place = External {
+        offset: 0,
+        length: weights.len(),
+        encoding,
+        layout,
+    };
+    let source: Arc<dyn Source> = Arc::new(weights);
+    let mut rounded = vec![0.0; exact.len()];
+    let stored = encoderfile::weights::Matrix::new(&matrix.name, matrix.shape, &place, &source);
+    let read = stored.and_then(|stored| stored.read_rows(0, &mut rounded));
+    if read.is_err() {
+        return 0.0;
+    }
+    let squared = |values: &mut dyn Iterator<Item = f32>| -> f64 {
+        values.map(|it| f64::from(it).powi(2)).sum()
+    };
+    let all = squared(&mut exact.iter().copied());
+    let errors = exact.iter().zip(&rounded).map(|(a, b)| a - b);
+    if all > 0.0 {
+        squared(&mut errors.into_iter()) / all
+    } else {
+        0.0
     }
 }
 
@@ -119,23 +199,29 @@ fn is_of_bytes(tensor: &TensorProto) -> bool {
     matches!(data_type, Ok(DataType::Int8 | DataType::Uint8))
 }
 
-/// The first tensor with a value that the wanted encoding cannot hold, and the
-/// value: float16 ends at 65,504, and whole numbers know no NaN.
-pub(super) fn unfit(graph: &GraphProto, wanted: Wanted) -> Option<(String, f32)> {
+/// The first tensor with a value that its encoding cannot hold, and the value: float16 ends at
+/// 65,504, and whole numbers know no NaN.
+pub(super) fn unfit(
+    graph: &GraphProto,
+    storage: &Storage,
+) -> Option<(String, f32, WeightsEncoding)> {
     let uses = Uses::of(graph);
     let tensors = graph.initializer.iter();
     let mut tensors = tensors.filter(|it| is_large(it) && is_float(it));
     tensors.find_map(|tensor| {
-        let largest = match encoding_for(&uses, tensor, wanted) {
-            Encoding::F16 => f16::MAX.to_f32(),
-            // A scale is a float16, for values of up to 127.
-            Encoding::Int8 { .. } => f16::MAX.to_f32() * 127.0,
-            Encoding::Plain | Encoding::Panels => return None,
+        let (encoding, _) = stored_as(&uses, tensor, storage);
+        let largest = match encoding {
+            WeightsEncoding::F32 => return None,
+            WeightsEncoding::F16 => f16::MAX.to_f32(),
+            WeightsEncoding::Bf16 => bf16::MAX.to_f32(),
+            // A scale is a float16, for values of up to so many steps.
+            WeightsEncoding::Int8(_) => f16::MAX.to_f32() * 127.0,
+            WeightsEncoding::Int4(_) => f16::MAX.to_f32() * 7.0,
         };
         let values = Floats::take(&mut tensor.clone());
         let mut values = (0..values.len()).map(|index| values.value(index));
         let value = values.find(|value| value.abs() > largest || !value.is_finite());
-        Some((tensor.name.clone(), value?))
+        Some((tensor.name.clone(), value?, encoding))
     })
 }
 
@@ -157,43 +243,26 @@ pub(super) fn value_count(tensor: &TensorProto) -> usize {
     dims.product()
 }
 
-fn encoding_for(uses: &Uses<'_>, tensor: &TensorProto, wanted: Wanted) -> Encoding {
+/// How a tensor of floats is stored.
+fn stored_as(
+    uses: &Uses<'_>,
+    tensor: &TensorProto,
+    storage: &Storage,
+) -> (WeightsEncoding, Layout) {
     // float16 loses nothing of what was float16.
-    let lossless = if tensor.data_type == DataType::Float16 as i32 {
-        Encoding::F16
-    } else {
-        Encoding::Plain
+    let lossless = match tensor.data_type == DataType::Float16 as i32 {
+        true => WeightsEncoding::F16,
+        false => WeightsEncoding::F32,
     };
-    if tensor.dims.len() != 2 || value_count(tensor) < QUANTISED {
-        return lossless;
+    if !is_matrix(tensor) {
+        return (lossless, Layout::Rows);
     }
-    let is_multiplied_by = || wanted.compute == Compute::F32 && uses.is_matmul_weight(tensor);
-    match wanted.weights {
-        WeightsEncoding::F32 if lossless == Encoding::Plain && is_multiplied_by() => {
-            Encoding::Panels
-        }
-        WeightsEncoding::F32 => lossless,
-        WeightsEncoding::F16 => Encoding::F16,
-        WeightsEncoding::Int8 => Encoding::Int8 {
-            group_axis: input_axis(uses, &tensor.name),
-        },
+    let encoding = storage.encodings.get(&tensor.name).copied();
+    let encoding = encoding.unwrap_or(lossless);
+    // What is read and quantised needs no other order than the source's.
+    let is_used_in_place = encoding != WeightsEncoding::F32 || storage.compute == Compute::F32;
+    match is_used_in_place && uses.is_matmul_weight(&tensor.name, &tensor.dims) {
+        true => (encoding, Layout::Panels),
+        false => (encoding, Layout::Rows),
     }
-}
-
-/// The axis over which the operator that uses a matrix sums: its input dimension.
-fn input_axis(uses: &Uses<'_>, name: &str) -> GroupAxis {
-    let Some(user) = uses.nodes(name).first() else {
-        return GroupAxis::Columns;
-    };
-    let is_right = user.input.get(1).is_some_and(|it| it == name);
-    match user.op_type.as_str() {
-        "MatMul" if is_right => GroupAxis::Rows,
-        "Gemm" if is_right && !is_transposed(user) => GroupAxis::Rows,
-        _ => GroupAxis::Columns,
-    }
-}
-
-fn is_transposed(gemm: &NodeProto) -> bool {
-    let transposed = gemm.attribute.iter().find(|it| it.name == "transB");
-    transposed.is_some_and(|it| it.i != 0)
 }

@@ -62,40 +62,36 @@ impl Floats {
         }
     }
 
-    /// Rounded to the nearest float16.
-    pub(super) fn into_f16(self) -> impl Source {
-        Encoded {
-            values: self,
-            encode: |value| f16::from_f32(value).to_le_bytes(),
+    /// Fills `out` with as many values, from `first` on.
+    pub(super) fn copy_values(&self, first: usize, out: &mut [f32]) {
+        for (index, out) in out.iter_mut().enumerate() {
+            *out = self.value(first + index);
         }
+    }
+
+    /// All of them.
+    pub(super) fn to_vec(&self) -> Vec<f32> {
+        (0..self.len()).map(|index| self.value(index)).collect()
     }
 
     /// As float32.
     pub(super) fn into_f32(self) -> impl Source {
-        Encoded {
-            values: self,
-            encode: f32::to_le_bytes,
-        }
+        Widened(self)
     }
 }
 
-/// Values, each encoded as `N` bytes when it is read.
-struct Encoded<const N: usize> {
-    values: Floats,
-    encode: fn(f32) -> [u8; N],
-}
+/// Values as float32, each made when it is read.
+struct Widened(Floats);
 
-impl<const N: usize> Source for Encoded<N> {
+impl Source for Widened {
     fn len(&self) -> u64 {
-        (self.values.len() * N) as u64
+        (self.0.len() * size_of::<f32>()) as u64
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let range = checked_range(offset, buffer.len() as u64, Source::len(self))?;
         let start = usize::try_from(range.start)?;
-        copy_elements(start, buffer, |index| {
-            (self.encode)(self.values.value(index))
-        });
+        copy_elements(start, buffer, |index| self.0.value(index).to_le_bytes());
         Ok(())
     }
 }
@@ -121,27 +117,24 @@ fn copy_elements<const N: usize>(
 mod tests {
     use super::*;
 
-    fn floats() -> Floats {
-        let values = [1.5_f32, -2.25, 0.1, 70_000.0];
-        Floats::F32(values.iter().flat_map(|it| it.to_le_bytes()).collect())
-    }
-
     #[test]
     fn any_part_is_read_as_of_the_whole() {
-        let whole: Vec<u8> = [1.5_f32, -2.25, 0.1, 70_000.0]
+        let halves = [1.5_f32, -2.25, 0.1, 60_000.0].map(f16::from_f32);
+        let whole: Vec<u8> = halves
             .iter()
-            .flat_map(|it| f16::from_f32(*it).to_le_bytes())
+            .flat_map(|it| it.to_f32().to_le_bytes())
             .collect();
-        let encoded = floats().into_f16();
-        assert_eq!(encoded.len(), 8);
-        for start in 0..8 {
-            for end in start..=8 {
+        let halves = halves.iter().flat_map(|it| it.to_le_bytes());
+        let widened = Floats::F16(halves.collect()).into_f32();
+        assert_eq!(widened.len(), 16);
+        for start in 0..16 {
+            for end in start..=16 {
                 let mut part = vec![9; end - start];
-                encoded.read_at(start as u64, &mut part).unwrap();
+                widened.read_at(start as u64, &mut part).unwrap();
                 assert_eq!(part, whole[start..end]);
             }
         }
-        assert!(encoded.read_at(7, &mut [0; 2]).is_err());
+        assert!(widened.read_at(15, &mut [0; 2]).is_err());
     }
 
     #[test]

@@ -6,9 +6,10 @@ use encoderfile::container::Payload;
 use encoderfile::manifest::Task;
 use encoderfile::output::Values;
 use encoderfile::{Encoder, Options, Role, Source};
-use encoderfile_builder::assemble::{Encoding, Identity, assemble};
+use encoderfile_builder::assemble::{Identity, assemble};
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
+use encoderfile_builder::precision::Precision;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
@@ -68,7 +69,7 @@ impl Workbench {
                 version: "1".into(),
                 source: None,
             };
-            assemble(&paths, model, &graph, identity, Encoding::EXACT)
+            assemble(&paths, model, &graph, identity, &Precision::exact())
         };
         let assembled = assembled().map_err(|error| error.to_string())?;
         let payload = assembled.payload().unwrap();

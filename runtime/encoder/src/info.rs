@@ -45,7 +45,7 @@ pub struct Info {
     /// Rows of the token embedding.
     pub vocabulary_size: u32,
     /// How the large matrices are stored.
-    pub weights: &'static str,
+    pub weights: String,
     /// What products with large matrices are computed in.
     pub compute: &'static str,
     /// The smallest cosine between outputs with these and with float32 weights,
@@ -106,7 +106,7 @@ impl Info {
                 roles.to_vec()
             }),
             vocabulary_size: pipeline.vocabulary_size,
-            weights: weights.encoding.name(),
+            weights: weights.encoding.to_string(),
             compute: pipeline.compute.name(),
             worst_cosine: weights.min_cosine,
             license: if provenance.license.is_empty() {

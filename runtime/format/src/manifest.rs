@@ -9,14 +9,17 @@
 mod check;
 mod names;
 mod pipeline;
+mod weights;
 mod wire;
 
+pub use crate::weights::WeightsEncoding;
 pub use check::ManifestError;
 pub use names::{
     Activation, Compute, DenseFunction, InputRole, IntegerType, Pooling, Similarity, Task,
-    TruncationSide, TruncationStrategy, WeightsEncoding,
+    TruncationSide, TruncationStrategy,
 };
 pub use pipeline::*;
+pub use weights::StoredWeights;
 
 /// What a payload says of itself, apart from where its artifacts are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,19 +48,6 @@ pub struct Model {
     pub provenance: Provenance,
     /// How its large matrices are stored.
     pub weights: StoredWeights,
-}
-
-/// How the large matrices are stored, and what that costs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StoredWeights {
-    /// The bits of a value.
-    pub encoding: WeightsEncoding,
-    /// The smallest cosine similarity of outputs to those with float32 weights,
-    /// computed in float32, over the golden texts; 1 for float32 itself.
-    pub min_cosine: f32,
-    /// How many matrices the source file had quantised already, which are stored
-    /// as they were.
-    pub quantized_matrices: u32,
 }
 
 /// Where a model comes from. No timestamp and no path: the same folder gives the

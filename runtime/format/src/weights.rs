@@ -1,26 +1,20 @@
 //! Tensors outside the graph: ONNX `external_data` entries that point into the
-//! weights artifact, and the encodings they may have there.
+//! weights artifact, and how their values lie there.
 //!
-//! The entries are ONNX's own (`location`, `offset`, `length`), with two more:
-//! `encoding`, absent for the tensor's plain little-endian bytes, and
-//! `group_axis` where the encoding is `int8`.
-//!
-//! `panels` is float32 in another order, in which matrices are multiplied by where
-//! they are: [`PANEL`] columns after [`PANEL`] columns, each row after row, with
-//! zeros for columns beyond the last.
-//!
-//! `int8` is symmetric: a value is `scale × q` with `q` in −127..=127, and one
-//! float16 scale for each [`GROUP_LEN`] consecutive values along `group_axis`.
-//! The scales come first, in row-major order of the matrix shrunk along that
-//! axis, then one byte per value in row-major order.
+//! The entries are ONNX's own (`location`, `offset`, `length`), with two more. `encoding` is how
+//! the values of a float32 tensor are stored ([`WeightsEncoding`]), absent for the tensor's plain
+//! little-endian bytes. `layout` is `panels16` for matrices that are multiplied by where they
+//! are: [`PANEL`] columns after [`PANEL`] columns, each row after row, with zeros for columns
+//! beyond the last; absent for row-major. What a group's scale is shared by, and how int4 is
+//! packed, is said where it is decoded, in `encoderfile_kernels`.
 
 use crate::source::{Section, Source};
 use encoderfile_proto::onnx::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 use std::str::FromStr;
 use std::sync::Arc;
 use zerocopy::{FromBytes, IntoBytes};
+
+pub use encoderfile_kernels::{GroupLen, NoSuchEncoding, PANEL, WeightsEncoding};
 
 #[cfg(target_endian = "big")]
 compile_error!("the weights artifact is read in place as little endian");
@@ -32,38 +26,19 @@ pub const LOCATION: &str = "weights";
 /// this, with zeros before it.
 pub const TENSOR_ALIGNMENT: u64 = 64;
 
-/// How many values share a scale. Over 1,000 passages the worst cosine of
-/// all-MiniLM-L6-v2 to float32 is 0.9995 with groups of 64 and 0.9990 with one
-/// scale per output channel.
-pub const GROUP_LEN: usize = 64;
+/// The entry of [`Layout::Panels`].
+const PANELS: &str = "panels16";
 
-/// How many columns are side by side in [`Encoding::Panels`]: a cache line of them.
-pub const PANEL: usize = 16;
-
-/// How the values of one matrix are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// As the tensor's own type.
-    Plain,
-    /// float32, [`PANEL`] columns after [`PANEL`] columns: `[panels, rows, 16]`, row-major,
-    /// with zeros for columns beyond the last.
-    Panels,
-    /// float32 rounded to float16.
-    F16,
-    /// float32 as int8 with group scales.
-    Int8 {
-        /// The axis along which values share a scale: the input dimension.
-        group_axis: GroupAxis,
-    },
-}
-
-/// The axis of a matrix along which values share a scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupAxis {
-    /// Down the columns: `[inputs, outputs]`, as `MatMul` has it.
+/// The order in which the values of one matrix are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Row-major. Groups are along the rows: `[outputs, inputs]`, or one embedding a row.
+    #[default]
     Rows,
-    /// Along the rows: `[outputs, inputs]`, or one embedding a row.
-    Columns,
+    /// [`PANEL`] columns after [`PANEL`] columns: `[panels, rows, 16]`, row-major, with zeros for
+    /// columns beyond the last. Groups are down the columns: `[inputs, outputs]`, as `MatMul` has
+    /// it.
+    Panels,
 }
 
 /// A tensor outside the graph that cannot be used, and why.
@@ -85,14 +60,16 @@ impl WeightsError {
 }
 
 /// Where a tensor lies in the weights artifact, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct External {
     /// In bytes, from the start of the artifact.
     pub offset: u64,
     /// In bytes, of scales and values together.
     pub length: u64,
-    /// How its values are stored.
-    pub encoding: Encoding,
+    /// How its values are stored; as the tensor's own type where it is float32.
+    pub encoding: WeightsEncoding,
+    /// In which order.
+    pub layout: Layout,
 }
 
 impl External {
@@ -107,18 +84,11 @@ impl External {
             entry("offset", self.offset.to_string()),
             entry("length", self.length.to_string()),
         ];
-        match self.encoding {
-            Encoding::Plain => {}
-            Encoding::Panels => entries.push(entry("encoding", "panels16".into())),
-            Encoding::F16 => entries.push(entry("encoding", "f16".into())),
-            Encoding::Int8 { group_axis } => {
-                entries.push(entry("encoding", "int8".into()));
-                let axis = match group_axis {
-                    GroupAxis::Rows => "0",
-                    GroupAxis::Columns => "1",
-                };
-                entries.push(entry("group_axis", axis.into()));
-            }
+        if self.encoding != WeightsEncoding::F32 {
+            entries.push(entry("encoding", self.encoding.to_string()));
+        }
+        if self.layout == Layout::Panels {
+            entries.push(entry("layout", PANELS.into()));
         }
         entries
     }
@@ -127,7 +97,7 @@ impl External {
     ///
     /// # Errors
     /// [`WeightsError`] where `offset` or `length` is missing or no number, and for an
-    /// unknown encoding. Whether the place is within the artifact is not checked here.
+    /// unknown encoding or layout. Whether the place is within the artifact is not checked here.
     pub fn of(tensor: &TensorProto) -> Result<Option<Self>, WeightsError> {
         if tensor.data_location() != DataLocation::External {
             return Ok(None);
@@ -141,24 +111,18 @@ impl External {
             let text = value(key).ok_or_else(|| fail(format!("external_data has no `{key}`")))?;
             u64::from_str(text).map_err(|error| fail(format!("external_data `{key}`: {error}")))
         };
-        let encoding = match (value("encoding"), value("group_axis")) {
-            (None, _) => Encoding::Plain,
-            (Some("panels16"), _) => Encoding::Panels,
-            (Some("f16"), _) => Encoding::F16,
-            (Some("int8"), Some("0")) => Encoding::Int8 {
-                group_axis: GroupAxis::Rows,
-            },
-            (Some("int8"), Some("1")) => Encoding::Int8 {
-                group_axis: GroupAxis::Columns,
-            },
-            (Some(other), axis) => {
-                return Err(fail(format!("unknown encoding `{other}`, axis {axis:?}")));
-            }
+        let encoding = value("encoding").map(WeightsEncoding::from_str);
+        let encoding = encoding.transpose().map_err(|it| fail(it.to_string()))?;
+        let layout = match value("layout") {
+            None => Layout::Rows,
+            Some(PANELS) => Layout::Panels,
+            Some(other) => return Err(fail(format!("unknown layout `{other}`"))),
         };
         Ok(Some(Self {
             offset: number("offset")?,
             length: number("length")?,
-            encoding,
+            encoding: encoding.unwrap_or_default(),
+            layout,
         }))
     }
 }
@@ -169,7 +133,10 @@ pub struct Matrix {
     source: Section,
     rows: usize,
     columns: usize,
-    encoding: Encoding,
+    encoding: WeightsEncoding,
+    layout: Layout,
+    /// Of a row, or of a panel.
+    unit_len: usize,
 }
 
 impl Matrix {
@@ -189,8 +156,11 @@ impl Matrix {
         if rows == 0 || columns == 0 {
             return Err(fail(format!("{rows} × {columns} values are none")));
         }
-        let expected = stored_len(rows, columns, place.encoding)
+        let (units, unit_len) = units(rows, columns, place.encoding, place.layout)
             .ok_or_else(|| fail(format!("{rows} × {columns} values overflow")))?;
+        let expected = (units as u64).checked_mul(unit_len as u64);
+        let expected =
+            expected.ok_or_else(|| fail(format!("{rows} × {columns} values overflow")))?;
         if place.length != expected {
             return Err(fail(format!(
                 "{} bytes stored for {rows} × {columns} values, expected {expected}",
@@ -205,6 +175,8 @@ impl Matrix {
             rows,
             columns,
             encoding: place.encoding,
+            layout: place.layout,
+            unit_len,
         })
     }
 
@@ -241,51 +213,98 @@ impl Matrix {
         if out.is_empty() {
             return Ok(());
         }
-        match self.encoding {
-            Encoding::Plain => self.read(product([first, self.columns, 4]), out.as_mut_bytes()),
-            Encoding::Panels => self.gather_rows(first, out),
-            Encoding::F16 => {
-                let mut halves = vec![f16::ZERO; out.len()];
-                self.read(product([first, self.columns, 2]), halves.as_mut_bytes())?;
-                halves.convert_to_f32_slice(out);
-                Ok(())
+        match (self.layout, self.encoding) {
+            (Layout::Rows, WeightsEncoding::F32) => {
+                self.read(product([first, self.unit_len]), out.as_mut_bytes())
             }
-            Encoding::Int8 { group_axis } => self.read_int8(first, out, group_axis),
+            (Layout::Rows, _) => self.decode_rows(first, out),
+            (Layout::Panels, _) => self.gather_rows(first, out),
         }
     }
 
-    /// The panels where they are, row-major `[panels, rows, 16]`, if they are stored, and in
-    /// memory at a place where no vector is in two cache lines.
-    pub fn mapped_panels(&self) -> Option<&[f32]> {
+    /// How its values are stored.
+    pub fn encoding(&self) -> WeightsEncoding {
+        self.encoding
+    }
+
+    /// In which order they are stored.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// All bytes where they are, if that is in memory, at a place where no vector is in two
+    /// cache lines.
+    pub fn mapped(&self) -> Option<&[u8]> {
         let bytes = self.source.mapped(0, self.source.len())?;
         let is_aligned = (bytes.as_ptr().addr() as u64).is_multiple_of(TENSOR_ALIGNMENT);
-        let usable = is_aligned && self.encoding == Encoding::Panels;
-        <[f32]>::ref_from_bytes(bytes).ok().filter(|_| usable)
+        Some(bytes).filter(|_| is_aligned)
+    }
+
+    /// All bytes.
+    ///
+    /// # Errors
+    /// [`WeightsError`] where they cannot be read.
+    pub fn read_bytes(&self) -> Result<Vec<u8>, WeightsError> {
+        let length = usize::try_from(self.source.len());
+        let length = length.map_err(|error| self.fail(error.to_string()))?;
+        let mut bytes = vec![0; length];
+        self.read(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The panels where they are, row-major `[panels, rows, 16]`, if they are stored as float32
+    /// and in memory ([`Matrix::mapped`]).
+    pub fn mapped_panels(&self) -> Option<&[f32]> {
+        let is_usable = self.panels().is_some() && self.encoding == WeightsEncoding::F32;
+        let bytes = self.mapped().filter(|_| is_usable)?;
+        <[f32]>::ref_from_bytes(bytes).ok()
     }
 
     /// Whether it is stored in panels, and how many.
     pub fn panels(&self) -> Option<usize> {
-        let panels = self.columns.div_ceil(PANEL);
-        (self.encoding == Encoding::Panels).then_some(panels)
+        (self.layout == Layout::Panels).then_some(self.columns.div_ceil(PANEL))
     }
 
     /// Reads stored panels, as many as `out` holds, from the panel `first`: `out` is
-    /// row-major `[count, rows, 16]`. Only for a matrix that is stored in panels:
-    /// [`Matrix::panels`].
+    /// row-major `[count, rows, 16]`. Only for a matrix that is stored in panels of float32.
     ///
     /// # Errors
     /// [`WeightsError`] where the bytes are not within the matrix or cannot be read.
     pub fn read_panels(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
-        let offset = product([first, self.rows, PANEL, 4]);
-        self.read(offset, out.as_mut_bytes())
+        self.read(product([first, self.unit_len]), out.as_mut_bytes())
     }
 
-    fn gather_rows(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
+    fn decode_rows(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
+        let mut bytes = vec![0; self.unit_len];
         for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {
-            for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-                let group = product([panel, self.rows]).saturating_add(first);
-                let offset = product([group.saturating_add(row), PANEL, 4]);
-                self.read(offset, out.as_mut_bytes())?;
+            let offset = product([first.saturating_add(row), self.unit_len]);
+            self.read(offset, &mut bytes)?;
+            let decoded = self.encoding.decode::<1>(&bytes, out);
+            decoded.map_err(|error| self.fail(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// From panels: of each the groups that the rows are in.
+    fn gather_rows(&self, first: usize, out: &mut [f32]) -> Result<(), WeightsError> {
+        let count = out.len().checked_div(self.columns).unwrap_or_default();
+        let group = self.encoding.group_len().map_or(1, GroupLen::get);
+        let skipped = first.checked_rem(group).unwrap_or_default();
+        let end = first.saturating_add(count).checked_next_multiple_of(group);
+        let depth = first.saturating_sub(skipped)..end.unwrap_or(usize::MAX).min(self.rows);
+        let part = self.encoding.part_of_unit(depth.clone(), PANEL);
+        let part = part.ok_or_else(|| self.fail("rows of no groups".into()))?;
+        let mut bytes = vec![0; part.len()];
+        let mut steps = vec![0.0; product([depth.len(), PANEL])];
+        for panel in 0..self.columns.div_ceil(PANEL) {
+            let offset = product([panel, self.unit_len]).saturating_add(part.start);
+            self.read(offset, &mut bytes)?;
+            let decoded = self.encoding.decode::<PANEL>(&bytes, &mut steps);
+            decoded.map_err(|error| self.fail(error.to_string()))?;
+            let steps = steps.chunks_exact(PANEL).skip(skipped);
+            for (row, values) in out.chunks_exact_mut(self.columns).zip(steps) {
+                let columns = row.iter_mut().skip(product([panel, PANEL]));
+                columns.zip(values).for_each(|(to, value)| *to = *value);
             }
         }
         Ok(())
@@ -296,41 +315,6 @@ impl Matrix {
         // With the zeros up to the next tensor.
         let padded = self.source.len().next_multiple_of(TENSOR_ALIGNMENT);
         self.source.release(0, padded);
-    }
-
-    fn read_int8(
-        &self,
-        first: usize,
-        out: &mut [f32],
-        group_axis: GroupAxis,
-    ) -> Result<(), WeightsError> {
-        let columns = self.columns;
-        let (scale_rows, scale_columns) = scale_shape(self.rows, columns, group_axis);
-        let values = product([scale_rows, scale_columns, 2]);
-        let values = values.saturating_add(product([first, columns]));
-        let mut quantised = vec![0_i8; out.len()];
-        self.read(values, quantised.as_mut_bytes())?;
-
-        let mut halves = vec![f16::ZERO; scale_columns];
-        let mut scales = vec![0_f32; scale_columns];
-        let mut loaded = None;
-        let rows = out
-            .chunks_exact_mut(columns)
-            .zip(quantised.chunks_exact(columns));
-        for (row, (out, quantised)) in rows.enumerate() {
-            let scale_row = match group_axis {
-                GroupAxis::Rows => first.saturating_add(row) / GROUP_LEN,
-                GroupAxis::Columns => first.saturating_add(row),
-            };
-            if loaded != Some(scale_row) {
-                let offset = product([scale_row, scale_columns, 2]);
-                self.read(offset, halves.as_mut_bytes())?;
-                halves.convert_to_f32_slice(&mut scales);
-                loaded = Some(scale_row);
-            }
-            dequantise_row(quantised, &scales, group_axis, out);
-        }
-        Ok(())
     }
 
     fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), WeightsError> {
@@ -356,56 +340,17 @@ fn product<const COUNT: usize>(factors: [usize; COUNT]) -> usize {
     factors.into_iter().fold(1, usize::saturating_mul)
 }
 
-/// The shape of the scales of a `rows` × `columns` matrix.
-pub fn scale_shape(rows: usize, columns: usize, group_axis: GroupAxis) -> (usize, usize) {
-    match group_axis {
-        GroupAxis::Rows => (rows.div_ceil(GROUP_LEN), columns),
-        GroupAxis::Columns => (rows, columns.div_ceil(GROUP_LEN)),
-    }
-}
-
-/// One row of int8 values times its scales: one scale for each column with
-/// [`GroupAxis::Rows`], or one for each [`GROUP_LEN`] columns with [`GroupAxis::Columns`].
-///
-/// `quantised` and `out` are `[columns]`, `scales` is a row of [`scale_shape`]. The caller
-/// makes them so: what one of them has beyond the others is left as it is.
-pub fn dequantise_row(quantised: &[i8], scales: &[f32], group_axis: GroupAxis, out: &mut [f32]) {
-    match group_axis {
-        GroupAxis::Rows => {
-            for ((out, quantised), scale) in out.iter_mut().zip(quantised).zip(scales) {
-                *out = f32::from(*quantised) * scale;
-            }
-        }
-        GroupAxis::Columns => {
-            let groups = out
-                .chunks_mut(GROUP_LEN)
-                .zip(quantised.chunks(GROUP_LEN))
-                .zip(scales);
-            for ((out, quantised), scale) in groups {
-                for (out, quantised) in out.iter_mut().zip(quantised) {
-                    *out = f32::from(*quantised) * scale;
-                }
-            }
-        }
-    }
-}
-
-fn stored_len(rows: usize, columns: usize, encoding: Encoding) -> Option<u64> {
-    let values = rows.checked_mul(columns)?;
-    let bytes = match encoding {
-        Encoding::Plain => values.checked_mul(4)?,
-        Encoding::Panels => {
-            let columns = columns.checked_next_multiple_of(PANEL)?;
-            rows.checked_mul(columns)?.checked_mul(4)?
-        }
-        Encoding::F16 => values.checked_mul(2)?,
-        Encoding::Int8 { group_axis } => {
-            let (scale_rows, scale_columns) = scale_shape(rows, columns, group_axis);
-            let scales = scale_rows.checked_mul(scale_columns)?.checked_mul(2)?;
-            values.checked_add(scales)?
-        }
-    };
-    Some(bytes as u64)
+/// How many rows or panels a matrix is stored as, and the bytes of one.
+fn units(
+    rows: usize,
+    columns: usize,
+    encoding: WeightsEncoding,
+    layout: Layout,
+) -> Option<(usize, usize)> {
+    Some(match layout {
+        Layout::Rows => (rows, encoding.unit_len(columns, 1)?),
+        Layout::Panels => (columns.div_ceil(PANEL), encoding.unit_len(rows, PANEL)?),
+    })
 }
 
 #[cfg(test)]
@@ -415,15 +360,19 @@ mod tests {
     /// A file may say so.
     #[test]
     fn a_matrix_without_values_is_refused() {
-        let int8 = Encoding::Int8 {
-            group_axis: GroupAxis::Columns,
-        };
-        for encoding in [Encoding::Plain, Encoding::Panels, Encoding::F16, int8] {
+        let quantised = WeightsEncoding::Int4(GroupLen::G32);
+        for (encoding, layout) in [
+            (WeightsEncoding::F32, Layout::Rows),
+            (WeightsEncoding::F32, Layout::Panels),
+            (WeightsEncoding::F16, Layout::Panels),
+            (quantised, Layout::Rows),
+        ] {
             let source: Arc<dyn Source> = Arc::new(Vec::new());
             let place = External {
                 offset: 0,
                 length: 0,
                 encoding,
+                layout,
             };
             for shape in [(3, 0), (0, 1 << 40)] {
                 let matrix = Matrix::new("test", shape, &place, &source);

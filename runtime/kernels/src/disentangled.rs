@@ -7,7 +7,7 @@
 //! never in memory but for a block's rows.
 
 use crate::aligned::AlignedBuffer;
-use crate::gemm::{MicroKernel, PackedB, Rows, RowsMut, gemm, pack};
+use crate::gemm::{Memory, MicroKernel, PackedB, Rows, RowsMut, gemm, pack};
 use crate::heads::HeadView;
 use crate::isa::Isa;
 use crate::parallel::{Parallel, each_chunk, parts};
@@ -203,7 +203,7 @@ impl Kernel for Part<'_> {
             ..
         } = *self.operands;
         let [_, tokens, depth] = all.shape();
-        let (mut memory, mut scores) = (AlignedBuffer::default(), AlignedBuffer::default());
+        let (mut memory, mut scores) = (Memory::default(), AlignedBuffer::default());
         for head in self.heads.clone() {
             for first in (0..tokens).step_by(V::MR) {
                 let rows = first..tokens.min(first + V::MR);

@@ -1,13 +1,15 @@
 //! float32 GEMM: `C = A · B`, with B packed in panels and A in strips.
 //!
 //! B `[depth, columns]` is packed once, in panels of columns with the depth outside
-//! ([`PackedB`]). Of A `[rows, depth]` a block of the depth at a time is packed, in strips
+//! ([`PackedB`]); or so stored in fewer bits, and decoded a block at a time ([`EncodedB`],
+//! [`BlockedB`]). Of A `[rows, depth]` a block of the depth at a time is packed, in strips
 //! of at most MR rows ([`Strips`]). The micro-kernel multiplies a strip by NR columns, reads
 //! one stream of each, and a block of a panel stays in the first cache for all strips.
 //!
 //! **Invariant:** every value of C is one sum, of its bias and then over the depth in order,
 //! and then its activation: a row's result depends neither on the rows beside it nor on where blocks begin.
 
+pub(crate) mod encoded;
 pub(crate) mod int8;
 pub(crate) mod linear;
 pub(crate) mod micro_kernel;
@@ -16,10 +18,13 @@ pub(crate) mod strips;
 
 use crate::aligned::{AlignedBuffer, PANEL_ALIGNMENT};
 use crate::shape::{ShapeError, ensure};
+#[cfg(doc)]
+use encoded::EncodedB;
 use linear::Epilogue;
 pub(crate) use micro_kernel::{Initial, MicroKernel, NR_MAX, Panels, Strip, Tile};
 use std::ops::Range;
 pub(crate) use strips::Strips;
+use zerocopy::IntoBytes;
 
 /// How much of a panel is multiplied at a time, in values: 24 KiB, of a first cache's 32 to
 /// 48. Of 16 columns it is 384 of the depth (Kc).
@@ -104,6 +109,26 @@ impl RowsMut<'_> {
     }
 }
 
+/// B, of which the micro-kernel is given some of the depth at a time.
+pub(crate) trait BlockedB: Copy {
+    fn depth(self) -> usize;
+
+    fn columns(self) -> usize;
+
+    /// NR columns from `first` on, which is a multiple of NR, over some of the depth: from a
+    /// multiple of [`PANEL_BLOCK`] values on, to another or to the end. They are asked for one
+    /// after the other, with `memory` that only this block writes to.
+    fn block<'m, V: MicroKernel>(
+        self,
+        token: V::Token,
+        first: usize,
+        depth: Range<usize>,
+        memory: &'m mut AlignedBuffer,
+    ) -> Panels<'m>
+    where
+        Self: 'm;
+}
+
 /// B `[depth, columns]`, packed in panels: `panel_width` columns after `panel_width`
 /// columns, each row after row, with zeros for columns beyond the last.
 #[derive(Clone, Copy, Debug)]
@@ -186,59 +211,80 @@ impl<'a> PackedB<'a> {
     pub(crate) fn fits<V: MicroKernel>(self) -> bool {
         self.panel_width == V::PANEL
     }
+}
 
-    /// The first column of each micro-kernel, and its part of some of the depth.
-    #[inline(always)]
-    fn panels<V: MicroKernel>(
-        self,
-        depth: Range<usize>,
-    ) -> impl Iterator<Item = (usize, Panels<'a>)> {
-        let length = self.depth * V::PANEL;
-        let block = depth.start * V::PANEL..depth.end * V::PANEL;
-        let panels = self.panels.chunks_exact(length);
-        let columns = (0..self.columns).step_by(V::NR);
-        columns.map(move |first| {
-            let panel = |after: usize| panels.clone().nth(first / V::PANEL + after);
-            let some = |panel: &'a [f32]| &panel[block.clone()];
-            let (first_one, per) = (panel(0).unwrap_or(&[]), V::NR / V::PANEL);
-            // What comes of the second of a lone one is not kept.
-            let second = panel(per - 1).unwrap_or(first_one);
-            let values = [first_one, second].map(some);
-            let next = match (panel(per), panel(2 * per - 1)) {
-                (Some(first), Some(second)) => [first, second].map(some),
-                _ => [&[][..]; 2],
-            };
-            (first, Panels { values, next })
-        })
+impl BlockedB for PackedB<'_> {
+    fn depth(self) -> usize {
+        self.depth
     }
+
+    fn columns(self) -> usize {
+        self.columns
+    }
+
+    #[inline(always)]
+    fn block<'m, V: MicroKernel>(
+        self,
+        _token: V::Token,
+        first: usize,
+        depth: Range<usize>,
+        _memory: &'m mut AlignedBuffer,
+    ) -> Panels<'m>
+    where
+        Self: 'm,
+    {
+        let block = depth.start * V::PANEL..depth.end * V::PANEL;
+        let panels = self.panels.chunks_exact(self.depth * V::PANEL);
+        let panel = |after: usize| panels.clone().nth(first / V::PANEL + after);
+        let some = |panel: &'m [f32]| &panel[block.clone()];
+        let (first_one, per) = (panel(0).unwrap_or(&[]), V::NR / V::PANEL);
+        // What comes of the second of a lone one is not kept.
+        let second = panel(per - 1).unwrap_or(first_one);
+        let next = match (panel(per), panel(2 * per - 1)) {
+            (Some(first), Some(second)) => [first, second].map(|it| some(it).as_bytes()),
+            _ => [&[][..]; 2],
+        };
+        Panels {
+            values: [first_one, second].map(some),
+            next,
+        }
+    }
+}
+
+/// What a GEMM writes on the way.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// A, a block of the depth of it.
+    strips: AlignedBuffer,
+    /// Of B, what is decoded.
+    panels: AlignedBuffer,
 }
 
 /// Computes C, with an epilogue or none.
 ///
 /// The caller has checked that A and B have one depth, that the panels fit the
-/// micro-kernel ([`PackedB::fits`]) and that C has the rows. `memory` is for strips.
+/// micro-kernel ([`PackedB::fits`]) and that C has the rows.
 #[inline(always)]
 pub(crate) fn gemm<V: MicroKernel>(
     token: V::Token,
     a: Rows<'_>,
-    b: PackedB<'_>,
+    b: impl BlockedB,
     epilogue: Option<Epilogue<'_>>,
-    memory: &mut AlignedBuffer,
+    memory: &mut Memory,
     c: &mut RowsMut<'_>,
 ) {
-    if b.depth == 0 {
-        return without_depth::<V>(token, a.count, b, epilogue, c);
+    if b.depth() == 0 {
+        return without_depth::<V>(token, (a.count, b.columns()), epilogue, c);
     }
     let depth = PANEL_BLOCK / V::PANEL;
-    for start in (0..b.depth).step_by(depth) {
-        let block = start..b.depth.min(start + depth);
-        let (is_first, is_last) = (start == 0, block.end == b.depth);
-        memory.resize(Strips::length::<V>(a.count, block.len()));
-        let strips = Strips::of_rows::<V>(a.columns(block.clone()), memory);
-        for (first, panels) in b.panels::<V>(block) {
-            if first >= c.width {
-                break;
-            }
+    for start in (0..b.depth()).step_by(depth) {
+        let block = start..b.depth().min(start + depth);
+        let (is_first, is_last) = (start == 0, block.end == b.depth());
+        let Memory { strips, panels } = &mut *memory;
+        strips.resize(Strips::length::<V>(a.count, block.len()));
+        let strips = Strips::of_rows::<V>(a.columns(block.clone()), strips);
+        for first in (0..b.columns().min(c.width)).step_by(V::NR) {
+            let panels = b.block::<V>(token, first, block.clone(), panels);
             let columns = first..c.width.min(first + V::NR);
             let mut biases = [0.0; NR_MAX];
             let initial = match epilogue {
@@ -262,12 +308,11 @@ pub(crate) fn gemm<V: MicroKernel>(
 #[inline(always)]
 fn without_depth<V: MicroKernel>(
     token: V::Token,
-    count: usize,
-    b: PackedB<'_>,
+    (count, columns): (usize, usize),
     epilogue: Option<Epilogue<'_>>,
     c: &mut RowsMut<'_>,
 ) {
-    let mut c = c.columns(0..c.width.min(b.columns));
+    let mut c = c.columns(0..c.width.min(columns));
     let width = c.width;
     for row in 0..count {
         match epilogue {

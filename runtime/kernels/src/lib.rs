@@ -26,6 +26,7 @@
 //! - *head strides*: where a tensor has the vector of each token in each head.
 //! - *symmetric quantisation*: a value is `scale × q`, −127 ≤ q ≤ 127; with a *zero point*,
 //!   `scale × (q − zero point)`, it is asymmetric.
+//! - *block-quantised*: with a scale for each group of values along the depth (block size).
 //! - *ULP*: the distance to the next float.
 
 mod activation;
@@ -33,6 +34,7 @@ mod aligned;
 mod attention;
 mod dequantise;
 mod disentangled;
+mod encoding;
 mod geglu;
 mod gemm;
 mod heads;
@@ -51,8 +53,10 @@ pub use aligned::PANEL_ALIGNMENT;
 pub use attention::{Attention, Bias, Undefined, Window, attention};
 pub use dequantise::{Quantised, dequantise};
 pub use disentangled::{DisentangledBias, PositionIndices, PositionTable, disentangled_bias};
+pub use encoding::{GroupLen, INT4_ZERO, INT8_MAX, NoSuchEncoding, PANEL, WeightsEncoding};
 pub use geglu::{GeGlu, geglu};
 pub use gemm::PackedB;
+pub use gemm::encoded::EncodedB;
 pub use gemm::int8::{DEPTH_MAX as INT8_DEPTH_MAX, Int8Matrix};
 pub use gemm::linear::{Epilogue, Weights, linear};
 #[cfg(target_family = "wasm")]

@@ -21,6 +21,7 @@ pub(crate) mod portable;
 #[cfg(target_feature = "simd128")]
 pub(crate) mod simd128;
 
+use crate::encoding;
 use crate::gemm::MicroKernel;
 #[cfg(not(target_feature = "simd128"))]
 pub(crate) use portable::F32x4;
@@ -51,7 +52,32 @@ pub(crate) trait Simd: Copy {
         dead_code,
         reason = "where there are few registers, nothing is fetched ahead"
     )]
-    fn prefetch(_address: *const f32) {}
+    fn prefetch(_address: *const u8) {}
+    /// Of the first bytes, each an integer.
+    fn of_i8(token: Self::Token, bytes: &[u8]) -> Self;
+    /// Of the first bytes, each two integers from 0 to 15: those in the low nibbles, and those in
+    /// the high ones.
+    fn of_nibbles(token: Self::Token, bytes: &[u8]) -> [Self; 2];
+    /// Of the first pairs of bytes, each a float16.
+    #[inline(always)]
+    fn of_f16(token: Self::Token, bytes: &[u8]) -> Self {
+        let mut values = [0.0; LANES_MAX];
+        let (pairs, _) = bytes.as_chunks::<2>();
+        for (value, pair) in values.iter_mut().zip(&pairs[..Self::LANES]) {
+            *value = encoding::of_f16(*pair);
+        }
+        Self::load(token, &values)
+    }
+    /// Of the first pairs of bytes, each a bfloat16.
+    #[inline(always)]
+    fn of_bf16(token: Self::Token, bytes: &[u8]) -> Self {
+        let mut values = [0.0; LANES_MAX];
+        let (pairs, _) = bytes.as_chunks::<2>();
+        for (value, pair) in values.iter_mut().zip(&pairs[..Self::LANES]) {
+            *value = encoding::of_bf16(*pair);
+        }
+        Self::load(token, &values)
+    }
     /// Writes the first values of a slice that has as many.
     fn store(self, values: &mut [f32]);
     fn add(self, other: Self) -> Self;

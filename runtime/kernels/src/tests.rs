@@ -7,6 +7,7 @@ mod activation;
 mod attention;
 mod dequantise;
 mod disentangled;
+mod encoding;
 mod gemm;
 mod int8;
 mod layer_norm;

@@ -278,7 +278,7 @@ struct Details {
     family: String,
     families: Vec<String>,
     parameter_size: String,
-    quantization_level: &'static str,
+    quantization_level: String,
 }
 
 /// The one model there is.
@@ -314,7 +314,7 @@ impl Details {
             family: model_type(&info.architecture),
             families: vec![model_type(&info.architecture)],
             parameter_size: String::new(),
-            quantization_level: info.weights,
+            quantization_level: info.weights.clone(),
         }
     }
 }

@@ -367,7 +367,7 @@ impl Info for Tei {
             docker_label: None,
             model_id: service.model_id.clone(),
             model_sha: Some(info.payload_digest.clone()),
-            model_dtype: info.weights.into(),
+            model_dtype: info.weights.clone(),
             model_type: model_type.into(),
             max_concurrent_requests: number(limits.max_concurrent_requests),
             max_input_length: info.max_tokens,

@@ -218,12 +218,16 @@ fn late_interaction_has_roles_and_pools_nothing() -> anyhow::Result<()> {
 #[test]
 fn a_manifest_of_another_version_is_refused_by_the_field() -> anyhow::Result<()> {
     type Change<'a> = &'a dyn Fn(&mut Manifest);
-    let cases: [(&str, Change<'_>); 4] = [
+    let cases: [(&str, Change<'_>); 5] = [
         ("`task` is 21", &|it| it.task = 21),
         ("`task` is 0", &|it| it.task = 0),
         ("no `pipeline`", &|it| it.pipeline = None),
         ("`weights.encoding` is 7", &|it| {
             it.stored_weights.get_or_insert_default().encoding = 7;
+        }),
+        ("`weights.group_len` is 48", &|it| {
+            let weights = it.stored_weights.get_or_insert_default();
+            (weights.encoding, weights.group_len) = (4, 48);
         }),
     ];
     for (expected, change) in cases {

@@ -54,6 +54,7 @@ pub(crate) fn manifest() -> manifest::Manifest {
             provenance: Provenance::default(),
             weights: StoredWeights {
                 encoding: WeightsEncoding::F32,
+                mean_cosine: 1.0,
                 min_cosine: 1.0,
                 quantized_matrices: 0,
             },

@@ -159,12 +159,12 @@ fn changes(weights_len: u64) -> Vec<Change<'static>> {
     }
     changes.push(("no offset", Box::new(remove("offset"))));
     changes.push(("no length", Box::new(remove("length"))));
-    changes.push(("an unknown encoding", Box::new(set("encoding", "int4"))));
-    let int8_without_axis = |tensor: &mut TensorProto| {
-        set("encoding", "int8")(tensor);
-        remove("group_axis")(tensor);
-    };
-    changes.push(("int8 without an axis", Box::new(int8_without_axis)));
+    for encoding in ["", "int5", "int4:48", "f16:32", "panels16"] {
+        changes.push(("an unknown encoding", Box::new(set("encoding", encoding))));
+    }
+    for layout in ["", "rows", "panels8"] {
+        changes.push(("an unknown layout", Box::new(set("layout", layout))));
+    }
     let shapes: [&'static [i64]; 9] = [
         &[],
         &[-1, 32],
@@ -225,7 +225,7 @@ fn a_tensor_that_is_not_where_the_graph_says_is_refused() -> anyhow::Result<()> 
 
 #[test]
 fn the_same_for_rounded_weights() -> anyhow::Result<()> {
-    for weights in ["f16", "int8"] {
+    for weights in ["f16", "bf16", "int8", "int4:32"] {
         if let Some(parts) = Parts::of(weights)? {
             refuse_all(&parts).context(weights)?;
         }

@@ -130,7 +130,12 @@ fn weights_can_be_stored_smaller() -> anyhow::Result<()> {
         return Ok(());
     };
     let mut previous = u64::MAX;
-    for (encoding, cosine_min) in [("f32", 1.0), ("f16", 0.99999), ("int8", 0.99)] {
+    for (encoding, cosine_min) in [
+        ("f32", 1.0),
+        ("f16", 0.99999),
+        ("int8:64", 0.99),
+        ("int4:32", 0.9),
+    ] {
         let options = ["--weights", encoding, "--target", "bundle"];
         workbench.build("st-mean-normalize", &options, "model.ef")?;
         let description = inspect(&workbench, "model.ef")?;

@@ -105,11 +105,7 @@ fn a_file_says_what_it_computes_in_and_at_what_cost() -> anyhow::Result<()> {
     let model = ["build", "--model", "parts", "--target", "bundle"];
     let how = ["--weights", "int8", "--compute", "int8", "-o", "model.ef"];
     let built = workbench.run(&[model.as_slice(), &how].concat())?;
-    ensure!(
-        built
-            .stderr
-            .contains("computed in int8, worst cosine to f32 0.9")
-    );
+    ensure!(built.stderr.contains("computed in int8, cosine to f32 0.9"));
     let description = workbench.run(&["inspect", "--json", "model.ef"])?.json()?;
     assert_eq!(description["pipeline"]["compute"], "int8");
     let cosine = description["weights"]["worst_cosine"].as_f64();

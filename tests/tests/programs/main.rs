@@ -3,6 +3,7 @@
 
 mod building;
 mod checkpoints;
+mod encodings;
 mod full_disk;
 mod int8;
 #[cfg(target_os = "linux")]

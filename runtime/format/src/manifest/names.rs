@@ -144,16 +144,6 @@ choices! {
         Int8 = 1 "int8",
     }
 
-    /// How the large matrices are stored.
-    WeightsEncoding as "weights.encoding" {
-        /// float32.
-        F32 = 0 "f32",
-        /// float16.
-        F16 = 1 "f16",
-        /// Symmetric int8, one float16 scale per group of 64 along the input dimension.
-        Int8 = 2 "int8",
-    }
-
     /// What an input of the graph is given.
     InputRole as "inputs.role" {
         /// The ids of the tokens.
@@ -195,5 +185,4 @@ defaults! {
     Similarity: Cosine,
     TruncationSide: Right,
     TruncationStrategy: LongestFirst,
-    WeightsEncoding: F32,
 }

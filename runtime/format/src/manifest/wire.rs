@@ -2,12 +2,12 @@
 
 use super::names::{
     Activation, Compute, DenseFunction, InputRole, IntegerType, Pooling, Similarity, Task,
-    TruncationSide, TruncationStrategy, WeightsEncoding,
+    TruncationSide, TruncationStrategy,
 };
 use super::{
     Dense, Finding, HubCommit, Input, LateInteraction, LayerNorm, Manifest, ManifestError, Model,
     Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence, Splade,
-    StoredTensor, StoredWeights,
+    StoredTensor,
 };
 use encoderfile_proto as proto;
 use prost::Message;
@@ -36,16 +36,11 @@ fn model(wire: &proto::Manifest) -> Result<Option<Model>, ManifestError> {
     }
     let pipeline = wire.pipeline.as_ref();
     let pipeline = pipeline.ok_or(ManifestError::Absent { field: "pipeline" })?;
-    let weights = wire.stored_weights.unwrap_or_default();
     Ok(Some(Model {
         task: Task::of_number(wire.task)?,
         pipeline: pipeline.try_into()?,
         provenance: wire.provenance.clone().unwrap_or_default().into(),
-        weights: StoredWeights {
-            encoding: WeightsEncoding::of_number(weights.encoding)?,
-            min_cosine: weights.worst_cosine,
-            quantized_matrices: weights.quantized_matrices,
-        },
+        weights: (&wire.stored_weights.unwrap_or_default()).try_into()?,
     }))
 }
 
@@ -66,11 +61,7 @@ impl From<&Manifest> for proto::Manifest {
             version: manifest.version.clone(),
             pipeline: model.map(|model| (&model.pipeline).into()),
             provenance: model.map(|model| model.provenance.clone().into()),
-            stored_weights: model.map(|model| proto::Weights {
-                encoding: model.weights.encoding.number(),
-                worst_cosine: model.weights.min_cosine,
-                quantized_matrices: model.weights.quantized_matrices,
-            }),
+            stored_weights: model.map(|model| (&model.weights).into()),
             bases: bases.collect(),
             graphs: graphs.collect(),
             ..Self::default()

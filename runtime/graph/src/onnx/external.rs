@@ -7,7 +7,9 @@ use crate::error::Stage;
 use crate::ops::Backend;
 use crate::ops::linear::MatMulWeight;
 use encoderfile_format::source::{Section, Source};
-use encoderfile_format::weights::{Encoding, External, Matrix, TENSOR_ALIGNMENT, WeightsError};
+use encoderfile_format::weights::{
+    External, Layout, Matrix, TENSOR_ALIGNMENT, WeightsEncoding, WeightsError,
+};
 use encoderfile_proto::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -51,7 +53,9 @@ impl ExternalInitializers {
                     let table = Matrix::new(&tensor.name, shape, &place, weights)?;
                     external.tables.insert(tensor.name, Arc::new(table));
                 }
-                Some(place) if uses.is_matmul_weight(&tensor) => {
+                Some(place)
+                    if is_float32(&tensor) && uses.is_matmul_weight(&tensor.name, &tensor.dims) =>
+                {
                     let shape = matrix_shape(&tensor)?;
                     let matrix = Matrix::new(&tensor.name, shape, &place, weights)?;
                     let weight = MatMulWeight::new(matrix, backend.clone());
@@ -115,31 +119,39 @@ impl<'a> Uses<'a> {
     /// Whether a tensor is an embedding table: a float32 matrix that only whole rows are
     /// taken from.
     fn is_embedding_table(&self, tensor: &TensorProto) -> bool {
-        self.is_matrix_for(tensor, |node| {
-            node.op_type == "Gather"
-                && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
-                && node.input.first() == Some(&tensor.name)
-                && node.input.iter().skip(1).all(|name| *name != tensor.name)
-        })
+        is_float32(tensor)
+            && self.is_matrix_for(&tensor.name, &tensor.dims, |node| {
+                node.op_type == "Gather"
+                    && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
+                    && node.input.first() == Some(&tensor.name)
+                    && node.input.iter().skip(1).all(|name| *name != tensor.name)
+            })
     }
 
-    /// Whether a tensor is a weight: a float32 matrix that others are only multiplied by,
-    /// with `MatMul`.
-    pub fn is_matmul_weight(&self, tensor: &TensorProto) -> bool {
-        let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if *first != tensor.name && *second == tensor.name);
-        self.is_matrix_for(tensor, |node| {
+    /// Whether a tensor of floats is a weight: a matrix that others are only multiplied by, with
+    /// `MatMul`.
+    pub fn is_matmul_weight(&self, name: &str, dims: &[i64]) -> bool {
+        let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if first != name && second == name);
+        self.is_matrix_for(name, dims, |node| {
             node.op_type == "MatMul" && is_standard(&node.domain) && is_second(node)
-        }) && tensor.dims.iter().all(|length| *length > 0)
+        }) && dims.iter().all(|length| *length > 0)
     }
 
-    /// Whether a tensor is a float32 matrix, and all that is done with it is this.
-    fn is_matrix_for(&self, tensor: &TensorProto, is_done: impl Fn(&NodeProto) -> bool) -> bool {
-        let name = tensor.name.as_str();
-        tensor.dims.len() == 2
-            && tensor.data_type == DataType::Float as i32
+    /// Whether a tensor is a matrix, and all that is done with it is this.
+    fn is_matrix_for(
+        &self,
+        name: &str,
+        dims: &[i64],
+        is_done: impl Fn(&NodeProto) -> bool,
+    ) -> bool {
+        dims.len() == 2
             && !self.outputs.contains(name)
             && self.nodes(name).iter().all(|node| is_done(node))
     }
+}
+
+fn is_float32(tensor: &TensorProto) -> bool {
+    tensor.data_type == DataType::Float as i32
 }
 
 fn read_external(
@@ -182,7 +194,7 @@ fn read_bytes(
         let problem = format!("{} bytes for {:?} values", place.length, tensor.dims);
         return Err(fail(problem).into());
     };
-    if place.encoding != Encoding::Plain {
+    if (place.encoding, place.layout) != (WeightsEncoding::F32, Layout::Rows) {
         let problem = format!("{} bytes for {:?} values", place.length, tensor.dims);
         return Err(fail(problem).into());
     }

@@ -1,13 +1,13 @@
 //! Matrices that are multiplied by: packed for this machine, or so stored and used where
-//! the file is mapped (zero-copy).
+//! the file is mapped (zero-copy), in fewer bits too: those stay as small in memory.
 
 use super::Backend;
 use crate::cores::Cores;
 use encoderfile_format::manifest::Compute;
-use encoderfile_format::weights::{Matrix, PANEL, WeightsError};
+use encoderfile_format::weights::{Matrix, PANEL, WeightsEncoding, WeightsError};
 use encoderfile_kernels::{
-    Epilogue, INT8_DEPTH_MAX, Int8Matrix, Isa, Order, PackedB, PackedMatrix, ShapeError, Weights,
-    linear,
+    EncodedB, Epilogue, INT8_DEPTH_MAX, Int8Matrix, Isa, Order, PackedB, PackedMatrix, ShapeError,
+    Weights, linear,
 };
 use std::sync::Arc;
 
@@ -30,7 +30,41 @@ enum Panels {
     F32(PackedMatrix),
     /// Where they are stored.
     Mapped(Arc<Matrix>),
+    /// In fewer bits than float32.
+    Encoded(Encoded),
     Int8(Int8Matrix),
+}
+
+/// Panels in fewer bits than float32, as they are stored.
+struct Encoded {
+    matrix: Arc<Matrix>,
+    /// A copy, where they are not in memory.
+    copy: Option<Vec<u8>>,
+}
+
+impl Encoded {
+    fn read(matrix: &Arc<Matrix>) -> Result<Self, WeightsError> {
+        let copy = match matrix.mapped() {
+            Some(_) => None,
+            None => Some(matrix.read_bytes()?),
+        };
+        Ok(Self {
+            matrix: Arc::clone(matrix),
+            copy,
+        })
+    }
+
+    fn as_b(&self) -> Result<EncodedB<'_>, ShapeError> {
+        // They were mapped when the matrix was read, and stay so.
+        let mapped = || self.matrix.mapped().unwrap_or_default();
+        let bytes = self.copy.as_deref().unwrap_or_else(mapped);
+        let shape = (self.matrix.rows(), self.matrix.columns());
+        EncodedB::new(bytes, shape, self.matrix.encoding())
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.copy.is_none()
+    }
 }
 
 /// Why a matrix cannot be read.
@@ -60,7 +94,12 @@ impl LinearWeights {
             ReadError::Weights(error) => error,
             ReadError::Shape(error) => WeightsError::new(&format!("{matrix:?}"), error.to_string()),
         })?;
-        if !matches!(panels, Panels::Mapped(_)) {
+        let is_in_use = match &panels {
+            Panels::Mapped(_) => true,
+            Panels::Encoded(encoded) => encoded.is_mapped(),
+            Panels::F32(_) | Panels::Int8(_) => false,
+        };
+        if !is_in_use {
             matrix.release();
         }
         Ok(Self {
@@ -113,7 +152,7 @@ impl LinearWeights {
     pub(crate) fn padded_columns(&self) -> usize {
         match &self.panels {
             Panels::F32(packed) => packed.as_b().padded_columns(),
-            Panels::Mapped(_) => self.columns.next_multiple_of(PANEL),
+            Panels::Mapped(_) | Panels::Encoded(_) => self.columns.next_multiple_of(PANEL),
             Panels::Int8(packed) => packed.padded_columns(),
         }
     }
@@ -140,6 +179,7 @@ impl LinearWeights {
                 let shape = (self.depth, self.columns);
                 Weights::F32(PackedB::new(panels, shape, PANEL)?)
             }
+            Panels::Encoded(encoded) => Weights::Encoded(encoded.as_b()?),
             Panels::Int8(matrix) => Weights::Int8 { matrix, smoothing },
         };
         linear(self.isa, &*self.cores, input, weights, epilogue, output)
@@ -168,6 +208,10 @@ fn read_panels(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Panels, ReadEr
     if isa.panel_width() == PANEL && matrix.mapped_panels().is_some() {
         return Ok(Panels::Mapped(Arc::clone(matrix)));
     }
+    let is_float32 = matrix.encoding() == WeightsEncoding::F32;
+    if matrix.panels().is_some() && !is_float32 {
+        return Ok(Panels::Encoded(Encoded::read(matrix)?));
+    }
     let read_stored = |first: usize, panels: &mut [f32]| matrix.read_panels(first, panels);
     let packed = match matrix.panels() {
         Some(_) => PackedMatrix::read_panels(isa, shape, PANEL, read_stored)?,
@@ -181,7 +225,7 @@ mod tests {
     use super::*;
     use crate::ops::isa_of_tests;
     use encoderfile_format::source::{ReadError, Source};
-    use encoderfile_format::weights::{Encoding, External};
+    use encoderfile_format::weights::{External, Layout};
     use encoderfile_kernels::{Activation, PANEL_ALIGNMENT, Parallel};
 
     const DEPTH: usize = 300;
@@ -292,12 +336,13 @@ mod tests {
     fn matrices_stored_in_panels_are_the_same_ones() {
         let rows = values(DEPTH * COLUMNS);
         let panels = in_panels(&rows);
-        let stored = |values: &[f32], encoding, mapped| {
+        let stored = |values: &[f32], layout, mapped| {
             let memory = Arc::new(Memory::new(values, mapped));
             let place = External {
                 offset: 0,
                 length: Source::len(&*memory),
-                encoding,
+                encoding: WeightsEncoding::F32,
+                layout,
             };
             let memory: Arc<dyn Source> = memory;
             Arc::new(Matrix::new("test", (DEPTH, COLUMNS), &place, &memory).unwrap())
@@ -309,10 +354,10 @@ mod tests {
                 let output = product(&weights, 7, Activation::None);
                 (output, matches!(weights.panels, Panels::Mapped(_)))
             };
-            let (expected, _) = multiplied(&stored(&rows, Encoding::Plain, true));
+            let (expected, _) = multiplied(&stored(&rows, Layout::Rows, true));
             let [read, mapped] = [false, true];
             for mapped in [read, mapped] {
-                let (output, is_mapped) = multiplied(&stored(&panels, Encoding::Panels, mapped));
+                let (output, is_mapped) = multiplied(&stored(&panels, Layout::Panels, mapped));
                 assert!(output == expected, "{compute:?}, mapped: {mapped}");
                 let wide = backend.isa.panel_width() == PANEL && compute == Compute::F32;
                 assert_eq!(is_mapped, mapped && wide);

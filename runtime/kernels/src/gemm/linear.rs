@@ -1,9 +1,10 @@
 //! A linear layer: GEMM with constant weights, and its epilogue.
 
+use super::encoded::EncodedB;
 use super::int8::{Int8Matrix, Quantised};
-use super::{Initial, MicroKernel, NR_MAX, PackedB, Rows, RowsMut, gemm};
+use super::{BlockedB, Initial, Memory, MicroKernel, NR_MAX, PackedB, Rows, RowsMut, gemm};
 use crate::activation::Activation;
-use crate::aligned::AlignedBuffer;
+use crate::encoding::PANEL;
 use crate::isa::Isa;
 use crate::parallel::{Parallel, each_chunk, parts_of_rows};
 use crate::shape::{ShapeError, ensure};
@@ -22,6 +23,8 @@ const ROWS_MULTIPLE: usize = 12;
 pub enum Weights<'a> {
     /// float32.
     F32(PackedB<'a>),
+    /// Fewer bits, decoded to float32 where they are multiplied.
+    Encoded(EncodedB<'a>),
     /// int8, with float32 scales.
     Int8 {
         /// B.
@@ -37,6 +40,7 @@ impl Weights<'_> {
     pub fn depth(self) -> usize {
         match self {
             Self::F32(b) => b.depth(),
+            Self::Encoded(b) => b.depth(),
             Self::Int8 { matrix, .. } => matrix.depth(),
         }
     }
@@ -45,6 +49,7 @@ impl Weights<'_> {
     pub fn columns(self) -> usize {
         match self {
             Self::F32(b) => b.columns(),
+            Self::Encoded(b) => b.columns(),
             Self::Int8 { matrix, .. } => matrix.columns(),
         }
     }
@@ -53,6 +58,7 @@ impl Weights<'_> {
     pub fn padded_columns(self) -> usize {
         match self {
             Self::F32(b) => b.padded_columns(),
+            Self::Encoded(b) => b.columns().next_multiple_of(PANEL),
             Self::Int8 { matrix, .. } => matrix.padded_columns(),
         }
     }
@@ -145,8 +151,8 @@ impl Kernel for Fits<'_> {
     fn run<V: MicroKernel>(self, _token: V::Token) -> bool {
         match self.0 {
             Weights::F32(b) => b.fits::<V>(),
-            // They carry their own micro-kernel.
-            Weights::Int8 { .. } => true,
+            // They are decoded for any, or carry their own.
+            Weights::Encoded(_) | Weights::Int8 { .. } => true,
         }
     }
 }
@@ -166,7 +172,7 @@ impl Kernel for Linear<'_> {
     fn run<V: MicroKernel>(self, token: V::Token) {
         let Epilogue { bias, activation } = self.epilogue;
         let (depth, columns) = (self.b.depth(), self.b.columns());
-        let mut memory = AlignedBuffer::default();
+        let mut memory = Memory::default();
         let mut quantised = Quantised::default();
         // As even as whole strips can be.
         let rows = self.c.len() / columns;
@@ -180,16 +186,16 @@ impl Kernel for Linear<'_> {
                 stride: columns,
                 width: columns,
             };
+            let rows = Rows {
+                values: a,
+                stride: depth,
+                width: depth,
+                count,
+            };
+            let epilogue = Some(self.epilogue);
             match self.b {
-                Weights::F32(b) => {
-                    let rows = Rows {
-                        values: a,
-                        stride: depth,
-                        width: depth,
-                        count,
-                    };
-                    gemm::<V>(token, rows, b, Some(self.epilogue), &mut memory, &mut c);
-                }
+                Weights::F32(b) => gemm::<V>(token, rows, b, epilogue, &mut memory, &mut c),
+                Weights::Encoded(b) => gemm::<V>(token, rows, b, epilogue, &mut memory, &mut c),
                 Weights::Int8 { matrix, smoothing } => {
                     matrix.multiply((a, count), smoothing, bias, &mut quantised, &mut c);
                     activation.apply::<V>(token, c.values);

@@ -44,8 +44,8 @@ pub(crate) struct Strip<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     pub(crate) values: [&'a [f32]; 2],
-    /// What comes after them, to be fetched into a cache meanwhile: as long, or empty.
-    pub(crate) next: [&'a [f32]; 2],
+    /// What comes after them, as it is stored, to be fetched into a cache meanwhile.
+    pub(crate) next: [&'a [u8]; 2],
 }
 
 impl<'a> Panels<'a> {
@@ -61,10 +61,12 @@ impl<'a> Panels<'a> {
     /// With one of `parts` of what comes after them.
     #[inline(always)]
     pub(crate) fn with_part(self, part: usize, parts: usize) -> Self {
-        let bounds = [part, part + 1].map(|part| self.next[0].len() * part / parts);
-        let [start, end] = bounds;
+        let some = |next: &'a [u8]| {
+            let [start, end] = [part, part + 1].map(|part| next.len() * part / parts);
+            &next[start..end]
+        };
         Self {
-            next: self.next.map(|next| &next[start..end]),
+            next: self.next.map(some),
             ..self
         }
     }

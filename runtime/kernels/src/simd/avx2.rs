@@ -6,6 +6,7 @@
 )]
 
 use super::{Kernel, Simd};
+use crate::encoding::{F16_REBIASED, F16_SMALLEST};
 use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
 use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::by_rows};
 use std::arch::x86_64::*;
@@ -50,13 +51,67 @@ impl Simd for F32x8 {
     }
 
     #[inline(always)]
+    fn of_i8(_: Avx2, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..Self::LANES];
+        Self(unsafe {
+            let bytes = _mm_loadl_epi64(bytes.as_ptr().cast());
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
+        })
+    }
+
+    #[inline(always)]
+    fn of_nibbles(_: Avx2, bytes: &[u8]) -> [Self; 2] {
+        let bytes = &bytes[..Self::LANES];
+        unsafe {
+            let both = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()));
+            let low = _mm256_and_si256(both, _mm256_set1_epi32(0xf));
+            let high = _mm256_srli_epi32::<4>(both);
+            [low, high].map(|it| Self(_mm256_cvtepi32_ps(it)))
+        }
+    }
+
+    /// As the scalar `of_f16`: the processor may lack F16C.
+    #[inline(always)]
+    fn of_f16(_: Avx2, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..2 * Self::LANES];
+        Self(unsafe {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.as_ptr().cast()));
+            let [rebiased, smallest] =
+                [F16_REBIASED, F16_SMALLEST].map(|bits| _mm256_set1_epi32(bits.cast_signed()));
+            let magnitude = _mm256_and_si256(halves, _mm256_set1_epi32(0x7fff));
+            let magnitude = _mm256_slli_epi32::<13>(magnitude);
+            let normal = _mm256_add_epi32(magnitude, rebiased);
+            let subnormal = _mm256_castsi256_ps(_mm256_add_epi32(magnitude, smallest));
+            let subnormal = _mm256_sub_ps(subnormal, _mm256_castsi256_ps(smallest));
+            let is_subnormal = _mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 23), magnitude);
+            let value = _mm256_blendv_ps(
+                _mm256_castsi256_ps(normal),
+                subnormal,
+                _mm256_castsi256_ps(is_subnormal),
+            );
+            let sign = _mm256_and_si256(halves, _mm256_set1_epi32(0x8000));
+            let sign = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(sign));
+            _mm256_or_ps(value, sign)
+        })
+    }
+
+    #[inline(always)]
+    fn of_bf16(_: Avx2, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..2 * Self::LANES];
+        Self(unsafe {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+        })
+    }
+
+    #[inline(always)]
     fn store(self, values: &mut [f32]) {
         let values = &mut values[..Self::LANES];
         unsafe { _mm256_storeu_ps(values.as_mut_ptr(), self.0) }
     }
 
     #[inline(always)]
-    fn prefetch(address: *const f32) {
+    fn prefetch(address: *const u8) {
         // Of any address: what there is not is not fetched.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }

@@ -62,13 +62,48 @@ impl Simd for F32x16 {
     }
 
     #[inline(always)]
+    fn of_i8(_: Avx512, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..Self::LANES];
+        Self(unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+        })
+    }
+
+    #[inline(always)]
+    fn of_nibbles(_: Avx512, bytes: &[u8]) -> [Self; 2] {
+        let bytes = &bytes[..Self::LANES];
+        unsafe {
+            let both = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()));
+            let low = _mm512_and_si512(both, _mm512_set1_epi32(0xf));
+            let high = _mm512_srli_epi32::<4>(both);
+            [low, high].map(|it| Self(_mm512_cvtepi32_ps(it)))
+        }
+    }
+
+    #[inline(always)]
+    fn of_f16(_: Avx512, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..2 * Self::LANES];
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(bytes.as_ptr().cast())) })
+    }
+
+    #[inline(always)]
+    fn of_bf16(_: Avx512, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..2 * Self::LANES];
+        Self(unsafe {
+            let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(bytes.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+        })
+    }
+
+    #[inline(always)]
     fn store(self, values: &mut [f32]) {
         let values = &mut values[..Self::LANES];
         unsafe { _mm512_storeu_ps(values.as_mut_ptr(), self.0) }
     }
 
     #[inline(always)]
-    fn prefetch(address: *const f32) {
+    fn prefetch(address: *const u8) {
         // Of any address: what there is not is not fetched.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }

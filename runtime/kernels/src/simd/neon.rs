@@ -41,13 +41,38 @@ impl Simd for F32x4 {
     }
 
     #[inline(always)]
+    fn of_i8(_: Baseline, bytes: &[u8]) -> Self {
+        let [a, b, c, d, ..] = *bytes else {
+            panic!("{} bytes", bytes.len())
+        };
+        Self(unsafe {
+            let bytes = vcreate_s8(u64::from(u32::from_le_bytes([a, b, c, d])));
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))))
+        })
+    }
+
+    #[inline(always)]
+    fn of_nibbles(_: Baseline, bytes: &[u8]) -> [Self; 2] {
+        let [a, b, c, d, ..] = *bytes else {
+            panic!("{} bytes", bytes.len())
+        };
+        unsafe {
+            let both = vcreate_u8(u64::from(u32::from_le_bytes([a, b, c, d])));
+            let both = vmovl_u16(vget_low_u16(vmovl_u8(both)));
+            let low = vandq_u32(both, vdupq_n_u32(0xf));
+            let high = vshrq_n_u32::<4>(both);
+            [low, high].map(|it| Self(vcvtq_f32_u32(it)))
+        }
+    }
+
+    #[inline(always)]
     fn store(self, values: &mut [f32]) {
         let values = &mut values[..Self::LANES];
         unsafe { vst1q_f32(values.as_mut_ptr(), self.0) }
     }
 
     #[inline(always)]
-    fn prefetch(address: *const f32) {
+    fn prefetch(address: *const u8) {
         // Of any address: what there is not is not fetched.
         unsafe {
             asm!(

@@ -77,6 +77,22 @@ impl Simd for F32x4 {
     }
 
     #[inline(always)]
+    fn of_i8(_: Baseline, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..Self::LANES];
+        Self(std::array::from_fn(|lane| {
+            f32::from(bytes[lane].cast_signed())
+        }))
+    }
+
+    #[inline(always)]
+    fn of_nibbles(_: Baseline, bytes: &[u8]) -> [Self; 2] {
+        let bytes = &bytes[..Self::LANES];
+        let low = std::array::from_fn(|lane| f32::from(bytes[lane] & 0xf));
+        let high = std::array::from_fn(|lane| f32::from(bytes[lane] >> 4));
+        [Self(low), Self(high)]
+    }
+
+    #[inline(always)]
     fn store(self, values: &mut [f32]) {
         values[..4].copy_from_slice(&self.0);
     }

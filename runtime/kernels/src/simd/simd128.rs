@@ -61,6 +61,26 @@ impl Simd for F32x4 {
     }
 
     #[inline(always)]
+    fn of_i8(_: Baseline, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..Self::LANES];
+        // SAFETY: these are the four bytes that are read; no alignment is needed.
+        let bytes = unsafe { v128_load32_zero(bytes.as_ptr().cast()) };
+        let words = i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes));
+        Self(f32x4_convert_i32x4(words))
+    }
+
+    #[inline(always)]
+    fn of_nibbles(_: Baseline, bytes: &[u8]) -> [Self; 2] {
+        let bytes = &bytes[..Self::LANES];
+        // SAFETY: these are the four bytes that are read; no alignment is needed.
+        let bytes = unsafe { v128_load32_zero(bytes.as_ptr().cast()) };
+        let both = u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(bytes));
+        let low = v128_and(both, u32x4_splat(0xf));
+        let high = u32x4_shr(both, 4);
+        [low, high].map(|it| Self(f32x4_convert_i32x4(it)))
+    }
+
+    #[inline(always)]
     fn store(self, values: &mut [f32]) {
         let values = &mut values[..4];
         // SAFETY: these are the 16 bytes that are written; no alignment is needed.

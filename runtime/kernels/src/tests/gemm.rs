@@ -2,7 +2,7 @@
 
 use super::{Numbers, Threads, U, assert_close, for_each, rounds_products, up_to};
 use crate::aligned::AlignedBuffer;
-use crate::gemm::{Initial, MicroKernel, PackedB, Panels, Rows, RowsMut, Strip, Tile};
+use crate::gemm::{Initial, Memory, MicroKernel, PackedB, Panels, Rows, RowsMut, Strip, Tile};
 use crate::simd::Kernel;
 use crate::{
     Activation, Epilogue, Isa, Order, PANEL_ALIGNMENT, PackedMatrix, Sequential, Weights, linear,
@@ -156,7 +156,7 @@ impl Kernel for Strided<'_> {
 
     #[inline(always)]
     fn run<V: MicroKernel>(mut self, token: V::Token) {
-        let mut memory = AlignedBuffer::default();
+        let mut memory = Memory::default();
         crate::gemm::gemm::<V>(token, self.a, self.b, None, &mut memory, &mut self.c);
     }
 }

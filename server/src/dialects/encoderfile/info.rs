@@ -16,7 +16,7 @@ struct ServerInfo {
     /// BLAKE3 of the file's payload, in hexadecimal.
     model_sha: String,
     /// How the large matrices are stored.
-    model_dtype: &'static str,
+    model_dtype: String,
     /// TEI's kind of model.
     model_type: Value,
     max_concurrent_requests: usize,
@@ -62,7 +62,7 @@ pub(super) async fn info(call: Call) -> Answered {
     Answer::small(&ServerInfo {
         model_id: service.model_id.clone(),
         model_sha: info.payload_digest.clone(),
-        model_dtype: info.weights,
+        model_dtype: info.weights.clone(),
         model_type: model_type(&call),
         max_concurrent_requests: limits.max_concurrent_requests,
         max_input_length: info.max_tokens,

@@ -1,10 +1,9 @@
 //! The micro-kernel for processors that keep a whole tile in registers.
 
 use super::{Initial, Panels, Strip, Tile};
+use crate::aligned::PANEL_ALIGNMENT;
+use crate::encoding::PANEL;
 use crate::simd::Simd;
-
-/// Columns of a panel: a cache line of them.
-const PANEL: usize = 16;
 
 /// Steps of the depth in one turn of the loop, so that what counts them and moves the
 /// pointers takes no part of the time.
@@ -48,12 +47,12 @@ pub(crate) fn micro_kernel<V: Simd, const ROWS: usize, const VECTORS: usize>(
     let (a, a_rest) = a.as_chunks::<UNROLLED>();
     let (first, first_rest) = first.as_chunks::<UNROLLED>();
     let (second, second_rest) = second.as_chunks::<UNROLLED>();
-    let mut next = b.next.map(<[f32]>::as_ptr);
+    let mut next = b.next.map(<[u8]>::as_ptr);
     let each = b.next[0].len().checked_div(a.len()).unwrap_or(0);
     for ((a, first), second) in a.iter().zip(first).zip(second) {
         for next in &mut next[..(VECTORS * V::LANES).div_ceil(PANEL)] {
             V::prefetch(*next);
-            V::prefetch(next.wrapping_add(PANEL));
+            V::prefetch(next.wrapping_add(PANEL_ALIGNMENT));
             *next = next.wrapping_add(each);
         }
         for step in 0..UNROLLED {
