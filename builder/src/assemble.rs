@@ -2,14 +2,17 @@
 //! down, the result run before it is stored.
 
 use crate::error::BuildError;
+use crate::fingerprint::BUILDER;
 use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, ProductInputs, Weights};
+use crate::{checkpoint, inputs};
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{
-    self, Compute, Dense, DenseFunction, Finding, HubCommit, LayerNorm, Manifest, Module, Output,
-    Pipeline, Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
+    self, BuildOption, Compute, Dense, DenseFunction, Finding, HubCommit, LayerNorm, Manifest,
+    Module, Output, Pipeline, Provenance, Residual, StoredTensor, StoredWeights, Task,
+    WeightsEncoding,
 };
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
@@ -36,7 +39,7 @@ const GOLDEN_TEXTS: [&str; 6] = [
 ];
 
 /// What a file is called, and what it is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// Upstream's `name`: the `model_id` of results.
     pub name: String,
@@ -44,6 +47,10 @@ pub struct Identity {
     pub version: String,
     /// The model of the hub that it is made of, if it is.
     pub source: Option<HubCommit>,
+    /// What was asked for beside what the folder says.
+    pub options: Vec<BuildOption>,
+    /// By which a later build knows that it would give the same file again.
+    pub fingerprint: Vec<u8>,
 }
 
 /// How a model is stored and computed.
@@ -156,15 +163,7 @@ pub fn assemble(
     check_graph(paths, graph, stored.onnx.len() as u64)?;
     let (golden, full_length) = run(paths, || stored.try_out(paths, &model))?;
     let min_cosine = exact.map_or(1.0, |exact| min_cosine(&golden, &exact.golden));
-    let provenance = Provenance {
-        builder: concat!("encoderfile ", env!("CARGO_PKG_VERSION")).into(),
-        license: model.license.clone(),
-        architecture: model.architecture.clone(),
-        source_sha256: graph.source_sha256.to_vec(),
-        embedding_space_id: embedding_space_id(graph, &model, &pipeline),
-        findings: model.findings.clone(),
-        source: identity.source,
-    };
+    let provenance = provenance(paths, &model, graph, &pipeline, &identity);
     let manifest = Manifest {
         name: identity.name,
         version: identity.version,
@@ -188,6 +187,29 @@ pub fn assemble(
         model,
         full_length,
     })
+}
+
+/// Where the model comes from, and what was asked for.
+fn provenance(
+    paths: &Paths,
+    model: &Model,
+    graph: &Graph,
+    pipeline: &Pipeline,
+    identity: &Identity,
+) -> Provenance {
+    Provenance {
+        builder: BUILDER.into(),
+        license: model.license.clone(),
+        architecture: model.architecture.clone(),
+        source_sha256: graph.source_sha256.to_vec(),
+        embedding_space_id: embedding_space_id(graph, model, pipeline),
+        findings: model.findings.clone(),
+        source: identity.source.clone(),
+        source_file: inputs::name_in(&paths.folder, &paths.weights),
+        source_format: checkpoint::format(&paths.weights).into(),
+        options: identity.options.clone(),
+        fingerprint: identity.fingerprint.clone(),
+    }
 }
 
 /// Refuses a graph that no reader would take, and names its largest tensor.
