@@ -2,18 +2,20 @@
 //! down, the result run before it is stored.
 
 use crate::error::BuildError;
+use crate::fingerprint::BUILDER;
 use crate::folder::{Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Weights};
 use crate::modules::place_modules;
 use crate::precision::{self, Precision};
 use crate::trial::{GOLDEN_TEXTS, Trial};
+use crate::{checkpoint, inputs};
 use encoderfile::Executor;
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden;
 use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{
-    self, DenseFunction, Finding, HubCommit, Manifest, Output, Pipeline, Provenance, StoredWeights,
-    Task,
+    self, BuildOption, DenseFunction, Finding, HubCommit, Manifest, Output, Pipeline, Provenance,
+    StoredWeights, Task,
 };
 use encoderfile::source::{Source, Spliced};
 use std::io;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a file is called, and what it is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// Upstream's `name`: the `model_id` of results.
     pub name: String,
@@ -29,6 +31,10 @@ pub struct Identity {
     pub version: String,
     /// The model of the hub that it is made of, if it is.
     pub source: Option<HubCommit>,
+    /// What was asked for beside what the folder says.
+    pub options: Vec<BuildOption>,
+    /// By which a later build knows that it would give the same file again.
+    pub fingerprint: Vec<u8>,
 }
 
 /// A model that has been checked by running it, ready to be written.
@@ -106,15 +112,7 @@ pub fn assemble(
         Ok((golden, full_length))
     })?;
     model.findings.extend(decided.finding);
-    let provenance = Provenance {
-        builder: concat!("encoderfile ", env!("CARGO_PKG_VERSION")).into(),
-        license: model.license.clone(),
-        architecture: model.architecture.clone(),
-        source_sha256: graph.source_sha256.to_vec(),
-        embedding_space_id: embedding_space_id(graph, &model, &pipeline),
-        findings: model.findings.clone(),
-        source: identity.source,
-    };
+    let provenance = provenance(paths, &model, graph, &pipeline, &identity);
     let manifest = Manifest {
         name: identity.name,
         version: identity.version,
@@ -139,6 +137,29 @@ pub fn assemble(
         model,
         full_length,
     })
+}
+
+/// Where the model comes from, and what was asked for.
+fn provenance(
+    paths: &Paths,
+    model: &Model,
+    graph: &Graph,
+    pipeline: &Pipeline,
+    identity: &Identity,
+) -> Provenance {
+    Provenance {
+        builder: BUILDER.into(),
+        license: model.license.clone(),
+        architecture: model.architecture.clone(),
+        source_sha256: graph.source_sha256.to_vec(),
+        embedding_space_id: embedding_space_id(graph, model, pipeline),
+        findings: model.findings.clone(),
+        source: identity.source.clone(),
+        source_file: inputs::name_in(&paths.folder, &paths.weights),
+        source_format: checkpoint::format(&paths.weights).into(),
+        options: identity.options.clone(),
+        fingerprint: identity.fingerprint.clone(),
+    }
 }
 
 /// Refuses a graph that no reader would take, and names its largest tensor.

@@ -41,14 +41,6 @@ impl Base {
         }
     }
 
-    /// How many bytes it has.
-    pub fn length(&self) -> u64 {
-        match self {
-            Self::Bundle => 0,
-            Self::Native(program) | Self::Wasm(program) => program.len() as u64,
-        }
-    }
-
     /// Writes this base with a payload under `path`, executable unless it is a bundle.
     ///
     /// # Errors
@@ -59,7 +51,11 @@ impl Base {
             Self::Bundle => Mode::Data,
             Self::Native(_) | Self::Wasm(_) => Mode::Executable,
         };
-        write_file(path, mode, |out| match self {
+        write_file(path, mode, |out| self.write_to(payload, out))
+    }
+
+    fn write_to(&self, payload: &dyn Source, out: &mut dyn Write) -> anyhow::Result<()> {
+        match self {
             Self::Bundle => copy(payload, out),
             Self::Native(program) => {
                 out.write_all(program)?;
@@ -69,7 +65,37 @@ impl Base {
                 copy(payload, out)
             }
             Self::Wasm(module) => Ok(wasm_payload::inject(module, payload, out)?),
-        })
+        }
+    }
+
+    /// Whether a file is what is written of this base and a payload.
+    pub fn gives(&self, payload: &dyn Source, file: &[u8]) -> bool {
+        let mut rest = Rest(file);
+        self.write_to(payload, &mut rest).is_ok() && rest.0.is_empty()
+    }
+
+    /// How many bytes it adds to a payload; a module, some more for what it says of it.
+    pub fn length_bytes(&self) -> u64 {
+        match self {
+            Self::Bundle => 0,
+            Self::Native(program) => (program.len() as u64).next_multiple_of(PAYLOAD_ALIGNMENT),
+            Self::Wasm(module) => module.len() as u64,
+        }
+    }
+}
+
+/// What of a file has not been written again yet. Anything else cannot be.
+struct Rest<'a>(&'a [u8]);
+
+impl Write for Rest<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let rest = self.0.strip_prefix(bytes);
+        self.0 = rest.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

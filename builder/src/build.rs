@@ -1,18 +1,22 @@
 //! `build`: a model and settings in, one file out.
 
-use crate::assemble::{Assembled, Identity, assemble};
-use crate::base::{Base, Carried};
+mod identity;
+
+use crate::assemble::{Assembled, assemble};
+use crate::base::{BUNDLE_TARGET, Base, Carried};
 use crate::error::BuildError;
+use crate::fingerprint::Material;
 use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
 use crate::hub::Snapshot;
-use crate::precision::{Precision, TargetSize};
+use crate::precision::Precision;
 use crate::upstream::{self, Upstream};
 use crate::wasm_payload::WasmError;
 use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::Manifest;
 use encoderfile::{Encoder, Executor, Payload, Source, golden, panics};
+use identity::FIRST_VERSION;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +95,15 @@ impl Kind {
         }
     }
 
+    /// What runs files for a target.
+    pub fn of_target(target: &str) -> Self {
+        match target {
+            BUNDLE_TARGET => Self::Bundle,
+            target if target.starts_with("wasm") => Self::Wasm,
+            _ => Self::Native,
+        }
+    }
+
     fn extension(self) -> &'static str {
         match self {
             Self::Bundle => "ef",
@@ -100,28 +113,14 @@ impl Kind {
     }
 }
 
-/// A model that is ready to be written.
+/// A model that is ready to be written, behind any base program.
+pub struct Prepared(Finished);
+
 enum Finished {
     /// Another encoderfile's payload.
     Verbatim(Box<Payload>),
     /// Made here.
     Assembled(Box<Assembled>),
-}
-
-impl Finished {
-    fn manifest(&self) -> &Manifest {
-        match self {
-            Self::Verbatim(payload) => payload.manifest(),
-            Self::Assembled(assembled) => assembled.manifest(),
-        }
-    }
-
-    fn payload(&self) -> anyhow::Result<Box<dyn Source + '_>> {
-        Ok(match self {
-            Self::Verbatim(payload) => Box::new(payload.bytes()?),
-            Self::Assembled(assembled) => Box::new(assembled.payload()?),
-        })
-    }
 }
 
 /// Builds one file, which is there when it is complete.
@@ -136,69 +135,98 @@ impl Finished {
 /// that contradict one another or the file, and files of upstream's format, a message
 /// alone. None of them leaves a file behind.
 pub fn build(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
-    panics::catch(|| write(settings, carried))?
-}
-
-fn write(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
     let target = settings.target.as_deref().unwrap_or(HOST_TARGET);
-    let base = match &settings.base {
-        Some(path) => Base::from_bytes(folder::read_file(path)?),
-        None => carried.base(target)?,
+    let (base, of_base) = match &settings.base {
+        Some(path) => (
+            Base::from_bytes(folder::read_file(path)?),
+            format!("base program {}", path.display()),
+        ),
+        None => (carried.base(target)?, format!("base program for {target}")),
     };
-    let kind = Kind::of(&base);
-    let model = settings.finish(carried, base.length())?;
-    let manifest = model.manifest();
+    let prepared = prepare(&settings.beside(&base), carried)?;
     let output = match &settings.output {
         Some(output) => output.clone(),
-        None => default_output(&manifest.name, kind)?,
+        None => default_output(&prepared.manifest().name, Kind::of(&base))?,
     };
-    ensure!(
-        !output.is_dir(),
-        "{}: is a folder; name the file to write",
-        output.display()
-    );
-    let payload = model.payload()?;
-    base.write_with(&*payload, &output).map_err(|error| {
-        let of_base = || match &settings.base {
-            Some(path) => format!("base program {}", path.display()),
-            None => format!("base program for {target}"),
-        };
-        match error.is::<WasmError>() {
-            true => error.context(of_base()),
+    prepared
+        .write(&base, &output)
+        .map_err(|error| match error.is::<WasmError>() {
+            true => error.context(of_base),
             false => error,
+        })
+}
+
+/// Makes a model ready to be written for any number of targets: all of a build but the base
+/// program and the file.
+///
+/// # Errors
+/// As of [`build`].
+pub fn prepare(settings: &Settings, carried: &Carried) -> anyhow::Result<Prepared> {
+    panics::catch(|| settings.finish(carried).map(Prepared))?
+}
+
+impl Prepared {
+    /// What the file will say of itself; artifacts are filled in when it is written.
+    pub fn manifest(&self) -> &Manifest {
+        match &self.0 {
+            Finished::Verbatim(payload) => payload.manifest(),
+            Finished::Assembled(assembled) => assembled.manifest(),
         }
-    })?;
-    Ok(Built {
-        length_bytes: std::fs::metadata(&output)?.len(),
-        output,
-        kind,
-        manifest: manifest.clone(),
-        full_length: match &model {
-            Finished::Assembled(assembled) => Some(assembled.full_length()),
-            Finished::Verbatim(_) => None,
-        },
-    })
+    }
+
+    fn payload(&self) -> anyhow::Result<Box<dyn Source + '_>> {
+        Ok(match &self.0 {
+            Finished::Verbatim(payload) => Box::new(payload.bytes()?),
+            Finished::Assembled(assembled) => Box::new(assembled.payload()?),
+        })
+    }
+
+    /// Writes it behind a base program.
+    ///
+    /// # Errors
+    /// As of [`build`]; no file is left behind.
+    pub fn write(&self, base: &Base, output: &Path) -> anyhow::Result<Built> {
+        panics::catch(|| self.write_file(base, output))?
+    }
+
+    fn write_file(&self, base: &Base, output: &Path) -> anyhow::Result<Built> {
+        ensure!(
+            !output.is_dir(),
+            "{}: is a folder; name the file to write",
+            output.display()
+        );
+        base.write_with(&*self.payload()?, output)?;
+        Ok(Built {
+            length_bytes: std::fs::metadata(output)?.len(),
+            output: output.to_owned(),
+            kind: Kind::of(base),
+            manifest: self.manifest().clone(),
+            full_length: match &self.0 {
+                Finished::Assembled(assembled) => Some(assembled.full_length()),
+                Finished::Verbatim(_) => None,
+            },
+        })
+    }
 }
 
 impl Settings {
     /// What is to be written.
-    fn finish(&self, carried: &Carried, base: u64) -> anyhow::Result<Finished> {
+    fn finish(&self, carried: &Carried) -> anyhow::Result<Finished> {
         match &self.origin {
             Origin::Default => self.verbatim(carried.default_model()?),
             Origin::Folder(paths) => {
                 let folder = paths.folder.canonicalize();
                 let folder = folder.unwrap_or_else(|_| paths.folder.clone());
                 let name = folder.file_name().unwrap_or_default().to_string_lossy();
-                let identity = self.identity(&name, "0.1.0");
-                let assembled = self.assemble_folder(paths, identity, base)?;
+                let assembled = self.assemble_folder(paths, &name, Material::Files(paths))?;
                 Ok(Finished::Assembled(Box::new(assembled)))
             }
             Origin::Hub(snapshot) => {
-                let identity = Identity {
-                    source: Some(snapshot.source.clone()),
-                    ..self.identity(&snapshot.name, "0.1.0")
+                let material = Material::Commit {
+                    source: &snapshot.source,
+                    weights_file: snapshot.weights_file.as_deref(),
                 };
-                let assembled = self.assemble_folder(&snapshot.paths, identity, base)?;
+                let assembled = self.assemble_folder(&snapshot.paths, &snapshot.name, material)?;
                 Ok(Finished::Assembled(Box::new(assembled)))
             }
             Origin::Encoderfile(path) => {
@@ -206,7 +234,7 @@ impl Settings {
                 let file = MappedFile::open(path).with_context(|| name.clone())?;
                 if upstream::is_format_1(file.bytes()) {
                     let upstream = Upstream::read(file.bytes()).with_context(|| name)?;
-                    let assembled = self.assemble_upstream(path, upstream, base)?;
+                    let assembled = self.assemble_upstream(path, upstream)?;
                     return Ok(Finished::Assembled(Box::new(assembled)));
                 }
                 let payload = Payload::open(Arc::new(file)).with_context(|| name.clone())?;
@@ -237,21 +265,16 @@ impl Settings {
     fn assemble_folder(
         &self,
         paths: &Paths,
-        identity: Identity,
-        base: u64,
+        name: &str,
+        material: Material<'_>,
     ) -> anyhow::Result<Assembled> {
         let model = folder::read(paths, &self.overrides)?;
         let graph = Graph::read(&paths.weights, &model)?;
-        let precision = self.precision_beside(base);
-        Ok(assemble(paths, model, &graph, identity, &precision)?)
+        let identity = self.identity(name, FIRST_VERSION, material)?;
+        Ok(assemble(paths, model, &graph, identity, &self.precision)?)
     }
 
-    fn assemble_upstream(
-        &self,
-        path: &Path,
-        upstream: Upstream,
-        base: u64,
-    ) -> anyhow::Result<Assembled> {
+    fn assemble_upstream(&self, path: &Path, upstream: Upstream) -> anyhow::Result<Assembled> {
         let mut overrides = upstream.overrides.clone();
         if let Some(task) = self.overrides.task {
             overrides.task = Some(task);
@@ -277,27 +300,22 @@ impl Settings {
         let model = folder::read(&paths, &overrides).with_context(|| path.display().to_string())?;
         let graph = Graph::read(&paths.weights, &model)?;
         let manifest = &upstream.manifest;
-        let identity = self.identity(&manifest.name, &manifest.version);
-        let precision = self.precision_beside(base);
-        Ok(assemble(&paths, model, &graph, identity, &precision)?)
+        let material = Material::Files(&paths);
+        let merged = Self {
+            overrides,
+            ..self.clone()
+        };
+        let identity = merged.identity(&manifest.name, &manifest.version, material)?;
+        Ok(assemble(&paths, model, &graph, identity, &self.precision)?)
     }
 
-    /// What the model is called; what its origin calls it if nobody says.
-    fn identity(&self, name: &str, version: &str) -> Identity {
-        Identity {
-            name: self.name.clone().unwrap_or_else(|| name.into()),
-            version: self.version.clone().unwrap_or_else(|| version.into()),
-            source: None,
+    /// The same for a file with that base program, which is a part of a size that is asked for.
+    pub fn beside(&self, base: &Base) -> Self {
+        let mut settings = self.clone();
+        if let Some(size) = &mut settings.precision.target_size {
+            size.base = base.length_bytes();
         }
-    }
-
-    /// The precision, with the size of the base program that the file's size has in it.
-    fn precision_beside(&self, base: u64) -> Precision {
-        let target_size = self.precision.target_size;
-        Precision {
-            target_size: target_size.map(|size| TargetSize { base, ..size }),
-            ..self.precision.clone()
-        }
+        settings
     }
 }
 
@@ -311,8 +329,12 @@ fn check_results(payload: &Payload) -> Result<(), BuildError> {
     }
 }
 
-/// In the current folder, whatever the name: it may come from somebody else's file.
-fn default_output(name: &str, kind: Kind) -> anyhow::Result<PathBuf> {
+/// What a file is called that nobody has named: a name in the current folder, whatever the
+/// model's is, since it may come from somebody else's file.
+///
+/// # Errors
+/// A message alone for a name of which no file can be called.
+pub fn default_output(name: &str, kind: Kind) -> anyhow::Result<PathBuf> {
     let stem = Path::new(name).file_name().and_then(|stem| stem.to_str());
     let stem = stem.with_context(|| format!("the name {name:?} is no file name; say -o FILE"))?;
     Ok(PathBuf::from(format!("{stem}.{}", kind.extension())))

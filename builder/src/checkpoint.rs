@@ -36,6 +36,16 @@ pub(crate) fn is_one(path: &Path) -> bool {
     name.is_some_and(|it| it.ends_with(".safetensors") || it.ends_with(".bin"))
 }
 
+/// The format of a file of weights, by its name.
+pub(crate) fn format(path: &Path) -> &'static str {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.strip_suffix(".index.json").unwrap_or(&name) {
+        name if name.ends_with(".safetensors") => "safetensors",
+        name if name.ends_with(".bin") => "pytorch",
+        _ => "onnx",
+    }
+}
+
 /// The tensors of one or several files.
 #[derive(Debug)]
 pub struct Checkpoint {

@@ -47,6 +47,11 @@ pub(crate) enum Command {
     },
     /// Run an encoderfile in the built-in WebAssembly host
     Run(Run),
+    /// Print the JSON schema of a settings file, for editors
+    Schema {
+        #[arg(value_enum)]
+        file: SchemaArgument,
+    },
     /// Print the version, the targets this tool can build for and the instruction sets
     Version,
     /// List the base programs in this tool; nothing can be added or removed
@@ -103,7 +108,10 @@ pub(crate) struct Build {
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
 
-    /// Where to write [default: NAME.encoderfile, NAME.ef.wasm or NAME.ef]
+    #[command(flatten)]
+    pub(crate) many: Many,
+
+    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm or NAME.ef]
     #[arg(short, long, alias = "output-path", value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -174,6 +182,38 @@ pub(crate) struct Build {
     /// Upstream's, for base programs it downloads
     #[arg(long, value_name = "VERSION", hide = true)]
     pub(crate) runtime_version: Option<String>,
+}
+
+/// Many models at once.
+#[derive(Args)]
+pub(crate) struct Many {
+    /// Which models of the --models file [default: all]
+    #[arg(value_name = "NAME", requires = "models")]
+    pub(crate) names: Vec<String>,
+
+    /// Build the models of a models.yaml, but for what is up to date
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "config", "model", "from", "target", "base", "name", "model_version", "task",
+        "weights_file", "weights", "weights_rules", "target_size", "min_cosine", "calibration",
+        "compute", "max_length", "license",
+    ])]
+    pub(crate) models: Option<PathBuf>,
+
+    /// Of --models: say what would be read, fetched and written, and write nothing
+    #[arg(long, requires = "models")]
+    pub(crate) dry_run: bool,
+
+    /// Of --models: build what is up to date too
+    #[arg(long, requires = "models")]
+    pub(crate) no_skip: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaArgument {
+    /// models.yaml
+    Models,
+    /// encoderfile.yml
+    Encoderfile,
 }
 
 #[derive(Args)]

@@ -2,30 +2,37 @@
 //! refused by name.
 
 use anyhow::{Context, bail, ensure};
+use encoderfile::manifest::{TruncationSide, TruncationStrategy};
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The whole file.
-#[derive(Debug, Deserialize)]
+/// Settings of one build.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[schemars(title = "encoderfile.yml")]
+pub(crate) struct Document {
+    /// The settings.
     encoderfile: ConfigFile,
 }
 
 /// What is under `encoderfile:`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "encoderfile")]
 pub struct ConfigFile {
     /// The `model_id` of results.
+    #[schemars(length(min = 1))]
     pub name: Option<String>,
     /// The caller's version of the model.
     pub version: Option<String>,
     /// A folder, a model of the hub, or each file.
     pub path: Option<ModelPath>,
     /// The task.
+    #[schemars(with = "Option<crate::schema::TaskName>")]
     pub model_type: Option<String>,
     /// Where to write.
     pub output_path: Option<PathBuf>,
@@ -34,6 +41,7 @@ pub struct ConfigFile {
     /// A base program of one's own.
     pub base_binary_path: Option<PathBuf>,
     /// A Lua script: refused.
+    #[schemars(skip)]
     pub transform: Option<serde_json::Value>,
     /// Libraries for the script.
     pub lua_libs: Option<serde_json::Value>,
@@ -45,6 +53,7 @@ pub struct ConfigFile {
     #[serde(default)]
     pub tokenizer: TokenizerSection,
     /// Ours: how the large matrices are stored.
+    #[schemars(with = "Option<crate::schema::WeightsName>")]
     pub weights: Option<String>,
     /// Ours: others for some of them, `PATTERN=ENCODING` each.
     #[serde(default)]
@@ -56,13 +65,15 @@ pub struct ConfigFile {
     /// Ours: a file of calibration texts.
     pub calibration: Option<PathBuf>,
     /// Ours: what products with large matrices are computed in.
+    #[schemars(with = "Option<crate::schema::ComputeName>")]
     pub compute: Option<String>,
     /// Ours: which file of weights of the folder, ONNX or safetensors.
     pub weights_file: Option<PathBuf>,
 }
 
 /// Where the model is.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 pub enum ModelPath {
     /// A folder, or a model of the hub.
     Folder(PathBuf),
@@ -99,7 +110,7 @@ impl<'de> Deserialize<'de> for ModelPath {
 }
 
 /// Where each file of a model is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFiles {
     /// config.json.
@@ -111,22 +122,28 @@ pub struct ModelFiles {
     /// tokenizer_config.json.
     pub tokenizer_config_path: Option<PathBuf>,
     /// preprocessor_config.json, of models of images: refused.
+    #[schemars(skip)]
     pub preprocessor_config_path: Option<PathBuf>,
 }
 
 /// Tokenizer settings.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerSection {
     /// How batches are padded: ours never are.
     pub pad_strategy: Option<serde_json::Value>,
-    /// `left` or `right`.
+    /// Truncation side: `left` or `right`.
+    #[schemars(with = "Option<crate::schema::TruncationSideName>")]
     pub truncation_side: Option<String>,
     /// Truncation strategy: `longest_first`, `only_first` or `only_second`.
+    #[schemars(with = "Option<crate::schema::TruncationStrategyName>")]
     pub truncation_strategy: Option<String>,
     /// Maximum sequence length in tokens.
+    #[schemars(range(min = 1))]
     pub max_length: Option<u32>,
-    /// Overlap, in tokens, of windows over a text beyond the maximum sequence length.
+    /// Overlap, in tokens, of windows over a text beyond the maximum sequence length: 0, since
+    /// `infer --stride` says it.
+    #[schemars(range(max = 0))]
     pub stride: Option<u32>,
 }
 
@@ -157,19 +174,63 @@ impl ConfigFile {
             );
         }
         ensure!(
-            config.tokenizer.max_length != Some(0),
-            "`tokenizer.max_length` is 0"
-        );
-        ensure!(
             config.name.as_deref() != Some(""),
             "`name` is empty: it is the `model_id` of every result"
         );
-        if let Some(stride) = config.tokenizer.stride.filter(|stride| *stride > 0) {
+        config.tokenizer.check()?;
+        Ok(config)
+    }
+}
+
+impl TokenizerSection {
+    /// What is in it and means nothing here, as a line.
+    pub fn without_effect(&self) -> Option<String> {
+        let strategy = self.pad_strategy.as_ref().filter(|it| !it.is_null());
+        strategy.map(|_| {
+            "`tokenizer.pad_strategy` has no effect: every text is computed by itself, and none is padded".to_owned()
+        })
+    }
+
+    /// The truncation side, if it says one.
+    ///
+    /// # Errors
+    /// A message alone for a value that is none.
+    pub fn truncation_side(&self) -> anyhow::Result<Option<TruncationSide>> {
+        Ok(match self.truncation_side.as_deref() {
+            None => None,
+            Some("left") => Some(TruncationSide::Left),
+            Some("right") => Some(TruncationSide::Right),
+            Some(other) => bail!("`tokenizer.truncation_side`: {other:?}; expected left or right"),
+        })
+    }
+
+    /// The truncation strategy, if it says one.
+    ///
+    /// # Errors
+    /// A message alone for a value that is none.
+    pub fn truncation_strategy(&self) -> anyhow::Result<Option<TruncationStrategy>> {
+        Ok(match self.truncation_strategy.as_deref() {
+            None => None,
+            Some("longest_first") => Some(TruncationStrategy::LongestFirst),
+            Some("only_first") => Some(TruncationStrategy::OnlyFirst),
+            Some("only_second") => Some(TruncationStrategy::OnlySecond),
+            Some(other) => bail!(
+                "`tokenizer.truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
+            ),
+        })
+    }
+
+    /// Refuses what no build can follow.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.max_length != Some(0), "`tokenizer.max_length` is 0");
+        self.truncation_side()?;
+        self.truncation_strategy()?;
+        if let Some(stride) = self.stride.filter(|stride| *stride > 0) {
             bail!(
                 "`tokenizer.stride`: {stride} is not supported; say --stride {stride} to `infer`"
             );
         }
-        Ok(config)
+        Ok(())
     }
 }
 
@@ -192,24 +253,16 @@ impl ConfigFile {
                 self.validate_transform == Some(true),
                 "no script is run",
             ),
-            (
-                "tokenizer.pad_strategy",
-                self.tokenizer
-                    .pad_strategy
-                    .as_ref()
-                    .is_some_and(|it| !it.is_null()),
-                "every text is computed by itself, and none is padded",
-            ),
         ];
         let given = keys.into_iter().filter(|(_, is_given, _)| *is_given);
         let lines = given.map(|(key, _, why)| format!("`{key}` has no effect: {why}"));
-        lines.collect()
+        lines.chain(self.tokenizer.without_effect()).collect()
     }
 }
 
 /// What of the parser's message is for whoever wrote the file: it draws the place on
 /// further lines, and says which of its functions would take such a file.
-fn problem(message: &str) -> String {
+pub(crate) fn problem(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let line = line.trim_start_matches("error: ");
     let advice = [", set DuplicateKeyPolicy", "; use from_str"];

@@ -93,6 +93,8 @@ impl Paths {
 pub struct Overrides {
     /// The task.
     pub task: Option<Task>,
+    /// Tasks that go before it where the folder says that it is for one of them.
+    pub tasks_as_stated: &'static [Task],
     /// Maximum sequence length in tokens, special tokens included.
     pub max_length: Option<u32>,
     /// Truncation side: which end of a text beyond the maximum sequence length is truncated.
@@ -224,12 +226,27 @@ fn task(
     overrides: &Overrides,
 ) -> Result<(Task, &'static str), BuildError> {
     if let Some(task) = overrides.task {
+        if !overrides.tasks_as_stated.is_empty()
+            && let Ok(stated) = stated_task(paths, config, sentence)
+            && overrides.tasks_as_stated.contains(&stated.0)
+        {
+            return Ok(stated);
+        }
         let has_roles = || sentence.is_some_and(|it| matches!(it.head, Head::LateInteraction(_)));
         if task == Task::LateInteraction && !has_roles() {
             return Err(BuildError::NoRoles(paths.folder.clone()));
         }
         return Ok((task, "--task or model_type of this build"));
     }
+    stated_task(paths, config, sentence)
+}
+
+/// The task that the folder is for, and what in it says so.
+fn stated_task(
+    paths: &Paths,
+    config: &Config,
+    sentence: Option<&Sentence>,
+) -> Result<(Task, &'static str), BuildError> {
     Ok(match sentence.map(|sentence| &sentence.head) {
         Some(Head::Pooling(_)) if sentence.is_some_and(|it| it.logits.is_some()) => (
             Task::SequenceClassification,

@@ -18,6 +18,7 @@ mod progress;
 mod proxy;
 mod reference;
 mod settings;
+mod survey;
 mod url;
 
 use crate::folder::Paths;
@@ -25,12 +26,14 @@ use cache::Repository;
 use client::Client;
 use download::Wanted;
 use encoderfile::manifest::HubCommit;
-use std::collections::BTreeSet;
+use files::List;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use error::HubError;
 pub use reference::{Named, NoReference, Reference};
 pub use settings::{Network, Settings};
+pub use survey::{Survey, Surveyed};
 
 /// A model of the hub whose files are on this machine.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct Snapshot {
     pub source: HubCommit,
     /// The name of the model, without its organisation.
     pub name: String,
+    /// The file of weights that was asked for.
+    pub weights_file: Option<PathBuf>,
     /// How many files were downloaded, and of how many bytes.
     pub downloaded: Downloaded,
 }
@@ -64,37 +69,39 @@ pub fn fetch(
     reference: &Reference,
     weights: Option<&Path>,
 ) -> Result<Snapshot, HubError> {
-    let mut checkout = Checkout::open(settings, reference)?;
-    let weights = needed::fetch(&mut checkout, weights)?;
-    let folder = checkout.folder();
-    Ok(Snapshot {
-        paths: Paths::in_folder_with(&folder, Some(Path::new(&weights)))?,
-        source: HubCommit {
-            repository: reference.id().to_owned(),
-            commit: checkout.commit,
-        },
-        name: reference.name().to_owned(),
-        downloaded: checkout.downloaded,
-    })
+    Checkout::open(settings, reference)?.snapshot(weights)
 }
 
 /// A commit of a model, whose files are fetched as they are needed.
-struct Checkout<'a> {
+pub struct Checkout<'a> {
     settings: &'a Settings,
     reference: &'a Reference,
     repository: Repository,
-    commit: String,
-    /// Its files.
-    names: BTreeSet<String>,
+    found: Found,
     /// Who fetches them, where somebody may.
     client: Option<Client>,
     downloaded: Downloaded,
 }
 
 impl<'a> Checkout<'a> {
-    fn open(settings: &'a Settings, reference: &'a Reference) -> Result<Self, HubError> {
+    /// Asks which commit the reference is, and remembers it; fetches nothing.
+    ///
+    /// # Errors
+    /// [`HubError`], as of [`fetch`].
+    pub fn open(settings: &'a Settings, reference: &'a Reference) -> Result<Self, HubError> {
+        let checkout = Self::look(settings, reference)?;
+        if let Some(list) = &checkout.found.list {
+            let repository = &checkout.repository;
+            repository.set_commit(reference.revision(), &list.sha)?;
+            repository.set_lengths(list)?;
+        }
+        Ok(checkout)
+    }
+
+    /// The same, and remembers nothing.
+    fn look(settings: &'a Settings, reference: &'a Reference) -> Result<Self, HubError> {
         let repository = Repository::new(&settings.cache, reference);
-        let (client, (commit, names)) = match settings.network {
+        let (client, found) = match settings.network {
             Network::Allowed => {
                 let mut client = Client::new(settings, reference)?;
                 let found = resolve(&mut client, &repository, reference)?;
@@ -109,41 +116,81 @@ impl<'a> Checkout<'a> {
             settings,
             reference,
             repository,
-            commit,
-            names,
+            found,
             client,
             downloaded: Downloaded::default(),
         })
     }
 
-    /// Where its files are.
-    fn folder(&self) -> PathBuf {
-        self.repository.snapshot(&self.commit)
-    }
-
-    /// A file of it, if it has one of that name.
-    fn fetch_if_there(&mut self, name: &str) -> Result<(), HubError> {
-        match self.names.contains(name) {
-            true => self.fetch(name).map(drop),
-            false => Ok(()),
+    /// What it is a commit of, and which.
+    pub fn source(&self) -> HubCommit {
+        HubCommit {
+            repository: self.reference.id().to_owned(),
+            commit: self.found.commit.clone(),
         }
     }
 
-    /// A file of it, and where that is.
+    /// Fetches what a build needs and the cache does not have.
+    ///
+    /// # Errors
+    /// [`HubError`], as of [`fetch`].
+    pub fn snapshot(mut self, weights: Option<&Path>) -> Result<Snapshot, HubError> {
+        let chosen = needed::fetch_settings(&mut self, weights)?;
+        needed::fetch_weights(&mut self, &chosen)?;
+        let folder = needed::Files::folder(&self);
+        Ok(Snapshot {
+            paths: Paths::in_folder_with(&folder, Some(Path::new(&chosen)))?,
+            source: self.source(),
+            name: self.reference.name().to_owned(),
+            weights_file: weights.map(Path::to_owned),
+            downloaded: self.downloaded,
+        })
+    }
+
+    /// Of a file that is not there and may not be fetched.
+    fn offline(&self, name: &str) -> HubError {
+        HubError::Offline {
+            reference: self.reference.clone(),
+            missing: name.to_owned(),
+            cache: self.settings.cache.clone(),
+            why: match self.settings.network {
+                Network::Forbidden(why) => why,
+                Network::Allowed => "this build",
+            },
+        }
+    }
+}
+
+impl needed::Files for Checkout<'_> {
+    fn reference(&self) -> &Reference {
+        self.reference
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.found.lengths.contains_key(name)
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.found.lengths.keys().map(String::as_str))
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.repository.snapshot(&self.found.commit)
+    }
+
     fn fetch(&mut self, name: &str) -> Result<PathBuf, HubError> {
-        let path = self.folder().join(name);
+        let path = self.repository.snapshot(&self.found.commit).join(name);
         if path.is_file() {
             return Ok(path);
         }
         let wanted = Wanted {
             reference: self.reference,
-            commit: &self.commit,
+            commit: &self.found.commit,
             name,
         };
-        let bytes = match (&mut self.client, self.settings.network) {
-            (Some(client), _) => wanted.fetch(client, &self.repository)?,
-            (None, Network::Forbidden(why)) => return Err(self.offline(name, why)),
-            (None, Network::Allowed) => return Err(self.offline(name, "this build")),
+        let bytes = match &mut self.client {
+            Some(client) => wanted.fetch(client, &self.repository)?,
+            None => return Err(self.offline(name)),
         };
         if bytes > 0 {
             self.downloaded.files += 1;
@@ -151,19 +198,16 @@ impl<'a> Checkout<'a> {
         }
         Ok(path)
     }
-
-    fn offline(&self, name: &str, why: &'static str) -> HubError {
-        HubError::Offline {
-            reference: self.reference.clone(),
-            missing: name.to_owned(),
-            cache: self.settings.cache.clone(),
-            why,
-        }
-    }
 }
 
-/// A commit and the names of its files.
-type Found = (String, BTreeSet<String>);
+/// A commit and its files.
+struct Found {
+    commit: String,
+    /// Their lengths by their names, as far as they are known.
+    lengths: BTreeMap<String, Option<u64>>,
+    /// What the hub said, where it was asked.
+    list: Option<List>,
+}
 
 /// As the hub says; a commit whose list is kept will never have another.
 fn resolve(
@@ -172,15 +216,20 @@ fn resolve(
     reference: &Reference,
 ) -> Result<Found, HubError> {
     if let Some(commit) = reference.commit()
-        && let Some(names) = repository.names(commit)
+        && let Some(lengths) = repository.lengths(commit)
     {
-        return Ok((commit.to_owned(), names));
+        return Ok(Found {
+            commit: commit.to_owned(),
+            lengths,
+            list: None,
+        });
     }
     let list = client.list()?;
-    repository.set_commit(reference.revision(), &list.sha)?;
-    repository.set_names(&list)?;
-    let names = list.names().map(str::to_owned).collect();
-    Ok((list.sha, names))
+    Ok(Found {
+        commit: list.sha.clone(),
+        lengths: list.lengths(),
+        list: Some(list),
+    })
 }
 
 /// As it was when somebody last asked the hub.
@@ -202,12 +251,16 @@ fn resolve_in_cache(
         cache: settings.cache.clone(),
         why,
     })?;
-    if let Some(names) = repository.names(&commit) {
-        return Ok((commit, names));
+    if let Some(lengths) = repository.lengths(&commit) {
+        return Ok(Found {
+            commit,
+            lengths,
+            list: None,
+        });
     }
     // Fetched file by file, by a program that needed perhaps not all that a build does.
-    let names = repository.kept(&commit);
-    if !names.contains(MODULES) && !repository.is_known_to_lack(&commit, MODULES) {
+    let lengths = repository.kept(&commit);
+    if !lengths.contains_key(MODULES) && !repository.is_known_to_lack(&commit, MODULES) {
         return Err(HubError::Unknown {
             reference: reference.clone(),
             folder: repository.snapshot(&commit),
@@ -215,5 +268,9 @@ fn resolve_in_cache(
             why,
         });
     }
-    Ok((commit, names))
+    Ok(Found {
+        commit,
+        lengths,
+        list: None,
+    })
 }

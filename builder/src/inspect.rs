@@ -88,15 +88,23 @@ fn describe_model(model: &Model, fields: &mut Map<String, Value>) {
         .map(|it| json!({"about": it.subject, "meaning": it.meaning, "source": it.source}))
         .collect();
     fields.insert("understood".into(), findings.into());
+    let options = provenance.options.iter();
+    let options: Map<String, Value> = options
+        .map(|it| (it.name.clone(), it.value.clone().into()))
+        .collect();
     fields.insert(
         "provenance".into(),
         json!({
             "built_by": provenance.builder,
             "source": source,
+            "source_file": provenance.source_file,
+            "source_format": provenance.source_format,
+            "options": options,
             "architecture": provenance.architecture,
             "license": provenance.license,
             "source_sha256": hex(&provenance.source_sha256),
             "embedding_space_id": hex(&provenance.embedding_space_id),
+            "fingerprint": hex(&provenance.fingerprint),
         }),
     );
     fields.insert("weights".into(), describe_weights(model.weights));

@@ -6,7 +6,8 @@
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
 //! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks that the result runs and makes a
 //! payload of it, [`base`] knows the programs a payload can be appended to, and
-//! [`output`] writes files.
+//! [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
+//! their files are up to date.
 
 mod architecture;
 pub mod assemble;
@@ -16,14 +17,18 @@ pub mod checkpoint;
 pub mod config_file;
 pub mod error;
 pub mod extract;
+pub mod fingerprint;
 pub mod folder;
 pub mod graph;
 pub mod hub;
+pub mod inputs;
 pub mod inspect;
+pub mod models_file;
 mod modules;
 pub mod output;
 pub mod precision;
 pub mod run;
+pub mod schema;
 mod trial;
 pub mod upstream;
 pub mod wasm_payload;

@@ -2,16 +2,17 @@
 
 mod assemble_tool;
 mod cli;
+mod many;
 mod runtimes;
 mod settings;
 
 use anyhow::Context;
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::{Cli, Command, SchemaArgument};
 use encoderfile::graph::{ISA_VARIABLE, Isa};
 use encoderfile::{detail, one_line};
 use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
-use encoderfile_builder::{BuildError, extract, inspect, run};
+use encoderfile_builder::{BuildError, extract, inspect, run, schema};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
             "--cache-dir {folder} has no effect: base programs are in this tool, and models of the hub are kept where HF_HOME or HF_HUB_CACHE says"
         ));
     }
-    match execute(&cli.command) {
+    match execute(&cli) {
         Ok(code) => code,
         Err(error) => {
             report(&error, cli.verbose);
@@ -53,12 +54,15 @@ fn report(error: &anyhow::Error, verbose: bool) {
     }
 }
 
-fn execute(command: &Command) -> anyhow::Result<ExitCode> {
+fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Ok(name) = std::env::var(ISA_VARIABLE) {
         Isa::choose(&name).context(ISA_VARIABLE)?;
     }
-    match command {
-        Command::Build(arguments) => settings::run(arguments)?,
+    match &cli.command {
+        Command::Build(arguments) => match &arguments.many.models {
+            Some(file) => return many::run(arguments, file, cli.verbose),
+            None => settings::run(arguments)?,
+        },
         Command::Inspect { file, json } => {
             let description = inspect(file)?;
             print(&if *json {
@@ -79,6 +83,13 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
             };
             let (directories, passed) = (&arguments.directories, &arguments.arguments);
             return run::run(&arguments.file, base, directories, passed);
+        }
+        Command::Schema { file } => {
+            let schema = match file {
+                SchemaArgument::Models => schema::of_models(),
+                SchemaArgument::Encoderfile => schema::of_encoderfile(),
+            };
+            print(&(serde_json::to_string_pretty(&schema)? + "\n"))?;
         }
         Command::Version => {
             let targets = Carried::open()?.targets().join(", ");

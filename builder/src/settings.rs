@@ -4,12 +4,12 @@ use crate::cli::{Build, ComputeArgument, TaskArgument};
 use crate::runtimes::{warn, warn_of_version};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use encoderfile::manifest::{Compute, StoredWeights, TruncationSide, TruncationStrategy};
+use encoderfile::manifest::{Compute, StoredWeights};
 use encoderfile_builder::base::Carried;
 use encoderfile_builder::build::{Built, Kind, Origin, Settings, build};
-use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
+use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath};
 use encoderfile_builder::folder::{Overrides, Paths};
-use encoderfile_builder::hub::{self, Downloaded, HubError, Named};
+use encoderfile_builder::hub::{self, Downloaded, HubError, Named, Reference, Snapshot};
 use encoderfile_builder::precision::Precision;
 use std::path::Path;
 use std::str::FromStr;
@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &Build) -> anyhow::Result<()> {
     let settings = settings(arguments)?;
     let built = build(&settings, &Carried::open()?)?;
     report(&built)?;
+    suggest(&built);
     let slow = built.full_length.filter(|time| *time >= NOTABLE);
     if let (Some(time), Some(model)) = (slow, &built.manifest.model) {
         let (tokens, seconds) = (model.pipeline.max_tokens, time.as_secs_f64());
@@ -54,9 +55,10 @@ fn settings(arguments: &Build) -> anyhow::Result<Settings> {
         overrides: Overrides {
             task: task.map(Into::into),
             max_length: arguments.max_length.or(config.tokenizer.max_length),
-            truncation_side: truncation_side(&config.tokenizer).map_err(of_file)?,
-            truncation_strategy: truncation_strategy(&config.tokenizer).map_err(of_file)?,
+            truncation_side: config.tokenizer.truncation_side().map_err(of_file)?,
+            truncation_strategy: config.tokenizer.truncation_strategy().map_err(of_file)?,
             license: arguments.license.clone(),
+            ..Overrides::default()
         },
         precision,
     })
@@ -136,22 +138,35 @@ fn model(name: &Path, weights: Option<&Path>, no_download: bool) -> anyhow::Resu
         }
         Named::Model(reference) => reference,
     };
-    let mut settings = hub::Settings::from_environment()?;
-    if no_download {
-        settings = settings.offline("--no-download");
-    }
-    let snapshot = hub::fetch(&settings, &reference, weights).map_err(|error| match error {
-        // As of any other folder.
+    let snapshot = hub::fetch(&of_hub(no_download)?, &reference, weights).map_err(of_model)?;
+    report_download(&reference, &snapshot);
+    Ok(Origin::Hub(Box::new(snapshot)))
+}
+
+/// What the environment and the options say of the hub.
+pub(crate) fn of_hub(no_download: bool) -> Result<hub::Settings, HubError> {
+    let settings = hub::Settings::from_environment()?;
+    Ok(match no_download {
+        true => settings.offline("--no-download"),
+        false => settings,
+    })
+}
+
+/// What is wrong with a model of the hub is said as of any other folder.
+pub(crate) fn of_model(error: HubError) -> anyhow::Error {
+    match error {
         HubError::Model(error) => anyhow::Error::from(*error),
         error => error.into(),
-    })?;
+    }
+}
+
+pub(crate) fn report_download(reference: &Reference, snapshot: &Snapshot) {
     let Downloaded { files, bytes } = snapshot.downloaded;
     if files > 0 {
         let commit = &snapshot.source.commit;
         let megabytes = bytes as f64 / 1e6;
         eprintln!("{reference}: commit {commit}, downloaded {files} files, {megabytes:.1} MB");
     }
-    Ok(Origin::Hub(Box::new(snapshot)))
 }
 
 fn paths_of(files: ModelFiles) -> Paths {
@@ -191,27 +206,6 @@ fn read_config(arguments: &Build) -> anyhow::Result<ConfigFile> {
     Ok(config)
 }
 
-fn truncation_side(settings: &TokenizerSection) -> anyhow::Result<Option<TruncationSide>> {
-    Ok(match settings.truncation_side.as_deref() {
-        None => None,
-        Some("left") => Some(TruncationSide::Left),
-        Some("right") => Some(TruncationSide::Right),
-        Some(other) => bail!("`tokenizer.truncation_side`: {other:?}; expected left or right"),
-    })
-}
-
-fn truncation_strategy(settings: &TokenizerSection) -> anyhow::Result<Option<TruncationStrategy>> {
-    Ok(match settings.truncation_strategy.as_deref() {
-        None => None,
-        Some("longest_first") => Some(TruncationStrategy::LongestFirst),
-        Some("only_first") => Some(TruncationStrategy::OnlyFirst),
-        Some("only_second") => Some(TruncationStrategy::OnlySecond),
-        Some(other) => bail!(
-            "`tokenizer.truncation_strategy`: {other:?}; expected longest_first, only_first or only_second"
-        ),
-    })
-}
-
 /// A value of the config file that is one of a few.
 fn choice<T: ValueEnum>(key: &str, name: &str) -> anyhow::Result<T> {
     T::from_str(name, true).map_err(|_| {
@@ -223,7 +217,8 @@ fn choice<T: ValueEnum>(key: &str, name: &str) -> anyhow::Result<T> {
     })
 }
 
-fn report(built: &Built) -> anyhow::Result<()> {
+/// Says what was written.
+pub(crate) fn report(built: &Built) -> anyhow::Result<()> {
     let manifest = &built.manifest;
     let model = manifest.model.as_ref().context("it holds no model")?;
     let (weights, pipeline) = (model.weights, &model.pipeline);
@@ -254,6 +249,12 @@ fn report(built: &Built) -> anyhow::Result<()> {
         weights.encoding,
         built.length_bytes as f64 / 1e6,
     );
+    Ok(())
+}
+
+/// Says how it is started.
+fn suggest(built: &Built) {
+    let shown = built.output.display();
     let command = match built.kind {
         Kind::Bundle => format!("encoderfile run {shown}"),
         Kind::Native if built.output.components().count() == 1 => format!("./{shown}"),
@@ -261,5 +262,4 @@ fn report(built: &Built) -> anyhow::Result<()> {
         Kind::Wasm => format!("wasmtime run {shown}"),
     };
     eprintln!("try: {command} infer \"…\"");
-    Ok(())
 }

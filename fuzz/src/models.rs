@@ -30,7 +30,7 @@ pub(crate) fn payload(name: &str) -> anyhow::Result<Vec<u8>> {
     let identity = Identity {
         name: name.into(),
         version: "0.1.0".into(),
-        source: None,
+        ..Identity::default()
     };
     let assembled = assemble(&paths, model, &graph, identity, &Precision::exact())?;
     let payload = assembled.payload()?;

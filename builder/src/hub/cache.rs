@@ -11,7 +11,7 @@ use super::HubError;
 use super::files::{Hash, List, Tree, is_inside};
 use super::reference::{Reference, is_commit};
 use encoderfile::output_file::OutputFile;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,16 +51,16 @@ impl Repository {
     }
 
     /// The files of a commit, where somebody has kept the list.
-    pub(super) fn names(&self, commit: &str) -> Option<BTreeSet<String>> {
+    pub(super) fn lengths(&self, commit: &str) -> Option<BTreeMap<String, Option<u64>>> {
         let path = self.tree(commit);
         let length = fs::metadata(&path).ok()?.len();
         let bytes = (length <= TREE_LEN_MAX).then(|| fs::read(&path))?.ok()?;
         let tree: Tree = serde_json::from_slice(&bytes).ok()?;
-        Some(tree.into_names()?.into_iter().collect())
+        tree.into_lengths()
     }
 
     /// Keeps the list, where the hub said as much as is in one.
-    pub(super) fn set_names(&self, list: &List) -> Result<(), HubError> {
+    pub(super) fn set_lengths(&self, list: &List) -> Result<(), HubError> {
         let path = self.tree(&list.sha);
         let Some(tree) = list.tree().filter(|_| !path.exists()) else {
             return Ok(());
@@ -89,9 +89,9 @@ impl Repository {
     }
 
     /// The files of a commit that are there.
-    pub(super) fn kept(&self, commit: &str) -> BTreeSet<String> {
+    pub(super) fn kept(&self, commit: &str) -> BTreeMap<String, Option<u64>> {
         let root = self.snapshot(commit);
-        let mut names = BTreeSet::new();
+        let mut lengths = BTreeMap::new();
         let mut open = vec![root.clone()];
         while let Some(folder) = open.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -102,12 +102,13 @@ impl Repository {
                     && entry.path().is_file()
                 {
                     let parts = path.iter().map(|it| it.to_string_lossy());
-                    names.insert(parts.collect::<Vec<_>>().join("/"));
+                    let length = entry.path().metadata().ok().map(|it| it.len());
+                    lengths.insert(parts.collect::<Vec<_>>().join("/"), length);
                 }
             }
         }
-        names.retain(|name| is_inside(name));
-        names
+        lengths.retain(|name, _| is_inside(name));
+        lengths
     }
 
     pub(super) fn blob(&self, hash: &Hash) -> PathBuf {

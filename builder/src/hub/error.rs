@@ -200,6 +200,9 @@ pub enum HubError {
     /// What is wrong with the model's files.
     #[error(transparent)]
     Model(Box<BuildError>),
+    /// The same of files that were read in a temporary folder, which the message leaves out.
+    #[error("{0}")]
+    Surveyed(String),
 }
 
 impl From<BuildError> for HubError {

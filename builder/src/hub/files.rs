@@ -67,8 +67,12 @@ impl List {
         }
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.siblings.iter().map(|it| &*it.name)
+    pub(super) fn lengths(&self) -> BTreeMap<String, Option<u64>> {
+        let lengths = self.siblings.iter().map(|it| {
+            let large = it.lfs.as_ref().map(|it| it.size);
+            (it.name.clone(), large.or(it.size))
+        });
+        lengths.collect()
     }
 
     /// What `huggingface_hub` keeps of a commit's files; `None` where the hub said too little.
@@ -109,11 +113,13 @@ struct TreeEntry {
 }
 
 impl Tree {
-    /// The names, if it is of a form that is known and each name is inside of a folder.
-    pub(super) fn into_names(self) -> Option<Vec<String>> {
+    /// The lengths, if it is of a form that is known and each name is inside of a folder.
+    pub(super) fn into_lengths(self) -> Option<BTreeMap<String, Option<u64>>> {
         let is_known = self.format_version == TREE_VERSION;
         let all_inside = self.files.keys().all(|it| is_inside(it));
-        (is_known && all_inside).then(|| self.files.into_keys().collect())
+        let length = |it: TreeEntry| it.lfs_size.or(Some(it.size));
+        let lengths = self.files.into_iter().map(|(name, it)| (name, length(it)));
+        (is_known && all_inside).then(|| lengths.collect())
     }
 }
 

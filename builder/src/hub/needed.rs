@@ -2,117 +2,104 @@
 //! and of all the weights those that the builder chooses.
 
 use super::files::is_inside;
-use super::{Checkout, HubError};
+use super::{HubError, Reference};
 use crate::folder::{
     Listing, Module, VOCABULARY_FILES, choose_weights, is_of_two_files, modules, refuse_decoders,
 };
+use crate::inputs::{OF_ENCODER, OF_MODEL, OF_MODULE};
 use crate::{checkpoint, graph};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Of the model as a whole; README.md says the licence.
-const OF_MODEL: [&str; 5] = [
-    "README.md",
-    "artifact.metadata",
-    "config_sentence_transformers.json",
-    "modules.json",
-    "onnx_config.json",
-];
-
-/// Of the encoder and its tokenizer.
-const OF_ENCODER: [&str; 14] = [
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "config.json",
-    "sentence_albert_config.json",
-    "sentence_bert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-];
-
 /// A tokenizer class written in Python reads it beside tokenizer.json too.
 const OF_ANY_CLASS: &str = "vocab.txt";
 
-/// Of a module that has weights of its own, best first.
-const OF_MODULE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// A commit whose files can be had.
+pub(super) trait Files {
+    /// What was asked for.
+    fn reference(&self) -> &Reference;
+    /// Whether it has a file of that name.
+    fn has(&self, name: &str) -> bool;
+    /// What its files are called.
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+    /// Where those are that have been fetched.
+    fn folder(&self) -> PathBuf;
+    /// A file of it, and where that is.
+    fn fetch(&mut self, name: &str) -> Result<PathBuf, HubError>;
 
-/// Fetches them, and gives the name of the weights.
-pub(super) fn fetch(
-    checkout: &mut Checkout<'_>,
+    /// A file of it, if it has one of that name.
+    fn fetch_if_there(&mut self, name: &str) -> Result<(), HubError> {
+        match self.has(name) {
+            true => self.fetch(name).map(drop),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Fetches all but the weights, and gives the name of those.
+pub(super) fn fetch_settings(
+    files: &mut impl Files,
     weights: Option<&Path>,
 ) -> Result<String, HubError> {
     for name in OF_MODEL {
-        checkout.fetch_if_there(name)?;
+        files.fetch_if_there(name)?;
     }
-    let modules = modules(&checkout.folder())?;
+    let modules = modules(&files.folder())?;
     let place = modules.first().map_or("", |it| &it.path);
     for place in BTreeSet::from(["", place]) {
-        fetch_encoder(checkout, place)?;
+        fetch_encoder(files, place)?;
     }
     // Before what takes long.
-    let weights = choose(checkout, place, weights)?;
-    let config = checkout.folder().join(inside(place, "config.json"));
+    let weights = choose(files, place, weights)?;
+    let config = files.folder().join(inside(place, "config.json"));
     refuse_decoders(&config)?;
     for module in &modules {
-        fetch_module(checkout, module)?;
+        fetch_module(files, module)?;
     }
     if is_of_two_files(&config)? {
-        fetch_module_weights(checkout, "")?;
+        fetch_module_weights(files, "")?;
     }
-    fetch_weights(checkout, &weights)?;
     Ok(weights)
 }
 
-fn fetch_encoder(checkout: &mut Checkout<'_>, place: &str) -> Result<(), HubError> {
+fn fetch_encoder(files: &mut impl Files, place: &str) -> Result<(), HubError> {
     for name in OF_ENCODER {
-        checkout.fetch_if_there(&inside(place, name))?;
+        files.fetch_if_there(&inside(place, name))?;
     }
     // Without tokenizer.json the vocabulary, whose kind is the class's to choose.
-    let has_tokenizer = checkout.names.contains(&inside(place, "tokenizer.json"));
+    let has_tokenizer = files.has(&inside(place, "tokenizer.json"));
     for name in VOCABULARY_FILES {
         if !has_tokenizer || name == OF_ANY_CLASS {
-            checkout.fetch_if_there(&inside(place, name))?;
+            files.fetch_if_there(&inside(place, name))?;
         }
     }
     Ok(())
 }
 
-fn fetch_module(checkout: &mut Checkout<'_>, module: &Module) -> Result<(), HubError> {
+fn fetch_module(files: &mut impl Files, module: &Module) -> Result<(), HubError> {
     if module.path.is_empty() {
         return Ok(());
     }
-    checkout.fetch_if_there(&inside(&module.path, "config.json"))?;
+    files.fetch_if_there(&inside(&module.path, "config.json"))?;
     match module.is_encoder {
         true => Ok(()),
-        false => fetch_module_weights(checkout, &module.path),
+        false => fetch_module_weights(files, &module.path),
     }
 }
 
-fn fetch_module_weights(checkout: &mut Checkout<'_>, place: &str) -> Result<(), HubError> {
+fn fetch_module_weights(files: &mut impl Files, place: &str) -> Result<(), HubError> {
     let names = OF_MODULE.map(|name| inside(place, name));
-    match names.iter().find(|name| checkout.names.contains(*name)) {
-        Some(name) => checkout.fetch(name).map(drop),
+    match names.iter().find(|name| files.has(name)) {
+        Some(name) => files.fetch(name).map(drop),
         None => Ok(()),
     }
 }
 
 /// Which file is the model, from the names alone.
-fn choose(
-    checkout: &Checkout<'_>,
-    place: &str,
-    weights: Option<&Path>,
-) -> Result<String, HubError> {
+fn choose(files: &impl Files, place: &str, weights: Option<&Path>) -> Result<String, HubError> {
     let listing = |place: &str| Names {
-        names: &checkout.names,
+        files,
         place: place.to_owned(),
-        shown: checkout.reference.id().into(),
     };
     let chosen = choose_weights(&listing(""), weights).map(|it| slashed(&it));
     let chosen = chosen.or_else(|error| {
@@ -125,22 +112,23 @@ fn choose(
 }
 
 /// The file, and those that it says its tensors are in.
-fn fetch_weights(checkout: &mut Checkout<'_>, name: &str) -> Result<(), HubError> {
-    let path = checkout.fetch(name)?;
+pub(super) fn fetch_weights(files: &mut impl Files, name: &str) -> Result<(), HubError> {
+    let path = files.fetch(name)?;
     let others = match checkpoint::is_one(&path) {
         true => checkpoint::shards(&path)?,
-        false => graph::external_files(&path)?,
+        false if path.is_file() => graph::external_files(&path)?,
+        false => usual_external_files(files, name),
     };
     let place = name.rsplit_once('/').map_or("", |it| it.0);
     for other in others {
         let other = inside(place, &other);
-        if !checkout.names.contains(&other) || !is_inside(&other) {
+        if !files.has(&other) || !is_inside(&other) {
             return Err(HubError::NoFile {
-                reference: checkout.reference.clone(),
+                reference: files.reference().clone(),
                 file: format!("{other}, where tensors of {name} are,"),
             });
         }
-        checkout.fetch(&other)?;
+        files.fetch(&other)?;
     }
     Ok(())
 }
@@ -159,20 +147,28 @@ fn slashed(path: &Path) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// The files of a commit, or of a folder in it.
-struct Names<'a> {
-    names: &'a BTreeSet<String>,
-    place: String,
-    shown: PathBuf,
+/// Where the tensors of a graph are that nobody has fetched: `model.onnx_data`, as exporters call
+/// it.
+fn usual_external_files(files: &impl Files, name: &str) -> BTreeSet<String> {
+    let (_, own) = name.rsplit_once('/').unwrap_or(("", name));
+    let suffixes = files.names().filter_map(|it| it.strip_prefix(name));
+    let external = suffixes.filter(|it| matches!(*it, "_data" | ".data"));
+    external.map(|suffix| format!("{own}{suffix}")).collect()
 }
 
-impl Listing for Names<'_> {
+/// The files of a commit, or of a folder in it.
+struct Names<'a, F> {
+    files: &'a F,
+    place: String,
+}
+
+impl<F: Files> Listing for Names<'_, F> {
     fn shown(&self) -> PathBuf {
-        self.shown.clone()
+        self.files.reference().id().into()
     }
 
     fn has(&self, name: &Path) -> bool {
-        self.names.contains(&inside(&self.place, &slashed(name)))
+        self.files.has(&inside(&self.place, &slashed(name)))
     }
 
     fn names_in(&self, folder: &str) -> Vec<String> {
@@ -180,8 +176,8 @@ impl Listing for Names<'_> {
             (place, "") => place.to_owned(),
             (place, folder) => inside(place, folder),
         };
-        let below = self.names.iter().filter_map(|name| match &*folder {
-            "" => Some(&**name),
+        let below = self.files.names().filter_map(|name| match &*folder {
+            "" => Some(name),
             folder => name.strip_prefix(folder)?.strip_prefix('/'),
         });
         let direct = below.filter(|name| !name.contains('/'));

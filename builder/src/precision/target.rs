@@ -34,6 +34,13 @@ pub struct TargetSize {
 #[error("`{0}` is no size: a number of bytes, or of kB, MB, GB, KiB, MiB or GiB (40MB)")]
 pub struct NoSuchSize(String);
 
+impl TargetSize {
+    /// Of a file whose base program is not known yet.
+    pub fn of_file(bytes: u64) -> Self {
+        Self { bytes, base: 0 }
+    }
+}
+
 impl FromStr for TargetSize {
     type Err = NoSuchSize;
 
@@ -61,7 +68,7 @@ impl FromStr for TargetSize {
             reason = "within its range"
         )]
         let bytes = bytes as u64;
-        Ok(Self { bytes, base: 0 })
+        Ok(Self::of_file(bytes))
     }
 }
 

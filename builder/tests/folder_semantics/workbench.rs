@@ -67,7 +67,7 @@ impl Workbench {
             let identity = Identity {
                 name: "random".into(),
                 version: "1".into(),
-                source: None,
+                ..Identity::default()
             };
             assemble(&paths, model, &graph, identity, &Precision::exact())
         };

@@ -70,6 +70,24 @@ pub struct Provenance {
     pub findings: Vec<Finding>,
     /// The model of the hub that the folder was fetched of, if it was.
     pub source: Option<HubCommit>,
+    /// The file of weights, by its name in the folder.
+    pub source_file: String,
+    /// "onnx", "safetensors" or "pytorch".
+    pub source_format: String,
+    /// What was asked for beside what the folder says.
+    pub options: Vec<BuildOption>,
+    /// BLAKE3 over the builder's version, the name, version and options of the model, and the
+    /// files that the build reads or the commit they are of.
+    pub fingerprint: Vec<u8>,
+}
+
+/// An option of a build, as it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildOption {
+    /// "max_length"
+    pub name: String,
+    /// "128"
+    pub value: String,
 }
 
 /// A commit of a model of the Hugging Face Hub.

@@ -138,7 +138,12 @@ impl Bench {
 
     /// What `inspect` says of the file that was built.
     pub(crate) fn inspect(&self) -> anyhow::Result<Value> {
-        self.workbench.run(&["inspect", "--json", "out"])?.json()
+        self.inspect_file("out")
+    }
+
+    /// The same of another file.
+    pub(crate) fn inspect_file(&self, name: &str) -> anyhow::Result<Value> {
+        self.workbench.run(&["inspect", "--json", name])?.json()
     }
 }
 

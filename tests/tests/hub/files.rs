@@ -44,6 +44,9 @@ fn a_build_is_that_of_the_folder_and_says_where_it_is_from() -> anyhow::Result<(
         ensure!(source == format!("{ID}@{COMMIT}"), "{name}: {source}");
         ensure!(of_folder["provenance"]["source"].is_null(), "{name}");
         for description in [&mut of_hub, &mut of_folder] {
+            // Of a commit the one, of files the other.
+            let fingerprint = description["provenance"]["fingerprint"].take();
+            ensure!(fingerprint != "", "{name}: no fingerprint");
             // Of a manifest with one field more.
             description["payload_digest"] = Value::Null;
             description["artifacts"] = Value::Null;

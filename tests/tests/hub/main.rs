@@ -8,6 +8,7 @@ mod cache;
 mod content;
 mod faults;
 mod files;
+mod many;
 mod names;
 mod server;
 mod shared;

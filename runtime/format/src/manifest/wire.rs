@@ -5,9 +5,9 @@ use super::names::{
     TruncationSide, TruncationStrategy,
 };
 use super::{
-    Dense, Finding, HubCommit, Input, LateInteraction, LayerNorm, Manifest, ManifestError, Model,
-    Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence, Splade,
-    StoredTensor,
+    BuildOption, Dense, Finding, HubCommit, Input, LateInteraction, LayerNorm, Manifest,
+    ManifestError, Model, Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual,
+    RoleSequence, Splade, StoredTensor,
 };
 use encoderfile_proto as proto;
 use prost::Message;
@@ -364,6 +364,10 @@ impl From<proto::Provenance> for Provenance {
             meaning: finding.meaning,
             source: finding.source,
         });
+        let options = wire.options.into_iter().map(|it| BuildOption {
+            name: it.name,
+            value: it.value,
+        });
         Self {
             builder: wire.builder,
             license: wire.license,
@@ -375,6 +379,10 @@ impl From<proto::Provenance> for Provenance {
                 repository: it.repository,
                 commit: it.commit,
             }),
+            source_file: wire.source_file,
+            source_format: wire.source_format,
+            options: options.collect(),
+            fingerprint: wire.fingerprint,
         }
     }
 }
@@ -385,6 +393,10 @@ impl From<Provenance> for proto::Provenance {
             subject: it.subject,
             meaning: it.meaning,
             source: it.source,
+        });
+        let options = provenance.options.into_iter().map(|it| proto::BuildOption {
+            name: it.name,
+            value: it.value,
         });
         Self {
             builder: provenance.builder,
@@ -397,6 +409,10 @@ impl From<Provenance> for proto::Provenance {
                 repository: it.repository,
                 commit: it.commit,
             }),
+            source_file: provenance.source_file,
+            source_format: provenance.source_format,
+            options: options.collect(),
+            fingerprint: provenance.fingerprint,
         }
     }
 }
