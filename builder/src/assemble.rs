@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// The texts whose results are stored: short ones, an empty one, other
 /// scripts, punctuation, and one of some length. They must not change lightly:
 /// every file's bytes depend on them.
-const GOLDEN_TEXTS: [&str; 6] = [
+pub(crate) const GOLDEN_TEXTS: [&str; 6] = [
     "",
     "A cat sits on the mat.",
     "The stock market fell sharply on Monday, and investors sold their shares.",
@@ -188,6 +188,19 @@ pub fn assemble(
         model,
         full_length,
     })
+}
+
+/// A model as its folder has it: weights as float32, computed in float32.
+///
+/// # Errors
+/// [`BuildError`], with the file at fault, for parts that do not fit one another and a graph
+/// that cannot be computed.
+pub fn exact(paths: &Paths, mut model: Model, graph: &Graph) -> Result<Encoder, BuildError> {
+    leave_to_graph(paths, &mut model, &graph.binding.output)?;
+    note_limit(&mut model, &graph.limit);
+    let pipeline = pipeline(paths, &model, &graph.binding)?;
+    let stored = Stored::new(graph, &model, &pipeline, Encoding::EXACT);
+    run(paths, || stored.encoder(paths, &model))
 }
 
 /// Refuses a graph that no reader would take, and names its largest tensor.

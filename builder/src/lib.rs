@@ -1,7 +1,7 @@
 //! The library behind the `encoderfile` command: model folder in, one file out.
 //!
-//! [`build()`], [`inspect()`], [`extract()`] and [`run::run`] are its calls; the command
-//! turns what was typed into their arguments, and prints what they give.
+//! [`build()`], [`inspect()`], [`extract()`], [`test()`] and [`run::run`] are its calls; the
+//! command turns what was typed into their arguments, and prints what they give.
 //!
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
 //! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks that the result runs and makes a
@@ -22,6 +22,7 @@ pub mod hub;
 pub mod inspect;
 pub mod output;
 pub mod run;
+pub mod test;
 pub mod upstream;
 pub mod wasm_payload;
 
@@ -29,3 +30,4 @@ pub use build::build;
 pub use error::BuildError;
 pub use extract::extract;
 pub use inspect::inspect;
+pub use test::test;

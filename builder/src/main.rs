@@ -4,14 +4,16 @@ mod assemble_tool;
 mod cli;
 mod runtimes;
 mod settings;
+mod testing;
 
 use anyhow::Context;
 use clap::Parser;
 use cli::{Cli, Command};
 use encoderfile::graph::{ISA_VARIABLE, Isa};
-use encoderfile::{detail, one_line};
+use encoderfile::one_line;
 use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
-use encoderfile_builder::{BuildError, extract, inspect, run};
+use encoderfile_builder::error::detail;
+use encoderfile_builder::{extract, inspect, run};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
             "--cache-dir {folder} has no effect: base programs are in this tool, and models of the hub are kept where HF_HOME or HF_HUB_CACHE says"
         ));
     }
-    match execute(&cli.command) {
+    match execute(&cli.command, cli.verbose) {
         Ok(code) => code,
         Err(error) => {
             report(&error, cli.verbose);
@@ -41,19 +43,15 @@ fn main() -> ExitCode {
 
 /// One line for people, and the engine's own words for those who ask.
 fn report(error: &anyhow::Error, verbose: bool) {
-    let detail = error.chain().find_map(|it| match it.downcast_ref() {
-        Some(error) => BuildError::detail(error),
-        None => detail(it),
-    });
     let message = one_line(&**error);
-    match detail {
+    match detail(error) {
         Some(detail) if verbose => eprintln!("error: {message}\nthe engine says: {detail}"),
         Some(_) => eprintln!("error: {message} (--verbose says more)"),
         None => eprintln!("error: {message}"),
     }
 }
 
-fn execute(command: &Command) -> anyhow::Result<ExitCode> {
+fn execute(command: &Command, verbose: bool) -> anyhow::Result<ExitCode> {
     if let Ok(name) = std::env::var(ISA_VARIABLE) {
         Isa::choose(&name).context(ISA_VARIABLE)?;
     }
@@ -72,6 +70,7 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
                 print(&format!("{}\n", path.display()))?;
             }
         }
+        Command::Test(arguments) => return testing::run(arguments, verbose),
         Command::Run(arguments) => {
             let base = match Carried::open()?.base(WASI_TARGET) {
                 Ok(Base::Wasm(base)) => Some(base),

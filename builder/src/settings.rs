@@ -9,7 +9,7 @@ use encoderfile_builder::base::Carried;
 use encoderfile_builder::build::{Built, Kind, Origin, Settings, build};
 use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath, TokenizerSection};
 use encoderfile_builder::folder::{Overrides, Paths};
-use encoderfile_builder::hub::{self, Downloaded, HubError, Named};
+use encoderfile_builder::hub::{self, Downloaded, HubError, Named, Reference, Snapshot};
 use std::path::Path;
 use std::time::Duration;
 
@@ -100,17 +100,35 @@ fn origin(arguments: &Build, config: &mut ConfigFile) -> anyhow::Result<Origin> 
 
 /// The folder of that name, or else the model that the hub has under it.
 fn model(name: &Path, weights: Option<&Path>, no_download: bool) -> anyhow::Result<Origin> {
-    let reference = match Named::of(name)? {
-        Named::Folder(folder) => {
-            return Ok(Origin::Folder(Paths::in_folder_with(&folder, weights)?));
-        }
-        Named::Model(reference) => reference,
-    };
+    Ok(match Named::of(name)? {
+        Named::Folder(folder) => Origin::Folder(Paths::in_folder_with(&folder, weights)?),
+        Named::Model(reference) => Origin::Hub(Box::new(fetch(&reference, weights, no_download)?)),
+    })
+}
+
+/// Where the files of that model are.
+pub(crate) fn paths(
+    name: &Path,
+    weights: Option<&Path>,
+    no_download: bool,
+) -> anyhow::Result<Paths> {
+    Ok(match Named::of(name)? {
+        Named::Folder(folder) => Paths::in_folder_with(&folder, weights)?,
+        Named::Model(reference) => fetch(&reference, weights, no_download)?.paths,
+    })
+}
+
+/// A model of the hub; says what was downloaded.
+fn fetch(
+    reference: &Reference,
+    weights: Option<&Path>,
+    no_download: bool,
+) -> anyhow::Result<Snapshot> {
     let mut settings = hub::Settings::from_environment()?;
     if no_download {
         settings = settings.offline("--no-download");
     }
-    let snapshot = hub::fetch(&settings, &reference, weights).map_err(|error| match error {
+    let snapshot = hub::fetch(&settings, reference, weights).map_err(|error| match error {
         // As of any other folder.
         HubError::Model(error) => anyhow::Error::from(*error),
         error => error.into(),
@@ -121,7 +139,7 @@ fn model(name: &Path, weights: Option<&Path>, no_download: bool) -> anyhow::Resu
         let megabytes = bytes as f64 / 1e6;
         eprintln!("{reference}: commit {commit}, downloaded {files} files, {megabytes:.1} MB");
     }
-    Ok(Origin::Hub(Box::new(snapshot)))
+    Ok(snapshot)
 }
 
 fn paths_of(files: ModelFiles) -> Paths {
