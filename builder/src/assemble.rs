@@ -2,14 +2,16 @@
 //! down, the result run before it is stored.
 
 use crate::error::BuildError;
-use crate::folder::{Limit, Model, ModuleWeights, Paths};
+use crate::folder::{
+    DenseWeights, HYBRID_FILES, HybridWeights, Limit, Model, ModuleWeights, Paths,
+};
 use crate::graph::{Binding, Graph, ProductInputs, Weights};
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{
-    self, Compute, Dense, DenseFunction, Finding, HubCommit, LayerNorm, Manifest, Module, Output,
-    Pipeline, Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
+    self, Compute, Dense, DenseFunction, Finding, HubCommit, Hybrid, LayerNorm, Manifest, Module,
+    Output, Pipeline, Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
 };
 use encoderfile::pooling::cosine;
 use encoderfile::source::{Source, Spliced};
@@ -324,7 +326,7 @@ fn leave_pooling_to_graph(paths: &Paths, model: &mut Model) -> Result<(), BuildE
     }
     model.pipeline.pooling.clear();
     model.modules.clear();
-    let modules = ["pooling", "dense", "layer norm"];
+    let modules = ["pooling", "dense", "layer norm", "sparse", "colbert"];
     model
         .findings
         .retain(|finding| !modules.contains(&finding.subject.as_str()));
@@ -333,6 +335,14 @@ fn leave_pooling_to_graph(paths: &Paths, model: &mut Model) -> Result<(), BuildE
         meaning: "in the graph, with the modules that follow it".into(),
         source: "its output has one row a text".into(),
     });
+    if model.hybrid.take().is_some() {
+        model.findings.push(Finding {
+            subject: "sparse".into(),
+            meaning: "not served, nor colbert: both need the token vectors (`last_hidden_state`)"
+                .into(),
+            source: "its output has one row a text".into(),
+        });
+    }
     Ok(())
 }
 
@@ -340,11 +350,7 @@ fn leave_pooling_to_graph(paths: &Paths, model: &mut Model) -> Result<(), BuildE
 /// exporter of `ColBERT` and LightOn's, whose files say so where the width does not.
 fn projects(paths: &Paths, model: &Model, output: &Output) -> bool {
     let dense = |module: &ModuleWeights| match module {
-        ModuleWeights::Dense {
-            in_features,
-            out_features,
-            ..
-        } => Some((*in_features, *out_features)),
+        ModuleWeights::Dense(dense) => Some((dense.in_features, dense.out_features)),
         _ => None,
     };
     let mut dense = model.modules.iter().filter_map(dense);
@@ -364,9 +370,9 @@ fn leave_projection_to_graph(
     output: &Output,
 ) -> Result<(), BuildError> {
     let is_plain = |module: &ModuleWeights| match module {
-        ModuleWeights::Dense {
-            function, residual, ..
-        } => *function == DenseFunction::Identity && residual.is_none(),
+        ModuleWeights::Dense(dense) => {
+            dense.function == DenseFunction::Identity && dense.residual.is_none()
+        }
         ModuleWeights::L2Norm => true,
         ModuleWeights::LayerNorm { .. } => false,
     };
@@ -401,11 +407,11 @@ fn check_widths(paths: &Paths, model: &Model, pipeline: &Pipeline) -> Result<(),
     let mut width = pipeline.embedding_width();
     for module in &model.modules {
         let (name, expected, next) = match module {
-            ModuleWeights::Dense {
-                in_features,
-                out_features,
-                ..
-            } => ("Dense", *in_features as usize, *out_features as usize),
+            ModuleWeights::Dense(dense) => (
+                "Dense",
+                dense.in_features as usize,
+                dense.out_features as usize,
+            ),
             ModuleWeights::LayerNorm { weight, .. } => ("LayerNorm", weight.len(), weight.len()),
             ModuleWeights::L2Norm => continue,
         };
@@ -415,6 +421,16 @@ fn check_widths(paths: &Paths, model: &Model, pipeline: &Pipeline) -> Result<(),
             ));
         }
         width = next;
+    }
+    let token_width = pipeline.output.width;
+    let layers = model.hybrid.iter().flat_map(|it| [&it.sparse, &it.colbert]);
+    for (layer, name) in layers.zip(HYBRID_FILES) {
+        if layer.in_features != token_width {
+            return fail(format!(
+                "{name} takes {} values, but is given {token_width}",
+                layer.in_features
+            ));
+        }
     }
     if pipeline.dimensions as usize > width {
         return fail(format!(
@@ -442,45 +458,52 @@ fn vocabulary_size(paths: &Paths, model: &Model, binding: &Binding) -> Result<u3
 
 /// Puts the weights of the modules behind the graph's.
 fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module> {
-    let mut place = |values: &[f32]| {
-        let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
-        let length = bytes.len() as u64;
-        StoredTensor {
-            offset: weights.push(bytes, TENSOR_ALIGNMENT),
-            length,
-        }
-    };
     let modules = modules.iter().map(|module| match module {
-        ModuleWeights::Dense {
-            in_features,
-            out_features,
-            weight,
-            bias,
-            function,
-            residual,
-        } => Module::Dense(Dense {
-            in_features: *in_features,
-            out_features: *out_features,
-            weight: place(weight),
-            bias: bias.as_deref().map(&mut place),
-            function: *function,
-            residual: residual.as_ref().map(|residual| match residual {
-                Residual::Identity => Residual::Identity,
-                Residual::Projected(weight) => Residual::Projected(place(weight)),
-            }),
-        }),
+        ModuleWeights::Dense(dense) => Module::Dense(place_dense(dense, weights)),
         ModuleWeights::LayerNorm {
             weight,
             bias,
             epsilon,
         } => Module::LayerNorm(LayerNorm {
-            weight: place(weight),
-            bias: place(bias),
+            weight: place(weight, weights),
+            bias: place(bias, weights),
             epsilon: *epsilon,
         }),
         ModuleWeights::L2Norm => Module::L2Norm,
     });
     modules.collect()
+}
+
+/// Puts those of the layers beside the pooling there.
+fn place_hybrid(hybrid: &HybridWeights, weights: &mut Weights) -> Hybrid {
+    Hybrid {
+        sparse: place_dense(&hybrid.sparse, weights),
+        colbert: place_dense(&hybrid.colbert, weights),
+        unweighted: hybrid.unweighted.clone(),
+    }
+}
+
+fn place_dense(dense: &DenseWeights, weights: &mut Weights) -> Dense {
+    Dense {
+        in_features: dense.in_features,
+        out_features: dense.out_features,
+        weight: place(&dense.weight, weights),
+        bias: dense.bias.as_deref().map(|bias| place(bias, weights)),
+        function: dense.function,
+        residual: dense.residual.as_ref().map(|residual| match residual {
+            Residual::Identity => Residual::Identity,
+            Residual::Projected(weight) => Residual::Projected(place(weight, weights)),
+        }),
+    }
+}
+
+fn place(values: &[f32], weights: &mut Weights) -> StoredTensor {
+    let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+    let length = bytes.len() as u64;
+    StoredTensor {
+        offset: weights.push(bytes, TENSOR_ALIGNMENT),
+        length,
+    }
 }
 
 /// A model as it will be in the file.
@@ -494,9 +517,12 @@ impl Stored {
     fn new(graph: &Graph, model: &Model, pipeline: &Pipeline, encoding: Encoding) -> Self {
         let (onnx, mut weights) = graph.split(encoding);
         let modules = place_modules(&model.modules, &mut weights);
+        let hybrid = model.hybrid.as_ref();
+        let hybrid = hybrid.map(|it| place_hybrid(it, &mut weights));
         Self {
             pipeline: Pipeline {
                 modules,
+                hybrid,
                 compute: encoding.compute,
                 ..pipeline.clone()
             },
@@ -622,6 +648,9 @@ fn embedding_space_id(graph: &Graph, model: &Model, pipeline: &Pipeline) -> Vec<
     hasher.update(&pipeline.to_bytes());
     for module in place_modules(&model.modules, &mut modules) {
         hasher.update(&module.to_bytes());
+    }
+    if let Some(hybrid) = &model.hybrid {
+        hasher.update(&place_hybrid(hybrid, &mut modules).to_bytes());
     }
     let mut bytes = vec![0; usize::try_from(modules.len()).unwrap_or(0)];
     // In memory, where every read succeeds.

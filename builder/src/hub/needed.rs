@@ -4,7 +4,8 @@
 use super::files::is_inside;
 use super::{Checkout, HubError};
 use crate::folder::{
-    Listing, Module, VOCABULARY_FILES, choose_weights, is_of_two_files, modules, refuse_decoders,
+    HYBRID_FILES, Listing, Module, VOCABULARY_FILES, choose_weights, is_of_two_files, modules,
+    refuse_decoders,
 };
 use crate::{checkpoint, graph};
 use std::collections::BTreeSet;
@@ -48,7 +49,7 @@ pub(super) fn fetch(
     checkout: &mut Checkout<'_>,
     weights: Option<&Path>,
 ) -> Result<String, HubError> {
-    for name in OF_MODEL {
+    for name in OF_MODEL.into_iter().chain(HYBRID_FILES) {
         checkout.fetch_if_there(name)?;
     }
     let modules = modules(&checkout.folder())?;
