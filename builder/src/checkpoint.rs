@@ -115,7 +115,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The tensors in the bytes of one file, whose name says its format: `*.bin` or
+    /// The tensors in the bytes of one file, whose name says its format: `*.bin`, `*.pt` or
     /// `*.safetensors`.
     ///
     /// # Errors
@@ -166,7 +166,8 @@ impl Checkpoint {
         file: Bytes,
         check: impl Fn(&str) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
-        let tensors = match path.extension().is_some_and(|it| it == "bin") {
+        let is_pickle = path.extension().is_some_and(|it| it == "bin" || it == "pt");
+        let tensors = match is_pickle {
             true => pickle::read(&file).map_err(|source| BuildError::Archive {
                 path: path.to_owned(),
                 source,

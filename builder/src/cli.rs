@@ -52,6 +52,8 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         file: SchemaArgument,
     },
+    /// Test an encoderfile on this machine: hashes, stored results, and with --full all that it can do
+    Test(Box<Test>),
     /// Print the version, the targets this tool can build for and the instruction sets
     Version,
     /// List the base programs in this tool; nothing can be added or removed
@@ -234,6 +236,46 @@ pub(crate) struct Run {
     pub(crate) arguments: Vec<OsString>,
 }
 
+#[derive(Args)]
+pub(crate) struct Test {
+    /// An encoderfile: native, wasm or bundle
+    pub(crate) file: PathBuf,
+
+    /// Also ask for everything that the model can be asked for, and take the times
+    #[arg(long)]
+    pub(crate) full: bool,
+
+    /// Compare its numbers with those of the model that it was made of, in float32: a folder or a model of the hub, as --model of build
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) against: Option<PathBuf>,
+
+    /// Compare over the lines of FILE too
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// The worst cosine allowed of any text [default: four times as far from 1 as over six texts when FILE was built]
+    #[arg(long, value_name = "X", requires = "against", value_parser = cosine)]
+    pub(crate) min_cosine: Option<f32>,
+
+    /// The file of weights in MODEL, as of build
+    #[arg(long, value_name = "NAME", requires = "against")]
+    pub(crate) weights_file: Option<PathBuf>,
+
+    /// Take a model of the hub as it was downloaded before
+    #[arg(long, requires = "against")]
+    pub(crate) no_download: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn cosine(text: &str) -> Result<f32, String> {
+    let number = text.parse::<f32>().ok();
+    let cosine = number.filter(|it| (0.0..=1.0).contains(it));
+    cosine.ok_or_else(|| "it is no number from 0 to 1".into())
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum TaskArgument {
@@ -265,12 +307,6 @@ impl From<TaskArgument> for Task {
             TaskArgument::LateInteraction => Self::LateInteraction,
         }
     }
-}
-
-/// A number from −1 to 1.
-fn cosine(text: &str) -> Result<f32, String> {
-    let cosine = text.parse().ok().filter(|it| (-1.0..=1.0).contains(it));
-    cosine.ok_or_else(|| "a cosine is a number from -1 to 1".into())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

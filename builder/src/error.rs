@@ -435,6 +435,14 @@ pub enum BuildError {
     },
 }
 
+/// The inference engine's own words of an error of this crate, which the message leaves out.
+pub fn detail(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|it| match it.downcast_ref() {
+        Some(error) => BuildError::detail(error),
+        None => encoderfile::detail(it),
+    })
+}
+
 impl BuildError {
     /// The inference engine's own words, which the message leaves out.
     pub fn detail(&self) -> Option<&str> {

@@ -25,11 +25,11 @@ use std::path::{Path, PathBuf};
 use tokenizer::Resolved;
 
 pub use config::LabelsSource;
-pub(crate) use sentence::{Module, modules};
+pub(crate) use sentence::{HYBRID_FILES, Module, modules};
 pub(crate) use weights_file::{Listing, choose as choose_weights};
 
 pub use limit::{Limit, Limits, Tables};
-pub use sentence::ModuleWeights;
+pub use sentence::{DenseWeights, HybridWeights, ModuleWeights};
 pub use tokenizer::pattern::{Unsupported as UnsupportedPattern, translate as translate_pattern};
 pub(crate) use tokenizer::vocabulary::FILES as VOCABULARY_FILES;
 
@@ -114,6 +114,8 @@ pub struct Model {
     pub pipeline: Pipeline,
     /// The modules after pooling; their places in the file are not known yet.
     pub modules: Vec<ModuleWeights>,
+    /// What a sentence embedding has beside it.
+    pub hybrid: Option<HybridWeights>,
     /// Whether the folder leaves unsaid how token vectors become one.
     pub pooling_is_assumed: bool,
     /// How many tokens a sequence may have, as far as the folder says.
@@ -175,6 +177,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
     }
     folder.read_special_tokens(task, &mut pipeline)?;
     folder.read_late_interaction(&sentence, &mut pipeline)?;
+    let hybrid = folder.read_hybrid(task, pooling_is_assumed)?;
     let limits = Limits::read(
         &folder.config,
         &folder.tokenizer.config,
@@ -188,6 +191,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         task,
         pipeline,
         modules: sentence.modules,
+        hybrid,
         pooling_is_assumed,
         limits,
         labels_source: folder.labels_source,
@@ -477,6 +481,18 @@ impl Folder<'_> {
         pipeline.lower_case = sentence.lower_case && !resolved.lower_case;
         pipeline.late_interaction = Some(resolved);
         Ok(())
+    }
+
+    /// The linear layers beside a model of sentence embeddings.
+    fn read_hybrid(
+        &mut self,
+        task: Task,
+        pooling_is_assumed: bool,
+    ) -> Result<Option<HybridWeights>, BuildError> {
+        if task != Task::SentenceEmbedding || pooling_is_assumed {
+            return Ok(None);
+        }
+        HybridWeights::read(&self.paths.folder, &self.tokenizer, &mut self.findings)
     }
 
     fn read_special_tokens(

@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Of the model as a whole; README.md says the licence.
-pub(crate) const OF_MODEL: [&str; 6] = [
+pub(crate) const OF_MODEL: [&str; 8] = [
     "README.md",
     "artifact.metadata",
     "calibration.txt",
+    "colbert_linear.pt",
     "config_sentence_transformers.json",
     "modules.json",
     "onnx_config.json",
+    "sparse_linear.pt",
 ];
 
 /// Of the encoder and its tokenizer.

@@ -43,7 +43,8 @@ fn describe_file(path: &Path) -> anyhow::Result<Value> {
     Ok(Value::Object(all))
 }
 
-fn kind(file: &[u8]) -> &'static str {
+/// What a file is, by its first bytes.
+pub(crate) fn kind(file: &[u8]) -> &'static str {
     match file.first_chunk::<4>() {
         Some(magic) if *magic == wasm_payload::MAGIC => "wasm module",
         Some([0x7f, b'E', b'L', b'F']) => "ELF executable",

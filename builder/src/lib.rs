@@ -1,7 +1,7 @@
 //! The library behind the `encoderfile` command: model folder in, one file out.
 //!
-//! [`build()`], [`inspect()`], [`extract()`] and [`run::run`] are its calls; the command
-//! turns what was typed into their arguments, and prints what they give.
+//! [`build()`], [`inspect()`], [`extract()`], [`test()`] and [`run::run`] are its calls; the
+//! command turns what was typed into their arguments, and prints what they give.
 //!
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
 //! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks that the result runs and makes a
@@ -29,6 +29,7 @@ pub mod output;
 pub mod precision;
 pub mod run;
 pub mod schema;
+pub mod test;
 mod trial;
 pub mod upstream;
 pub mod wasm_payload;
@@ -37,3 +38,4 @@ pub use build::build;
 pub use error::BuildError;
 pub use extract::extract;
 pub use inspect::inspect;
+pub use test::test;

@@ -5,14 +5,16 @@ mod cli;
 mod many;
 mod runtimes;
 mod settings;
+mod testing;
 
 use anyhow::Context;
 use clap::Parser;
 use cli::{Cli, Command, SchemaArgument};
 use encoderfile::graph::{ISA_VARIABLE, Isa};
-use encoderfile::{detail, one_line};
+use encoderfile::one_line;
 use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
-use encoderfile_builder::{BuildError, extract, inspect, run, schema};
+use encoderfile_builder::error::detail;
+use encoderfile_builder::{extract, inspect, run, schema};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -42,12 +44,8 @@ fn main() -> ExitCode {
 
 /// One line for people, and the engine's own words for those who ask.
 fn report(error: &anyhow::Error, verbose: bool) {
-    let detail = error.chain().find_map(|it| match it.downcast_ref() {
-        Some(error) => BuildError::detail(error),
-        None => detail(it),
-    });
     let message = one_line(&**error);
-    match detail {
+    match detail(error) {
         Some(detail) if verbose => eprintln!("error: {message}\nthe engine says: {detail}"),
         Some(_) => eprintln!("error: {message} (--verbose says more)"),
         None => eprintln!("error: {message}"),
@@ -76,6 +74,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
                 print(&format!("{}\n", path.display()))?;
             }
         }
+        Command::Test(arguments) => return testing::run(arguments, cli.verbose),
         Command::Run(arguments) => {
             let base = match Carried::open()?.base(WASI_TARGET) {
                 Ok(Base::Wasm(base)) => Some(base),

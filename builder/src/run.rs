@@ -24,6 +24,7 @@ use wasmtime::{Cache, Config, Engine, Linker, Module, OptLevel, Store};
 #[cfg(unix)]
 use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 /// FILE's folder, as the guest sees it. Hidden, so that none of the directories
@@ -53,9 +54,29 @@ pub fn run(
 ) -> anyhow::Result<ExitCode> {
     let name = file.display();
     let base = base_for(file, embedded_base).with_context(|| name.to_string())?;
-    let wasi = wasi(file, directories, arguments)?;
-    let exit = execute(&engine()?, &base, wasi).with_context(|| name.to_string())?;
+    let mut wasi = wasi(file, directories, arguments)?;
+    wasi.inherit_stdio();
+    #[cfg(unix)]
+    report_broken_pipes(&mut wasi)?;
+    let exit = execute(&engine()?, &base, wasi.build_p1());
+    let exit = exit.with_context(|| name.to_string())?;
     Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)))
+}
+
+/// Runs `self-test` of a wasm module's own program; gives its exit code and what it printed.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn self_test(file: &Path) -> anyhow::Result<(i32, String)> {
+    let base = base_for(file, None)?;
+    let mut wasi = wasi(file, &[], &["self-test".into()])?;
+    let output = MemoryOutputPipe::new(OUTPUT_LEN_MAX);
+    wasi.stdout(output.clone()).stderr(output.clone());
+    let exit = execute(&engine()?, &base, wasi.build_p1())?;
+    let printed = String::from_utf8_lossy(&output.contents())
+        .trim()
+        .to_owned();
+    Ok((exit, printed))
 }
 
 /// The program that runs `file`.
@@ -78,23 +99,27 @@ fn base_for(file: &Path, embedded: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     base_of(&embedded).context("the wasm program in this build of encoderfile")
 }
 
-/// What the guest can see.
-fn wasi(file: &Path, directories: &[PathBuf], arguments: &[OsString]) -> anyhow::Result<WasiP1Ctx> {
+/// A self-test prints a line; a program that prints more than this fails.
+const OUTPUT_LEN_MAX: usize = 1 << 16;
+
+/// What the guest can see, but for the standard streams.
+fn wasi(
+    file: &Path,
+    directories: &[PathBuf],
+    arguments: &[OsString],
+) -> anyhow::Result<WasiCtxBuilder> {
     // A link's target may lie outside the folder of the link, where the guest
     // could not follow.
     let target = file.canonicalize()?;
     let folder = target.parent().context("it is no file")?;
     let payload = utf8(target.file_name().unwrap_or_default())?;
     let mut wasi = WasiCtxBuilder::new();
-    wasi.inherit_stdio()
-        // Otherwise every read goes through a buffer and another thread. It
-        // counts for the folders opened after it.
-        .allow_blocking_current_thread(true)
+    // Otherwise every read goes through a buffer and another thread. It
+    // counts for the folders opened after it.
+    wasi.allow_blocking_current_thread(true)
         .arg(utf8(file.file_name().unwrap_or_default())?)
         .arg("--payload")
         .arg(format!("{GUEST_FOLDER}/{payload}"));
-    #[cfg(unix)]
-    report_broken_pipes(&mut wasi)?;
     for argument in arguments {
         wasi.arg(utf8(argument)?);
     }
@@ -103,7 +128,7 @@ fn wasi(file: &Path, directories: &[PathBuf], arguments: &[OsString]) -> anyhow:
         let guest_name = utf8(directory.as_os_str())?;
         preopen(&mut wasi, directory, guest_name, FsPerms::ReadWrite)?;
     }
-    Ok(wasi.build_p1())
+    Ok(wasi)
 }
 
 /// Of an inherited standard output whose reader has gone (`… | head`),
@@ -274,7 +299,7 @@ mod tests {
     fn exit_code(file: &Path, embedded: Option<Vec<u8>>, arguments: &[&str]) -> i32 {
         let base = base_for(file, embedded).unwrap();
         let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
-        let wasi = wasi(file, &[], &arguments).unwrap();
+        let wasi = wasi(file, &[], &arguments).unwrap().build_p1();
         execute(&Engine::new(&config()).unwrap(), &base, wasi).unwrap()
     }
 

@@ -132,15 +132,33 @@ fn origin(arguments: &Build, config: &mut ConfigFile) -> anyhow::Result<Origin> 
 
 /// The folder of that name, or else the model that the hub has under it.
 fn model(name: &Path, weights: Option<&Path>, no_download: bool) -> anyhow::Result<Origin> {
-    let reference = match Named::of(name)? {
-        Named::Folder(folder) => {
-            return Ok(Origin::Folder(Paths::in_folder_with(&folder, weights)?));
-        }
-        Named::Model(reference) => reference,
-    };
-    let snapshot = hub::fetch(&of_hub(no_download)?, &reference, weights).map_err(of_model)?;
-    report_download(&reference, &snapshot);
-    Ok(Origin::Hub(Box::new(snapshot)))
+    Ok(match Named::of(name)? {
+        Named::Folder(folder) => Origin::Folder(Paths::in_folder_with(&folder, weights)?),
+        Named::Model(reference) => Origin::Hub(Box::new(fetch(&reference, weights, no_download)?)),
+    })
+}
+
+/// Where the files of that model are.
+pub(crate) fn paths(
+    name: &Path,
+    weights: Option<&Path>,
+    no_download: bool,
+) -> anyhow::Result<Paths> {
+    Ok(match Named::of(name)? {
+        Named::Folder(folder) => Paths::in_folder_with(&folder, weights)?,
+        Named::Model(reference) => fetch(&reference, weights, no_download)?.paths,
+    })
+}
+
+/// A model of the hub; says what was downloaded.
+fn fetch(
+    reference: &Reference,
+    weights: Option<&Path>,
+    no_download: bool,
+) -> anyhow::Result<Snapshot> {
+    let snapshot = hub::fetch(&of_hub(no_download)?, reference, weights).map_err(of_model)?;
+    report_download(reference, &snapshot);
+    Ok(snapshot)
 }
 
 /// What the environment and the options say of the hub.

@@ -4,7 +4,7 @@
 use crate::error::BuildError;
 use crate::folder::{Model, Paths};
 use crate::graph::{Graph, Storage, Weights};
-use crate::modules::place_modules;
+use crate::modules::{place_hybrid, place_modules};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::manifest::Pipeline;
 use encoderfile::pooling::cosine;
@@ -83,9 +83,12 @@ impl Trial<'_> {
     pub(crate) fn stored(self, graph: &Graph, storage: &Storage) -> Stored {
         let (onnx, mut weights) = graph.split(storage);
         let modules = place_modules(&self.model.modules, &mut weights);
+        let hybrid = self.model.hybrid.as_ref();
+        let hybrid = hybrid.map(|it| place_hybrid(it, &mut weights));
         Stored {
             pipeline: Pipeline {
                 modules,
+                hybrid,
                 compute: storage.compute,
                 ..self.pipeline.clone()
             },

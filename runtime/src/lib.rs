@@ -39,8 +39,8 @@ pub use encoderfile_encoder::{
     Aggregation, Bug, Capability, Encoder, Error, FileError, Info, Input, LimitedBy, LoadTask,
     OPTIONS, OptionKind, OptionRow, Options, OptionsError, Overflow, PoolingChoice, PoolingProblem,
     Prediction, RequestError, Role, Session, SharedOptions, Side, Surface, TaskProblem, TokenUsage,
-    Tokenizer, Tokens, TruncationStrategy, Values, Work, detail, golden, json, one_line, output,
-    pooling, tokenizer,
+    Tokenizer, Tokens, TruncationStrategy, Values, Vectors, Work, detail, golden, json, one_line,
+    output, pooling, tokenizer,
 };
 pub use encoderfile_format::{
     Payload, Source, Threads, container, limits, manifest, source, weights,

@@ -205,7 +205,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Request`] for a model that is neither a cross-encoder with one logit nor one
-    /// of late interaction, and the error of the first text that fails, as of [`Model::infer`].
+    /// of late interaction or with several kinds of vectors, and the error of the first text that fails, as of [`Model::infer`].
     pub fn rank<T: Into<Item>>(
         &self,
         query: &str,

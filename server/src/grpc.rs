@@ -190,8 +190,8 @@ async fn report_health(
     service: Arc<Service>,
     draining: CancellationToken,
 ) {
-    let result = service.encoder.result();
-    let names = SERVICES.iter().filter(|(served, ..)| *served == result);
+    let gives = |result| service.encoder.giving(result, Options::default()).is_some();
+    let names = SERVICES.iter().filter(|(served, ..)| gives(served));
     let names = names.map(|(_, package, name)| format!("encoderfile.{package}.{name}"));
     let names = std::iter::once(String::new()).chain(names);
     let upstreams = names.map(|name| (name, true));
@@ -275,13 +275,13 @@ impl Inference {
         inputs: Vec<String>,
         options: Option<options::Options>,
     ) -> Result<Vec<Prediction>, Status> {
-        if result != self.service.encoder.result() {
+        let options = options.map_or_else(|| Ok(Options::default()), convert::options)?;
+        let Some(options) = self.service.encoder.giving(result, options) else {
             let (model, task) = (&self.service.model_id, self.service.task().name());
             return Err(Status::unimplemented(format!(
                 "`{package}` does not apply to the task of {model}: {task}"
             )));
-        }
-        let options = options.map_or_else(|| Ok(Options::default()), convert::options)?;
+        };
         let texts = inputs.into_iter().map(Item::Text).collect();
         let answer = self.service.infer(client, texts, options).await?;
         Ok(answer.predictions)

@@ -125,6 +125,11 @@ fn reported_as(result: &JsonObject) -> Arc<JsonObject> {
     schema::with(result, &schema::of::<results::Cut>())
 }
 
+/// The schema of results in that field, with their report.
+fn predictions_as(field: &'static str) -> Arc<JsonObject> {
+    reported_as(&schema::of_result::<results::Predictions>(field))
+}
+
 #[tool_router]
 impl Tools {
     fn new(service: Arc<Service>) -> Self {
@@ -154,10 +159,9 @@ impl Tools {
             let harmless = ToolAnnotations::new().read_only(true).open_world(false);
             tool.annotations = Some(harmless);
             match name.as_ref() {
-                "embed_tokens" | "embed_sparse" | "fill_mask" => {
-                    let result = schema::of_result::<results::Predictions>(values);
-                    tool.output_schema = Some(reported_as(&result));
-                }
+                "embed_tokens" => tool.output_schema = Some(predictions_as("embeddings")),
+                "embed_sparse" => tool.output_schema = Some(predictions_as("sparse_embedding")),
+                "fill_mask" => tool.output_schema = Some(predictions_as("masks")),
                 "run_encoder" => {
                     tool.output_schema = Some(schema::of_result::<results::Encoded>(values));
                 }
@@ -327,8 +331,10 @@ impl Tools {
         Arguments(arguments): Arguments<arguments::Texts>,
         context: RequestContext<RoleServer>,
     ) -> CallToolResult {
-        self.predictions(&arguments.texts, Options::default(), &context)
-            .await
+        match self.service.sparse(Options::default()) {
+            Ok(options) => self.predictions(&arguments.texts, options, &context).await,
+            Err(failure) => failed(&failure),
+        }
     }
 
     /// Give each token of each text a vector.

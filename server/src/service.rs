@@ -235,6 +235,13 @@ impl Service {
         Ok((results, report))
     }
 
+    /// The options with what makes results be weights of vocabulary entries.
+    pub(crate) fn sparse(&self, options: Options) -> Result<Options, Failure> {
+        self.require(Capability::Sparse)?;
+        let options = self.encoder.giving("sparse_embedding", options);
+        options.ok_or_else(|| Failure::new(Kind::Internal, "no sparse embeddings"))
+    }
+
     /// Sentence embeddings.
     pub(crate) async fn embed(
         &self,

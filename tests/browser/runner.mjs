@@ -74,7 +74,8 @@ async function prepare() {
     const texts = items.map((item) => item.text);
     const isPlain = items.every((item) => item.text_pair === undefined);
     const names = Object.keys(options);
-    if (model.info.task === "sentence_embedding" && !options.unpooled && isPlain) {
+    const ofText = !options.unpooled && options.query === undefined && [undefined, "dense"].includes(options.vectors);
+    if (model.info.task === "sentence_embedding" && ofText && isPlain) {
       const vectors = await model.embed(texts, options);
       const same = (vector, { embedding }) =>
         vector.length === embedding.length && vector.every((value, index) => value === Math.fround(embedding[index]));

@@ -178,6 +178,9 @@ clients! {
 
     grpc_late_interaction: Python("late_interaction_client.py"), "late-bert", Open;
     grpc_late_interaction_with_prompts: Python("late_interaction_client.py"), "late-multi-vector", Open;
+    grpc_hybrid: Python("hybrid_client.py"), "hybrid-bge-m3", Open;
+    mcp_schemas_hybrid: Node("mcp_schemas.mjs"), "hybrid-bge-m3", Open;
+    schema_hybrid: Python("schema.py"), "hybrid-bge-m3", Open;
 
     mcp_sentence: Python("mcp_client.py"), "st-mean-normalize", Open;
     mcp_with_key: Python("mcp_client.py"), "st-mean-normalize", WithKey;

@@ -1,6 +1,7 @@
 //! The files of sentence-transformers: modules.json and what it lists, and
 //! config_sentence_transformers.json.
 
+mod hybrid;
 mod late_interaction;
 mod pooling;
 mod settings;
@@ -16,9 +17,11 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+pub(crate) use hybrid::FILES as HYBRID_FILES;
+pub use hybrid::HybridWeights;
 pub(super) use late_interaction::{LateInteraction, is_stanfords};
 pub(super) use settings::Settings;
-pub use weights::ModuleWeights;
+pub use weights::{DenseWeights, ModuleWeights};
 
 /// What those files say.
 #[derive(Debug, Default)]

@@ -142,6 +142,12 @@ impl Encoder {
         self.head.result()
     }
 
+    /// The options with whatever makes a result be in that field ([`Encoder::result`]), for a
+    /// model that has several kinds of results; `None` where it has none there.
+    pub fn giving(&self, result: &str, options: Options) -> Option<Options> {
+        self.head.giving(result, options)
+    }
+
     /// Refuses options that this model cannot serve; [`Session::infer`] does too.
     ///
     /// # Errors

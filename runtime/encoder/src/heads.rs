@@ -5,6 +5,7 @@
 //! result is, and how it describes itself.
 
 mod fill_mask;
+mod hybrid;
 mod late_interaction;
 mod modules;
 mod pooler;
@@ -121,6 +122,12 @@ pub(crate) trait Head: Send + Sync {
     /// The field of a result that holds its values: see [`Values`].
     fn result(&self) -> &'static str;
 
+    /// The request with whatever makes its result be in that field; `None` where the model has
+    /// no such result.
+    fn giving(&self, result: &str, options: Options) -> Option<Options> {
+        (result == self.result()).then_some(options)
+    }
+
     /// The options that this task takes beside those that all do, given the others
     /// of the request.
     fn options(&self, request: &Options) -> Vec<&'static str>;
@@ -236,9 +243,12 @@ pub(crate) fn new(
 ) -> Result<Arc<dyn Head>, Error> {
     Ok(match task {
         Task::Embedding => Arc::new(token_embedding::TokenEmbedding::new(pipeline)?),
-        Task::SentenceEmbedding => Arc::new(sentence_embedding::SentenceEmbedding::new(
-            pipeline, weights,
-        )?),
+        Task::SentenceEmbedding => match &pipeline.hybrid {
+            Some(hybrid) => Arc::new(hybrid::HybridEmbedding::new(pipeline, hybrid, weights)?),
+            None => Arc::new(sentence_embedding::SentenceEmbedding::new(
+                pipeline, weights,
+            )?),
+        },
         Task::SparseEmbedding => Arc::new(sparse_embedding::SparseEmbedding::new(pipeline)?),
         Task::SequenceClassification => Arc::new(
             sequence_classification::SequenceClassification::new(pipeline, weights)?,
@@ -257,7 +267,10 @@ pub(crate) fn new(
 pub(crate) fn describe(task: Task, pipeline: &Pipeline) -> String {
     match task {
         Task::Embedding => token_embedding::describe(pipeline),
-        Task::SentenceEmbedding => sentence_embedding::describe(pipeline),
+        Task::SentenceEmbedding => match &pipeline.hybrid {
+            Some(hybrid) => hybrid::describe(pipeline, hybrid),
+            None => sentence_embedding::describe(pipeline),
+        },
         Task::SparseEmbedding => sparse_embedding::describe(pipeline),
         Task::SequenceClassification => sequence_classification::describe(pipeline),
         Task::TokenClassification => token_classification::describe(pipeline),

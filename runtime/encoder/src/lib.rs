@@ -39,7 +39,7 @@ pub use heads::Capability;
 pub use info::Info;
 pub use options::{
     Aggregation, Input, OPTIONS, OptionKind, OptionRow, Options, Overflow, Role, Side, Surface,
-    TruncationStrategy,
+    TruncationStrategy, Vectors,
 };
 pub use output::{Prediction, TokenUsage, Values};
 pub use repool::PoolingChoice;

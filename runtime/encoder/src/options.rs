@@ -69,6 +69,18 @@ choices! {
         Document = "document",
     }
 
+    /// The vectors of a model that has several kinds of them (BGE-M3).
+    Vectors {
+        /// The embedding of the text.
+        Dense = "dense",
+        /// Weights of vocabulary entries; scores are sums of products of those that both have.
+        Sparse = "sparse",
+        /// A vector for each token but the first; scores are the mean of `MaxSim`.
+        Colbert = "colbert",
+        /// All three, of one pass; scores are the mean of the three.
+        All = "all",
+    }
+
     /// How tokens become spans; transformers' `aggregation_strategy`.
     Aggregation {
         /// Every token by itself.
@@ -142,6 +154,10 @@ options! {
         /// Keep only the first values of an embedding, and normalise them where the whole
         /// would be
         dimensions: Option<usize>, of results;
+        /// Which vectors of a model that has several kinds (BGE-M3) are given, or scored where
+        /// there is a query
+        vectors: Option<Vectors>, of results, default "dense; with a query all",
+            but (Mcp, "each kind has a tool of its own");
     }
     "Tokens and spans" => {
         /// Give the token embeddings instead of the one that they are pooled into

@@ -51,6 +51,15 @@ pub enum Values {
         /// By index.
         sparse_embedding: Vec<SparseValue>,
     },
+    /// All that a hybrid model makes of one pass.
+    HybridEmbedding {
+        /// `[dimensions]`.
+        embedding: Vec<f32>,
+        /// By index.
+        sparse_embedding: Vec<SparseValue>,
+        /// In text order.
+        embeddings: Vec<TokenVector>,
+    },
     /// A logit and a score for each label.
     SequenceClassification {
         /// Before the activation, `[labels]`.
@@ -100,6 +109,15 @@ impl Values {
                 Box::new(embeddings.iter().flat_map(|it| &it.embedding).copied())
             }
             Self::SentenceEmbedding { embedding } => Box::new(embedding.iter().copied()),
+            Self::HybridEmbedding {
+                embedding,
+                sparse_embedding,
+                embeddings,
+            } => {
+                let weights = sparse_embedding.iter().map(|it| it.value);
+                let vectors = embeddings.iter().flat_map(|it| &it.embedding).copied();
+                Box::new(embedding.iter().copied().chain(weights).chain(vectors))
+            }
             Self::SparseEmbedding { sparse_embedding } => {
                 Box::new(sparse_embedding.iter().map(|it| it.value))
             }

@@ -208,7 +208,8 @@ impl Session<'_> {
     /// included: what golden cases compare.
     ///
     /// The numbers are row-major. Token embeddings: `[tokens, hidden_size]`. Sentence
-    /// embeddings: `[dimensions]`, as a request without options has it. Sequence
+    /// embeddings: `[dimensions]`, as a request without options has it; of a hybrid model the
+    /// weight of each token, `[tokens]`, and their vectors, `[tokens - 1, width]`, follow. Sequence
     /// classification: the logits, `[labels]`; token classification: `[tokens, labels]`.
     /// Fill-mask and sparse embeddings: of each token the first 64 vocabulary logits, or
     /// all where there are fewer, `[tokens, 64]`.

@@ -222,8 +222,8 @@ pub(crate) fn token_rows(prediction: Prediction) -> Vec<Vec<f32>> {
 #[utoipa::path(post, path = "/embed_sparse", tag = "tei", request_body = EmbedTokensRequest,
     responses((status = 200, description = "[texts][weights]", body = Vec<Vec<SparseValue>>)))]
 pub(super) async fn embed_sparse(call: Call, request: EmbedTokensRequest) -> Answered {
-    call.service.require(Capability::Sparse)?;
     let (texts, options) = request.into_parts(&call);
+    let options = call.service.sparse(options)?;
     let answer = call.service.infer(call.client, texts, options).await?;
     let weights = answer.predictions.into_iter().map(|it| match it.values {
         Values::SparseEmbedding { sparse_embedding } => sparse_embedding,

@@ -5,9 +5,10 @@ use super::schema::{
     sequence_classification as sequence, sparse_embedding as sparse, token,
     token_classification as tokens,
 };
-use encoderfile::output::{Entity, Filling, TokenInfo, TokenPrediction, TokenVector};
+use encoderfile::output::{Entity, Filling, SparseValue, TokenInfo, TokenPrediction, TokenVector};
 use encoderfile::{
     Aggregation, Options, Overflow, Prediction, Role, Side, TokenUsage, TruncationStrategy, Values,
+    Vectors,
 };
 use tonic::Status;
 
@@ -50,6 +51,14 @@ pub(super) fn options(message: schema::Options) -> Result<Options, Status> {
             Err(_) => return Err(unknown("role")),
         },
         unpooled: message.unpooled,
+        vectors: match schema::Vectors::try_from(message.vectors) {
+            Ok(schema::Vectors::Unspecified) => None,
+            Ok(schema::Vectors::Dense) => Some(Vectors::Dense),
+            Ok(schema::Vectors::Sparse) => Some(Vectors::Sparse),
+            Ok(schema::Vectors::Colbert) => Some(Vectors::Colbert),
+            Ok(schema::Vectors::All) => Some(Vectors::All),
+            Err(_) => return Err(unknown("vectors")),
+        },
         special_tokens: message.special_tokens,
         aggregation: match schema::Aggregation::try_from(message.aggregation) {
             Ok(schema::Aggregation::Unspecified) => None,
@@ -96,29 +105,55 @@ fn token_vectors(vectors: Vec<TokenVector>) -> Vec<embedding::TokenEmbedding> {
 }
 
 pub(super) fn sentence_embedding(prediction: Prediction) -> Option<sentence::SentenceEmbedding> {
-    let usage = prediction.usage.map(usage);
-    let (embedding, tokens) = match prediction.values {
-        Values::SentenceEmbedding { embedding } => (embedding, Vec::new()),
-        Values::Embedding { embeddings } => (Vec::new(), token_vectors(embeddings)),
-        _ => return None,
+    let result = sentence::SentenceEmbedding {
+        usage: prediction.usage.map(usage),
+        ..sentence::SentenceEmbedding::default()
     };
-    Some(sentence::SentenceEmbedding {
-        embedding,
-        usage,
-        tokens,
+    Some(match prediction.values {
+        Values::SentenceEmbedding { embedding } => sentence::SentenceEmbedding {
+            embedding,
+            ..result
+        },
+        Values::Embedding { embeddings } => sentence::SentenceEmbedding {
+            tokens: token_vectors(embeddings),
+            ..result
+        },
+        Values::SparseEmbedding { sparse_embedding } => sentence::SentenceEmbedding {
+            sparse: sparse_values(sparse_embedding),
+            ..result
+        },
+        Values::HybridEmbedding {
+            embedding,
+            sparse_embedding,
+            embeddings,
+        } => sentence::SentenceEmbedding {
+            embedding,
+            sparse: sparse_values(sparse_embedding),
+            tokens: token_vectors(embeddings),
+            ..result
+        },
+        Values::Score { score } => sentence::SentenceEmbedding {
+            score: Some(score),
+            ..result
+        },
+        _ => return None,
     })
+}
+
+fn sparse_values(weights: Vec<SparseValue>) -> Vec<sparse::SparseValue> {
+    let values = weights.into_iter().map(|it| sparse::SparseValue {
+        index: it.index,
+        value: it.value,
+    });
+    values.collect()
 }
 
 pub(super) fn sparse_embedding(prediction: Prediction) -> Option<sparse::SparseEmbedding> {
     let Values::SparseEmbedding { sparse_embedding } = prediction.values else {
         return None;
     };
-    let values = sparse_embedding.into_iter().map(|it| sparse::SparseValue {
-        index: it.index,
-        value: it.value,
-    });
     Some(sparse::SparseEmbedding {
-        values: values.collect(),
+        values: sparse_values(sparse_embedding),
         usage: prediction.usage.map(usage),
     })
 }

@@ -229,6 +229,7 @@ impl Tei {
             prompt_name: request.prompt_name,
             ..Options::default()
         };
+        let options = self.service.sparse(options).map_err(status)?;
         let text = Item::Text(request.inputs);
         let (prediction, report) = self.infer(client, text, options).await?;
         let Values::SparseEmbedding { sparse_embedding } = prediction.values else {

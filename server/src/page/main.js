@@ -18,6 +18,9 @@ const OF_FILE = ["model_id", "model_sha", "model_dtype", "embedding_space_id"];
 
 /** @param {FileInfo} info */
 function purpose({ task, capabilities }) {
+  if (capabilities.includes("embed") && capabilities.includes("sparse")) {
+    return "Hybrid embeddings: dense, sparse and ColBERT vectors of each text";
+  }
   if (capabilities.includes("rerank")) return "Cross-encoder for reranking: how well a text answers a query";
   if (capabilities.includes("zero_shot")) return "Natural language inference, and with it zero-shot classification";
   return taskInWords(task);

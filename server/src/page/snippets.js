@@ -148,8 +148,8 @@ const grpcServices = {
 };
 
 /** @param {FileInfo} info @param {PredictRequest} body */
-const hasGrpc = ({ task }, { inputs, unpooled, query, labels }) =>
-  task in grpcServices && !unpooled && !query && !labels && inputs.every((input) => typeof input === "string");
+const hasGrpc = ({ task }, { inputs, unpooled, vectors, query, labels }) =>
+  task in grpcServices && !unpooled && !vectors && !query && !labels && inputs.every((input) => typeof input === "string");
 
 /** @param {FileInfo} info @param {PredictRequest} body */
 function grpcurl({ task }, { inputs }) {

@@ -148,6 +148,7 @@ const sparse = ({ encoderfile: info }) => ({
   request: (form) => ({
     inputs: [needed(form, "text", "Write a text.")],
     ...chosenPrompt(form),
+    ...(info.task === "sentence_embedding" && { vectors: "sparse" }),
     ...positive(form, "top_k"),
   }),
   async show([{ sparse_embedding: weights }], _, signal) {

@@ -88,7 +88,7 @@ impl Case {
 
 /// What differs between machines and builds, and the name that cases have for it: lists
 /// are looked for before the numbers in them.
-const PATTERNS: [(&str, &str); 9] = [
+const PATTERNS: [(&str, &str); 10] = [
     // Last digits depend on the instruction set; the conformance suite has them.
     ("[NUMBERS]", r"\[-?[0-9.e-]+(, *-?[0-9.e-]+){3,}\]"),
     (
@@ -98,8 +98,10 @@ const PATTERNS: [(&str, &str); 9] = [
     ("[SIZE]", r"\b[0-9.]+ [kM]B\b"),
     (
         "$1[ISA]",
-        r"(instruction sets: |computed with |this machine has )[a-z].*",
+        r#"(instruction sets: |computed with |this machine has |"instruction_set": ")[a-z].*"#,
     ),
+    // Right-aligned in a table.
+    ("  [TIME]", r" +\b[0-9]+\.[0-9] m?s\b"),
     ("[HASH]", r"\b[0-9a-f]{64}\b"),
     // In a native program or a module, which begin with megabytes of code.
     ("$1[OFFSET]", r"(offset +)[0-9]{7,}\b"),

@@ -7,8 +7,8 @@ use encoderfile::container::ContainerError;
 use encoderfile::limits::{BASES_MAX, GRAPHS_MAX};
 use encoderfile::proto::module::Step;
 use encoderfile::proto::{
-    Axis, Base, Dense, L2Norm, LateInteraction, LayerNorm, Manifest, Module, NamedGraph, Pipeline,
-    Tensor,
+    Axis, Base, Dense, Hybrid, L2Norm, LateInteraction, LayerNorm, Manifest, Module, NamedGraph,
+    Pipeline, Tensor,
 };
 use std::sync::Arc;
 
@@ -188,6 +188,48 @@ fn what_makes_queries_and_documents_is_bounded() -> anyhow::Result<()> {
         }),
         ("`late_interaction.skiplist`", &|it| {
             changed(it, |it| it.skiplist = vec![u32::MAX]);
+        }),
+    ])
+}
+
+#[test]
+fn what_is_beside_the_pooling_is_bounded() -> anyhow::Result<()> {
+    let layer = |in_features: u32, out_features: u32| {
+        let length = u64::from(4 * in_features * out_features);
+        Some(Dense {
+            in_features,
+            out_features,
+            weight: Some(Tensor { offset: 0, length }),
+            ..Dense::default()
+        })
+    };
+    let changed = |it: &mut Pipeline, change: &dyn Fn(&mut Hybrid)| {
+        it.pooling = vec![1];
+        change(it.hybrid.insert(Hybrid {
+            sparse: layer(4, 1),
+            colbert: layer(4, 2),
+            unweighted: Vec::new(),
+        }));
+    };
+    refused(&[
+        ("no `hybrid.sparse`", &|it| {
+            changed(it, &|it| it.sparse = None);
+        }),
+        ("no `hybrid.colbert`", &|it| {
+            changed(it, &|it| it.colbert = None);
+        }),
+        ("`hybrid.sparse.out_features` is 2", &|it| {
+            changed(it, &|it| it.sparse = layer(4, 2));
+        }),
+        ("takes 5 values", &|it| {
+            changed(it, &|it| it.colbert = layer(5, 2));
+        }),
+        ("`hybrid.unweighted` is 3, expected 4", &|it| {
+            changed(it, &|it| it.unweighted = vec![3, 3]);
+        }),
+        ("`pooling` is 0", &|it| {
+            changed(it, &|_| {});
+            it.pooling.clear();
         }),
     ])
 }

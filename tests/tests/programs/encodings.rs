@@ -243,7 +243,7 @@ fn a_file_that_is_too_far_off_is_not_written() -> anyhow::Result<()> {
         "a file was written"
     );
     workbench.run(&build("0.5"))?;
-    misused(&workbench, &build("1.5"), &["a number from -1 to 1"])
+    misused(&workbench, &build("1.5"), &["no number from 0 to 1"])
 }
 
 #[test]

@@ -12,4 +12,5 @@ mod one_by_one;
 mod panics;
 mod results;
 mod retargeting;
+mod testing;
 mod upstream;

@@ -92,7 +92,7 @@ fn the_default_model_is_taken_as_it_is() -> anyhow::Result<()> {
 }
 
 /// The bundle with one artifact changed, and hashes that agree with it.
-fn with_changed(
+pub(crate) fn with_changed(
     bundle: &[u8],
     changed: ArtifactKind,
     change: impl Fn(Vec<u8>) -> Vec<u8>,

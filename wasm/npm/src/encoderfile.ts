@@ -144,8 +144,9 @@ export class Encoderfile {
   }
 
   /**
-   * How well each text answers a query, best first. Needs a model with one logit, or one of
-   * late interaction (ColBERT), which scores by MaxSim.
+   * How well each text answers a query, best first. Needs a model with one logit, one of
+   * late interaction (ColBERT), which scores by MaxSim, or one with several kinds of vectors
+   * (BGE-M3), which scores by all of them.
    *
    * @throws as {@link Encoderfile.embed}
    */

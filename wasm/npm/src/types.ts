@@ -263,6 +263,8 @@ export interface InferOptions {
   role?: "query" | "document";
   normalize?: boolean;
   dimensions?: number;
+  /** Of a model with several kinds (BGE-M3); with a query, what scores are made of. */
+  vectors?: "dense" | "sparse" | "colbert" | "all";
   /** The token embeddings instead of the one that they are pooled into. */
   unpooled?: boolean;
   /** Also the tokens that are not in the text. */

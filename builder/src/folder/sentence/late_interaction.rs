@@ -7,7 +7,7 @@
 mod multi_vector;
 
 use super::settings::{NAME, Settings};
-use super::weights::{self, File, ModuleWeights};
+use super::weights::{self, DenseWeights, File, ModuleWeights};
 use super::{Head, Keys, Listed, Sentence, problem_of, refuse_namesakes, refuse_unknown};
 use crate::error::BuildError;
 use crate::folder::findings::Findings;
@@ -366,14 +366,14 @@ fn stanford(folder: &Path, settings: &Path, stated: &Value) -> Result<Sentence, 
     let [out_features, in_features] = *shape else {
         return Err(problem_of(&path, "`linear.weight` is no matrix"));
     };
-    sentence.modules.push(ModuleWeights::Dense {
+    sentence.modules.push(ModuleWeights::Dense(DenseWeights {
         in_features,
         out_features,
         weight: weights.get(name, &shape)?,
         bias: None,
         function: DenseFunction::Identity,
         residual: None,
-    });
+    }));
     let meaning = format!("{in_features} to {out_features} values");
     let source = "model.safetensors linear.weight";
     sentence.findings.note("dense", meaning, source);

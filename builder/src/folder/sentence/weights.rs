@@ -15,20 +15,7 @@ const LAYER_NORM_EPSILON: f32 = 1e-5;
 #[derive(Clone, Debug)]
 pub enum ModuleWeights {
     /// A matrix, perhaps a bias, and a function.
-    Dense {
-        /// Columns of the matrix.
-        in_features: u32,
-        /// Rows of the matrix.
-        out_features: u32,
-        /// `[out_features, in_features]`.
-        weight: Vec<f32>,
-        /// `[out_features]`.
-        bias: Option<Vec<f32>>,
-        /// What is applied to the sum.
-        function: DenseFunction,
-        /// What is added at the end.
-        residual: Option<Residual<Vec<f32>>>,
-    },
+    Dense(DenseWeights),
     /// Mean 0 and variance 1, then scale and shift.
     LayerNorm {
         /// `[width]`.
@@ -40,6 +27,23 @@ pub enum ModuleWeights {
     },
     /// Divided by the L2 norm.
     L2Norm,
+}
+
+/// A linear layer and what follows it.
+#[derive(Clone, Debug)]
+pub struct DenseWeights {
+    /// Columns of the matrix.
+    pub in_features: u32,
+    /// Rows of the matrix.
+    pub out_features: u32,
+    /// `[out_features, in_features]`.
+    pub weight: Vec<f32>,
+    /// `[out_features]`.
+    pub bias: Option<Vec<f32>>,
+    /// What is applied to the sum.
+    pub function: DenseFunction,
+    /// What is added at the end.
+    pub residual: Option<Residual<Vec<f32>>>,
 }
 
 /// torch's names of the functions.
@@ -103,14 +107,14 @@ pub(super) fn dense(
     };
     let meaning = format!("{in_features} to {out_features} values, then {name}{added}");
     findings.note("dense", meaning, listed.file("config.json"));
-    let module = ModuleWeights::Dense {
+    let module = ModuleWeights::Dense(DenseWeights {
         in_features,
         out_features,
         weight,
         bias,
         function,
         residual,
-    };
+    });
     Ok((module, gives_scores.then_some(out_features)))
 }
 
@@ -157,7 +161,11 @@ impl File {
         let paths =
             ["model.safetensors", "pytorch_model.bin"].map(|it| folder.join(listed.file(it)));
         let found = paths.iter().find(|path| path.is_file());
-        let checkpoint = Checkpoint::open(found.unwrap_or(&paths[0]))?;
+        Self::open(found.unwrap_or(&paths[0]))
+    }
+
+    pub(super) fn open(path: &Path) -> Result<Self, BuildError> {
+        let checkpoint = Checkpoint::open(path)?;
         Ok(Self { checkpoint })
     }
 

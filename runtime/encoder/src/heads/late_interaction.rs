@@ -37,7 +37,7 @@ impl LateInteraction {
         let settings = pipeline.late_interaction.clone();
         Ok(Self {
             settings: settings.ok_or(TaskProblem::Roles)?,
-            modules: modules::load(pipeline, weights)?,
+            modules: modules::load(&pipeline.modules, weights)?,
             hidden_size: pipeline.output.width as usize,
             width: pipeline.embedding_width(),
         })

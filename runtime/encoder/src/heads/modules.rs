@@ -3,7 +3,7 @@
 
 use crate::error::TaskProblem;
 use crate::pooling::normalize;
-use encoderfile_format::manifest::{self, DenseFunction, Pipeline, Residual, StoredTensor};
+use encoderfile_format::manifest::{self, DenseFunction, Residual, StoredTensor};
 use encoderfile_format::source::Source;
 use std::sync::Arc;
 
@@ -25,10 +25,9 @@ pub(crate) enum Module {
     L2Norm,
 }
 
-/// Loads the modules of a pipeline, whose widths fit one another: see
-/// `Pipeline::check`.
+/// Loads modules of a pipeline, whose widths fit one another: see `Pipeline::check`.
 pub(crate) fn load(
-    pipeline: &Pipeline,
+    modules: &[manifest::Module],
     weights: &Arc<dyn Source>,
 ) -> Result<Vec<Module>, TaskProblem> {
     // Tensors that share bytes could be many times the file together.
@@ -38,7 +37,7 @@ pub(crate) fn load(
         left = rest.ok_or(TaskProblem::ModuleBounds)?;
         read(tensor, weights)
     };
-    let modules = pipeline.modules.iter().map(|module| {
+    let modules = modules.iter().map(|module| {
         Ok(match module {
             manifest::Module::Dense(dense) => Module::Dense {
                 weight: read(dense.weight)?,
@@ -239,15 +238,9 @@ mod tests {
             })
         };
         let weights: Arc<dyn Source> = Arc::new(vec![0; 16]);
-        let load = |modules| {
-            let pipeline = Pipeline {
-                modules,
-                ..Pipeline::default()
-            };
-            load(&pipeline, &weights).map(|it| it.len())
-        };
-        assert_eq!(load(vec![norm(0, 8)]), Ok(1));
-        let twice = load(vec![norm(0, 8), norm(0, 8)]);
+        let load = |modules: &[_]| load(modules, &weights).map(|it| it.len());
+        assert_eq!(load(&[norm(0, 8)]), Ok(1));
+        let twice = load(&[norm(0, 8), norm(0, 8)]);
         assert_eq!(twice, Err(TaskProblem::ModuleBounds));
     }
 

@@ -21,7 +21,7 @@ impl Pooler {
     pub(super) fn new(pipeline: &Pipeline, weights: &Arc<dyn Source>) -> Result<Self, TaskProblem> {
         Ok(Self {
             modes: pipeline.pooling.clone(),
-            modules: modules::load(pipeline, weights)?,
+            modules: modules::load(&pipeline.modules, weights)?,
             width: pipeline.output.width as usize,
             exclude_prompt: pipeline.exclude_prompt,
         })

@@ -37,8 +37,17 @@ impl SentenceEmbedding {
         })
     }
 
+    /// The embedding of a text that is one sequence, for which the graph gave `output`.
+    pub(super) fn one(&self, output: Vec<f32>, skipped: usize, options: &Options) -> Vec<f32> {
+        self.finished(self.pooler.apply(output, skipped), options)
+    }
+
     /// The tokens of the prompt that take no part in pooling.
-    fn skipped(&self, processor: Processor<'_>, options: &Options) -> Result<usize, RequestError> {
+    pub(super) fn skipped(
+        &self,
+        processor: Processor<'_>,
+        options: &Options,
+    ) -> Result<usize, RequestError> {
         if self.pooler.skips_prompt() && !options.unpooled {
             return processor.prompt_len(options);
         }
@@ -161,10 +170,7 @@ impl Head for SentenceEmbedding {
         output: Vec<f32>,
     ) -> Result<Vec<f32>, RequestError> {
         let options = Options::default();
-        let vector = self
-            .pooler
-            .apply(output, self.skipped(processor, &options)?);
-        Ok(self.finished(vector, &options))
+        Ok(self.one(output, self.skipped(processor, &options)?, &options))
     }
 }
 

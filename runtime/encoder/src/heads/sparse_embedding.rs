@@ -25,6 +25,13 @@ impl SparseEmbedding {
     }
 }
 
+/// Keeps the largest weights, by index.
+pub(super) fn largest(weights: &mut Vec<SparseValue>, top_k: usize) {
+    weights.sort_by(|a, b| b.value.total_cmp(&a.value));
+    weights.truncate(top_k);
+    weights.sort_by_key(|it| it.index);
+}
+
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
     format!("weights per text: up to {}", pipeline.output.width)
@@ -69,9 +76,7 @@ impl Head for SparseEmbedding {
             .map(|(index, value)| SparseValue { index, value })
             .collect();
         if let Some(top_k) = options.top_k {
-            sparse.sort_by(|a, b| b.value.total_cmp(&a.value));
-            sparse.truncate(top_k);
-            sparse.sort_by_key(|value| value.index);
+            largest(&mut sparse, top_k);
         }
         Ok(Part::Values(Values::SparseEmbedding {
             sparse_embedding: sparse,

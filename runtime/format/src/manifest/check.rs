@@ -1,8 +1,8 @@
 //! Every bound on what a manifest says.
 
 use super::{
-    Dense, Input, LateInteraction, LayerNorm, Manifest, Module, Pipeline, Residual, StoredTensor,
-    Task,
+    Dense, Hybrid, Input, LateInteraction, LayerNorm, Manifest, Module, Pipeline, Residual,
+    StoredTensor, Task,
 };
 use crate::limits::{
     BASES_MAX, GRAPHS_MAX, INPUTS_MAX, MODULES_MAX, OUTPUT_WIDTH_MAX, POOLING_MODES_MAX,
@@ -52,7 +52,7 @@ pub enum ManifestError {
     /// A module that does not take what the one before it gives.
     #[error("module {index} takes {got} values, but is given {expected}")]
     Width {
-        /// Which of the pipeline's modules, from 0.
+        /// Which of the pipeline's modules, from 0; a hybrid's layers are behind them.
         index: usize,
         /// How many values the module before it gives.
         expected: usize,
@@ -138,6 +138,9 @@ impl Pipeline {
         if let Some(late_interaction) = &self.late_interaction {
             late_interaction.check(self)?;
         }
+        if let Some(hybrid) = &self.hybrid {
+            hybrid.check(self)?;
+        }
         let named = |name: &str| self.prompts.iter().any(|prompt| prompt.name == name);
         if !self.default_prompt.is_empty() && !named(&self.default_prompt) {
             return Err(ManifestError::Name {
@@ -188,14 +191,33 @@ impl LateInteraction {
             bound("late_interaction.expansion.token_id", id, 0..=last)?;
             bound("late_interaction.expansion.length", length, 1..=TOKENS_MAX)?;
         }
-        // Ascending, so that there are no more of them than entries in the vocabulary.
-        let mut least = 0;
-        for id in &self.skiplist {
-            bound("late_interaction.skiplist", *id, least..=last)?;
-            least = id.saturating_add(1);
-        }
-        Ok(())
+        ascending("late_interaction.skiplist", &self.skiplist, last)
     }
+}
+
+impl Hybrid {
+    /// Both layers take rows of the graph, which pools nothing.
+    fn check(&self, pipeline: &Pipeline) -> Result<(), ManifestError> {
+        let modes = POOLING_MODES_MAX;
+        bound("pooling", pipeline.pooling.len(), 1..=modes)?;
+        let width = pipeline.output.width as usize;
+        let after = pipeline.modules.len();
+        let weights = self.sparse.check(after, width)?;
+        bound("hybrid.sparse.out_features", weights, 1..=1)?;
+        self.colbert.check(after.saturating_add(1), width)?;
+        let last = pipeline.vocabulary_size.saturating_sub(1);
+        ascending("hybrid.unweighted", &self.unweighted, last)
+    }
+}
+
+/// Ascending, so that there are no more of them than entries in the vocabulary.
+fn ascending(field: &'static str, ids: &[u32], last: u32) -> Result<(), ManifestError> {
+    let mut least = 0;
+    for id in ids {
+        bound(field, *id, least..=last)?;
+        least = id.saturating_add(1);
+    }
+    Ok(())
 }
 
 impl Module {

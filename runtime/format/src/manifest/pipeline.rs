@@ -50,6 +50,8 @@ pub struct Pipeline {
     pub splade: Option<Splade>,
     /// Late interaction: how queries and documents become sequences, and what is kept.
     pub late_interaction: Option<LateInteraction>,
+    /// Sentence embeddings: what a model has beside the pooled vector.
+    pub hybrid: Option<Hybrid>,
     /// Embeddings and cross-encoders: named texts that are prepended to a text.
     pub prompts: Vec<Prompt>,
     /// The name of the prompt for requests that say nothing; empty for none.
@@ -193,6 +195,17 @@ pub struct StoredTensor {
     pub offset: u64,
     /// In bytes.
     pub length: u64,
+}
+
+/// BGE-M3: linear layers on the token vectors that the embedding is pooled of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hybrid {
+    /// The weight of a token: `[1, hidden_size]`.
+    pub sparse: Dense,
+    /// The vector of a token, for `MaxSim`; the first token has none.
+    pub colbert: Dense,
+    /// Token ids in ascending order that never have a weight.
+    pub unweighted: Vec<u32>,
 }
 
 /// `ColBERT`: a vector for each token of a query and of a document.

@@ -5,9 +5,15 @@ use super::names::{
     TruncationSide, TruncationStrategy,
 };
 use super::{
-    BuildOption, Dense, Finding, HubCommit, Input, LateInteraction, LayerNorm, Manifest,
+<<<<<<< HEAD
+    BuildOption, Dense, Finding, HubCommit, Hybrid, Input, LateInteraction, LayerNorm, Manifest,
     ManifestError, Model, Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual,
     RoleSequence, Splade, StoredTensor,
+=======
+    Dense, Finding, HubCommit, Hybrid, Input, LateInteraction, LayerNorm, Manifest, ManifestError,
+    Model, Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence,
+    Splade, StoredTensor, StoredWeights,
+>>>>>>> probe
 };
 use encoderfile_proto as proto;
 use prost::Message;
@@ -103,6 +109,7 @@ impl TryFrom<&proto::Pipeline> for Pipeline {
                 twice: splade.twice,
             }),
             late_interaction: wire.late_interaction.as_ref().map(LateInteraction::from),
+            hybrid: wire.hybrid.as_ref().map(Hybrid::try_from).transpose()?,
             prompts: wire.prompts.iter().map(Prompt::from).collect(),
             default_prompt: wire.default_prompt.clone(),
             labels: wire.labels.clone(),
@@ -155,6 +162,33 @@ impl From<&Pipeline> for proto::Pipeline {
             compute: pipeline.compute.number(),
             split_special_tokens: pipeline.split_special_tokens,
             late_interaction: pipeline.late_interaction.as_ref().map(Into::into),
+            hybrid: pipeline.hybrid.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<&proto::Hybrid> for Hybrid {
+    type Error = ManifestError;
+
+    fn try_from(wire: &proto::Hybrid) -> Result<Self, ManifestError> {
+        let there = |dense: &Option<proto::Dense>, field| {
+            let dense = dense.as_ref().ok_or(ManifestError::Absent { field })?;
+            Dense::try_from(dense)
+        };
+        Ok(Self {
+            sparse: there(&wire.sparse, "hybrid.sparse")?,
+            colbert: there(&wire.colbert, "hybrid.colbert")?,
+            unweighted: wire.unweighted.clone(),
+        })
+    }
+}
+
+impl From<&Hybrid> for proto::Hybrid {
+    fn from(hybrid: &Hybrid) -> Self {
+        Self {
+            sparse: Some((&hybrid.sparse).into()),
+            colbert: Some((&hybrid.colbert).into()),
+            unweighted: hybrid.unweighted.clone(),
         }
     }
 }
@@ -227,6 +261,13 @@ impl Module {
     }
 }
 
+impl Hybrid {
+    /// The bytes it has in a manifest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        proto::Hybrid::from(self).encode_to_vec()
+    }
+}
+
 impl TryFrom<&proto::Input> for Input {
     type Error = ManifestError;
 
@@ -263,23 +304,8 @@ impl TryFrom<&proto::Module> for Module {
     type Error = ManifestError;
 
     fn try_from(wire: &proto::Module) -> Result<Self, ManifestError> {
-        let there = |tensor: Option<proto::Tensor>, field| {
-            let tensor = tensor.ok_or(ManifestError::Absent { field })?;
-            Ok(StoredTensor::from(tensor))
-        };
         Ok(match &wire.step {
-            Some(Step::Dense(dense)) => Self::Dense(Dense {
-                in_features: dense.in_features,
-                out_features: dense.out_features,
-                weight: there(dense.weight, "modules.dense.weight")?,
-                bias: dense.bias.map(StoredTensor::from),
-                function: DenseFunction::of_number(dense.function)?,
-                residual: match (dense.residual, dense.residual_weight) {
-                    (_, Some(weight)) => Some(Residual::Projected(weight.into())),
-                    (true, None) => Some(Residual::Identity),
-                    (false, None) => None,
-                },
-            }),
+            Some(Step::Dense(dense)) => Self::Dense(dense.try_into()?),
             Some(Step::LayerNorm(norm)) => Self::LayerNorm(LayerNorm {
                 weight: there(norm.weight, "modules.layer_norm.weight")?,
                 bias: there(norm.bias, "modules.layer_norm.bias")?,
@@ -298,18 +324,7 @@ impl TryFrom<&proto::Module> for Module {
 impl From<&Module> for proto::Module {
     fn from(module: &Module) -> Self {
         let step = match module {
-            Module::Dense(dense) => Step::Dense(proto::Dense {
-                in_features: dense.in_features,
-                out_features: dense.out_features,
-                weight: Some(dense.weight.into()),
-                bias: dense.bias.map(Into::into),
-                function: dense.function.number(),
-                residual: dense.residual == Some(Residual::Identity),
-                residual_weight: match dense.residual {
-                    Some(Residual::Projected(weight)) => Some(weight.into()),
-                    _ => None,
-                },
-            }),
+            Module::Dense(dense) => Step::Dense(dense.into()),
             Module::LayerNorm(norm) => Step::LayerNorm(proto::LayerNorm {
                 weight: Some(norm.weight.into()),
                 bias: Some(norm.bias.into()),
@@ -319,6 +334,50 @@ impl From<&Module> for proto::Module {
         };
         Self { step: Some(step) }
     }
+}
+
+impl TryFrom<&proto::Dense> for Dense {
+    type Error = ManifestError;
+
+    fn try_from(wire: &proto::Dense) -> Result<Self, ManifestError> {
+        Ok(Self {
+            in_features: wire.in_features,
+            out_features: wire.out_features,
+            weight: there(wire.weight, "modules.dense.weight")?,
+            bias: wire.bias.map(StoredTensor::from),
+            function: DenseFunction::of_number(wire.function)?,
+            residual: match (wire.residual, wire.residual_weight) {
+                (_, Some(weight)) => Some(Residual::Projected(weight.into())),
+                (true, None) => Some(Residual::Identity),
+                (false, None) => None,
+            },
+        })
+    }
+}
+
+impl From<&Dense> for proto::Dense {
+    fn from(dense: &Dense) -> Self {
+        Self {
+            in_features: dense.in_features,
+            out_features: dense.out_features,
+            weight: Some(dense.weight.into()),
+            bias: dense.bias.map(Into::into),
+            function: dense.function.number(),
+            residual: dense.residual == Some(Residual::Identity),
+            residual_weight: match dense.residual {
+                Some(Residual::Projected(weight)) => Some(weight.into()),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn there(
+    tensor: Option<proto::Tensor>,
+    field: &'static str,
+) -> Result<StoredTensor, ManifestError> {
+    let tensor = tensor.ok_or(ManifestError::Absent { field })?;
+    Ok(StoredTensor::from(tensor))
 }
 
 impl From<proto::Tensor> for StoredTensor {
