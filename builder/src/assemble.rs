@@ -121,7 +121,7 @@ pub fn assemble(
     encoding: Encoding,
 ) -> Result<Assembled, BuildError> {
     leave_to_graph(paths, &mut model, &graph.binding.output)?;
-    note_limit(&mut model, &graph.limit);
+    note_graph(paths, &mut model, graph);
     let pipeline = pipeline(paths, &model, &graph.binding)?;
     let encoding = Encoding {
         weights: match encoding.weights {
@@ -265,6 +265,14 @@ fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline,
     pipeline.vocabulary_size = vocabulary_size(paths, model, binding)?;
     check_widths(paths, model, &pipeline)?;
     Ok(pipeline)
+}
+
+/// Writes down what the graph says.
+fn note_graph(paths: &Paths, model: &mut Model, graph: &Graph) {
+    note_limit(model, &graph.limit);
+    let file = paths.weights.file_name().unwrap_or_default();
+    let findings = graph.findings(&file.to_string_lossy());
+    model.findings.extend(findings);
 }
 
 /// Writes down how many tokens a sequence may have, now that the graph is known.

@@ -202,9 +202,12 @@ fn report(built: &Built) -> anyhow::Result<()> {
     } else {
         format!(", worst cosine to f32 {:.5}", weights.min_cosine)
     };
-    let quantised = match weights.quantized_matrices {
-        0 => String::new(),
-        count => format!(" ({count} matrices in 8 bits as in the source)"),
+    let findings = model.provenance.findings.iter();
+    let quantised = findings.filter(|it| it.subject == "weights");
+    let quantised: Vec<&str> = quantised.map(|it| it.meaning.as_str()).collect();
+    let quantised = match &*quantised {
+        [] => String::new(),
+        quantised => format!(" ({})", quantised.join("; ")),
     };
     let computed = match pipeline.compute {
         Compute::F32 => "",
