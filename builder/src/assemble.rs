@@ -2,7 +2,6 @@
 //! down, the result run before it is stored.
 
 use crate::error::BuildError;
-<<<<<<< HEAD
 use crate::fingerprint::BUILDER;
 use crate::folder::{HYBRID_FILES, Limit, Model, ModuleWeights, Paths};
 use crate::graph::{Binding, Graph, Storage, Weights};
@@ -10,23 +9,12 @@ use crate::modules::{place_hybrid, place_modules};
 use crate::precision::{self, Precision};
 use crate::trial::{GOLDEN_TEXTS, Trial};
 use crate::{checkpoint, inputs};
-=======
-use crate::folder::{
-    DenseWeights, HYBRID_FILES, HybridWeights, Limit, Model, ModuleWeights, Paths,
-};
-use crate::graph::{Binding, Graph, ProductInputs, Weights};
->>>>>>> probe
 use encoderfile::container::{self, ArtifactKind};
 use encoderfile::golden;
 use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{
-<<<<<<< HEAD
     self, BuildOption, DenseFunction, Finding, HubCommit, Manifest, Output, Pipeline, Provenance,
     StoredWeights, Task,
-=======
-    self, Compute, Dense, DenseFunction, Finding, HubCommit, Hybrid, LayerNorm, Manifest, Module,
-    Output, Pipeline, Provenance, Residual, StoredTensor, StoredWeights, Task, WeightsEncoding,
->>>>>>> probe
 };
 use encoderfile::source::{Source, Spliced};
 use encoderfile::{Encoder, Executor};
@@ -107,7 +95,7 @@ pub fn assemble(
     precision: &Precision,
 ) -> Result<Assembled, BuildError> {
     leave_to_graph(paths, &mut model, &graph.binding.output)?;
-    note_limit(&mut model, &graph.limit);
+    note_graph(paths, &mut model, graph);
     let pipeline = pipeline(paths, &model, &graph.binding)?;
     let trial = Trial {
         paths,
@@ -229,6 +217,14 @@ fn pipeline(paths: &Paths, model: &Model, binding: &Binding) -> Result<Pipeline,
     pipeline.vocabulary_size = vocabulary_size(paths, model, binding)?;
     check_widths(paths, model, &pipeline)?;
     Ok(pipeline)
+}
+
+/// Writes down what the graph says.
+fn note_graph(paths: &Paths, model: &mut Model, graph: &Graph) {
+    note_limit(model, &graph.limit);
+    let file = paths.weights.file_name().unwrap_or_default();
+    let findings = graph.findings(&file.to_string_lossy());
+    model.findings.extend(findings);
 }
 
 /// Writes down how many tokens a sequence may have, now that the graph is known.
@@ -405,190 +401,6 @@ fn vocabulary_size(paths: &Paths, model: &Model, binding: &Binding) -> Result<u3
     Ok(rows)
 }
 
-<<<<<<< HEAD
-=======
-/// Puts the weights of the modules behind the graph's.
-fn place_modules(modules: &[ModuleWeights], weights: &mut Weights) -> Vec<Module> {
-    let modules = modules.iter().map(|module| match module {
-        ModuleWeights::Dense(dense) => Module::Dense(place_dense(dense, weights)),
-        ModuleWeights::LayerNorm {
-            weight,
-            bias,
-            epsilon,
-        } => Module::LayerNorm(LayerNorm {
-            weight: place(weight, weights),
-            bias: place(bias, weights),
-            epsilon: *epsilon,
-        }),
-        ModuleWeights::L2Norm => Module::L2Norm,
-    });
-    modules.collect()
-}
-
-/// Puts those of the layers beside the pooling there.
-fn place_hybrid(hybrid: &HybridWeights, weights: &mut Weights) -> Hybrid {
-    Hybrid {
-        sparse: place_dense(&hybrid.sparse, weights),
-        colbert: place_dense(&hybrid.colbert, weights),
-        unweighted: hybrid.unweighted.clone(),
-    }
-}
-
-fn place_dense(dense: &DenseWeights, weights: &mut Weights) -> Dense {
-    Dense {
-        in_features: dense.in_features,
-        out_features: dense.out_features,
-        weight: place(&dense.weight, weights),
-        bias: dense.bias.as_deref().map(|bias| place(bias, weights)),
-        function: dense.function,
-        residual: dense.residual.as_ref().map(|residual| match residual {
-            Residual::Identity => Residual::Identity,
-            Residual::Projected(weight) => Residual::Projected(place(weight, weights)),
-        }),
-    }
-}
-
-fn place(values: &[f32], weights: &mut Weights) -> StoredTensor {
-    let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
-    let length = bytes.len() as u64;
-    StoredTensor {
-        offset: weights.push(bytes, TENSOR_ALIGNMENT),
-        length,
-    }
-}
-
-/// A model as it will be in the file.
-struct Stored {
-    pipeline: Pipeline,
-    onnx: Vec<u8>,
-    weights: Arc<Weights>,
-}
-
-impl Stored {
-    fn new(graph: &Graph, model: &Model, pipeline: &Pipeline, encoding: Encoding) -> Self {
-        let (onnx, mut weights) = graph.split(encoding);
-        let modules = place_modules(&model.modules, &mut weights);
-        let hybrid = model.hybrid.as_ref();
-        let hybrid = hybrid.map(|it| place_hybrid(it, &mut weights));
-        Self {
-            pipeline: Pipeline {
-                modules,
-                hybrid,
-                compute: encoding.compute,
-                ..pipeline.clone()
-            },
-            onnx,
-            weights: Arc::new(weights),
-        }
-    }
-
-    fn encoder(&self, paths: &Paths, model: &Model) -> Result<Encoder, BuildError> {
-        let source: Arc<dyn Source> = Arc::<Weights>::clone(&self.weights);
-        let encoder = Encoder::from_parts(
-            model.task,
-            self.pipeline.clone(),
-            &model.tokenizer_json,
-            &self.onnx,
-            &source,
-        );
-        encoder.map_err(|source| does_not_run(paths, source))
-    }
-
-    /// The results of the golden texts, and how long a text of full length took.
-    fn try_out(
-        &self,
-        paths: &Paths,
-        model: &Model,
-    ) -> Result<(Vec<GoldenCase>, Duration), BuildError> {
-        let encoder = self.encoder(paths, model)?;
-        let golden = self.try_texts(paths, &encoder)?;
-        let took = self.try_full_length(paths, &encoder, &golden)?;
-        Ok((golden, took))
-    }
-
-    fn try_texts(&self, paths: &Paths, encoder: &Encoder) -> Result<Vec<GoldenCase>, BuildError> {
-        let session = encoder.session();
-        let mut session = session.map_err(|source| does_not_run(paths, source))?;
-        let cases = GOLDEN_TEXTS.iter().map(|text| {
-            let case = golden::case(&mut session, text);
-            case.map_err(|source| match source {
-                Error::File(FileError::NotFinite { .. }) => BuildError::NotFinite {
-                    path: paths.weights.clone(),
-                    text: (*text).into(),
-                    source: source.into(),
-                },
-                source => does_not_run(paths, source),
-            })
-        });
-        cases.collect()
-    }
-
-    /// Computes as many tokens as a text may have: whatever runs out before the
-    /// limit does so here, and not when somebody has such a text.
-    fn try_full_length(
-        &self,
-        paths: &Paths,
-        encoder: &Encoder,
-        golden: &[GoldenCase],
-    ) -> Result<Duration, BuildError> {
-        let tokens = golden.iter().flat_map(|case| &case.input_ids);
-        let max_tokens = self.pipeline.max_tokens;
-        let ids = tokens.copied().cycle().take(max_tokens as usize);
-        let ids: Vec<u32> = ids.collect();
-        encoder.use_cores(std::thread::available_parallelism().map_or(1, usize::from));
-        let start = Instant::now();
-        let (problem, detail) = match panics::catch(|| encoder.session()?.compute(&ids)) {
-            Ok(Ok(())) => return Ok(start.elapsed()),
-            Ok(Err(error)) => (one_line(&error), detail(&error).map(Into::into)),
-            Err(bug) => (
-                "the inference engine failed".into(),
-                bug.detail().map(Into::into),
-            ),
-        };
-        Err(BuildError::FullLength {
-            path: paths.weights.clone(),
-            max_tokens,
-            stated_by: self.pipeline.max_tokens_source.clone(),
-            problem,
-            detail,
-        })
-    }
-}
-
-fn does_not_run(paths: &Paths, source: Error) -> BuildError {
-    // The graph failed over a text, or gave another shape for it than for others.
-    if let Error::Bug(Bug::Engine(_))
-    | Error::File(FileError::Graph(GraphError::OutputShape { .. })) = source
-    {
-        return BuildError::OneLength {
-            path: paths.weights.clone(),
-            source: source.into(),
-        };
-    }
-    BuildError::Runtime {
-        path: paths.folder.clone(),
-        source: source.into(),
-    }
-}
-
-/// Runs the model; an inference engine that panics is an error, not a crash.
-fn run<T>(paths: &Paths, model: impl FnOnce() -> Result<T, BuildError>) -> Result<T, BuildError> {
-    panics::catch(model).unwrap_or_else(|bug| {
-        Err(BuildError::Panic {
-            path: paths.weights.clone(),
-            detail: bug.detail().unwrap_or_default().to_owned(),
-        })
-    })
-}
-
-fn min_cosine(stored: &[GoldenCase], exact: &[GoldenCase]) -> f32 {
-    let cases = stored.iter().zip(exact);
-    cases
-        .map(|(stored, exact)| cosine(&stored.values, &exact.values))
-        .fold(1.0, f32::min)
-}
-
->>>>>>> probe
 /// One id for everything whose embeddings may be compared, however the weights are stored.
 fn embedding_space_id(graph: &Graph, model: &Model, pipeline: &Pipeline) -> Vec<u8> {
     let mut modules = Weights::default();

@@ -6,7 +6,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 mod pickle;
-mod spool;
+pub(crate) mod spool;
 
 use crate::error::BuildError;
 use bytes::Bytes;

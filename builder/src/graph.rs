@@ -6,6 +6,7 @@ mod calibration;
 mod compensation;
 mod conditionals;
 mod constants;
+mod dequantise;
 pub(crate) mod emit;
 mod float32;
 mod folding;
@@ -13,6 +14,7 @@ mod fused;
 mod order;
 mod outputs;
 mod panels;
+pub(crate) mod quantised;
 mod quantize;
 mod reach;
 mod smoothing;
@@ -26,16 +28,20 @@ use crate::checkpoint;
 use crate::error::BuildError;
 use crate::folder::{Limit, Model, Tables};
 use encoderfile::graph::{opset, unsupported};
-use encoderfile::onnx::{GraphProto, ModelProto, OperatorSetIdProto, tensor_proto::DataType};
+use encoderfile::manifest::Finding;
+use encoderfile::onnx::{
+    GraphProto, ModelProto, OperatorSetIdProto, TensorProto, tensor_proto::DataType,
+};
 use encoderfile::weights::WeightsEncoding;
 use prost::Message;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 pub use binding::Binding;
 pub use calibration::Pass;
 use outputs::Choice;
 pub use outputs::SENTENCE_VECTOR;
+pub use quantised::{Code, Quantised};
 pub use smoothing::ProductInputs;
 pub use storage::{Matrix, NoSuchRule, Rule, Storage};
 pub use tensors::Weights;
@@ -50,6 +56,9 @@ pub struct Graph {
     pub source_sha256: [u8; 32],
     /// What the folder says of the limit, within what the graph's tables hold.
     pub limit: Limit,
+    /// How tensors of the graph, whose values are floats or 8-bit integers, were quantised in
+    /// the source file, by their names.
+    pub quantised: BTreeMap<String, Quantised>,
 }
 
 impl Graph {
@@ -72,7 +81,8 @@ impl Graph {
         let mut graph = proto.graph.take().unwrap_or_default();
         graph.value_info.clear();
         order::sort(path, &mut graph)?;
-        rewrite(path, &mut graph, opset)?;
+        let mut quantised = BTreeMap::new();
+        rewrite(path, &mut graph, opset, &mut quantised)?;
         proto.opset_import = vec![OperatorSetIdProto {
             domain: String::new(),
             version: opset,
@@ -89,19 +99,22 @@ impl Graph {
         let mut limit = limit(&proto, &graph, model)?;
         let resolved = conditionals::resolve(path, &proto, &mut graph, limit.max_tokens)?;
         // What was in the branches, and what rewriting left to be rewritten.
-        rewrite(path, &mut graph, opset)?;
+        rewrite(path, &mut graph, opset, &mut quantised)?;
         remove_unused(&mut graph);
         if resolved {
             limit = self::limit(&proto, &graph, model)?;
         }
         let binding = Binding::of(path, &proto, &graph, model, output, limit.max_tokens)?;
         folding::fold(&proto, &mut graph);
+        let tensors: HashSet<&String> = graph.initializer.iter().map(|it| &it.name).collect();
+        quantised.retain(|name, _| tensors.contains(name));
         proto.graph = Some(graph);
         Ok(Self {
             model: proto,
             binding,
             source_sha256,
             limit,
+            quantised,
         })
     }
 
@@ -173,6 +186,7 @@ impl Graph {
             binding: self.binding.clone(),
             source_sha256: self.source_sha256,
             limit: self.limit.clone(),
+            quantised: self.quantised.clone(),
         }
     }
 
@@ -182,15 +196,25 @@ impl Graph {
         graphs.find_map(|graph| tensors::unfit(graph, storage))
     }
 
-    /// What "as they are" means for the weights: float16 where the file has that.
+    /// What "as they are" means for the weights: float16 where the file has that, unless there are
+    /// some that it does not hold exactly, which are those that were dequantised.
     pub fn source_encoding(&self) -> WeightsEncoding {
-        let tensors = self.model.graph.iter().flat_map(|it| &it.initializer);
-        let is_half = |data_type: i32| data_type == DataType::Float16 as i32;
-        if tensors.map(|it| it.data_type).any(is_half) {
-            WeightsEncoding::F16
-        } else {
-            WeightsEncoding::F32
+        let tensors = || self.model.graph.iter().flat_map(|it| &it.initializer);
+        let is_dequantised = |tensor: &TensorProto| {
+            tensor.data_type == DataType::Float as i32 && self.quantised.contains_key(&tensor.name)
+        };
+        let is_half = |tensor: &TensorProto| tensor.data_type == DataType::Float16 as i32;
+        match tensors().any(is_half) && !tensors().any(is_dequantised) {
+            true => WeightsEncoding::F16,
+            false => WeightsEncoding::F32,
         }
+    }
+
+    /// What became of what the file `source` had quantised.
+    pub fn findings(&self, source: &str) -> Vec<Finding> {
+        let graphs = self.model.graph.iter();
+        let findings = graphs.map(|graph| quantised::findings(graph, &self.quantised, source));
+        findings.flatten().collect()
     }
 
     /// How many matrices were quantised before.
@@ -224,10 +248,15 @@ pub(crate) fn external_files(path: &Path) -> Result<BTreeSet<String>, BuildError
 }
 
 /// One form of everything that has several.
-fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result<(), BuildError> {
+fn rewrite(
+    path: &Path,
+    graph: &mut GraphProto,
+    opset: i64,
+    quantised: &mut BTreeMap<String, Quantised>,
+) -> Result<(), BuildError> {
     constants::lift(graph);
     float32::compute(graph);
-    fused::rewrite(path, graph, opset)
+    fused::rewrite(path, graph, opset, quantised)
 }
 
 /// Removes nodes and tensors that no output needs.

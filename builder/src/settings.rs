@@ -249,9 +249,12 @@ pub(crate) fn report(built: &Built) -> anyhow::Result<()> {
         true => format!(", cosine to f32 {mean_cosine:.5}, at worst {min_cosine:.5}"),
         false => String::new(),
     };
-    let quantised = match weights.quantized_matrices {
-        0 => String::new(),
-        count => format!(" ({count} matrices in 8 bits as in the source)"),
+    let findings = model.provenance.findings.iter();
+    let quantised = findings.filter(|it| it.subject == "weights");
+    let quantised: Vec<&str> = quantised.map(|it| it.meaning.as_str()).collect();
+    let quantised = match &*quantised {
+        [] => String::new(),
+        quantised => format!(" ({})", quantised.join("; ")),
     };
     let computed = match pipeline.compute {
         Compute::F32 => "",

@@ -10,8 +10,8 @@ use encoderfile_builder::precision::Precision;
 use std::path::Path;
 use std::sync::Arc;
 
-/// One for each task, and each kind of tokenizer.
-pub(crate) const NAMES: [&str; 7] = [
+/// One for each task, each kind of tokenizer, and activations that are quantised.
+pub(crate) const NAMES: [&str; 8] = [
     "st-mean-normalize",
     "bert-sequence_classification",
     "bert-token_classification",
@@ -19,6 +19,7 @@ pub(crate) const NAMES: [&str; 7] = [
     "xlm-roberta-embedding",
     "modernbert-embedding",
     "late-bert",
+    "files-static",
 ];
 
 /// The payload of a model.

@@ -18,10 +18,7 @@ Cases are `encode` of BGEM3FlagModel; the requests are its lexical weights and C
 import json
 import logging
 import os
-<<<<<<< HEAD
-=======
 import re
->>>>>>> probe
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -56,14 +53,10 @@ TOLERANCE = 1e-4
 
 def write_json(path, value):
     path.parent.mkdir(exist_ok=True)
-<<<<<<< HEAD
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-=======
     text = json.dumps(value, indent=1, ensure_ascii=False)
     # Numbers of a list on one line.
     text = re.sub(r"\[[^\[\]{}\"]*\]", lambda it: re.sub(r"\s+", " ", it[0]).replace("[ ", "[").replace(" ]", "]"), text)
     path.write_text(text + "\n", encoding="utf-8")
->>>>>>> probe
 
 
 def rounded(values):

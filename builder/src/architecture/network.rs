@@ -47,7 +47,7 @@ impl<'a> Network<'a> {
             settings,
             labels,
             longest,
-            emitter: Emitter::new(&[], &GraphProto::default(), opset),
+            emitter: Emitter::new(&[], &[], &[], opset),
             checkpoint,
             base: String::new(),
             scope: String::new(),
@@ -269,14 +269,15 @@ impl<'a> Network<'a> {
     /// The graph that gives `value` under the name `output`.
     pub(super) fn finish(&mut self, value: &str, output: &str) -> GraphProto {
         self.emitter.node_to("Identity", &[value], vec![], output);
-        let nothing = Emitter::new(&[], &GraphProto::default(), self.emitter.opset);
+        let nothing = Emitter::new(&[], &[], &[], self.emitter.opset);
         let emitter = std::mem::replace(&mut self.emitter, nothing);
-        let (node, mut initializer) = emitter.finish();
+        let written = emitter.finish();
         let mut tensors: Vec<TensorProto> = self.initializers.drain().map(|(_, it)| it).collect();
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut initializer = written.initializers;
         initializer.append(&mut tensors);
         GraphProto {
-            node,
+            node: written.nodes,
             name: "encoderfile".into(),
             initializer,
             input: self.inputs.iter().map(|it| ids(it)).collect(),

@@ -1,4 +1,5 @@
-//! Values that are not as the graph wants them: bfloat16, and matrices the other way round.
+//! Values that are not as the graph wants them: bfloat16, matrices the other way round, and what
+//! quantised ones stand for.
 //!
 //! Large ones go into a temporary file that has no name any more and is mapped, so that a
 //! build takes no more memory than one of a file that is used as it lies.
@@ -89,7 +90,13 @@ fn transpose<const N: usize, const M: usize>(
 }
 
 /// What `fill` writes, which is `length` bytes.
-fn write(length: usize, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Bytes> {
+///
+/// # Errors
+/// What the system says of a temporary file.
+pub(crate) fn write(
+    length: usize,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<Bytes> {
     if length < SMALL {
         let mut bytes = Vec::with_capacity(length);
         fill(&mut bytes)?;

@@ -1,10 +1,33 @@
 //! Writing nodes of the ONNX standard: in place of a fused one, or for an architecture.
 
+use super::quantised::Quantised;
+use bytes::Bytes;
 use encoderfile::onnx::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+    AttributeProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto::AttributeType,
     tensor_proto::DataType,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Operators that only lay out anew what they are given first.
+const LAYOUTS: [&str; 9] = [
+    "Flatten",
+    "Gather",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// A rewritten graph.
+pub(crate) struct Written {
+    pub(crate) nodes: Vec<NodeProto>,
+    pub(crate) initializers: Vec<TensorProto>,
+    /// How initializers were quantised, by their names.
+    pub(crate) quantised: BTreeMap<String, Quantised>,
+}
 
 /// The rewritten graph so far.
 pub(crate) struct Emitter<'a> {
@@ -16,12 +39,13 @@ pub(crate) struct Emitter<'a> {
     /// Values that need not be computed, since what takes them was rewritten too.
     absorbed: HashSet<&'a str>,
     outputs: HashSet<String>,
-    /// The shapes of the initializers before the rewriting.
+    /// The initializers before the rewriting, by their names.
+    tensors: HashMap<&'a str, &'a TensorProto>,
+    /// The shapes of those that were written.
     dims: HashMap<String, Vec<i64>>,
-    /// Their types.
-    data_types: HashMap<String, i32>,
     /// Names of values that the graph calls quantised but that are floats here.
     pub(crate) unquantised: HashSet<String>,
+    quantised: BTreeMap<String, Quantised>,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     prefix: String,
@@ -29,11 +53,15 @@ pub(crate) struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    pub(crate) fn new(nodes: &'a [NodeProto], graph: &GraphProto, opset: i64) -> Self {
-        let outputs = nodes
+    pub(crate) fn new(
+        nodes: &'a [NodeProto],
+        tensors: &'a [TensorProto],
+        outputs: &[ValueInfoProto],
+        opset: i64,
+    ) -> Self {
+        let producers = nodes
             .iter()
             .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)));
-        let initializers = graph.initializer.iter();
         let mut consumers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
         for node in nodes {
             for name in &node.input {
@@ -43,18 +71,13 @@ impl<'a> Emitter<'a> {
         Self {
             consumers,
             absorbed: HashSet::new(),
-            outputs: graph.output.iter().map(|it| it.name.clone()).collect(),
+            outputs: outputs.iter().map(|it| it.name.clone()).collect(),
             opset,
-            producers: outputs.collect(),
-            dims: initializers
-                .map(|it| (it.name.clone(), it.dims.clone()))
-                .collect(),
-            data_types: graph
-                .initializer
-                .iter()
-                .map(|it| (it.name.clone(), it.data_type))
-                .collect(),
+            producers: producers.collect(),
+            tensors: tensors.iter().map(|it| (it.name.as_str(), it)).collect(),
+            dims: HashMap::new(),
             unquantised: HashSet::new(),
+            quantised: BTreeMap::new(),
             nodes: Vec::new(),
             initializers: Vec::new(),
             prefix: String::new(),
@@ -75,11 +98,20 @@ impl<'a> Emitter<'a> {
 
     /// Takes over a node as it is.
     pub(crate) fn keep(&mut self, node: &NodeProto) {
+        let is_layout = LAYOUTS.contains(&node.op_type.as_str());
+        let first = node.input.first();
+        if is_layout && first.is_some_and(|it| self.unquantised.contains(it)) {
+            self.unquantised.extend(node.output.iter().cloned());
+        }
         self.nodes.push(node.clone());
     }
 
-    pub(crate) fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
-        (self.nodes, self.initializers)
+    pub(crate) fn finish(self) -> Written {
+        Written {
+            nodes: self.nodes,
+            initializers: self.initializers,
+            quantised: self.quantised,
+        }
     }
 
     /// The node that computes a value.
@@ -107,14 +139,26 @@ impl<'a> Emitter<'a> {
             .any(|name| self.absorbed.contains(name.as_str()))
     }
 
-    /// The type of an initializer.
+    /// An initializer before the rewriting.
+    pub(crate) fn initializer(&self, value: &str) -> Option<&'a TensorProto> {
+        self.tensors.get(value).copied()
+    }
+
+    /// The type of such an initializer.
     pub(crate) fn data_type(&self, value: &str) -> Option<DataType> {
-        DataType::try_from(*self.data_types.get(value)?).ok()
+        DataType::try_from(self.initializer(value)?.data_type).ok()
     }
 
     /// The shape of an initializer.
     pub(crate) fn dims(&self, value: &str) -> Option<&[i64]> {
-        self.dims.get(value).map(Vec::as_slice)
+        let written = self.dims.get(value);
+        let dims = written.or_else(|| Some(&self.tensors.get(value)?.dims));
+        dims.map(Vec::as_slice)
+    }
+
+    /// Notes how the values of an initializer were quantised.
+    pub(crate) fn note_quantised(&mut self, tensor: &str, how: Quantised) {
+        self.quantised.insert(tensor.to_owned(), how);
     }
 
     /// A name that the graph does not have.
@@ -186,7 +230,7 @@ impl<'a> Emitter<'a> {
     pub(crate) fn integers(&mut self, values: &[i64]) -> String {
         let name = self.fresh("integers");
         let dims = vec![i64::try_from(values.len()).unwrap_or(0)];
-        let bytes = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
         self.tensor(DataType::Int64, dims, bytes, &name);
         name
     }
@@ -203,7 +247,7 @@ impl<'a> Emitter<'a> {
         &mut self,
         data_type: DataType,
         dims: Vec<i64>,
-        bytes: Vec<u8>,
+        bytes: impl Into<Bytes>,
         name: &str,
     ) {
         self.dims.insert(name.into(), dims.clone());

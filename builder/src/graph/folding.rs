@@ -183,6 +183,8 @@ fn tensor(name: String, value: &Tensor) -> TractResult<TensorProto> {
         DatumType::I64 => DataType::Int64,
         DatumType::I32 => DataType::Int32,
         DatumType::Bool => DataType::Bool,
+        DatumType::I8 => DataType::Int8,
+        DatumType::U8 => DataType::Uint8,
         other => bail!("a constant of {other:?}"),
     };
     let dims = value.shape().iter().map(|it| i64::try_from(*it));

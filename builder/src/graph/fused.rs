@@ -7,14 +7,22 @@
 
 mod activations;
 mod attention;
+mod block_quantised;
+mod constants;
 mod layers;
+mod linear_quantisation;
 mod opset_23;
+mod qlinear;
 mod quantised;
+#[cfg(test)]
+mod tests;
 
 use super::emit::Emitter;
+use super::quantised::Quantised;
 use crate::error::BuildError;
 use encoderfile::GraphError;
 use encoderfile::onnx::{AttributeProto, GraphProto, NodeProto};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// ONNX Runtime's own domain.
@@ -26,18 +34,26 @@ type Rewritten = Result<(), String>;
 type Rewrite = fn(&Fused<'_>, &mut Emitter<'_>) -> Rewritten;
 
 /// By domain and operator.
-const REWRITES: [(&str, &str, Rewrite); 26] = [
+const REWRITES: [(&str, &str, Rewrite); 42] = [
     ("", "Attention", opset_23::attention),
     ("", "RMSNormalization", opset_23::rms_normalization),
     ("", "RotaryEmbedding", opset_23::rotary_embedding),
     ("", "ConvInteger", quantised::conv_integer),
-    ("", "DequantizeLinear", quantised::dequantize_linear),
+    (
+        "",
+        "DequantizeLinear",
+        linear_quantisation::dequantize_linear,
+    ),
     (
         "",
         "DynamicQuantizeLinear",
         quantised::dynamic_quantize_linear,
     ),
+    ("", "Gather", linear_quantisation::gather),
     ("", "MatMulInteger", quantised::mat_mul_integer),
+    ("", "QLinearConv", qlinear::conv),
+    ("", "QLinearMatMul", qlinear::mat_mul),
+    ("", "QuantizeLinear", linear_quantisation::quantize_linear),
     (
         "",
         "SimplifiedLayerNormalization",
@@ -45,6 +61,11 @@ const REWRITES: [(&str, &str, Rewrite); 26] = [
     ),
     (DOMAIN, "Attention", attention::attention),
     (DOMAIN, "BiasGelu", activations::bias_gelu),
+    (
+        DOMAIN,
+        "DequantizeLinear",
+        linear_quantisation::dequantize_linear,
+    ),
     (
         DOMAIN,
         "DynamicQuantizeMatMul",
@@ -59,23 +80,42 @@ const REWRITES: [(&str, &str, Rewrite); 26] = [
     (DOMAIN, "FusedConv", layers::fused_conv),
     (DOMAIN, "FusedGemm", layers::fused_gemm),
     (DOMAIN, "FusedMatMul", layers::fused_mat_mul),
+    (
+        DOMAIN,
+        "GatherBlockQuantized",
+        block_quantised::gather_block_quantized,
+    ),
     (DOMAIN, "Gelu", activations::gelu),
+    (DOMAIN, "MatMulBnb4", block_quantised::mat_mul_bnb4),
     (
         DOMAIN,
         "MatMulIntegerToFloat",
         quantised::mat_mul_integer_to_float,
     ),
+    (DOMAIN, "MatMulNBits", block_quantised::mat_mul_n_bits),
     (
         DOMAIN,
         "MultiHeadAttention",
         attention::multi_head_attention,
     ),
     (DOMAIN, "QAttention", quantised::attention),
-    ("", "QuantizeLinear", quantised::quantize_linear),
     (
         DOMAIN,
         "QEmbedLayerNormalization",
         quantised::embed_layer_normalization,
+    ),
+    (DOMAIN, "QGemm", qlinear::gemm),
+    (DOMAIN, "QLinearAdd", qlinear::add),
+    (DOMAIN, "QLinearConcat", qlinear::concat),
+    (DOMAIN, "QLinearLeakyRelu", qlinear::leaky_relu),
+    (DOMAIN, "QLinearMul", qlinear::mul),
+    (DOMAIN, "QLinearSigmoid", qlinear::sigmoid),
+    (DOMAIN, "QLinearSoftmax", qlinear::softmax),
+    (DOMAIN, "QLinearWhere", qlinear::choose),
+    (
+        DOMAIN,
+        "QuantizeLinear",
+        linear_quantisation::quantize_linear,
     ),
     (DOMAIN, "QuickGelu", activations::quick_gelu),
     (
@@ -91,10 +131,17 @@ const REWRITES: [(&str, &str, Rewrite); 26] = [
     (DOMAIN, "TransposeMatMul", layers::fused_mat_mul),
 ];
 
-/// Rewrites every node of a graph that has a rewriting.
-pub(super) fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result<(), BuildError> {
+/// Rewrites every node of a graph that has a rewriting, and adds to `quantised` how the tensors
+/// were that it has then.
+pub(super) fn rewrite(
+    path: &Path,
+    graph: &mut GraphProto,
+    opset: i64,
+    quantised: &mut BTreeMap<String, Quantised>,
+) -> Result<(), BuildError> {
     let nodes = std::mem::take(&mut graph.node);
-    let mut emitter = Emitter::new(&nodes, graph, opset);
+    let tensors = std::mem::take(&mut graph.initializer);
+    let mut emitter = Emitter::new(&nodes, &tensors, &graph.output, opset);
     for proto in &nodes {
         if emitter.is_absorbed(proto) {
             continue;
@@ -106,11 +153,11 @@ pub(super) fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result
         let mut rewrites = REWRITES.iter();
         let rewrite = rewrites
             .find(|(domain, op_type, _)| own_domain == *domain && proto.op_type == *op_type);
+        let node = Fused { proto };
         let Some((.., rewrite)) = rewrite else {
             emitter.keep(proto);
             continue;
         };
-        let node = Fused { proto };
         emitter.begin(node.output(0).unwrap_or_default());
         rewrite(&node, &mut emitter).map_err(|problem| BuildError::Graph {
             path: path.to_owned(),
@@ -121,9 +168,14 @@ pub(super) fn rewrite(path: &Path, graph: &mut GraphProto, opset: i64) -> Result
             },
         })?;
     }
-    let (nodes, mut initializers) = emitter.finish();
-    graph.node = nodes;
-    graph.initializer.append(&mut initializers);
+    let written = emitter.finish();
+    graph.node = written.nodes;
+    graph.initializer = tensors;
+    graph.initializer.extend(written.initializers);
+    // What was rewritten before is a simpler operator by now.
+    for (tensor, how) in written.quantised {
+        quantised.entry(tensor).or_insert(how);
+    }
     Ok(())
 }
 

@@ -183,7 +183,7 @@ fn check_length(tensor: &TensorProto) -> Result<(), String> {
     let size: usize = match DataType::try_from(tensor.data_type) {
         _ if tensor.raw_data.is_empty() => return Ok(()),
         Ok(DataType::Float | DataType::Int32) => 4,
-        Ok(DataType::Float16) => 2,
+        Ok(DataType::Float16 | DataType::Int16 | DataType::Uint16) => 2,
         Ok(DataType::Int64 | DataType::Double) => 8,
         Ok(DataType::Int8 | DataType::Uint8 | DataType::Bool) => 1,
         _ => return Ok(()),

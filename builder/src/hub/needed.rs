@@ -4,8 +4,7 @@
 use super::files::is_inside;
 use super::{HubError, Reference};
 use crate::folder::{
-    HYBRID_FILES, Listing, Module, VOCABULARY_FILES, choose_weights, is_of_two_files, modules,
-    refuse_decoders,
+    Listing, Module, VOCABULARY_FILES, choose_weights, is_of_two_files, modules, refuse_decoders,
 };
 use crate::inputs::{OF_ENCODER, OF_MODEL, OF_MODULE};
 use crate::{checkpoint, graph};
@@ -42,13 +41,8 @@ pub(super) fn fetch_settings(
     files: &mut impl Files,
     weights: Option<&Path>,
 ) -> Result<String, HubError> {
-<<<<<<< HEAD
     for name in OF_MODEL {
         files.fetch_if_there(name)?;
-=======
-    for name in OF_MODEL.into_iter().chain(HYBRID_FILES) {
-        checkout.fetch_if_there(name)?;
->>>>>>> probe
     }
     let modules = modules(&files.folder())?;
     let place = modules.first().map_or("", |it| &it.path);

@@ -27,6 +27,7 @@ use onnx::external::ExternalInitializers;
 use onnx::{operators, reader};
 use ops::Backend;
 use ops::linear::Linear;
+use ops::quantisation::{Quantize, RoundToSteps};
 use passes::{attention_mask, indices};
 
 pub use encoderfile_kernels::{ISA_VARIABLE, Isa, NoSuchIsa};
@@ -124,6 +125,13 @@ impl Graph {
     /// Counts a text as being computed until what is returned is dropped.
     pub fn enter(&self) -> impl Drop + '_ {
         self.cores.enter()
+    }
+
+    /// Whether it rounds activations to integers with scales of its own: then a difference in
+    /// the last bit of a value can be one of a whole step.
+    pub fn rounds_activations(&self) -> bool {
+        let mut nodes = self.plan.model().nodes.iter();
+        nodes.any(|node| node.op_is::<Quantize>() || node.op_is::<RoundToSteps>())
     }
 
     /// A run over this graph, with its own scratch memory.

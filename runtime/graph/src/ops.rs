@@ -12,6 +12,7 @@ pub(crate) mod geglu;
 pub(crate) mod head_layout;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
+pub(crate) mod quantisation;
 pub(crate) mod range;
 pub(crate) mod rope;
 pub(crate) mod weights;
@@ -40,6 +41,9 @@ debug_is_name!(
     layer_norm::LayerNorm,
     linear::Linear,
     linear::MatMulWeight,
+    quantisation::Dequantize,
+    quantisation::Quantize,
+    quantisation::RoundToSteps,
     rope::Rope,
 );
 

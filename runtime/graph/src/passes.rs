@@ -12,6 +12,7 @@ pub(crate) mod indices;
 mod layer_norm;
 mod linear;
 mod pattern;
+mod quantisation;
 mod rope;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,8 @@ pub(crate) fn fuse(model: &mut TypedModel, backend: &Backend) -> TractResult<()>
         } else if let Some(matched) = rope::Match::at(model, id, backend.isa)? {
             matched.replace(model)?;
         } else if let Some(matched) = geglu::Match::at(model, id, backend.isa) {
+            matched.replace(model)?;
+        } else if let Some(matched) = quantisation::Match::at(model, id) {
             matched.replace(model)?;
         }
     }

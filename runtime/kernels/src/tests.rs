@@ -12,6 +12,7 @@ mod gemm;
 mod int8;
 mod layer_norm;
 mod parts;
+mod quantise;
 mod rope;
 mod softmax;
 

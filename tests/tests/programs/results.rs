@@ -5,6 +5,7 @@ use encoderfile::container::{self, ArtifactKind, Content};
 use encoderfile::golden::{self, GoldenCase};
 use encoderfile::graph::{ISA_VARIABLE, Isa};
 use encoderfile::{Payload, Source};
+use encoderfile_tests::compare;
 use encoderfile_tests::fixture;
 use encoderfile_tests::process::{self, Finished};
 use encoderfile_tests::request::Item;
@@ -72,7 +73,7 @@ fn an_empty_text_is_a_text_on_every_target() -> anyhow::Result<()> {
             ensure!(row.token_infos().is_empty(), "{model}: {row:?}");
             let per_text = row.embeddings.is_none() && row.tokens.is_none();
             ensure!(per_text != numbers.is_empty(), "{model}: {row:?}");
-            let compared = encoderfile_tests::compare::rows(&native[0], row);
+            let compared = compare::rows(&native[0], row, compare::TARGET_TOLERANCE);
             compared.with_context(|| format!("{model} on {}", target.name()))?;
         }
     }

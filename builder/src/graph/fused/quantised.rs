@@ -8,9 +8,10 @@
 
 use super::attention::from_one_product;
 use super::layers::{self, Embedding};
+use super::linear_quantisation::Steps;
 use super::{Fused, Rewritten};
 use crate::graph::blocks::all_positions;
-use crate::graph::emit::{Emitter, int};
+use crate::graph::emit::Emitter;
 use encoderfile::onnx::{NodeProto, tensor_proto::DataType};
 
 /// Zero points of one matrix: its width, a few thousand.
@@ -25,22 +26,7 @@ pub(super) fn dynamic_quantize_linear(node: &Fused<'_>, emitter: &mut Emitter<'_
         emitter.float_named(1.0, scale);
     }
     if let Some(zero_point) = node.output(2) {
-        emitter.tensor(DataType::Uint8, vec![], vec![0], zero_point);
-    }
-    Ok(())
-}
-
-/// Activations rounded with scales that somebody measured.
-pub(super) fn quantize_linear(_: &Fused<'_>, _: &mut Emitter<'_>) -> Rewritten {
-    Err("static quantisation is not supported; quantise dynamically, or take the float model and say --weights int8".into())
-}
-
-pub(super) fn dequantize_linear(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
-    if emitter.unquantised.contains(node.required(0)?) {
-        let inputs = [node.required(0)?, node.required(1)?];
-        emitter.node_to("Mul", &inputs, vec![], node.result()?);
-    } else {
-        emitter.keep(node.proto);
+        emitter.tensor(DataType::Uint8, vec![], vec![0_u8], zero_point);
     }
     Ok(())
 }
@@ -49,7 +35,13 @@ pub(super) fn mat_mul_integer(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Re
     let (a, b, result) = (node.required(0)?, node.required(1)?, node.result()?);
     let is_weight = emitter.unquantised.contains(a) && emitter.dims(b).is_some();
     if let Some(scaling) = Scaling::of(emitter, result).filter(|_| is_weight) {
-        let weight = dequantised(emitter, b, scaling.scale, node.input(3), 1);
+        let steps = Steps {
+            operator: &node.proto.op_type,
+            scale: scaling.scale,
+            zero_point: node.input(3),
+            axis: 1,
+        };
+        let weight = steps.dequantise(emitter, b)?;
         emitter.node_to("MatMul", &[a, &weight], vec![], scaling.result);
         emitter.absorb(scaling.cast);
         emitter.absorb(scaling.product);
@@ -110,17 +102,18 @@ fn integer_operands(
     emitter: &mut Emitter<'_>,
     axis: i64,
 ) -> Result<(String, String), String> {
-    let a = less_zero_point(emitter, node.required(0)?, node.input(2), 0)?;
-    let b = less_zero_point(emitter, node.required(1)?, node.input(3), axis)?;
+    let a = less_zero_point(node, emitter, [0, 2], 0)?;
+    let b = less_zero_point(node, emitter, [1, 3], axis)?;
     Ok((a, b))
 }
 
 fn less_zero_point(
+    node: &Fused<'_>,
     emitter: &mut Emitter<'_>,
-    value: &str,
-    zero_point: Option<&str>,
+    [value, zero_point]: [usize; 2],
     axis: i64,
 ) -> Result<String, String> {
+    let (value, zero_point) = (node.required(value)?, node.input(zero_point));
     if emitter.unquantised.contains(value) {
         return Ok(value.into());
     }
@@ -143,36 +136,28 @@ fn less_zero_point(
     if emitter.dims(&scale).is_none() {
         emitter.floats_named(&ones, dims, &scale);
     }
-    Ok(dequantised(emitter, value, &scale, zero_point, axis))
-}
-
-fn dequantised(
-    emitter: &mut Emitter<'_>,
-    value: &str,
-    scale: &str,
-    zero_point: Option<&str>,
-    axis: i64,
-) -> String {
-    let mut inputs = vec![value, scale];
-    inputs.extend(zero_point);
-    emitter.node_with("DequantizeLinear", &inputs, vec![int("axis", axis)])
+    let steps = Steps {
+        operator: &node.proto.op_type,
+        scale: &scale,
+        zero_point,
+        axis,
+    };
+    steps.dequantise(emitter, value)
 }
 
 /// A product of floats with a quantised matrix.
 pub(super) fn dynamic_quantize_mat_mul(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
-    let (matrix, scale) = (node.required(1)?, node.required(2)?);
-    let weight = dequantised(emitter, matrix, scale, node.input(3), 1);
+    let weight = Steps::of(node, 2, 1)?.dequantise(emitter, node.required(1)?)?;
     product(node, emitter, node.required(0)?, &weight, node.input(4))
 }
 
 pub(super) fn mat_mul_integer_to_float(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
-    let x = unquantised(emitter, node.required(0)?)?;
-    let (matrix, scale) = (node.required(1)?, node.required(3)?);
-    let weight = dequantised(emitter, matrix, scale, node.input(5), 1);
-    product(node, emitter, x, &weight, node.input(6))
+    let x = activations(node, emitter, 2, 4)?;
+    let weight = Steps::with(node, 3, 5, 1)?.dequantise(emitter, node.required(1)?)?;
+    product(node, emitter, &x, &weight, node.input(6))
 }
 
-fn product(
+pub(super) fn product(
     node: &Fused<'_>,
     emitter: &mut Emitter<'_>,
     x: &str,
@@ -191,20 +176,24 @@ fn product(
 
 pub(super) fn attention(node: &Fused<'_>, emitter: &mut Emitter<'_>) -> Rewritten {
     node.without_inputs(&[(8, "a past state")])?;
-    let x = unquantised(emitter, node.required(0)?)?;
-    let (matrix, scale) = (node.required(1)?, node.required(4)?);
-    let weight = dequantised(emitter, matrix, scale, node.input(7), 1);
-    from_one_product(node, emitter, (x, &weight), node.input(5), None)
+    let x = activations(node, emitter, 3, 6)?;
+    let weight = Steps::with(node, 4, 7, 1)?.dequantise(emitter, node.required(1)?)?;
+    from_one_product(node, emitter, (&x, &weight), node.input(5), None)
 }
 
-/// Only values that were quantised in the graph are floats here.
-fn unquantised<'v>(emitter: &Emitter<'_>, value: &'v str) -> Result<&'v str, String> {
+/// What a node is given first, of the scale and the zero point at two places: a float already if
+/// it was quantised dynamically.
+fn activations(
+    node: &Fused<'_>,
+    emitter: &mut Emitter<'_>,
+    scale: usize,
+    zero_point: usize,
+) -> Result<String, String> {
+    let value = node.required(0)?;
     if emitter.unquantised.contains(value) {
-        return Ok(value);
+        return Ok(value.to_owned());
     }
-    Err(format!(
-        "its input `{value}` is quantised statically, which is not supported"
-    ))
+    Steps::with(node, scale, zero_point, 0)?.dequantise(emitter, value)
 }
 
 /// Embedding tables in 8 bits, whose rows are dequantised after they are gathered.
@@ -214,14 +203,9 @@ pub(super) fn embed_layer_normalization(node: &Fused<'_>, emitter: &mut Emitter<
     // Tables are inputs 2 to 6, their scales 8 to 12, their zero points 13 to 17.
     let mut rows = |table: usize, ids: &str| -> Result<String, String> {
         let rows = emitter.node("Gather", &[node.required(table)?, ids]);
-        let scale = node.required(table + 6)?;
-        Ok(dequantised(
-            emitter,
-            &rows,
-            scale,
-            node.input(table + 11),
-            0,
-        ))
+        let steps = Steps::with(node, table + 6, table + 11, 0)?;
+        steps.note(emitter, node.required(table)?)?;
+        steps.dequantise(emitter, &rows)
     };
     let words = rows(2, ids)?;
     let positions = rows(3, &positions)?;
@@ -230,15 +214,8 @@ pub(super) fn embed_layer_normalization(node: &Fused<'_>, emitter: &mut Emitter<
         None => None,
     };
     let [scale, bias] = [5, 6].map(|place| {
-        let scale = node.required(place + 6)?;
-        let zero_point = node.input(place + 11);
-        Ok::<_, String>(dequantised(
-            emitter,
-            node.required(place)?,
-            scale,
-            zero_point,
-            0,
-        ))
+        let steps = Steps::with(node, place + 6, place + 11, 0)?;
+        steps.dequantise(emitter, node.required(place)?)
     });
     let (scale, bias) = (scale?, bias?);
     let embedding = Embedding {

@@ -5,15 +5,9 @@ use super::names::{
     TruncationSide, TruncationStrategy,
 };
 use super::{
-<<<<<<< HEAD
     BuildOption, Dense, Finding, HubCommit, Hybrid, Input, LateInteraction, LayerNorm, Manifest,
     ManifestError, Model, Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual,
     RoleSequence, Splade, StoredTensor,
-=======
-    Dense, Finding, HubCommit, Hybrid, Input, LateInteraction, LayerNorm, Manifest, ManifestError,
-    Model, Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual, RoleSequence,
-    Splade, StoredTensor, StoredWeights,
->>>>>>> probe
 };
 use encoderfile_proto as proto;
 use prost::Message;

@@ -142,6 +142,7 @@ const OPERATORS: &[Operator] = &[
     Operator("Pow", 2, |_| {
         Ok(broadcasting("Pow", |base, _| Ok(base), arithmetic::pow))
     }),
+    Operator("QuantizeLinear", 3, quantisation::quantize_linear),
     Operator("Range", 3, |_| Ok(expand(layout::Range))),
     Operator("Reciprocal", 1, |_| Ok(math::recip().into_hir())),
     Operator("ReduceL2", 1, |node| reshaping::reduce(node, Reducer::L2)),

@@ -39,6 +39,21 @@ pub(super) fn like_first_of_type(
     })
 }
 
+/// An operator whose output has the shape of its first input and the type of its last.
+pub(super) fn like_first_of_last_type(
+    name: &'static str,
+    wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>>
+    + Send
+    + Sync
+    + 'static,
+) -> Box<dyn InferenceOp> {
+    expand(Wired {
+        name,
+        rule: Rule::LikeFirstOfLastType,
+        wire: Arc::new(wire),
+    })
+}
+
 /// An operator on two inputs that are broadcast; `result` says what the types of
 /// both make.
 pub(super) fn broadcasting(
@@ -67,6 +82,7 @@ struct Wired {
 enum Rule {
     LikeFirst,
     LikeFirstOfType(DatumType),
+    LikeFirstOfLastType,
     Broadcasting(fn(DatumType, DatumType) -> TractResult<DatumType>),
 }
 
@@ -93,6 +109,11 @@ impl Expansion for Wired {
             Rule::LikeFirst => same_as_input(solver, inputs, outputs),
             Rule::LikeFirstOfType(datum_type) => {
                 solver.equals(&outputs[0].datum_type, datum_type)?;
+                solver.equals(&inputs[0].shape, &outputs[0].shape)
+            }
+            Rule::LikeFirstOfLastType => {
+                let last = &inputs[inputs.len() - 1];
+                solver.equals(&outputs[0].datum_type, &last.datum_type)?;
                 solver.equals(&inputs[0].shape, &outputs[0].shape)
             }
             Rule::Broadcasting(result) => binary::rules(solver, inputs, outputs, result),
