@@ -16,9 +16,6 @@ use std::sync::Mutex;
 /// The parts of the largest magnitude's step that are tried as a group's scale in int4.
 const INT4_CANDIDATES: [f32; 8] = [0.87, 0.90, 0.92, 0.94, 0.96, 0.98, 1.0, 1.03];
 
-/// The same in int8, where cutting off hardly pays.
-const INT8_CANDIDATES: [f32; 3] = [0.96, 0.98, 1.0];
-
 /// The q that a quantised value can be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Steps {
@@ -55,19 +52,15 @@ impl Steps {
             .iter()
             .max_by(|a, b| magnitude(a).total_cmp(&magnitude(b)));
         let largest = largest.copied().unwrap_or_default();
-        let is_symmetric = self.least == -self.most;
-        let candidates: &[f32] = match is_symmetric {
-            true => &INT8_CANDIDATES,
-            false => &INT4_CANDIDATES,
-        };
-        let whole = match is_symmetric {
-            true => [largest.abs() / self.most, 0.0],
-            false => [largest / self.least, largest / self.most],
-        };
+        if self.least == -self.most {
+            // int8, where cutting off hardly pays.
+            return f16::from_f32(largest.abs() / self.most);
+        }
+        let whole = [largest / self.least, largest / self.most];
         let mut best = (f32::INFINITY, f16::ZERO);
         let parts = whole
             .iter()
-            .flat_map(|it| candidates.iter().map(move |part| it * part));
+            .flat_map(|it| INT4_CANDIDATES.iter().map(move |part| it * part));
         for candidate in parts {
             let scale = f16::from_f32(candidate);
             let error = self.error(values, importance, scale);

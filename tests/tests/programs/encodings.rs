@@ -208,7 +208,7 @@ fn a_file_is_as_small_as_was_asked_for_and_as_exact_as_that_allows() -> anyhow::
     ];
     workbench.refuses(
         &[&small, ["-o", "out"].as_slice()].concat(),
-        &["5.0 MB", "int4:64", "12."],
+        &["5.0 MB", "int4:64", "13."],
     )?;
     let apples = [
         "build",
