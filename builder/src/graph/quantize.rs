@@ -1,9 +1,10 @@
 //! Storing float32 matrices in fewer bits. The inverse is
 //! [`encoderfile::weights::Matrix::read_rows`].
 //!
-//! A scale is the one of some candidates with the least squared error, each value weighed by
-//! how large what is multiplied by it is, where that was measured. In int4 it may be negative:
-//! q has one more step below zero than above, which the largest magnitude of a group takes.
+//! A scale of int8 is that with which the largest magnitude is the last step. One of int4 is the
+//! one of some candidates with the least squared error, each value weighed by how large what is
+//! multiplied by it is, where that was measured. It may be negative: q has one more step below
+//! zero than above, which the largest magnitude of a group takes.
 
 use super::values::Floats;
 use encoderfile::source::{ReadError, Source, checked_range};
