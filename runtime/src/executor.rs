@@ -5,6 +5,7 @@ use encoderfile_format::Threads;
 use std::num::NonZeroUsize;
 #[cfg(not(target_family = "wasm"))]
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// On how many threads a model is loaded, and texts are computed.
 ///
@@ -65,6 +66,16 @@ impl Executor {
     ) -> (A, B) {
         (first(), second())
     }
+
+    /// Calls `work` on so many threads, of which the caller's is one.
+    fn on_threads(self, threads: usize, work: &(dyn Fn() + Sync)) {
+        match threads {
+            0 | 1 => work(),
+            threads => {
+                self.join(work, || self.on_threads(threads.saturating_sub(1), work));
+            }
+        }
+    }
 }
 
 impl Threads for Executor {
@@ -73,24 +84,36 @@ impl Threads for Executor {
     }
 
     fn each(&self, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
-        let Some(last) = pieces.checked_sub(1) else {
-            return;
+        let next = AtomicUsize::new(0);
+        // Whoever is done with a piece takes the next.
+        let take = || {
+            let pieces_left = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            pieces_left
+                .take_while(|piece| *piece < pieces)
+                .for_each(work);
         };
-        if last == 0 {
-            return work(0);
-        }
-        let half = pieces / 2;
-        self.join(
-            || self.each(half, work),
-            || self.each(pieces.saturating_sub(half), &|piece| work(half + piece)),
-        );
+        self.on_threads(self.threads().min(pieces), &take);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn no_more_threads_than_were_asked_for() {
+        let three = Executor::Threads(NonZeroUsize::new(3).unwrap());
+        let seen = Mutex::new(HashSet::new());
+        three.each(100, &|_| {
+            seen.lock().unwrap().insert(thread::current().id());
+            thread::sleep(Duration::from_millis(1));
+        });
+        assert!(seen.into_inner().unwrap().len() <= 3);
+    }
 
     #[test]
     fn every_piece_is_done_once() {
