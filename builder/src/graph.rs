@@ -6,6 +6,7 @@ mod calibration;
 mod compensation;
 mod conditionals;
 mod constants;
+mod dense;
 mod dequantise;
 pub(crate) mod emit;
 mod float32;

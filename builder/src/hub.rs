@@ -14,7 +14,6 @@ mod download;
 mod error;
 mod files;
 mod needed;
-mod progress;
 mod proxy;
 mod reference;
 mod settings;

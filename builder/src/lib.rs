@@ -27,6 +27,7 @@ pub mod models_file;
 mod modules;
 pub mod output;
 pub mod precision;
+mod progress;
 pub mod run;
 pub mod schema;
 pub mod test;

@@ -6,12 +6,14 @@ mod target;
 
 use crate::error::BuildError;
 use crate::graph::{Graph, Matrix, ProductInputs, Rule, Storage};
+use crate::progress::Progress;
 use crate::trial::{Cosines, GOLDEN_TEXTS, Stored, Trial};
 use calibration_texts::CalibrationTexts;
 use encoderfile::golden::GoldenCase;
 use encoderfile::manifest::{Compute, Finding};
 use encoderfile::weights::WeightsEncoding;
 use encoderfile::{Encoder, Error};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 pub use target::TargetSize;
@@ -156,7 +158,10 @@ fn product_inputs(encoder: &Encoder) -> Result<ProductInputs, Error> {
     let mut inputs = ProductInputs::default();
     let mut session = encoder.session()?;
     for text in GOLDEN_TEXTS {
-        session.products(text, |weights, rows| inputs.add(weights, rows))?;
+        session.products(text, |weights, rows| {
+            inputs.add(weights, rows);
+            ControlFlow::Continue(())
+        })?;
     }
     Ok(inputs)
 }
@@ -171,6 +176,7 @@ fn compensate(
 ) -> Result<bool, BuildError> {
     let passes = graph.calibration_passes(storage);
     let any = !passes.is_empty();
+    let progress = Progress::of_passes(passes.len());
     let exact = trial.encoder(&trial.stored(graph, &Storage::exact()))?;
     for mut pass in passes {
         let stored = trial.stored(graph, &storage.compensated());
@@ -186,6 +192,7 @@ fn compensate(
         });
         seen.map_err(|source| trial.does_not_run(source))?;
         graph.round(pass, storage);
+        progress.add();
     }
     Ok(any)
 }

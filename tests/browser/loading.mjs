@@ -432,7 +432,7 @@ await run({
     await on({ answer }, async (page) => {
       for (const worker of [true, false]) {
         const found = await page.evaluate(async (worker) => {
-          const limited = (file) => load(file, { wasm: "/limited/400.wasm", worker });
+          const limited = (file) => load(file, { wasm: "/limited/300.wasm", worker });
           const loading = await failure(limited("/files/model.ef"));
           const [ner, free] = [await limited("/files/ner.ef"), await load("/files/ner.ef", { worker })];
           // Tokenising takes many times the text.

@@ -3,14 +3,13 @@
 //! one is rounded for what the earlier ones, rounded already, give it.
 
 use super::compensation::Gram;
-use super::quantize::{Steps, column_scales, encode_panels};
+use super::quantize::Steps;
 use super::storage::{Matrix, Storage};
 use super::values::Floats;
 use encoderfile::graph::Uses;
 use encoderfile::onnx::GraphProto;
-use encoderfile::{Executor, Threads};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::ControlFlow;
 
 /// Memory for the Gram matrices of a pass, in values.
 const VALUES_MAX: usize = 1 << 27;
@@ -27,17 +26,21 @@ const ROWS_MAX: usize = 1024;
 struct Group {
     depth: usize,
     matrices: Vec<String>,
+    /// How often a text is multiplied by each.
+    products: usize,
 }
 
 /// Matrices that are rounded after one pass over the texts.
 #[derive(Debug)]
 pub struct Pass {
     groups: Vec<Group>,
-    grams: Vec<Mutex<Gram>>,
+    grams: Vec<Gram>,
     /// The group whose Gram matrix a matrix's inputs are counted in: one for each.
     counted: HashMap<String, usize>,
     /// In the rows that are not multiplied yet.
     values: usize,
+    /// Products of the text so far that are counted: in the rounded model, and in the exact one.
+    seen: [usize; 2],
 }
 
 /// The passes for the matrices of a graph that are stored quantised.
@@ -83,8 +86,9 @@ fn groups(graph: &GraphProto, storage: &Storage) -> Vec<Group> {
             continue;
         }
         seen.push(&matrix.name);
-        let users = uses.nodes(&matrix.name).iter();
+        let users = uses.nodes(&matrix.name);
         let inputs: Vec<&str> = users
+            .iter()
             .filter_map(|it| Some(it.input.first()?.as_str()))
             .collect();
         let place = *places.entry(inputs).or_insert(groups.len());
@@ -92,6 +96,7 @@ fn groups(graph: &GraphProto, storage: &Storage) -> Vec<Group> {
             groups.push(Group {
                 depth: matrix.shape.0,
                 matrices: Vec::new(),
+                products: users.len(),
             });
         }
         groups[place].matrices.push(matrix.name.clone());
@@ -101,7 +106,7 @@ fn groups(graph: &GraphProto, storage: &Storage) -> Vec<Group> {
 
 impl Pass {
     fn new(groups: Vec<Group>) -> Self {
-        let grams = groups.iter().map(|it| Mutex::new(Gram::new(it.depth)));
+        let grams = groups.iter().map(|it| Gram::new(it.depth));
         let first =
             |(place, group): (usize, &Group)| Some((group.matrices.first()?.clone(), place));
         Self {
@@ -109,28 +114,41 @@ impl Pass {
             counted: groups.iter().enumerate().filter_map(first).collect(),
             groups,
             values: 0,
+            seen: [0; 2],
         }
     }
 
-    /// Adds rows of what is multiplied by a matrix.
-    pub fn add(&mut self, matrix: &str, rows: &[f32]) {
-        if let Some(place) = self.counted.get(matrix) {
-            let gram = self.grams[*place].get_mut();
-            gram.unwrap_or_else(PoisonError::into_inner).add(rows);
-            self.values += rows.len();
-        }
+    /// Adds rows of what is multiplied by a matrix, until the text has no more that count.
+    pub fn add(&mut self, matrix: &str, rows: &[f32]) -> ControlFlow<()> {
+        let Some(place) = self.counted.get(matrix) else {
+            return ControlFlow::Continue(());
+        };
+        self.grams[*place].add(rows);
+        self.values += rows.len();
+        self.after(0)
     }
 
     /// Adds the same rows in a model that nothing is rounded in.
-    pub fn add_exact(&mut self, matrix: &str, rows: &[f32]) {
-        if let Some(place) = self.counted.get(matrix) {
-            let gram = self.grams[*place].get_mut();
-            gram.unwrap_or_else(PoisonError::into_inner).add_exact(rows);
+    pub fn add_exact(&mut self, matrix: &str, rows: &[f32]) -> ControlFlow<()> {
+        let Some(place) = self.counted.get(matrix) else {
+            return ControlFlow::Continue(());
+        };
+        self.grams[*place].add_exact(rows);
+        self.after(1)
+    }
+
+    fn after(&mut self, model: usize) -> ControlFlow<()> {
+        self.seen[model] += 1;
+        let all: usize = self.groups.iter().map(|it| it.products).sum();
+        match self.seen[model] < all {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
         }
     }
 
     /// Between two texts: multiplies what was added, once it is enough.
     pub fn end_text(&mut self) {
+        self.seen = [0; 2];
         let depths: usize = self.groups.iter().map(|it| it.depth).sum();
         if self.values >= ROWS_MAX * depths {
             self.multiply();
@@ -139,41 +157,30 @@ impl Pass {
 
     fn multiply(&mut self) {
         self.values = 0;
-        Executor::AllCores.each(self.grams.len(), &|place| {
-            let gram = self.grams[place].lock();
-            gram.unwrap_or_else(PoisonError::into_inner).fold();
-        });
+        self.grams.iter_mut().for_each(Gram::fold);
     }
 
     /// Rounds the matrices of this pass.
     pub(super) fn finish(mut self, graph: &GraphProto, storage: &mut Storage) {
         self.multiply();
-        let of_graph = Matrix::all(graph);
-        let rounded = Mutex::new(Vec::new());
-        Executor::AllCores.each(self.groups.len(), &|place| {
-            let gram = self.grams[place]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+        let matrices = Matrix::all(graph);
+        for (group, gram) in self.groups.iter().zip(&self.grams) {
             let Some(factor) = gram.factor() else {
-                return;
+                continue;
             };
-            for name in &self.groups[place].matrices {
+            for name in &group.matrices {
                 let tensor = graph.initializer.iter().find(|it| it.name == *name);
-                let matrix = of_graph.iter().find(|it| it.name == *name);
+                let matrix = matrices.iter().find(|it| it.name == *name);
                 let (Some(tensor), Some(matrix)) = (tensor, matrix) else {
                     continue;
                 };
                 let values = Floats::take(&mut tensor.clone()).to_vec();
                 let (encoding, columns) = (storage.encoding(matrix), matrix.shape.1);
-                let values = gram.corrected(&factor, &values);
-                let scales = column_scales(&values, columns, &gram.diagonal(), encoding);
-                let values = factor.round(&values, columns, encoding, &scales);
-                let panels = encode_panels(&values, columns, encoding, &scales);
-                let mut rounded = rounded.lock().unwrap_or_else(PoisonError::into_inner);
-                rounded.push((name.clone(), Arc::from(panels)));
+                // One that does not fit its inputs is rounded without compensation.
+                if let Ok(panels) = gram.rounded(&factor, &values, columns, encoding) {
+                    storage.compensated.insert(name.clone(), panels.into());
+                }
             }
-        });
-        let rounded = rounded.into_inner().unwrap_or_else(PoisonError::into_inner);
-        storage.compensated.extend(rounded);
+        }
     }
 }

@@ -7,17 +7,11 @@
 //! plane): a row's target is W and what the rows after it leave to be corrected. Rows of large
 //! inputs are rounded first, while many others can still correct them.
 
-use super::quantize::{Steps, inverse};
+use super::dense::{Lower, blocks, product, transposed};
+use super::quantize::{Steps, column_scales, encode_panels, inverse};
 use encoderfile::weights::WeightsEncoding;
-use encoderfile::{Executor, Threads};
-use encoderfile_kernels::{
-    Activation, Epilogue, Isa, Order, PackedMatrix, Sequential, ShapeError, Weights, linear,
-};
+use encoderfile_kernels::ShapeError;
 use half::f16;
-use std::sync::Mutex;
-
-/// Columns that are rounded at once: those of a block of rows stay in a cache.
-const COLUMNS_AT_ONCE: usize = 64;
 
 /// What is added to the diagonal, as a part of its mean: texts that were not seen need not be
 /// like those that were.
@@ -73,7 +67,7 @@ impl Gram {
         let transposed = transposed(&rows, self.depth);
         for (sums, factor) in [(&mut self.sums, &rows), (&mut self.with_exact, &exact)] {
             let count = factor.len() / self.depth.max(1);
-            match product(&transposed, factor, (count, self.depth)) {
+            match product(&transposed, factor, (self.depth, count, self.depth)) {
                 Ok(products) => {
                     for (sum, product) in sums.iter_mut().zip(&products) {
                         *sum += product;
@@ -85,26 +79,42 @@ impl Gram {
     }
 
     /// The sums of squares of each column of X.
-    pub(super) fn diagonal(&self) -> Vec<f32> {
+    fn diagonal(&self) -> Vec<f32> {
         let diagonal = self.sums.iter().step_by(self.depth + 1);
         diagonal.copied().collect()
     }
 
+    /// A matrix whose products `X · W` these are, rounded with compensation, in panels.
+    ///
+    /// # Errors
+    /// If the weights are of another depth.
+    pub(super) fn rounded(
+        &self,
+        factor: &Factor,
+        weights: &[f32],
+        columns: usize,
+        encoding: WeightsEncoding,
+    ) -> Result<Vec<u8>, ShapeError> {
+        let values = self.corrected(factor, weights)?;
+        let scales = column_scales(&values, columns, &self.diagonal(), encoding);
+        let values = factor.round(&values, columns, encoding, &scales)?;
+        Ok(encode_panels(&values, columns, encoding, &scales))
+    }
+
     /// A part of the way to the matrix W′ whose products `X · W′` are nearest to `E · W`: so that
     /// some of what the matrices before it lost by rounding is taken out again.
-    pub(super) fn corrected(&self, factor: &Factor, weights: &[f32]) -> Vec<f32> {
+    fn corrected(&self, factor: &Factor, weights: &[f32]) -> Result<Vec<f32>, ShapeError> {
         let columns = weights.len() / self.depth.max(1);
-        let Ok(mut products) = product(&self.with_exact, weights, (self.depth, columns)) else {
-            return weights.to_vec();
-        };
+        let shape = (self.depth, self.depth, columns);
+        let mut products = product(&self.with_exact, weights, shape)?;
         for (product, weight) in products.iter_mut().zip(weights) {
             *product += factor.damping * weight;
         }
-        let nearest = factor.solve(&products, columns);
+        let nearest = factor.solve(&products, columns)?;
         let pairs = weights.iter().zip(&nearest);
-        pairs
+        Ok(pairs
             .map(|(weight, nearest)| weight + CORRECTED * (nearest - weight))
-            .collect()
+            .collect())
     }
 
     /// The factor L, of rows in the order of their inputs' size; `None` where there is none, as
@@ -118,7 +128,11 @@ impl Gram {
         for _ in 0..ATTEMPTS {
             #[allow(clippy::cast_possible_truncation, reason = "rounded to float32")]
             let added = damping as f32;
-            if let Some(lower) = self.cholesky(&order, added) {
+            let entry = |row: usize, column: usize| {
+                let sum = self.sums[order[row] * self.depth + order[column]];
+                sum + if row == column { added } else { 0.0 }
+            };
+            if let Some(lower) = Lower::cholesky(self.depth, entry) {
                 return Some(Factor {
                     lower,
                     order,
@@ -129,83 +143,12 @@ impl Gram {
         }
         None
     }
-
-    /// Row after row (Cholesky–Banachiewicz); `None` where rounding has left it indefinite.
-    fn cholesky(&self, order: &[usize], damping: f32) -> Option<Vec<f32>> {
-        let depth = self.depth;
-        let mut lower = vec![0.0_f32; depth * depth];
-        for (place, from) in order.iter().enumerate() {
-            let (before, row) = lower.split_at_mut(place * depth);
-            let row = &mut row[..depth];
-            for (column, other) in before.chunks_exact(depth).enumerate() {
-                let sum = dot(&row[..column], &other[..column]);
-                row[column] = (self.sums[from * depth + order[column]] - sum) / other[column];
-            }
-            let pivot =
-                self.sums[from * depth + from] + damping - dot(&row[..place], &row[..place]);
-            if !pivot.is_finite() || pivot <= 0.0 {
-                return None;
-            }
-            row[place] = pivot.sqrt();
-        }
-        Some(lower)
-    }
-}
-
-/// `values − factor · others`.
-fn subtract(values: &mut [f32], factor: f32, others: &[f32]) {
-    for (value, other) in values.iter_mut().zip(others) {
-        *value -= factor * other;
-    }
-}
-
-/// Rows of so many values as columns.
-fn transposed(rows: &[f32], width: usize) -> Vec<f32> {
-    let count = rows.len() / width.max(1);
-    let mut transposed = vec![0.0; rows.len()];
-    for (place, row) in rows.chunks_exact(width.max(1)).enumerate() {
-        for (column, value) in row.iter().enumerate() {
-            transposed[column * count + place] = *value;
-        }
-    }
-    transposed
-}
-
-/// `A · B`, B `[depth, columns]`.
-fn product(a: &[f32], b: &[f32], shape: (usize, usize)) -> Result<Vec<f32>, ShapeError> {
-    let isa = Isa::in_use();
-    let packed = PackedMatrix::new(isa, b, shape, Order::Rows)?;
-    let weights = Weights::F32(packed.as_b());
-    let bias = vec![0.0; weights.padded_columns()];
-    let epilogue = Epilogue {
-        bias: &bias,
-        activation: Activation::None,
-    };
-    let mut products = vec![0.0; a.len() / shape.0.max(1) * shape.1];
-    linear(isa, &Sequential, a, weights, epilogue, &mut products)?;
-    Ok(products)
-}
-
-/// Many sums at once, so that the processor's vectors can be used.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0.0_f32; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>();
-    sums.iter().sum::<f32>() + rest
 }
 
 /// L, and which row of the matrix each of its rows is of.
 #[derive(Debug)]
 pub(super) struct Factor {
-    lower: Vec<f32>,
+    lower: Lower,
     order: Vec<usize>,
     /// What was added to the diagonal.
     damping: f32,
@@ -213,46 +156,28 @@ pub(super) struct Factor {
 
 impl Factor {
     /// `(G + damping)⁻¹ · B`, B `[depth, columns]`.
-    fn solve(&self, b: &[f32], columns: usize) -> Vec<f32> {
-        let depth = self.order.len();
-        let mut solved: Vec<f32> = Vec::with_capacity(b.len());
-        // L · Y = B
-        for (place, row) in self.order.iter().enumerate() {
-            let of_row = &self.lower[place * depth..][..place + 1];
-            let mut values = b[row * columns..][..columns].to_vec();
-            for (factor, before) in of_row.iter().zip(solved.chunks_exact(columns)) {
-                subtract(&mut values, *factor, before);
-            }
-            solved.extend(values.iter().map(|it| it / of_row[place]));
-        }
-        // Lᵀ · X = Y
-        for place in (0..depth).rev() {
-            let of_row = &self.lower[place * depth..][..place + 1];
-            let (before, values) = solved.split_at_mut(place * columns);
-            let values = &mut values[..columns];
-            values.iter_mut().for_each(|it| *it /= of_row[place]);
-            for (factor, before) in of_row.iter().zip(before.chunks_exact_mut(columns)) {
-                subtract(before, *factor, values);
-            }
-        }
+    fn solve(&self, b: &[f32], columns: usize) -> Result<Vec<f32>, ShapeError> {
+        let rows = self.order.iter();
+        let ordered = rows.flat_map(|row| &b[row * columns..][..columns]);
+        let solved = self.lower.solve(ordered.copied().collect(), columns)?;
         let mut in_order = vec![0.0; b.len()];
         for (row, values) in self.order.iter().zip(solved.chunks_exact(columns)) {
             in_order[row * columns..][..columns].copy_from_slice(values);
         }
-        in_order
+        Ok(in_order)
     }
 
     /// A matrix `[depth, columns]` rounded to the steps of `scales`
     /// ([`column_scales`](super::quantize::column_scales)), as the values that are stored.
-    pub(super) fn round(
+    fn round(
         &self,
         weights: &[f32],
         columns: usize,
         encoding: WeightsEncoding,
         scales: &[f16],
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>, ShapeError> {
         let Some((steps, group_len)) = Steps::of(encoding) else {
-            return weights.to_vec();
+            return Ok(weights.to_vec());
         };
         let grid = Grid {
             steps,
@@ -260,49 +185,34 @@ impl Factor {
             scales,
             columns,
         };
-        let rounded = Mutex::new(vec![0.0; weights.len()]);
-        let blocks = columns.div_ceil(COLUMNS_AT_ONCE);
-        Executor::AllCores.each(blocks, &|block| {
-            let range = block * COLUMNS_AT_ONCE..columns.min((block + 1) * COLUMNS_AT_ONCE);
-            let of_block = self.round_columns(weights, &grid, range.clone());
-            if let Ok(mut rounded) = rounded.lock() {
-                for (row, values) in of_block.chunks_exact(range.len()).enumerate() {
-                    rounded[row * columns..][range.clone()].copy_from_slice(values);
+        let mut rounded = vec![0.0; weights.len()];
+        // Of the rows that are rounded, in L's order.
+        let mut errors = vec![0.0; weights.len()];
+        for block in blocks(self.order.len()).rev() {
+            let (rest, of_rounded) = errors.split_at_mut(block.end * columns);
+            // What those leave to be corrected, times L's diagonal.
+            let mut owed = self.lower.product_below(&block, of_rounded, columns)?;
+            let errors = &mut rest[block.start * columns..];
+            for place in (0..block.len()).rev() {
+                let row = self.order[block.start + place];
+                let of_row = &self.lower.row(block.start + place)[block.start..];
+                let (earlier, owed) = owed.split_at_mut(place * columns);
+                let errors = &mut errors[place * columns..][..columns];
+                let weights = &weights[row * columns..][..columns];
+                let rounded = &mut rounded[row * columns..][..columns];
+                for (column, error) in errors.iter_mut().enumerate() {
+                    let target = weights[column] + owed[column] / of_row[place];
+                    rounded[column] = grid.nearest(row, column, target);
+                    *error = weights[column] - rounded[column];
                 }
-            }
-        });
-        rounded.into_inner().unwrap_or_default()
-    }
-
-    /// Some columns of the matrix, row after row.
-    fn round_columns(
-        &self,
-        weights: &[f32],
-        grid: &Grid<'_>,
-        range: std::ops::Range<usize>,
-    ) -> Vec<f32> {
-        let (depth, width) = (self.order.len(), range.len());
-        let mut rounded = vec![0.0; depth * width];
-        // What the rows that are rounded leave to be corrected, in L's order, times L's diagonal.
-        let mut owed = vec![0.0_f32; depth * width];
-        let mut errors = vec![0.0; width];
-        for (place, row) in self.order.iter().copied().enumerate().rev() {
-            let of_row = &self.lower[place * depth..][..place + 1];
-            let pivot = of_row[place];
-            for (at, column) in range.clone().enumerate() {
-                let value = weights[row * grid.columns + column];
-                let target = value + owed[place * width + at] / pivot;
-                let stored = grid.nearest(row, column, target);
-                rounded[row * width + at] = stored;
-                errors[at] = value - stored;
-            }
-            for (factor, owed) in of_row[..place].iter().zip(owed.chunks_exact_mut(width)) {
-                for (owed, error) in owed.iter_mut().zip(&errors) {
-                    *owed += factor * error;
+                for (factor, owed) in of_row.iter().zip(earlier.chunks_exact_mut(columns)) {
+                    for (owed, error) in owed.iter_mut().zip(&*errors) {
+                        *owed += factor * error;
+                    }
                 }
             }
         }
-        rounded
+        Ok(rounded)
     }
 }
 
@@ -323,7 +233,6 @@ impl Grid<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::quantize::column_scales;
     use super::*;
     use encoderfile::weights::GroupLen;
 
@@ -349,7 +258,8 @@ mod tests {
 
     fn squared_error(rows: &[f32], a: &[f32], b: &[f32]) -> f64 {
         let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-        let products = product(rows, &difference, (DEPTH, COLUMNS)).unwrap();
+        let shape = (rows.len() / DEPTH, DEPTH, COLUMNS);
+        let products = product(rows, &difference, shape).unwrap();
         products.iter().map(|it| f64::from(*it).powi(2)).sum()
     }
 
@@ -397,6 +307,7 @@ mod tests {
             let plain = plain.map(|(at, it)| grid.nearest(at / COLUMNS, at % COLUMNS, *it));
             let plain: Vec<f32> = plain.collect();
             let rounded = factor.round(&weights, COLUMNS, encoding, &scales);
+            let rounded = rounded.unwrap();
             let [plain, rounded] = [&plain, &rounded].map(|it| squared_error(&rows, &weights, it));
             assert!(rounded < plain / 4.0, "{encoding}: {rounded} of {plain}");
         }

@@ -6,13 +6,12 @@
 //! multiplied by it is, where that was measured. It may be negative: q has one more step below
 //! zero than above, which the largest magnitude of a group takes.
 
+use super::dense::each_chunk;
 use super::values::Floats;
 use encoderfile::source::{ReadError, Source, checked_range};
 use encoderfile::weights::{GroupLen, PANEL, WeightsEncoding};
-use encoderfile::{Executor, Threads};
 use encoderfile_kernels::{INT4_ZERO, INT8_MAX};
 use half::{bf16, f16};
-use std::sync::Mutex;
 
 /// The parts of the largest magnitude's step that are tried as a group's scale in int4.
 const INT4_CANDIDATES: [f32; 8] = [0.87, 0.90, 0.92, 0.94, 0.96, 0.98, 1.0, 1.03];
@@ -206,14 +205,7 @@ impl EncodedRows {
             self.columns.div_ceil(group),
         );
         let mut scales = vec![f16::ZERO; rows * groups];
-        let pieces: Vec<_> = scales
-            .chunks_mut(ROWS_AT_ONCE * groups)
-            .map(Mutex::new)
-            .collect();
-        Executor::AllCores.each(pieces.len(), &|piece| {
-            let Ok(mut scales) = pieces[piece].lock() else {
-                return;
-            };
+        each_chunk(&mut scales, ROWS_AT_ONCE * groups, |piece, scales| {
             let mut values = vec![0.0; self.columns];
             for (row, scales) in scales.chunks_mut(groups).enumerate() {
                 self.values
@@ -223,7 +215,6 @@ impl EncodedRows {
                 }
             }
         });
-        drop(pieces);
         scales
     }
 
@@ -283,11 +274,7 @@ pub(super) fn column_scales(
     let columns = columns.max(1);
     let depth = values.len() / columns;
     let mut scales = vec![f16::ZERO; depth.div_ceil(group) * columns];
-    let pieces: Vec<_> = scales.chunks_mut(columns).map(Mutex::new).collect();
-    Executor::AllCores.each(pieces.len(), &|piece| {
-        let Ok(mut scales) = pieces[piece].lock() else {
-            return;
-        };
+    each_chunk(&mut scales, columns, |piece, scales| {
         let rows = piece * group..depth.min((piece + 1) * group);
         let importance = importance.get(rows.clone()).unwrap_or_default();
         let mut of_column = vec![0.0; rows.len()];
@@ -298,7 +285,6 @@ pub(super) fn column_scales(
             *scale = steps.scale(&of_column, importance);
         }
     });
-    drop(pieces);
     scales
 }
 

@@ -11,15 +11,13 @@
 //! whoever runs it, and so that a last bit on the machine that measured changes none of them.
 //! In the graph they are a `Mul` before the product.
 
+use super::dense::{product, times};
 use super::tensors;
 use super::values::Floats;
 use encoderfile::graph::{Uses, is_computed_in_int8};
 use encoderfile::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use encoderfile::{Executor, Threads};
-use encoderfile_kernels::{
-    Activation, Epilogue, Int8Matrix, Isa, Order, PackedMatrix, Sequential, ShapeError, Weights,
-    linear,
-};
+use encoderfile_kernels::{Int8Matrix, Isa, Order, ShapeError, Weights};
 use half::f16;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -283,32 +281,18 @@ fn squared_error(
     int8: &Matrix,
     factors: Option<&[f32]>,
 ) -> Result<f64, ShapeError> {
-    let isa = Isa::in_use();
-    let shape = (exact.depth, exact.columns);
-    let packed = PackedMatrix::new(isa, &exact.values, shape, Order::Rows)?;
-    let expected = product(rows, exact, Weights::F32(packed.as_b()))?;
-    let matrix = Int8Matrix::new(isa, &int8.values, shape, Order::Rows)?;
+    let (count, shape) = (rows.len() / exact.depth, (exact.depth, exact.columns));
+    let expected = product(rows, &exact.values, (count, shape.0, shape.1))?;
+    let matrix = Int8Matrix::new(Isa::in_use(), &int8.values, shape, Order::Rows)?;
     let weights = Weights::Int8 {
         matrix: &matrix,
         smoothing: factors,
     };
-    let products = product(rows, exact, weights)?;
+    let products = times(rows, count, weights)?;
     let differences = expected.iter().zip(&products);
     Ok(differences
         .map(|(expected, product)| f64::from(expected - product).powi(2))
         .sum())
-}
-
-fn product(rows: &[f32], matrix: &Matrix, weights: Weights<'_>) -> Result<Vec<f32>, ShapeError> {
-    let bias = vec![0.0; weights.padded_columns()];
-    let epilogue = Epilogue {
-        bias: &bias,
-        activation: Activation::None,
-    };
-    let mut products = vec![0.0; rows.len() / matrix.depth * matrix.columns];
-    let isa = Isa::in_use();
-    linear(isa, &Sequential, rows, weights, epilogue, &mut products)?;
-    Ok(products)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use super::HubError;
 use super::cache::{Repository, create_folder_of, of_file};
 use super::client::{Asked, Client, TRIES, pause_after};
 use super::files::{FILE_LEN_MAX, Remote};
-use super::progress::Progress;
 use super::reference::Reference;
 use super::url::Url;
+use crate::progress::Progress;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -208,7 +208,7 @@ impl<'a> Partial<'a> {
             file,
             length,
             remote,
-            progress: Progress::new(name, remote.length, length),
+            progress: Progress::of_file(name, remote.length, length),
         };
         if length > partial.limit() {
             partial.restart()?;

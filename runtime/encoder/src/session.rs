@@ -9,6 +9,7 @@ use crate::output::{Prediction, TokenUsage};
 use crate::shared::{Computed, SharedOptions};
 use crate::tokenizer::Tokens;
 use encoderfile_graph::{Run, Sequence};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// A tokenised text or pair with what its sequences gave so far.
@@ -240,15 +241,15 @@ impl Session<'_> {
     }
 
     /// Computes the graph for a text, and shows `before` what is to be multiplied by each
-    /// matrix that is stored outside the graph: the tensor's name, and rows of the matrix's
-    /// depth, `[tokens, depth]`. For whoever chooses how they are quantised.
+    /// matrix that is stored outside the graph, until it has seen enough: the tensor's name, and
+    /// rows of the matrix's depth, `[tokens, depth]`. For whoever chooses how they are quantised.
     ///
     /// # Errors
     /// As [`Session::infer`].
     pub fn products(
         &mut self,
         text: &str,
-        before: impl FnMut(&str, &[f32]) + Send,
+        before: impl FnMut(&str, &[f32]) -> ControlFlow<()> + Send,
     ) -> Result<(), Error> {
         let tokens = self.encoder.tokenize(text.into(), &Options::default())?;
         if !tokens.ids.is_empty() {

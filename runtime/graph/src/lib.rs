@@ -3,7 +3,6 @@
 //! One plan with a symbolic length serves every sequence. There is no batch
 //! dimension and no padding, so a result cannot depend on what else is being
 //! computed. Throughput comes from several [`Run`]s over one shared plan.
-
 //!
 //! `onnx` reads a model into tract's operators, `passes` replaces what it recognises by
 //! those of `ops`, which compute with the kernels of `encoderfile-kernels`.
@@ -19,6 +18,7 @@ use encoderfile_format::manifest::{Input, InputRole, IntegerType, Pipeline};
 use encoderfile_format::source::Source;
 use encoderfile_proto::onnx::{GraphProto, ModelProto};
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tract_hir::internal::*;
 use tract_hir::tract_core::plan;
@@ -244,24 +244,30 @@ impl Run<'_> {
         })
     }
 
-    /// As [`Run::evaluate`], with the same shapes; shows `before` what is to be multiplied by
-    /// each matrix that is stored outside the graph: the tensor's name, and rows of the
-    /// matrix's depth.
+    /// Shows `before` what is to be multiplied by each matrix that is stored outside the graph,
+    /// until it has seen enough: the tensor's name, and rows of the matrix's depth.
     ///
     /// # Errors
-    /// The same.
+    /// As [`Run::evaluate`].
     pub fn evaluate_products(
         &mut self,
         sequence: Sequence<'_>,
-        mut before: impl FnMut(&str, &[f32]) + Send,
-    ) -> Result<Vec<f32>, GraphError> {
-        self.evaluate_with(sequence, |context, state, node, inputs| {
+        mut before: impl FnMut(&str, &[f32]) -> ControlFlow<()> + Send,
+    ) -> Result<(), GraphError> {
+        let mut is_enough = false;
+        let evaluated = self.evaluate_with(sequence, |context, state, node, inputs| {
             let linear = node.op_as::<Linear>();
             if let Some(name) = linear.and_then(|it| it.weights.name()) {
-                before(name, inputs[0].try_as_plain_ram()?.as_slice()?);
+                let rows = inputs[0].try_as_plain_ram()?;
+                is_enough = before(name, rows.as_slice()?).is_break();
+                ensure!(!is_enough, "enough was seen");
             }
             plan::eval(context, state, node, inputs)
-        })
+        });
+        match evaluated {
+            Err(_) if is_enough => Ok(()),
+            evaluated => evaluated.map(drop),
+        }
     }
 
     fn evaluate_with(
@@ -280,10 +286,15 @@ impl Run<'_> {
         let inputs = graph.inputs.iter();
         let inputs = inputs.map(|input| graph.input(input, sequence)).collect();
         let state = &mut self.state;
-        let outputs = graph
-            .cores
-            .compute(|| state.run_plan_with_eval(inputs, eval))
-            .map_err(GraphError::engine(Stage::Computing))?;
+        let outputs = graph.cores.compute(|| {
+            let outputs = state.run_plan_with_eval(inputs, eval);
+            if outputs.is_err() {
+                // The next sequence may be of another length.
+                state.reset_turn()?;
+            }
+            outputs
+        });
+        let outputs = outputs.map_err(GraphError::engine(Stage::Computing))?;
 
         let expected = if graph.per_token {
             vec![1, sequence.ids.len(), graph.width]

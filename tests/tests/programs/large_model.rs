@@ -14,8 +14,8 @@ use std::fs::File;
 /// Above what a protobuf message may hold, in a table of which a text reads rows.
 const TABLE_LEN: u64 = (2 << 30) + (64 << 20);
 
-/// More memory than the builder takes, less than a fifth of the table.
-const MEMORY_KIB: u64 = 400 << 10;
+/// More memory than the builder takes, less than an eighth of the table.
+const MEMORY_KIB: u64 = 256 << 10;
 
 /// A table of `TABLE_LEN` bytes, of which the file system stores only the rows
 /// that the model had before.

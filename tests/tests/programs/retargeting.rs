@@ -142,7 +142,11 @@ fn a_file_of_another_version_is_refused_where_it_would_not_run() -> anyhow::Resu
     refuses(
         "older",
         older,
-        &["older: this version", "`f99` is no encoding", "model folder"],
+        &[
+            "older: this version",
+            "`f99` is no encoding",
+            "model folder",
+        ],
     )?;
     // Results of a version that computed something else.
     let other = with_changed(&bundle, ArtifactKind::Golden, |cases| {
