@@ -2,12 +2,17 @@
 
 use crate::{upstream, wasm_payload};
 use anyhow::Context;
-use encoderfile::container::FORMAT_VERSION;
+use encoderfile::container::{ArtifactKind, FORMAT_VERSION};
 use encoderfile::file::MappedFile;
+use encoderfile::graph::decode;
+use encoderfile::limits::GRAPH_LEN_MAX;
 use encoderfile::manifest::{Model, Module, Pipeline, StoredWeights, Task};
+use encoderfile::onnx::tensor_proto::DataType;
 use encoderfile::proto::Artifact;
+use encoderfile::weights::External;
 use encoderfile::{Executor, Payload, panics};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +21,7 @@ use std::sync::Arc;
 /// It has `kind`, `format_version`, `name`, `version`, `task`, `payload_offset` (in bytes
 /// from the start of the file), `payload_digest`, and `artifacts`, each with its `artifact`,
 /// `offset`, `length` and `blake3`; of a model also `pipeline`, `understood` (the findings),
-/// `provenance` and `weights`, and of a tool its `bases`. A file of upstream's format 1 has
+/// `provenance`, `weights` and `tensors` (how many of the weights have which encoding), and of a tool its `bases`. A file of upstream's format 1 has
 /// no payload fields, but `can_be_retargeted`: "yes", or "no" and why, a wrong hash
 /// included.
 ///
@@ -62,6 +67,7 @@ fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {
     let mut fields = describe_manifest(&manifest.name, &manifest.version, task);
     if let Some(model) = &manifest.model {
         describe_model(model, &mut fields);
+        fields.insert("tensors".into(), describe_tensors(&payload));
     }
     if !manifest.bases.is_empty() {
         fields.insert("bases".into(), json!(manifest.bases));
@@ -124,6 +130,39 @@ fn describe_weights(weights: StoredWeights) -> Value {
         ));
     }
     fields
+}
+
+/// How many of the weights' tensors have which encoding, and their bytes.
+fn describe_tensors(payload: &Payload) -> Value {
+    match stored_tensors(payload) {
+        Ok(stored) => stored
+            .into_iter()
+            .map(|(encoding, (count, length))| {
+                json!({"encoding": encoding, "tensors": count, "length": length})
+            })
+            .collect(),
+        Err(error) => format!("cannot be read: {error:#}").into(),
+    }
+}
+
+fn stored_tensors(payload: &Payload) -> anyhow::Result<BTreeMap<String, (usize, u64)>> {
+    let bytes = payload.read(ArtifactKind::Graph, GRAPH_LEN_MAX)?;
+    let graph = decode(&bytes)?.graph.unwrap_or_default();
+    let mut stored: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+    for tensor in &graph.initializer {
+        let Some(place) = External::of(tensor)? else {
+            continue;
+        };
+        let encoding = match DataType::try_from(tensor.data_type) {
+            Ok(DataType::Float) => place.encoding.to_string(),
+            Ok(other) => other.as_str_name().to_ascii_lowercase(),
+            Err(_) => "unknown".into(),
+        };
+        let (count, length) = stored.entry(encoding).or_default();
+        *count += 1;
+        *length = length.saturating_add(place.length);
+    }
+    Ok(stored)
 }
 
 fn describe_upstream(file: &[u8]) -> anyhow::Result<Map<String, Value>> {

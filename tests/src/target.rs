@@ -102,9 +102,10 @@ impl Workbench {
                 let node = programs.node.as_ref().context("no Node")?;
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node-wasi.mjs");
                 let mut command = Command::new(node);
-                // Node's fast calls of WASI collect garbage where V8 allows none, and crash
-                // (nodejs/node#46777).
-                command.args(["--no-warnings", "--no-turbo-fast-api-calls"]);
+                // V8's first compiler alone, which starts sooner; Chromium has both. What the
+                // second makes of calls to Node's WASI collects garbage where it must not, and
+                // crashes (nodejs/node#46777).
+                command.args(["--no-warnings", "--liftoff-only"]);
                 command.arg(script).arg(&built.module);
                 command
             }

@@ -385,7 +385,7 @@ impl Subject {
 
     /// The result of each text, after making sure that it does not depend on
     /// the texts around it: bit for bit the same in reverse order, and natively
-    /// in a process of its own.
+    /// the last one in a process of its own.
     fn infer(
         &self,
         target: Target,
@@ -403,7 +403,7 @@ impl Subject {
                 "text {}: another result in another order",
                 index + 1
             );
-            if target == Target::Native {
+            if target == Target::Native && index == items.len() - 1 {
                 let alone =
                     workbench.infer(target, built, std::slice::from_ref(item), &self.options)?;
                 ensure!(

@@ -22,5 +22,5 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut clippy = workspace.cargo(&["clippy", "--package", "encoderfile-wasm"]);
     clippy.args(["--profile", "browser", "--target", BROWSER]);
     process::run(clippy.args(["--", "-D", "warnings"]))?;
-    test::run(workspace, &test::Arguments::default())
+    test::run(workspace, steps, &test::Arguments::default())
 }

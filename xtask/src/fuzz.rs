@@ -6,8 +6,11 @@ use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use std::fs::{self, File};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 
 /// `cargo xtask fuzz [TARGET]`
 #[derive(clap::Args)]
@@ -80,11 +83,25 @@ fn run_each(
         "the fuzz targets, compiled to say where an input leads",
     );
     let program = build(workspace)?;
-    for target in targets {
-        steps.begin(target, &format!("{seconds} s of inputs nobody thought of"));
-        run_one(workspace, &program, target, seconds)?;
-    }
-    Ok(())
+    let what = format!("{seconds} s of inputs nobody thought of for each, a target a core");
+    steps.begin("inputs", &what);
+    let targets = Mutex::new(targets.iter());
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let take = || {
+        let next = || targets.lock().ok()?.next();
+        while let Some(target) = next() {
+            run_one(workspace, &program, target, seconds)?;
+        }
+        anyhow::Ok(())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(take)).collect();
+        let ended = threads.into_iter().map(|it| match it.join() {
+            Ok(ended) => ended,
+            Err(panic) => resume_unwind(panic),
+        });
+        ended.collect()
+    })
 }
 
 /// The program with libFuzzer. Whatever else the workspace's tests depend on is named too,
@@ -149,7 +166,7 @@ fn run_one(
         println!("{}", last_lines(&said));
         bail!("{target}: {status}; {}", log.display());
     }
-    println!("    {}", summary(&said));
+    println!("    {target}: {}", summary(&said));
     Ok(())
 }
 

@@ -33,6 +33,7 @@ mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use steps::Steps;
 use workspace::Workspace;
 
 /// Tasks of the encoderfile workspace
@@ -79,7 +80,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match &cli.command {
         Command::Quickstart(arguments) => quickstart::run(&workspace, arguments),
-        Command::Test(arguments) => test::run(&workspace, arguments),
+        Command::Test(arguments) => test::run(&workspace, Steps::new(), arguments),
         Command::Dist => dist::run(&workspace),
         Command::Npm => npm::run(&workspace),
         Command::Demo => demo::run(&workspace),

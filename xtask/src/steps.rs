@@ -26,7 +26,10 @@ impl Steps {
     /// Says what comes next and why.
     pub(crate) fn begin(&mut self, name: &str, why: &str) {
         self.begun.push((name.into(), Instant::now()));
-        println!("==> {name}: {why}");
+        println!(
+            "==> {name}: {why} ({} so far)",
+            minutes(self.start.elapsed())
+        );
     }
 
     /// Says what is left out and why. An error in CI, which leaves nothing out.
