@@ -13,7 +13,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 /// The embedded default model, from the root.
@@ -88,11 +88,17 @@ pub(crate) fn build(
     };
     // Side by side, in folders of their own: each has a long end on one core.
     let (native, wasm) = thread::scope(|threads| {
-        let native = threads.spawn(|| process::run(&mut native_programs(workspace, scope)));
+        let native = threads.spawn(|| {
+            // What the package of the next step is made of.
+            let module = (scope == Scope::Everything)
+                .then(|| threads.spawn(|| npm::compile_module(workspace)));
+            process::run(&mut native_programs(workspace, scope))?;
+            module.map_or(Ok(()), joined)
+        });
         let wasm = wasm_base(workspace, &dist.wasm_base, wasm_opt.as_ref());
-        (native.join(), wasm)
+        (joined(native), wasm)
     });
-    native.map_err(|_| anyhow!("the native build panicked"))??;
+    native?;
     dist.wasm_base = wasm?;
     steps.begin(
         "dist",
@@ -100,6 +106,10 @@ pub(crate) fn build(
     );
     dist.assemble(workspace)?;
     Ok(dist)
+}
+
+fn joined(build: ScopedJoinHandle<'_, anyhow::Result<()>>) -> anyhow::Result<()> {
+    build.join().map_err(|_| anyhow!("a build panicked"))?
 }
 
 fn native_programs(workspace: &Workspace, scope: Scope) -> Command {

@@ -59,14 +59,7 @@ pub(crate) fn build(
     steps.begin("npm module", "the runtime for wasm32-unknown-unknown");
     setup::targets(workspace, steps, &[BROWSER])?;
     let wasm_opt = WasmOpt::install(workspace, node)?;
-    let build = [
-        "build",
-        "--package",
-        "encoderfile-wasm",
-        "--profile",
-        "browser",
-    ];
-    process::run(workspace.cargo(&build).args(["--target", BROWSER]))?;
+    compile_module(workspace)?;
 
     steps.begin("npm package", "its module, its scripts and their types");
     let sources = workspace.root.join(SOURCES);
@@ -98,6 +91,12 @@ pub(crate) fn build(
         tarball: pack(workspace, &sources)?,
         module,
     })
+}
+
+/// The runtime for [`BROWSER`], as it is linked.
+pub(crate) fn compile_module(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut build = workspace.cargo(&["build", "--package", "encoderfile-wasm"]);
+    process::run(build.args(["--profile", "browser", "--target", BROWSER]))
 }
 
 /// Checks the types of both pages' scripts against those of the package, which is built.

@@ -11,8 +11,10 @@ use crate::setup::{self, CROSS_TARGETS, clients};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::Context;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::thread;
 
 /// How long each fuzz target runs: what it found stays, and the next run goes on from there.
 const FUZZ_SECONDS: u64 = 20;
@@ -37,19 +39,27 @@ struct Programs {
 }
 
 impl Programs {
+    /// The wasmtime CLI compiles while the others are fetched.
     fn install(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Self> {
-        let python = clients::python(workspace, steps, &clients::CLIENTS)?;
-        let published = (python.as_deref()).map(|it| clients::published(workspace, it));
-        let programs = Self {
-            wasmtime: setup::wasmtime(workspace)?,
-            node: setup::node()?,
-            published: published.transpose()?,
-            python,
-            frameworks: clients::python(workspace, steps, &clients::FRAMEWORKS)?,
-            chromium: clients::chromium(steps)?,
-        };
-        clients::node_modules(workspace)?;
-        Ok(programs)
+        thread::scope(|scope| {
+            let wasmtime = scope.spawn(|| setup::wasmtime(workspace));
+            let python = clients::python(workspace, steps, &clients::CLIENTS)?;
+            let published = (python.as_deref()).map(|it| clients::published(workspace, it));
+            let published = published.transpose()?;
+            let frameworks = clients::python(workspace, steps, &clients::FRAMEWORKS)?;
+            clients::node_modules(workspace)?;
+            Ok(Self {
+                node: setup::node()?,
+                chromium: clients::chromium(steps)?,
+                python,
+                frameworks,
+                published,
+                wasmtime: match wasmtime.join() {
+                    Ok(wasmtime) => wasmtime?,
+                    Err(panic) => resume_unwind(panic),
+                },
+            })
+        })
     }
 
     /// By the variables that tests/src/programs.rs reads.

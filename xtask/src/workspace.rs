@@ -17,6 +17,8 @@ pub(crate) struct Workspace {
     pub(crate) host: String,
     /// The version of every package in it.
     pub(crate) version: String,
+    /// Whether clippy reads what is compiled, and ends it where it has something to say.
+    pub(crate) has_lints: bool,
 }
 
 impl Workspace {
@@ -33,12 +35,19 @@ impl Workspace {
             host: host.context("`rustc -vV` names no host")?.to_owned(),
             // xtask's own is the workspace's.
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            has_lints: false,
         })
     }
 
     /// `cargo` in the root of the workspace.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
-        self.command("cargo", arguments)
+        let mut cargo = self.command("cargo", arguments);
+        if self.has_lints {
+            let wrapper = self.root.join("xtask/clippy.sh");
+            cargo.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
+            cargo.env("ENCODERFILE_ROOT", &self.root);
+        }
+        cargo
     }
 
     /// Any program in the root of the workspace.

@@ -11,7 +11,8 @@ use encoderfile::onnx::GraphProto;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-/// Memory for the Gram matrices of a pass, in values.
+/// Memory for the Gram matrices of a pass, in values. A matrix that needs more alone, of more than
+/// 11,585 rows, is rounded without compensation.
 const VALUES_MAX: usize = 1 << 27;
 
 /// How many groups a pass has, at most: about those of a layer, so that passes are as many as
@@ -71,8 +72,9 @@ pub(super) fn passes(graph: &GraphProto, storage: &Storage) -> Vec<Pass> {
 fn groups(graph: &GraphProto, storage: &Storage) -> Vec<Group> {
     let uses = Uses::of(graph);
     let matrices = Matrix::all(graph).into_iter();
+    let fits = |depth: usize| depth > 0 && depth.saturating_mul(depth) <= VALUES_MAX;
     let matrices = matrices.filter(|it| {
-        it.is_multiplied && Steps::of(storage.encoding(it)).is_some() && it.shape.0 > 0
+        it.is_multiplied && Steps::of(storage.encoding(it)).is_some() && fits(it.shape.0)
     });
     let by_name: HashMap<String, Matrix> = matrices.map(|it| (it.name.clone(), it)).collect();
     let mut places: HashMap<Vec<&str>, usize> = HashMap::new();

@@ -8,6 +8,8 @@ mod full_disk;
 mod int8;
 #[cfg(target_os = "linux")]
 mod large_model;
+#[cfg(target_os = "linux")]
+mod memory;
 mod one_by_one;
 mod panics;
 mod results;
