@@ -145,7 +145,7 @@ pub(crate) struct Build {
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     pub(crate) weights_file: Option<PathBuf>,
 
-    /// How the large matrices are stored: f32 (as they are), f16, bf16, int8 or int4; of the last two each so many values share a scale, 32, 64 or 128 [default: f32, of groups 64]
+    /// How the large matrices are stored: f32, f16, bf16, int8 or int4; of the last two each so many values share a scale, 32, 64 or 128, 64 unless said [default: as in the source]
     #[arg(long, value_name = "f32|f16|bf16|int8[:GROUP]|int4[:GROUP]")]
     pub(crate) weights: Option<WeightsEncoding>,
 

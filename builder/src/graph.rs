@@ -139,11 +139,14 @@ impl Graph {
 
     /// The matrices that can be stored in fewer bits.
     pub fn matrices(&self) -> Vec<Matrix> {
-        self.model
-            .graph
-            .as_ref()
-            .map(Matrix::all)
-            .unwrap_or_default()
+        let graph = self.model.graph.as_ref();
+        let mut matrices = graph.map(Matrix::all).unwrap_or_default();
+        for matrix in &mut matrices {
+            let input_axis = usize::from(!matrix.is_multiplied);
+            let quantised = self.quantised.get(&matrix.name);
+            matrix.kept = quantised.and_then(|it| it.encoding(input_axis));
+        }
+        matrices
     }
 
     /// How much of a matrix is lost by rounding it: the sum of its squared errors, divided by that

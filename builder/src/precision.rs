@@ -21,7 +21,8 @@ pub use target::TargetSize;
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Precision {
-    /// How the large matrices are stored [default: as they are in the source].
+    /// How the large matrices are stored [default: as they are in the source, which may be in
+    /// blocks of int4].
     pub weights: Option<WeightsEncoding>,
     /// Others for some of them; a later rule goes before an earlier one.
     pub rules: Vec<Rule>,
@@ -64,9 +65,8 @@ pub(crate) fn decide(
     precision: &Precision,
 ) -> Result<Decided, BuildError> {
     let matrices = graph.matrices();
-    let asked = precision.weights.unwrap_or_default();
     let compute = precision.compute.unwrap_or_default();
-    let mut storage = Storage::of(&matrices, asked, &precision.rules, compute)?;
+    let mut storage = Storage::of(&matrices, precision.weights, &precision.rules, compute)?;
     let source = graph.source_encoding();
     if storage.is_exact(&matrices) && precision.target_size.is_none() {
         return Ok(Decided {

@@ -74,7 +74,8 @@ fn groups(graph: &GraphProto, storage: &Storage) -> Vec<Group> {
     let matrices = Matrix::all(graph).into_iter();
     let fits = |depth: usize| depth > 0 && depth.saturating_mul(depth) <= VALUES_MAX;
     let matrices = matrices.filter(|it| {
-        it.is_multiplied && Steps::of(storage.encoding(it)).is_some() && fits(it.shape.0)
+        let is_rounded = Steps::of(storage.encoding(it)).is_some();
+        it.is_multiplied && is_rounded && !storage.on_steps.contains(&it.name) && fits(it.shape.0)
     });
     let by_name: HashMap<String, Matrix> = matrices.map(|it| (it.name.clone(), it)).collect();
     let mut places: HashMap<Vec<&str>, usize> = HashMap::new();

@@ -3,6 +3,7 @@
 
 use encoderfile::manifest::Finding;
 use encoderfile::onnx::{GraphProto, tensor_proto::DataType};
+use encoderfile::weights::{GroupLen, WeightsEncoding};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -33,6 +34,16 @@ pub enum Code {
     Fp4,
     /// A place in that of `NormalFloat`.
     Nf4,
+}
+
+impl Quantised {
+    /// The encoding that has a place for each of the values, but for how exact a scale is: int4
+    /// for blocks along a matrix's input dimension that it has too.
+    pub(super) fn encoding(&self, input_axis: usize) -> Option<WeightsEncoding> {
+        let is_int4 = self.code == Code::Integer && self.bits == 4 && !self.zero_points;
+        let group_len = GroupLen::of(self.block_size?)?;
+        (is_int4 && self.axis == Some(input_axis)).then_some(WeightsEncoding::Int4(group_len))
+    }
 }
 
 impl fmt::Display for Quantised {

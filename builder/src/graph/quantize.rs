@@ -16,6 +16,9 @@ use half::{bf16, f16};
 /// The parts of the largest magnitude's step that are tried as a group's scale in int4.
 const INT4_CANDIDATES: [f32; 8] = [0.87, 0.90, 0.92, 0.94, 0.96, 0.98, 1.0, 1.03];
 
+/// The largest q of groups that do not take all steps.
+const INT4_FEWER: [f32; 6] = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
+
 /// The q that a quantised value can be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Steps {
@@ -61,7 +64,9 @@ impl Steps {
         let parts = whole
             .iter()
             .flat_map(|it| INT4_CANDIDATES.iter().map(move |part| it * part));
-        for candidate in parts {
+        // Of values that were quantised before, and do not take all steps.
+        let fewer = INT4_FEWER.iter().map(|steps| largest / steps);
+        for candidate in parts.chain(fewer) {
             let scale = f16::from_f32(candidate);
             let error = self.error(values, importance, scale);
             if error < best.0 {
@@ -450,6 +455,22 @@ mod tests {
             for value in &values {
                 let q = steps.quantise(*value, inverse(scale));
                 assert_eq!(q * scale.to_f32(), *value, "scale {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_on_steps_stay() {
+        let (steps, _) = Steps::of(WeightsEncoding::Int4(GroupLen::G32)).unwrap();
+        for largest in 1..=7 {
+            for sign in [1, -1] {
+                let q = (0..32).map(|place| sign * (place * 7 % (2 * largest + 1) - largest));
+                let values: Vec<f32> = q.map(|q| q as f32 * 0.25).collect();
+                let scale = steps.scale(&values, &[]);
+                for value in &values {
+                    let q = steps.quantise(*value, inverse(scale));
+                    assert_eq!(q * scale.to_f32(), *value, "{largest}: scale {scale}");
+                }
             }
         }
     }

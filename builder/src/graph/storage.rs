@@ -6,7 +6,7 @@ use encoderfile::graph::Uses;
 use encoderfile::manifest::Compute;
 use encoderfile::onnx::{GraphProto, TensorProto, tensor_proto::DataType};
 use encoderfile::weights::{NoSuchEncoding, PANEL, WeightsEncoding};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -73,6 +73,8 @@ pub struct Matrix {
     pub shape: (usize, usize),
     /// As it is in the source: float16, or else float32.
     pub source: WeightsEncoding,
+    /// How it was quantised in the source, where nothing is lost by storing it so again.
+    pub kept: Option<WeightsEncoding>,
 }
 
 impl Matrix {
@@ -104,6 +106,7 @@ impl Matrix {
                 true => WeightsEncoding::F16,
                 false => WeightsEncoding::F32,
             },
+            kept: None,
         }
     }
 
@@ -134,6 +137,8 @@ pub struct Storage {
     pub compute: Compute,
     /// By the tensor's name; those that are not there are stored as they are in the source.
     pub encodings: HashMap<String, WeightsEncoding>,
+    /// Those whose values are on the steps that they are stored in, and need no compensation.
+    pub(super) on_steps: HashSet<String>,
     /// The panels of those that were rounded with compensation.
     pub(super) compensated: HashMap<String, Arc<[u8]>>,
 }
@@ -144,20 +149,25 @@ impl Storage {
         Self::default()
     }
 
-    /// One encoding for all, and then rule after rule.
+    /// One encoding for all, or that of the source, and then rule after rule.
     ///
     /// # Errors
     /// [`BuildError::Rule`] for a rule that is for no matrix.
     pub(crate) fn of(
         matrices: &[Matrix],
-        encoding: WeightsEncoding,
+        encoding: Option<WeightsEncoding>,
         rules: &[Rule],
         compute: Compute,
     ) -> Result<Self, BuildError> {
+        // Smoothing for int8 products multiplies rows by factors of their own.
+        let kept = |it: &Matrix| it.kept.filter(|_| compute == Compute::F32);
+        let of_all = |it: &Matrix| match encoding {
+            Some(encoding) => it.stored_as(encoding),
+            None => kept(it).unwrap_or(it.source),
+        };
         let all = matrices.iter();
-        let mut encodings: HashMap<String, WeightsEncoding> = all
-            .map(|it| (it.name.clone(), it.stored_as(encoding)))
-            .collect();
+        let mut encodings: HashMap<String, WeightsEncoding> =
+            all.map(|it| (it.name.clone(), of_all(it))).collect();
         for rule in rules {
             let chosen = matrices.iter().filter(|it| rule.is_for(it));
             let chosen = chosen.map(|it| (it.name.clone(), it.stored_as(rule.encoding)));
@@ -170,8 +180,13 @@ impl Storage {
             }
             encodings.extend(chosen);
         }
+        let on_steps = matrices.iter().filter(|it| {
+            let encoding = kept(it);
+            encoding.is_some() && encodings.get(&it.name).copied() == encoding
+        });
         Ok(Self {
             compute,
+            on_steps: on_steps.map(|it| it.name.clone()).collect(),
             encodings,
             compensated: HashMap::new(),
         })
@@ -182,9 +197,9 @@ impl Storage {
         let encodings = self.encodings.iter();
         let encodings = encodings.filter(|(name, _)| self.compensated.contains_key(*name));
         Self {
-            compute: Compute::F32,
             encodings: encodings.map(|(name, it)| (name.clone(), *it)).collect(),
             compensated: self.compensated.clone(),
+            ..Self::default()
         }
     }
 

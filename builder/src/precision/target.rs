@@ -92,7 +92,7 @@ impl TargetSize {
         let matrices = graph.matrices();
         let least = precision.weights.unwrap_or(LEAST);
         let compute = precision.compute.unwrap_or_default();
-        let mut storage = Storage::of(&matrices, least, &precision.rules, compute)?;
+        let mut storage = Storage::of(&matrices, Some(least), &precision.rules, compute)?;
         super::refuse_unfit(trial, graph, &storage)?;
         let mut size = self.size_with(trial, graph, &storage, reference);
         if size > self.bytes {

@@ -2,10 +2,17 @@
 //! `--calibration`.
 
 use anyhow::{Context, ensure};
+use encoderfile::onnx::{
+    AttributeProto, ModelProto, OperatorSetIdProto, TensorProto, attribute_proto::AttributeType,
+    tensor_proto::DataType,
+};
+use encoderfile::proto;
 use encoderfile_tests::process::Finished;
 use encoderfile_tests::target::WASI;
 use encoderfile_tests::workbench::Workbench;
+use prost::Message;
 use serde_json::Value;
+use std::fs;
 
 const TEXTS: [&str; 3] = [
     "A cat sits on the mat.",
@@ -121,6 +128,117 @@ fn results_are_near_those_of_float32_on_every_target() -> anyhow::Result<()> {
             workbench.run(&["run", file, "self-test"])?;
         }
     }
+    Ok(())
+}
+
+/// Gives products with a matrix `[1536, 384]` one of int4 in blocks of 32, of made-up values that
+/// take from 3 to 16 steps.
+fn quantise(workbench: &Workbench) -> anyhow::Result<()> {
+    const SHAPE: (usize, usize) = (1536, 384);
+    const BLOCK: usize = 32;
+    let path = workbench.path("parts/model.onnx");
+    let mut model: ModelProto = proto::decode(fs::read(&path)?, usize::MAX)?;
+    let graph = model.graph.as_mut().context("no graph")?;
+    let tensors = graph.initializer.iter();
+    let dims = [SHAPE.0 as i64, SHAPE.1 as i64];
+    let replaced = tensors.filter(|it| it.dims == dims);
+    let replaced: Vec<String> = replaced.map(|it| it.name.clone()).collect();
+    ensure!(replaced.len() == 6, "{replaced:?}");
+    let blocks = SHAPE.0 / BLOCK * SHAPE.1;
+    let values = (0..blocks * BLOCK / 2).map(|at| {
+        let most = 1 + at / (BLOCK / 2) % 7;
+        let nibble =
+            |seed: usize| (8 + (at * 7919 + seed) % (2 * most + 1) - most).to_le_bytes()[0];
+        nibble(3) | nibble(5) << 4
+    });
+    let values: Vec<u8> = values.collect();
+    let scales = (0..blocks).map(|at| 0.003 + (at % 11) as f32 * 1e-4);
+    let scales: Vec<u8> = scales.flat_map(f32::to_le_bytes).collect();
+    let packed = [SHAPE.1, SHAPE.0 / BLOCK, BLOCK / 2].map(|it| it as i64);
+    graph.initializer.retain(|it| !replaced.contains(&it.name));
+    for node in &mut graph.node {
+        let Some(name) = node
+            .input
+            .get(1)
+            .filter(|it| replaced.contains(it))
+            .cloned()
+        else {
+            continue;
+        };
+        let scales_name = format!("{name}/scales");
+        let tensor = |name: &str, dims: &[i64], data_type: DataType, raw_data: &[u8]| TensorProto {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data_type: data_type as i32,
+            raw_data: raw_data.to_vec().into(),
+            ..TensorProto::default()
+        };
+        graph.initializer.extend([
+            tensor(&name, &packed, DataType::Uint8, &values),
+            tensor(&scales_name, &[blocks as i64], DataType::Float, &scales),
+        ]);
+        node.input.push(scales_name);
+        (node.op_type, node.domain) = ("MatMulNBits".into(), "com.microsoft".into());
+        let attributes = [
+            ("K", SHAPE.0),
+            ("N", SHAPE.1),
+            ("bits", 4),
+            ("block_size", BLOCK),
+        ];
+        node.attribute = attributes.map(|(name, value)| integer(name, value)).into();
+    }
+    model.opset_import.push(OperatorSetIdProto {
+        domain: "com.microsoft".into(),
+        version: 1,
+    });
+    Ok(fs::write(path, model.encode_to_vec())?)
+}
+
+fn integer(name: &str, value: usize) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Int as i32,
+        i: value as i64,
+        ..AttributeProto::default()
+    }
+}
+
+/// How many tensors have each encoding.
+fn tensors(workbench: &Workbench, file: &str) -> anyhow::Result<Vec<(String, u64)>> {
+    let description = inspect(workbench, file)?;
+    let rows = description["tensors"].as_array().context("no tensors")?;
+    let rows = rows.iter().filter_map(|row| {
+        let encoding = row["encoding"].as_str()?;
+        Some((encoding.to_owned(), row["tensors"].as_u64()?))
+    });
+    Ok(rows.collect())
+}
+
+/// What the source has in blocks of int4 stays so, and nothing is lost but what float16 scales
+/// lose; in float32 it is only when that is asked for.
+#[test]
+fn blocks_of_int4_stay_blocks_of_int4() -> anyhow::Result<()> {
+    let Some(workbench) = folder()? else {
+        return Ok(());
+    };
+    quantise(&workbench)?;
+    build(&workbench, &["--weights", "f32"], "exact.ef")?;
+    build(&workbench, &[], "kept.ef")?;
+    ensure!(tensors(&workbench, "exact.ef")?.len() == 1);
+    let kept = tensors(&workbench, "kept.ef")?;
+    ensure!(kept.contains(&("int4:32".to_owned(), 6)), "{kept:?}");
+    let cosine = cosine(
+        &infer(&workbench, "exact.ef")?,
+        &infer(&workbench, "kept.ef")?,
+    );
+    ensure!(cosine > 0.999_99, "{cosine}");
+    // In longer blocks they are rounded again.
+    build(&workbench, &["--weights", "int4:64"], "again.ef")?;
+    let stored = tensors(&workbench, "again.ef")?;
+    ensure!(
+        stored.iter().all(|(encoding, _)| encoding != "int4:32"),
+        "{stored:?}"
+    );
     Ok(())
 }
 
