@@ -27,6 +27,7 @@ mod rotary_bert;
 mod settings;
 mod squeezebert;
 mod t5;
+mod xlm;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BuildError;
@@ -105,6 +106,8 @@ const ARCHITECTURES: &[Architecture] = &[
     rotary_bert::NOMIC_BERT,
     squeezebert::SQUEEZEBERT,
     t5::T5,
+    xlm::FLAUBERT,
+    xlm::XLM,
 ];
 
 /// The graph of a checkpoint with the head of the model's task, all tensors in it, and the
@@ -113,13 +116,7 @@ pub(crate) fn read(path: &Path, model: &Model) -> Result<(ModelProto, [u8; 32]),
     let settings = Settings::parse(&model.config_path, &model.config_json)?;
     let architecture = architecture(&settings, &model.config_path)?;
     let checkpoint = Checkpoint::open(path)?;
-    let mut network = Network::new(
-        &checkpoint,
-        &settings,
-        OPSET,
-        model.pipeline.labels.len(),
-        model.limits.at_most(),
-    );
+    let mut network = Network::new(&checkpoint, &settings, OPSET, model);
     let graph = architecture.write(&mut network, model)?;
     network.refuse_superfluous(architecture.unused)?;
     settings.refuse_unread()?;

@@ -5,10 +5,10 @@
     python tests/models/make_checkpoints.py --check   # computes their references anew
 
 Needs transformers 4.57.6, torch 2.11.0 and safetensors 0.8.0 (it was run on Python 3.11); and for
-the folders of `make_newest`, whose architectures or keys only transformers 5 has, transformers
-5.24.0, torch 2.15.0 and safetensors 0.8.0. Each writes and checks the folders of its own, whose
-`golden.json` says which that was. Every run with these versions writes the same bytes; nothing
-is downloaded.
+the folders of `make_newest`, whose architectures or keys only transformers 5 has, and for XLM and
+FlauBERT, whose segments it reads otherwise than 4, transformers 5.24.0, torch 2.15.0 and
+safetensors 0.8.0. Each writes and checks the folders of its own, whose `golden.json` says which
+that was. Every run with these versions writes the same bytes; nothing is downloaded.
 
 A folder is a tiny encoder that `save_pretrained` has written, its weights drawn from a fixed
 seed, the tokenizer of an older folder, and references: `golden.json`, and `requests.json` where
@@ -23,8 +23,13 @@ a rounding error would turn into another is refused: change the folder's seed.
 Folders with `auto_map` are those of architectures that had code of their own on the hub before
 transformers had them: their tensors and keys are called as there, transformers reads the tensors
 by its own conversion, and `as_transformers_has_it` says what the keys mean.
+
+XLM's and FlauBERT's tokenizers exist in Python alone. Theirs here are what people make of such a
+vocabulary: BPE whose words end in `</w>`, with the special tokens of the originals, trained on the
+texts of older folders.
 """
 
+import functools
 import json
 import math
 import os
@@ -40,7 +45,14 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_P
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoTokenizer, FillMaskPipeline, TokenClassificationPipeline
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    FillMaskPipeline,
+    PreTrainedTokenizerFast,
+    TokenClassificationPipeline,
+)
 
 IS_NEWEST = transformers.__version__.startswith("5.")
 
@@ -63,6 +75,7 @@ CLASSES = {
     "ernie": "Ernie",
     "esm": "Esm",
     "eurobert": "EuroBert",
+    "flaubert": "Flaubert",
     "gemma3_text": "Gemma3Text",
     "gte": "Gte",
     "megatron-bert": "MegatronBert",
@@ -76,6 +89,7 @@ CLASSES = {
     "roformer": "RoFormer",
     "squeezebert": "SqueezeBert",
     "t5": "T5Encoder",
+    "xlm": "XLM",
 }
 
 HEADS = {
@@ -85,9 +99,13 @@ HEADS = {
     "token_classification": "ForTokenClassification",
 }
 
+# Architectures that call the head for masked words otherwise.
+LANGUAGE_MODELS = ("flaubert", "xlm")
+
 # A bias of keys adds the same to all scores of a query, and softmax takes it away. What is
-# beside the last hidden state counts in none of these tasks.
-WITHOUT_EFFECT = re.compile(r"(key|key_proj|k_lin|attn\.k)\.bias$|pooler|contact_head")
+# beside the last hidden state counts in none of these tasks, and languages only in requests that
+# name one.
+WITHOUT_EFFECT = re.compile(r"(key|key_proj|k_lin|attn\.k)\.bias$|pooler|contact_head|lang_embeddings")
 
 # Neighbours in a ranking differ by more than that.
 TOLERANCE = 1e-4
@@ -97,17 +115,26 @@ TARGETS = [
     (["she", "##augh", "were", "holmes"], ["Shepherd", "shelter", "Zürich", "impossible", "東西"]),
     (["Ġmore", "es", "Ġby", "ĠHolmes"], [" more", "essay", "Zürich", "東京", " by and by"]),
     (["▁seemed", "es", "▁his", "▁Holmes"], ["seemed", "his way", "Zürich", "東京", "estate"]),
+    (["stone</w>", "es</w>", "his</w>", "window"], ["shepherd", "his way", "Zürich", "東京", "Watson"]),
 ]
 
 # Whose tokenizer and texts an architecture gets that has no older folder.
 OLDER = {
     "ernie": "bert",
     "eurobert": "roberta",
+    "flaubert": "bert",
     "gemma3_text": "roberta",
     "gte": "xlm-roberta",
     "new": "bert",
     "nomic_bert": "bert",
+    "xlm": "bert",
 }
+
+# The special tokens of XLM and FlauBERT; the second of the last is the mask.
+SPECIAL = ["<s>", "</s>", "<pad>", "<unk>", "<special0>", "<special1>"]
+
+# Whose texts their tokenizers are trained on.
+CORPORA = ["bert", "distilbert", "modernbert", "roberta", "xlm-roberta"]
 
 # The sizes of all of these.
 SMALL = {
@@ -117,6 +144,43 @@ SMALL = {
     "num_attention_heads": 4,
     "intermediate_size": 64,
     "max_position_embeddings": 80,
+}
+
+# Under XLM's names; the part after attention is four times as wide as the rest.
+SMALL_XLM = {"vocab_size": 400, "emb_dim": 32, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 80}
+
+# What XLM's own code writes beside the settings that transformers has.
+TRAINING = {
+    "amp": 1,
+    "bos_index": 0,
+    "bptt": 512,
+    "clip_grad_norm": 5,
+    "encoder_only": True,
+    "eos_index": 1,
+    "fp16": True,
+    "group_by_size": True,
+    "id2lang": {"0": "fr"},
+    "lang2id": {"fr": 0},
+    "langs": ["fr"],
+    "lg_sampling_factor": -1,
+    "lgs": "fr",
+    "max_batch_size": 0,
+    "max_vocab": -1,
+    "min_count": 0,
+    "mlm_steps": [["fr", None]],
+    "pad_index": 2,
+    "same_enc_dec": True,
+    "sample_alpha": 0,
+    "share_inout_emb": True,
+    "tokens_per_batch": -1,
+    "word_blank": 0,
+    "word_dropout": 0,
+    "word_keep": 0.1,
+    "word_mask": 0.8,
+    "word_mask_keep_rand": "0.8,0.1,0.1",
+    "word_pred": 0.15,
+    "word_rand": 0.1,
+    "word_shuffle": 0,
 }
 
 # MobileBERT with bottlenecks that are narrower than the rest, as in the models people use.
@@ -174,7 +238,12 @@ def texts(folder, *places):
 
 def drawn(architecture, task, std, seed, changes):
     """A model of the older folder's size, with `changes` in its config.json."""
-    settings = SMALL if architecture in OLDER and IS_NEWEST else read_json(older(architecture) / "config.json")
+    if architecture in LANGUAGE_MODELS:
+        settings = SMALL_XLM
+    elif architecture in OLDER and IS_NEWEST:
+        settings = SMALL
+    else:
+        settings = read_json(older(architecture) / "config.json")
     leave_out = ("architectures", "id2label", "label2id", "transformers_version")
     settings = {key: value for key, value in settings.items() if key not in leave_out}
     if "classification" in task:
@@ -186,13 +255,31 @@ def drawn(architecture, task, std, seed, changes):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in weights.named_parameters():
         # Sinusoids stay what they are.
-        if parameter.requires_grad:
+        is_sinusoid = changes.get("sinusoidal_embeddings") and "position_embeddings" in name
+        if parameter.requires_grad and not is_sinusoid:
             parameter.data.normal_(neutral(weights, name, parameter), std, generator=generator)
+    return runnable(weights)
+
+
+class NoCache:
+    """Of text generation; transformers 5.24 fails where norms stand first and none is given."""
+
+    def get_seq_length(self):
+        return 0
+
+    def __getitem__(self, layer):
+        return None
+
+
+def runnable(weights):
+    if getattr(weights.config, "pre_norm", False):
+        weights.forward = functools.partial(weights.forward, cache=NoCache())
     return weights
 
 
 def model_class(architecture, task):
-    return getattr(transformers, CLASSES[architecture] + HEADS[task])
+    head = "WithLMHeadModel" if task == "fill_mask" and architecture in LANGUAGE_MODELS else HEADS[task]
+    return getattr(transformers, CLASSES[architecture] + head)
 
 
 def neutral(weights, name, parameter):
@@ -228,6 +315,7 @@ def make(
     sentences=None,
     original=None,
     older_names=True,
+    inputs=None,
     **changes,
 ):
     """A folder: the checkpoint, the tokenizer, the references."""
@@ -244,8 +332,11 @@ def make(
     if isinstance(changes.get("pos_att_type"), str):
         # transformers writes the list that it makes of it.
         change_config(folder, pos_att_type=changes["pos_att_type"])
-    # The newest transformers wrote T5's, which this one reads otherwise.
-    copy_tokenizer(older("camembert" if architecture == "t5" else architecture), folder)
+    if architecture in LANGUAGE_MODELS:
+        write_word_end_tokenizer(folder, architecture, inputs)
+    else:
+        # The newest transformers wrote T5's, which this one reads otherwise.
+        copy_tokenizer(older("camembert" if architecture == "t5" else architecture), folder)
     sentences = sentences or texts(older(architecture))
     check_that_all_show(weights.float(), tokenizer_of(folder, architecture), sentences[0])
     for file, text in references(folder, architecture, task, sentences).items():
@@ -255,10 +346,55 @@ def make(
 
 def copy_tokenizer(source, folder):
     for file in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (source / file).exists():
+        if (source / file).exists() and source != folder:
             shutil.copyfile(source / file, folder / file)
     text = json.dumps(read_json(source / "tokenizer.json"), ensure_ascii=False, separators=(",", ":"))
     (folder / "tokenizer.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_word_end_tokenizer(folder, architecture, inputs):
+    """BPE as XLM has it; FlauBERT's keeps capitals and accents. `inputs`: `model_input_names`."""
+    bare = [normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents()]
+    normalizer = normalizers.NFC() if architecture == "flaubert" else normalizers.Sequence(bare)
+    tokenizer = Tokenizer(word_end_model(normalizer))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    tokenizer.add_special_tokens(SPECIAL)
+    ids = [(name, tokenizer.token_to_id(name)) for name in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> $B:1 </s>:1", ids)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        bos_token="<s>",
+        sep_token="</s>",
+        cls_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<special1>",
+        **({"model_input_names": inputs} if inputs else {}),
+    ).save_pretrained(folder)
+    copy_tokenizer(folder, folder)
+
+
+def word_end_model(normalizer):
+    """BPE of the texts of `CORPORA`, whose characters beyond Latin-1 are unknown."""
+    corpora = [read_json(MODELS / f"{it}-embedding" / "golden.json")["cases"] for it in CORPORA]
+    pieces = [case["text"].encode("latin-1", "ignore").decode("latin-1") for cases in corpora for case in cases]
+    letters = sorted(set("".join(map(normalizer.normalize_str, pieces))) - {" "})
+    options = {"unk_token": "<unk>", "end_of_word_suffix": "</w>", "fuse_unk": True}
+    draft = Tokenizer(models.BPE(**options))
+    draft.normalizer, draft.pre_tokenizer = normalizer, pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=SMALL_XLM["vocab_size"],
+        # Letters that end a word would be numbered in another order by every run.
+        special_tokens=[*SPECIAL, *(letter + "</w>" for letter in letters)],
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    draft.train_from_iterator(pieces, trainer)
+    trained = json.loads(draft.to_str())["model"]
+    return models.BPE(vocab=trained["vocab"], merges=[tuple(it) for it in trained["merges"]], **options)
 
 
 def tokenizer_of(folder, architecture):
@@ -293,6 +429,20 @@ def name_as_tensorflow(folder):
         tensors[name] = torch.randn(shape, generator=generator)
     tensors["bert.embeddings.position_ids"] = torch.arange(80).unsqueeze(0)
     save_file(tensors, path, metadata={"format": "pt"})
+
+
+def flaubert_original(folder):
+    """As the first checkpoints were: with a head, a buffer, and the keys of training."""
+    path = folder / "model.safetensors"
+    tensors = {"transformer." + name: tensor for name, tensor in load_file(path).items()}
+    tensors["transformer.position_ids"] = torch.arange(80).unsqueeze(0)
+    tensors["pred_layer.proj.weight"] = tensors["transformer.embeddings.weight"].clone()
+    tensors["pred_layer.proj.bias"] = torch.ones(len(tensors["pred_layer.proj.weight"]))
+    save_file(tensors, path, metadata={"format": "pt"})
+    config = read_json(folder / "config.json")
+    config["n_words"] = config.pop("vocab_size")
+    text = json.dumps(config | TRAINING, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
 # --- Folders of the time before transformers had the architecture ---
@@ -452,8 +602,9 @@ def loaded(folder, architecture, task):
         options = {"config": as_transformers_has_it(config), "key_mapping": {r"^bert\.": "nomic_bert."}}
     weights, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
     assert not info["missing_keys"] and not info["mismatched_keys"], info
-    assert all(name.startswith("cls.") for name in info["unexpected_keys"]), info
-    return weights.eval()
+    without = ("cls.", "pred_layer.", "transformer.position_ids")
+    assert all(name.startswith(without) for name in info["unexpected_keys"]), info
+    return runnable(weights.eval())
 
 
 def references(folder, architecture, task, sentences):
@@ -470,9 +621,12 @@ def references(folder, architecture, task, sentences):
     }[task]
     cases = []
     for text in sentences:
-        encoding = tokenizer(text, truncation=True, return_offsets_mapping=True)
-        offsets = [list(pair) for pair in encoding.pop("offset_mapping")]
-        found = {"text": text, "input_ids": encoding["input_ids"], "tokens": encoding.tokens(), "offsets": offsets}
+        # A text, or both of a pair.
+        text, *pair = (text,) if isinstance(text, str) else text
+        encoding = tokenizer(text, *pair, truncation=True, return_offsets_mapping=True)
+        offsets = [list(offsets) for offsets in encoding.pop("offset_mapping")]
+        found = {"text": text} | ({"text_pair": pair[0]} if pair else {})
+        found |= {"input_ids": encoding["input_ids"], "tokens": encoding.tokens(), "offsets": offsets}
         with torch.inference_mode():
             output = weights(**{key: torch.tensor([ids]) for key, ids in encoding.items()})[0][0]
         cases.append(found | case(output, weights, tokenizer, text))
@@ -753,15 +907,36 @@ def make_newest():
         layer_norm_eps=0.5,
     )
     make("esm", "embedding", name="checkpoint-esm-rope_theta", rope_theta=100.0)
+    # No request names a language, and so none is added.
+    make("xlm", "embedding", n_langs=2)
+    make("xlm", "fill_mask")
+    # Segments are the words with their numbers.
+    sentences = texts(older("xlm"))
+    make(
+        "xlm",
+        "sequence_classification",
+        sentences=[*sentences, sentences[:2]],
+        inputs=["input_ids", "token_type_ids", "attention_mask"],
+        summary_type="mean",
+        summary_activation="tanh",
+    )
+    make("xlm", "token_classification", sinusoidal_embeddings=True, gelu_activation=False)
+    make("flaubert", "embedding", original=flaubert_original)
+    make("flaubert", "fill_mask")
+    # No norm stands after the last part.
+    first = {"std": 0.25, "pre_norm": True}
+    make("flaubert", "embedding", name="checkpoint-flaubert-pre_norm-embedding", layerdrop=0.5, **first)
+    make("flaubert", "sequence_classification", summary_type="last", **first)
 
 
 def check():
     """Computes the references of every folder again; they are the same bytes."""
     for path in sorted(MODELS.glob("checkpoint-*/golden.json")):
         folder, golden = path.parent, read_json(path)
-        if TRANSFORMERS not in golden["reference"]:
+        # make_jina_bert.py makes those of an architecture that transformers does not have.
+        if TRANSFORMERS not in golden["reference"] or golden["architecture"] not in CLASSES:
             continue
-        sentences = [case["text"] for case in golden["cases"]]
+        sentences = [(it["text"], it["text_pair"]) if "text_pair" in it else it["text"] for it in golden["cases"]]
         found = references(folder, golden["architecture"], golden["task"], sentences)
         for file, text in found.items():
             assert text == (folder / file).read_text(encoding="utf-8"), (folder.name, file)

@@ -7,6 +7,9 @@ use crate::graph::blocks::{
 };
 use crate::graph::emit::{Emitter, int, ints};
 
+/// What architectures call the number of heads in config.json.
+const HEADS: [&str; 4] = ["num_attention_heads", "n_heads", "n_head", "num_heads"];
+
 /// Attention over one hidden state.
 pub(super) struct Attention<'a> {
     /// The names of the three products before it.
@@ -282,7 +285,10 @@ impl Network<'_> {
     pub(super) fn head_size(&self, width: usize, heads: usize) -> Result<usize, BuildError> {
         match width.is_multiple_of(heads) {
             true => Ok(width / heads),
-            false => Err(self.settings.refuse("num_attention_heads")),
+            false => {
+                let key = HEADS.into_iter().find(|key| self.settings.has(key));
+                Err(self.settings.refuse(key.unwrap_or("num_attention_heads")))
+            }
         }
     }
 }

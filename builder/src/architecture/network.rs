@@ -3,6 +3,7 @@
 use super::settings::Settings;
 use crate::checkpoint::{Checkpoint, Layout, Tensor};
 use crate::error::BuildError;
+use crate::folder::Model;
 use crate::graph::blocks::all_positions;
 use crate::graph::emit::{Emitter, int};
 use encoderfile::onnx::{
@@ -21,6 +22,8 @@ pub(super) struct Network<'a> {
     pub(super) settings: &'a Settings,
     /// How many labels a classifier has.
     pub(super) labels: usize,
+    /// Whether the tokenizer gives segment ids.
+    pub(super) has_segments: bool,
     /// No text has more tokens.
     longest: u32,
     pub(super) emitter: Emitter<'static>,
@@ -40,13 +43,13 @@ impl<'a> Network<'a> {
         checkpoint: &'a Checkpoint,
         settings: &'a Settings,
         opset: i64,
-        labels: usize,
-        longest: u32,
+        model: &Model,
     ) -> Self {
         Self {
             settings,
-            labels,
-            longest,
+            labels: model.pipeline.labels.len(),
+            has_segments: model.makes_type_ids,
+            longest: model.limits.at_most(),
             emitter: Emitter::new(&[], &[], &[], opset),
             checkpoint,
             base: String::new(),
@@ -209,9 +212,18 @@ impl<'a> Network<'a> {
 
     /// The first token's row: `[batch, tokens, width]` → `[batch, width]`.
     pub(super) fn first_token(&mut self, x: &str) -> String {
-        let first = self.emitter.integer(0);
+        self.token(0, x)
+    }
+
+    /// The last token's row: `[batch, tokens, width]` → `[batch, width]`.
+    pub(super) fn last_token(&mut self, x: &str) -> String {
+        self.token(-1, x)
+    }
+
+    fn token(&mut self, place: i64, x: &str) -> String {
+        let place = self.emitter.integer(place);
         self.emitter
-            .node_with("Gather", &[x, &first], vec![int("axis", 1)])
+            .node_with("Gather", &[x, &place], vec![int("axis", 1)])
     }
 
     /// Passes over a tensor, if it is there, that has to be a copy of another.

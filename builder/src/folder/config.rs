@@ -2,6 +2,7 @@
 
 mod labels;
 
+use super::findings::Findings;
 use super::parse_json;
 use crate::error::BuildError;
 use encoderfile::manifest::{Activation, Task};
@@ -18,6 +19,9 @@ const DECODER_MODEL_TYPES: [&str; 14] = [
 
 /// Model types that are decoders unless their config says that every token sees all.
 const MAYBE_BIDIRECTIONAL: [&str; 2] = ["gemma3", "gemma3_text"];
+
+/// Classes that predict masked words without being called `…ForMaskedLM`.
+const MASKED_LANGUAGE_MODELS: [&str; 2] = ["FlaubertWithLMHeadModel", "XLMWithLMHeadModel"];
 
 /// A parsed config.json and where it is.
 pub(super) struct Config {
@@ -40,6 +44,20 @@ impl Config {
         self.json["model_type"].as_str().unwrap_or_default()
     }
 
+    /// XLM or `FlauBERT`, which have embeddings of languages, and of segments those of the words.
+    pub(super) fn is_xlm(&self) -> bool {
+        matches!(self.model_type(), "flaubert" | "xlm")
+    }
+
+    /// Says that nothing is added for the language of a text, where the model could.
+    pub(super) fn note_languages(&self, findings: &mut Findings) {
+        let languages = self.unsigned("n_langs").unwrap_or(1);
+        if self.is_xlm() && languages > 1 && self.json["use_lang_emb"] != false {
+            let meaning = "no embedding of one is added, as transformers does without `langs`";
+            findings.note("language", meaning, "config.json n_langs");
+        }
+    }
+
     pub(super) fn unsigned(&self, key: &str) -> Option<u32> {
         self.json[key]
             .as_u64()
@@ -51,7 +69,7 @@ impl Config {
     }
 
     pub(super) fn hidden_size(&self) -> Option<u32> {
-        let names = ["hidden_size", "d_model", "dim", "n_embd"];
+        let names = ["hidden_size", "d_model", "dim", "n_embd", "emb_dim"];
         names.into_iter().find_map(|name| self.unsigned(name))
     }
 
@@ -70,10 +88,12 @@ impl Config {
         if self.json["is_decoder"] == true {
             return refuse("`is_decoder` is true".into());
         }
-        if ["ForCausalLM", "LMHeadModel", "ForConditionalGeneration"]
-            .iter()
-            .any(|head| architecture.ends_with(head))
-        {
+        let decodes = |architecture: &str| {
+            ["ForCausalLM", "LMHeadModel", "ForConditionalGeneration"]
+                .iter()
+                .any(|head| architecture.ends_with(head))
+        };
+        if decodes(architecture) && !MASKED_LANGUAGE_MODELS.contains(&architecture) {
             return refuse(format!("`architectures` names the decoder {architecture}"));
         }
         if DECODER_MODEL_TYPES.contains(&self.model_type()) {
@@ -98,7 +118,7 @@ impl Config {
         if architecture.ends_with("ForTokenClassification") {
             return Ok(Task::TokenClassification);
         }
-        if architecture.ends_with("ForMaskedLM") {
+        if architecture.ends_with("ForMaskedLM") || MASKED_LANGUAGE_MODELS.contains(&architecture) {
             return Ok(Task::FillMask);
         }
         if architecture.ends_with("Model") {

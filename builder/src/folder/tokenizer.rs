@@ -126,6 +126,7 @@ pub(super) fn resolve(
         resolved: &resolved,
         tokens: &tokens,
         type_vocab_size: config.unsigned("type_vocab_size").unwrap_or(0),
+        adds_segments: config.is_xlm(),
     };
     contradictions.note(findings)?;
     let is_bpe = matches!(tokenizer.get_model(), ModelWrapper::BPE(_));

@@ -32,6 +32,8 @@ pub(super) struct Contradictions<'a> {
     pub(super) tokens: &'a Tokens,
     /// How many kinds of segments the model tells apart, as far as config.json says.
     pub(super) type_vocab_size: u32,
+    /// Whether it adds something for the first segment too.
+    pub(super) adds_segments: bool,
 }
 
 impl Contradictions<'_> {
@@ -216,10 +218,20 @@ impl Contradictions<'_> {
 
     fn note_type_ids(&self, findings: &mut Findings) -> Result<(), BuildError> {
         let (makes_type_ids, source) = self.settings.makes_type_ids()?;
-        if !makes_type_ids && self.type_vocab_size > 1 {
+        if makes_type_ids {
+            return Ok(());
+        }
+        let is_unsaid = !self.settings.keys().contains_key("model_input_names");
+        let were_made = is_unsaid && self.choice.class.made_type_ids_before_5();
+        if self.adds_segments {
+            if were_made {
+                let meaning = "no segment ids, for which the model would add the embeddings of \
+                               tokens 0 and 1; transformers 4 makes them";
+                findings.note("tokenizer", meaning, source);
+            }
+        } else if self.type_vocab_size > 1 {
             let mut meaning = "the segment ids of a pair's second text are 0 as well".to_owned();
-            let is_unsaid = !self.settings.keys().contains_key("model_input_names");
-            if is_unsaid && self.choice.class.made_type_ids_before_5() {
+            if were_made {
                 meaning += "; transformers 4 makes it 1";
             }
             findings.note("tokenizer", meaning, source);
