@@ -47,6 +47,10 @@ pub use smoothing::ProductInputs;
 pub use storage::{Matrix, NoSuchRule, Rule, Storage};
 pub use tensors::Weights;
 
+/// What storing a matrix as it was quantised may lose, as [`Graph::rounding_error`]: some times
+/// what rounding its scales to float16 does.
+const KEPT_ERROR: f64 = 1e-6;
+
 /// A checked ONNX model: operators of the standard only, conditionals resolved,
 /// inputs and output bound, everything computed in float32.
 pub struct Graph {
@@ -144,7 +148,10 @@ impl Graph {
         for matrix in &mut matrices {
             let input_axis = usize::from(!matrix.is_multiplied);
             let quantised = self.quantised.get(&matrix.name);
-            matrix.kept = quantised.and_then(|it| it.encoding(input_axis));
+            let encoding = quantised.and_then(|it| it.encoding(input_axis));
+            // A scale may be too small or too large for float16.
+            let is_kept = |it: &WeightsEncoding| self.rounding_error(matrix, *it) <= KEPT_ERROR;
+            matrix.kept = encoding.filter(is_kept);
         }
         matrices
     }

@@ -112,7 +112,8 @@ mod tests {
             seen.lock().unwrap().insert(thread::current().id());
             thread::sleep(Duration::from_millis(1));
         });
-        assert!(seen.into_inner().unwrap().len() <= 3);
+        let seen = seen.into_inner().unwrap().len();
+        assert!((2..=3).contains(&seen), "{seen} threads");
     }
 
     #[test]

@@ -73,7 +73,8 @@ pub struct Matrix {
     pub shape: (usize, usize),
     /// As it is in the source: float16, or else float32.
     pub source: WeightsEncoding,
-    /// How it was quantised in the source, where nothing is lost by storing it so again.
+    /// How it was quantised in the source, where storing it so again loses no more than rounding
+    /// scales to float16 does.
     pub kept: Option<WeightsEncoding>,
 }
 

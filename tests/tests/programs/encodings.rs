@@ -132,8 +132,8 @@ fn results_are_near_those_of_float32_on_every_target() -> anyhow::Result<()> {
 }
 
 /// Gives products with a matrix `[1536, 384]` one of int4 in blocks of 32, of made-up values that
-/// take from 3 to 16 steps.
-fn quantise(workbench: &Workbench) -> anyhow::Result<()> {
+/// take from 3 to 16 steps of about `scale`.
+fn quantise(workbench: &Workbench, scale: f32) -> anyhow::Result<()> {
     const SHAPE: (usize, usize) = (1536, 384);
     const BLOCK: usize = 32;
     let path = workbench.path("parts/model.onnx");
@@ -152,7 +152,7 @@ fn quantise(workbench: &Workbench) -> anyhow::Result<()> {
         nibble(3) | nibble(5) << 4
     });
     let values: Vec<u8> = values.collect();
-    let scales = (0..blocks).map(|at| 0.003 + (at % 11) as f32 * 1e-4);
+    let scales = (0..blocks).map(|at| scale * (1.0 + (at % 11) as f32 / 30.0));
     let scales: Vec<u8> = scales.flat_map(f32::to_le_bytes).collect();
     let packed = [SHAPE.1, SHAPE.0 / BLOCK, BLOCK / 2].map(|it| it as i64);
     graph.initializer.retain(|it| !replaced.contains(&it.name));
@@ -221,7 +221,7 @@ fn blocks_of_int4_stay_blocks_of_int4() -> anyhow::Result<()> {
     let Some(workbench) = folder()? else {
         return Ok(());
     };
-    quantise(&workbench)?;
+    quantise(&workbench, 0.003)?;
     build(&workbench, &["--weights", "f32"], "exact.ef")?;
     build(&workbench, &[], "kept.ef")?;
     ensure!(tensors(&workbench, "exact.ef")?.len() == 1);
@@ -239,6 +239,24 @@ fn blocks_of_int4_stay_blocks_of_int4() -> anyhow::Result<()> {
         stored.iter().all(|(encoding, _)| encoding != "int4:32"),
         "{stored:?}"
     );
+    Ok(())
+}
+
+/// float16 has no such scales, or few of them.
+#[test]
+fn blocks_of_tiny_or_huge_values_are_stored_in_float32() -> anyhow::Result<()> {
+    for scale in [1e-9, 1e-6, 1e6] {
+        let Some(workbench) = folder()? else {
+            return Ok(());
+        };
+        quantise(&workbench, scale)?;
+        build(&workbench, &[], "exact.ef")?;
+        let stored = tensors(&workbench, "exact.ef")?;
+        ensure!(
+            matches!(&*stored, [(encoding, _)] if encoding == "f32"),
+            "{scale}: {stored:?}"
+        );
+    }
     Ok(())
 }
 
