@@ -36,6 +36,6 @@ pub(crate) fn assemble(
     contents.push((ArtifactKind::DefaultModel, &default_model));
     let mut payload = Vec::new();
     container::write(&manifest, &contents, &mut payload)?;
-    let tool = Base::from_bytes(read_file(&std::env::current_exe()?)?);
+    let tool = Base::from_bytes(read_file(&std::env::current_exe()?)?)?;
     tool.write_with(&payload, output)
 }

@@ -1,12 +1,15 @@
-//! Base programs: what a payload is appended to.
+//! Base programs: what a payload is appended to, or put into.
+
+mod mach_o;
 
 use crate::output::{Mode, write_file};
 use crate::wasm_payload;
 use anyhow::{Context, bail};
 use encoderfile::Payload;
-use encoderfile::container::{ArtifactKind, PAYLOAD_ALIGNMENT};
+use encoderfile::container::{ArtifactKind, PAYLOAD_ALIGNMENT, executable};
 use encoderfile::file::MappedFile;
 use encoderfile::source::Source;
+use mach_o::MachO;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -27,17 +30,24 @@ pub enum Base {
     Bundle,
     /// An executable, for its loader to ignore what follows it.
     Native(Vec<u8>),
+    /// An executable for macOS, with the payload in a segment, signed.
+    MachO(MachO),
     /// A module with room for a payload segment.
     Wasm(Vec<u8>),
 }
 
 impl Base {
     /// A base program by its content.
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+    ///
+    /// # Errors
+    /// A message alone for a Mach-O program that is cut short or has no room for a payload.
+    pub fn from_bytes(bytes: Vec<u8>) -> anyhow::Result<Self> {
         if bytes.starts_with(&wasm_payload::MAGIC) {
-            Self::Wasm(bytes)
+            Ok(Self::Wasm(bytes))
+        } else if executable::is_mach_o(&bytes) {
+            Ok(Self::MachO(MachO::new(bytes)?))
         } else {
-            Self::Native(bytes)
+            Ok(Self::Native(bytes))
         }
     }
 
@@ -49,7 +59,7 @@ impl Base {
     pub fn write_with(&self, payload: &dyn Source, path: &Path) -> anyhow::Result<()> {
         let mode = match self {
             Self::Bundle => Mode::Data,
-            Self::Native(_) | Self::Wasm(_) => Mode::Executable,
+            Self::Native(_) | Self::MachO(_) | Self::Wasm(_) => Mode::Executable,
         };
         write_file(path, mode, |out| self.write_to(payload, out))
     }
@@ -64,6 +74,7 @@ impl Base {
                 io::copy(&mut io::repeat(0).take(padding), out)?;
                 copy(payload, out)
             }
+            Self::MachO(program) => program.write_with(payload, out),
             Self::Wasm(module) => Ok(wasm_payload::inject(module, payload, out)?),
         }
     }
@@ -74,13 +85,19 @@ impl Base {
         self.write_to(payload, &mut rest).is_ok() && rest.0.is_empty()
     }
 
-    /// How many bytes it adds to a payload; a module, some more for what it says of it.
-    pub fn length_bytes(&self) -> u64 {
-        match self {
+    /// How long a file with so many bytes of payload is; a module's is some bytes longer, for
+    /// what it says of the payload.
+    ///
+    /// # Errors
+    /// A message alone for more than the executable's format can say.
+    pub fn length_with(&self, payload: u64) -> anyhow::Result<u64> {
+        let before = match self {
             Self::Bundle => 0,
             Self::Native(program) => (program.len() as u64).next_multiple_of(PAYLOAD_ALIGNMENT),
+            Self::MachO(program) => return program.length_with(payload),
             Self::Wasm(module) => module.len() as u64,
-        }
+        };
+        Ok(before.saturating_add(payload))
     }
 }
 
@@ -160,7 +177,8 @@ impl Carried {
                 Targets(&self.targets())
             );
         };
-        Ok(Base::from_bytes(payload.read(kind, BASE_LEN_MAX)?))
+        Base::from_bytes(payload.read(kind, BASE_LEN_MAX)?)
+            .with_context(|| format!("base program for {target}"))
     }
 
     /// The payload of the default model.

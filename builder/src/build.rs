@@ -90,7 +90,7 @@ impl Kind {
     fn of(base: &Base) -> Self {
         match base {
             Base::Bundle => Self::Bundle,
-            Base::Native(_) => Self::Native,
+            Base::Native(_) | Base::MachO(_) => Self::Native,
             Base::Wasm(_) => Self::Wasm,
         }
     }
@@ -138,12 +138,13 @@ pub fn build(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
     let target = settings.target.as_deref().unwrap_or(HOST_TARGET);
     let (base, of_base) = match &settings.base {
         Some(path) => (
-            Base::from_bytes(folder::read_file(path)?),
+            Base::from_bytes(folder::read_file(path)?)
+                .with_context(|| path.display().to_string())?,
             format!("base program {}", path.display()),
         ),
         None => (carried.base(target)?, format!("base program for {target}")),
     };
-    let prepared = prepare(&settings.beside(&base), carried)?;
+    let prepared = prepare(&settings.beside(&base)?, carried)?;
     let output = match &settings.output {
         Some(output) => output.clone(),
         None => default_output(&prepared.manifest().name, Kind::of(&base))?,
@@ -310,12 +311,16 @@ impl Settings {
     }
 
     /// The same for a file with that base program, which is a part of a size that is asked for.
-    pub fn beside(&self, base: &Base) -> Self {
+    ///
+    /// # Errors
+    /// Those of [`Base::length_with`] for a payload of that size.
+    pub fn beside(&self, base: &Base) -> anyhow::Result<Self> {
         let mut settings = self.clone();
         if let Some(size) = &mut settings.precision.target_size {
-            size.base = base.length_bytes();
+            // A signature is longer the longer the payload is, which is at most this.
+            size.base = base.length_with(size.bytes)?.saturating_sub(size.bytes);
         }
-        settings
+        Ok(settings)
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn kind(file: &[u8]) -> &'static str {
         Some(magic) if *magic == wasm_payload::MAGIC => "wasm module",
         Some([0x7f, b'E', b'L', b'F']) => "ELF executable",
         Some([0xcf, 0xfa, 0xed, 0xfe]) => "Mach-O executable",
+        Some([b'M', b'Z', ..]) => "PE executable",
         _ => "bundle",
     }
 }

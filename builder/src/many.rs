@@ -251,7 +251,7 @@ impl Builder {
         let [first, ..] = stale else {
             return Ok(());
         };
-        let prepared = prepare(&settings.beside(&first.base), &self.carried)?;
+        let prepared = prepare(&settings.beside(&first.base)?, &self.carried)?;
         if let Some(task) = job.model.task {
             task.check(prepared.manifest())?;
         }

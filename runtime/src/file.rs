@@ -4,22 +4,22 @@ use crate::{FileError, Source};
 use std::path::Path;
 use std::sync::Arc;
 
-#[cfg(unix)]
+#[cfg(not(target_family = "wasm"))]
 mod mapped;
 #[cfg(target_os = "wasi")]
 mod wasi;
 
-#[cfg(unix)]
+#[cfg(not(target_family = "wasm"))]
 pub use mapped::MappedFile;
 
 /// The bytes of a file, without reading them.
 ///
 /// # Errors
 /// [`FileError::Open`].
-#[cfg(any(unix, target_os = "wasi"))]
+#[cfg(not(target_os = "unknown"))]
 pub fn open(path: impl AsRef<Path>) -> Result<Arc<dyn Source>, FileError> {
     let path = path.as_ref();
-    #[cfg(unix)]
+    #[cfg(not(target_family = "wasm"))]
     let file = MappedFile::open(path);
     #[cfg(target_os = "wasi")]
     let file = wasi::ReadFile::open(path);

@@ -21,11 +21,11 @@
 //! nothing else; what frontends need of them is here too.
 
 mod executor;
-#[cfg(any(unix, target_os = "wasi"))]
+#[cfg(not(target_os = "unknown"))]
 pub mod file;
 mod item;
 mod model;
-#[cfg(any(unix, target_os = "wasi"))]
+#[cfg(not(target_os = "unknown"))]
 pub mod output_file;
 pub mod panics;
 mod parallel;

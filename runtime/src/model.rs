@@ -8,7 +8,7 @@ use crate::{
 use encoderfile_encoder::output::{Ranked, Tokenized, rank};
 use encoderfile_encoder::pooling::similarity;
 use std::convert::Infallible;
-#[cfg(any(unix, target_os = "wasi"))]
+#[cfg(not(target_os = "unknown"))]
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,7 +51,7 @@ impl Model {
     /// [`Error::File`] for a file that is not there, is no encoderfile, does not match its
     /// hashes, or holds a model that cannot be served; [`Error::Bug`] for a panic of a
     /// library over it.
-    #[cfg(any(unix, target_os = "wasi"))]
+    #[cfg(not(target_os = "unknown"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(path, Executor::AllCores)
     }
@@ -60,7 +60,7 @@ impl Model {
     ///
     /// # Errors
     /// The same.
-    #[cfg(any(unix, target_os = "wasi"))]
+    #[cfg(not(target_os = "unknown"))]
     pub fn open_with(path: impl AsRef<Path>, executor: Executor) -> Result<Self, Error> {
         Self::from_source(crate::file::open(path)?, executor)
     }

@@ -24,6 +24,7 @@ mod origins;
 mod run;
 mod service;
 mod settings;
+mod stop;
 mod telemetry;
 
 pub use run::{mcp, serve};

@@ -7,6 +7,7 @@ use crate::listen::{self, Endpoint};
 use crate::origins::Origins;
 use crate::service::Service;
 use crate::settings::{Mcp, Serve};
+use crate::stop::StopSignal;
 use crate::{metrics, telemetry};
 use anyhow::{Context, bail};
 use axum::Router;
@@ -16,7 +17,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -117,7 +117,8 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     /// computing, and each keeps memory of its own.
     const BLOCKING_THREADS: usize = 8;
 
-    // Connections are file descriptors; the usual soft limit is 1,024.
+    // Connections are file descriptors; the usual soft limit is 1,024. Windows has none.
+    #[cfg(unix)]
     let _ = rlimit::increase_nofile_limit(rlimit::INFINITY);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder
@@ -231,30 +232,6 @@ impl Servers {
                     }
                 }
             }
-        }
-    }
-}
-
-/// What tells the process to stop. Listened to from the start to the end: a
-/// signal between two listenings would be lost.
-struct StopSignal {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignal {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for the next one, and names it.
-    async fn received(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "Ctrl-C",
         }
     }
 }

@@ -4,7 +4,6 @@ use super::table::{Table, size};
 use super::{Builder, Job, Output, code};
 use crate::settings::{of_hub, of_model};
 use encoderfile::weights::WeightsEncoding;
-use encoderfile_builder::base::Base;
 use encoderfile_builder::fingerprint::{Material, is_current};
 use encoderfile_builder::folder::Paths;
 use encoderfile_builder::hub::{Survey, Surveyed};
@@ -146,7 +145,7 @@ impl Builder {
         let files = files()?;
         let payload = payload_length(&files, job.settings.precision.weights);
         let written = stale.iter().map(|(output, base)| {
-            let length = payload.map(|it| it + Base::length_bytes(base));
+            let length = payload.and_then(|it| base.length_with(it).ok());
             Step::of(output, Action::Write, length)
         });
         let read = files.iter().map(|it| of_file(job, it));

@@ -5,11 +5,13 @@
 //! from the manifest to the footer (the *payload*) are the same whatever they
 //! are appended to. Artifacts follow one another in a fixed order, each at the
 //! next multiple of its alignment: there is exactly one valid place for each,
-//! so gaps, overlaps and trailing bytes cannot be expressed.
+//! so gaps, overlaps and trailing bytes cannot be expressed. What ends the file in the formats
+//! of executables that must end otherwise is said in [`executable`].
 //!
 //! The reader and the writer share [`layout`].
 
 mod error;
+pub mod executable;
 mod hash;
 mod reader;
 mod writer;
@@ -28,7 +30,7 @@ pub const MAGIC: [u8; 8] = *b"ENCFILE\0";
 /// The format this crate writes and reads.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// The footer is the last 32 bytes of every encoderfile.
+/// The footer is the last 32 bytes of every payload.
 pub const FOOTER_LEN: usize = 32;
 
 /// A payload begins at a multiple of this, so that weights can be mapped:

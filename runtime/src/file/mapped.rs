@@ -5,7 +5,6 @@ use memmap2::Mmap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Reads of at least this go through the file instead of the mapping: pages
@@ -70,7 +69,7 @@ impl Source for MappedFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let range = self.range(offset, buffer.len() as u64)?;
         if buffer.len() >= BULK_LEN {
-            return Ok(self.file.read_exact_at(buffer, offset)?);
+            return Ok(read_exact_at(&self.file, buffer, offset)?);
         }
         buffer.copy_from_slice(&self.bytes()[range]);
         Ok(())
@@ -80,4 +79,22 @@ impl Source for MappedFile {
         let range = self.range(offset, length).ok()?;
         self.bytes().get(range)
     }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, buffer, offset)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer = &mut buffer[read..];
+        offset += read as u64;
+    }
+    Ok(())
 }

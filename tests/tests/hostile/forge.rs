@@ -136,6 +136,7 @@ pub(crate) fn refused(source: Arc<dyn Source>) -> anyhow::Result<ContainerError>
     let (section, place) = message.split_once(" at offset ").unwrap_or_default();
     let sections = [
         "footer",
+        "load command",
         "manifest",
         "model_config",
         "tokenizer",

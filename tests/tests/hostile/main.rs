@@ -6,6 +6,7 @@
 
 mod bounds;
 mod container;
+mod executables;
 mod forge;
 mod graph;
 mod manifest;

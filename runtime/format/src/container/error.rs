@@ -24,6 +24,22 @@ pub enum ContainerError {
         /// Of the footer.
         offset: u64,
     },
+    /// A Mach-O file whose segment for the payload is none.
+    #[error("load command at offset {offset} of a Mach-O file: {problem}")]
+    Segment {
+        /// Of the load command.
+        offset: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A Mach-O file whose payload does not begin where its segment does.
+    #[error("manifest at offset {offset}: the section `__payload` begins at {expected}")]
+    Start {
+        /// Of the manifest.
+        offset: u64,
+        /// Of the section.
+        expected: u64,
+    },
     /// Another format.
     #[error("footer at offset {offset}: format version {got}, expected {FORMAT_VERSION}")]
     Version {

@@ -1,6 +1,7 @@
 //! Opening a container. A [`Payload`] is structurally valid; the content of an
 //! artifact is checked against its hash when it is read.
 
+use super::executable::{Extent, extent};
 use super::hash::hash;
 use super::{
     ArtifactKind, ContainerError, DIGEST_LEN, FLAGS, FOOTER_LEN, FORMAT_VERSION, Footer, artifacts,
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub struct Payload {
     source: Arc<dyn Source>,
     start: u64,
+    end: u64,
     manifest: Manifest,
     digest: blake3::Hash,
     artifacts: Vec<PlacedArtifact>,
@@ -32,7 +34,8 @@ struct PlacedArtifact {
 }
 
 impl Payload {
-    /// Reads footer and manifest from the end of `source`.
+    /// Reads footer and manifest from the end of `source`, or from where the format of an
+    /// executable has the payload: see [`super::executable`].
     ///
     /// Allocates what the manifest takes in the file, and at most
     /// [`MANIFEST_ENTRIES_MAX`] entries of it.
@@ -40,8 +43,10 @@ impl Payload {
     /// # Errors
     /// [`ContainerError`], which names the section and its offset.
     pub fn open(source: Arc<dyn Source>) -> Result<Self, ContainerError> {
-        let (footer, footer_offset) = read_footer(&*source)?;
+        let extent = extent(&*source)?;
+        let (footer, footer_offset) = read_footer(&*source, extent)?;
         let (start, metadata_length) = locate_manifest(&footer, footer_offset)?;
+        check_start(start, extent)?;
 
         let mut metadata = vec![0; metadata_length];
         read(&*source, start, &mut metadata)?;
@@ -59,6 +64,7 @@ impl Payload {
         let payload = Self {
             source,
             start,
+            end: extent.end,
             manifest,
             digest,
             artifacts,
@@ -97,7 +103,7 @@ impl Payload {
     /// # Errors
     /// [`ContainerError::Read`] where the source has become shorter.
     pub fn bytes(&self) -> Result<Section, ContainerError> {
-        self.section(self.start, self.source.len().saturating_sub(self.start))
+        self.section(self.start, self.end.saturating_sub(self.start))
     }
 
     /// Every artifact with its offset from the start of the source and its length, in file order.
@@ -232,8 +238,19 @@ fn check_digest(manifest: &[u8], footer: &Footer, stored: &[u8]) -> Option<blake
     (digest.as_bytes() == stored).then_some(digest)
 }
 
-fn read_footer(source: &dyn Source) -> Result<(Footer, u64), ContainerError> {
-    let length = source.len();
+/// The executable and the footer must not disagree.
+fn check_start(start: u64, extent: Extent) -> Result<(), ContainerError> {
+    match extent.start {
+        Some(expected) if expected != start => Err(ContainerError::Start {
+            offset: start,
+            expected,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn read_footer(source: &dyn Source, extent: Extent) -> Result<(Footer, u64), ContainerError> {
+    let length = extent.end;
     let offset = length
         .checked_sub(FOOTER_LEN as u64)
         .ok_or(ContainerError::TooShort { length })?;

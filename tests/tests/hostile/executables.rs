@@ -1,0 +1,182 @@
+//! Executables whose format says where the payload is, and lies.
+
+use crate::forge::{self, refused_bytes};
+use anyhow::{Context, ensure};
+use encoderfile::Payload;
+use encoderfile::container::ContainerError;
+use encoderfile::container::executable::{
+    LC_SEGMENT_64, SECTION, SECTION_LEN, SEGMENT, SEGMENT_LEN,
+};
+use std::ops::Range;
+use std::sync::Arc;
+
+const HEADER_LEN: usize = 32;
+const COMMAND_LEN: usize = SEGMENT_LEN + SECTION_LEN;
+const PAYLOAD: usize = HEADER_LEN + COMMAND_LEN;
+/// Of the section, from the start of the file.
+const SIZE: usize = HEADER_LEN + SEGMENT_LEN + 40;
+const OFFSET: usize = HEADER_LEN + SEGMENT_LEN + 48;
+
+fn put(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).expect("a small file")
+}
+
+/// A Mach-O file of one segment, and what a signature may be at its end.
+fn mach_o() -> Vec<u8> {
+    let payload = forge::small();
+    let mut file = vec![0; PAYLOAD];
+    file[..4].copy_from_slice(&[0xcf, 0xfa, 0xed, 0xfe]);
+    put(&mut file, 16, 1);
+    put(&mut file, 20, narrow(COMMAND_LEN));
+    put(&mut file, HEADER_LEN, LC_SEGMENT_64);
+    put(&mut file, HEADER_LEN + 4, narrow(COMMAND_LEN));
+    file[HEADER_LEN + 8..][..16].copy_from_slice(&SEGMENT);
+    put(&mut file, HEADER_LEN + 64, 1);
+    file[HEADER_LEN + SEGMENT_LEN..][..16].copy_from_slice(&SECTION);
+    put(&mut file, SIZE, narrow(payload.len()));
+    put(&mut file, OFFSET, narrow(PAYLOAD));
+    file.extend(payload);
+    file.extend([0xee; 777]);
+    file
+}
+
+fn opened(file: &[u8]) -> anyhow::Result<Payload> {
+    forge::open(Arc::new(file.to_vec()))?.context("the container")
+}
+
+#[test]
+fn a_payload_in_a_segment_ends_where_the_segment_says() -> anyhow::Result<()> {
+    let file = mach_o();
+    let payload = opened(&file)?;
+    ensure!(payload.start() == PAYLOAD as u64);
+    let bytes = payload.bytes()?;
+    ensure!(encoderfile::Source::len(&bytes) == forge::small().len() as u64);
+    // Without the segment's name, it is looked for at the end.
+    let mut other = file;
+    other[HEADER_LEN + 8] = b'x';
+    let error = refused_bytes(&other)?;
+    ensure!(matches!(error, ContainerError::Magic { .. }), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn segments_that_lie_are_refused() -> anyhow::Result<()> {
+    let file = mach_o();
+    let length = narrow(forge::small().len());
+    // Where, what instead, and whether it is the segment's fault.
+    let lies: [(usize, u32, bool); 14] = [
+        (16, 2, true),
+        (16, u32::MAX, true),
+        (20, 0, true),
+        (20, narrow(COMMAND_LEN) - 1, true),
+        (20, u32::MAX, true),
+        (HEADER_LEN + 4, 0, true),
+        (HEADER_LEN + 4, narrow(SEGMENT_LEN), true),
+        (HEADER_LEN + 64, 0, true),
+        (HEADER_LEN + 64, 2, true),
+        (SIZE, u32::MAX, true),
+        (SIZE + 4, u32::MAX, true),
+        (OFFSET, u32::MAX, true),
+        (SIZE, length - 1, false),
+        (OFFSET, narrow(PAYLOAD) + 1, false),
+    ];
+    for (at, value, of_segment) in lies {
+        let mut lie = file.clone();
+        put(&mut lie, at, value);
+        let error = refused_bytes(&lie).with_context(|| format!("{value} at {at}"))?;
+        let is_of_segment = matches!(error, ContainerError::Segment { .. });
+        ensure!(is_of_segment == of_segment, "{value} at {at}: {error:?}");
+    }
+    // Another valid payload's beginning is not this section's.
+    let mut lie = file;
+    put(&mut lie, OFFSET, narrow(PAYLOAD) - 8);
+    put(&mut lie, SIZE, length + 8);
+    let error = refused_bytes(&lie)?;
+    let expected = (PAYLOAD as u64, PAYLOAD as u64 - 8);
+    ensure!(
+        matches!(error, ContainerError::Start { offset, expected: it } if (offset, it) == expected),
+        "{error:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn changed_and_missing_bytes_of_load_commands_do_no_harm() -> anyhow::Result<()> {
+    let file = mach_o();
+    for at in 0..PAYLOAD {
+        for mask in [0x01, 0x80, 0xff] {
+            let mut changed = file.clone();
+            changed[at] ^= mask;
+            // What they say of memory is the system's to check.
+            let payload = forge::open(Arc::new(changed))?;
+            let is_same = |it: Payload| it.start() == PAYLOAD as u64;
+            ensure!(payload.is_err() || payload.is_ok_and(is_same), "byte {at}");
+        }
+    }
+    for end in 0..file.len() - 777 {
+        refused_bytes(&file[..end]).with_context(|| format!("cut to {end}"))?;
+    }
+    Ok(())
+}
+
+/// Where a PE file says its certificates are.
+const CERTIFICATES: usize = 0x40 + 24 + 112 + 8 * 4;
+
+/// A PE file with a payload and so many zeros before certificates, if there are any.
+fn pe(zeros: usize, certificates: Option<&[u8]>) -> (Vec<u8>, Range<usize>) {
+    let mut file = vec![0; 0x200];
+    file[..2].copy_from_slice(b"MZ");
+    put(&mut file, 0x3c, 0x40);
+    file[0x40..0x44].copy_from_slice(b"PE\0\0");
+    file[0x40 + 24..][..2].copy_from_slice(&0x20b_u16.to_le_bytes());
+    put(&mut file, 0x40 + 24 + 108, 16);
+    file.extend(forge::small());
+    let payload = 0x200..file.len();
+    file.extend(vec![0; zeros]);
+    if let Some(certificates) = certificates {
+        let offset = narrow(file.len());
+        put(&mut file, CERTIFICATES, offset);
+        put(&mut file, CERTIFICATES + 4, narrow(certificates.len()));
+        file.extend(certificates);
+    }
+    (file, payload)
+}
+
+#[test]
+fn certificates_after_a_payload_leave_it_as_it_is() -> anyhow::Result<()> {
+    let (unsigned, place) = pe(0, None);
+    ensure!(opened(&unsigned)?.start() == place.start as u64);
+    for zeros in 0..8 {
+        let (file, place) = pe(zeros, Some(&[0xee; 1000]));
+        let payload = opened(&file).with_context(|| format!("{zeros} zeros"))?;
+        ensure!(payload.start() == place.start as u64);
+        ensure!(encoderfile::Source::len(&payload.bytes()?) == place.len() as u64);
+    }
+    Ok(())
+}
+
+#[test]
+fn certificates_elsewhere_hide_no_payload_and_show_none() -> anyhow::Result<()> {
+    // Too many zeros, and bytes that belong to nothing.
+    for file in [pe(8, Some(&[0xee; 1000])).0, pe(1, None).0] {
+        let error = refused_bytes(&file)?;
+        ensure!(matches!(error, ContainerError::Magic { .. }), "{error:?}");
+    }
+    // A payload after the certificates of its base program.
+    let (mut file, _) = pe(0, None);
+    put(&mut file, CERTIFICATES, 0x100);
+    put(&mut file, CERTIFICATES + 4, 0x100);
+    opened(&file)?;
+    for at in [0x3c, CERTIFICATES, CERTIFICATES + 4, 0x40 + 24 + 108] {
+        let (mut file, _) = pe(0, Some(&[0xee; 1000]));
+        put(&mut file, at, u32::MAX - 7);
+        let found = forge::open(Arc::new(file))?;
+        let is_count = at == 0x40 + 24 + 108;
+        ensure!(found.is_ok() == is_count, "at {at}");
+    }
+    Ok(())
+}
