@@ -10,7 +10,7 @@
 
 use crate::wasm_payload::{MAGIC, base_of};
 use anyhow::{Context, bail};
-use encoderfile::container::Footer;
+use encoderfile::container::find_footer;
 use encoderfile::file::MappedFile;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -86,7 +86,7 @@ fn base_for(file: &Path, embedded: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     if bytes.starts_with(&MAGIC) {
         return Ok(base_of(&source)?);
     }
-    if bytes.last_chunk().and_then(Footer::parse).is_none() {
+    if find_footer(&source).is_none() {
         bail!("neither a wasm module nor any other encoderfile");
     }
     let Some(embedded) = embedded else {
@@ -227,6 +227,7 @@ fn of_wasmtime(error: wasmtime::Error) -> anyhow::Error {
 mod tests {
     use super::*;
     use crate::wasm_payload::{PAYLOAD_LEN, PAYLOAD_READ, inject};
+    use encoderfile::container::Footer;
     use wasm_encoder::{
         BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
         ImportSection, InstructionSink, MemArg, MemorySection, MemoryType, TypeSection, ValType,

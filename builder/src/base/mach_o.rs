@@ -94,6 +94,9 @@ impl MachO {
             let end = end.context("a segment is not within the file: it is cut short")?;
             Ok(Range { start, end })
         };
+        if segment(SEGMENT).is_ok() {
+            bail!("it has a payload already: it is no base program");
+        }
         let last = segment(LINKEDIT)?;
         let is_last = |it: &&Command<'_>| it.kind == LC_SEGMENT_64;
         let mut linkedit = file_range(last)?;
@@ -111,6 +114,10 @@ impl MachO {
         }
         let text = file_range(segment(TEXT)?)?;
         let linkedit_address = last.u64(24).context("no segment")?;
+        // No address of 4 GiB more overflows.
+        if linkedit_address > u64::MAX >> 1 {
+            bail!("the segment __LINKEDIT is at no address of a program");
+        }
         let base = Self {
             linkedit,
             linkedit_address,
@@ -197,15 +204,16 @@ impl MachO {
         let length = u32::try_from(header.len() - 32)?;
         put_u32(&mut header, 20, length);
         let room = first_content(&commands).context("no section")?;
+        let room = room.min(self.linkedit.start);
+        // Of the room that is left, what was of the old commands must not stay.
+        let old = 32 + usize::try_from(u32::from_le_bytes(four(&self.program, 20)))?;
+        header.resize(header.len().max(old), 0);
         if header.len() as u64 > room {
             bail!(
                 "no room for one more segment: the load commands would take {} bytes of {room}; link it with -headerpad",
                 header.len()
             );
         }
-        // Of the room that is left, what was of the old commands must not stay.
-        let old = 32 + usize::try_from(u32::from_le_bytes(four(&self.program, 20)))?;
-        header.resize(header.len().max(old), 0);
         Ok(header)
     }
 

@@ -21,7 +21,7 @@ use encoderfile_proto::{Artifact, Manifest};
 use std::fmt;
 
 pub use error::ContainerError;
-pub use reader::Payload;
+pub use reader::{Payload, find_footer};
 pub use writer::{Content, compose, compose_with, write};
 
 /// The first eight bytes of the footer, as in upstream's format 1.

@@ -1,6 +1,6 @@
 /**
- * The last 32 bytes of every encoderfile: what has to be known to fetch no more
- * of it than its payload. The runtime reads them again, and checks everything.
+ * The last 32 bytes of an encoderfile that ends with its payload: what has to be known to fetch no
+ * more of it than that. Signed executables end otherwise, and are fetched whole. The runtime reads them again, and checks everything.
  *
  * @module
  */

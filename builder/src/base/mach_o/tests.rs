@@ -200,6 +200,32 @@ impl Source for Zeros {
 }
 
 #[test]
+fn a_program_with_a_payload_is_no_base_program() {
+    for program in PROGRAMS {
+        let error = MachO::new(with(program, &payload("first"))).err().unwrap();
+        assert!(error.to_string().contains("payload already"), "{error}");
+    }
+}
+
+#[test]
+fn changed_bytes_of_load_commands_do_no_harm() {
+    let payload = payload("changed");
+    for program in PROGRAMS {
+        for at in 0..1200 {
+            for mask in [0x01, 0x80, 0xff] {
+                let mut changed = program.to_vec();
+                changed[at] ^= mask;
+                // Refused, or written to its end.
+                let mut file = Vec::new();
+                if let Ok(program) = MachO::new(changed) {
+                    let _ = program.write_with(&payload, &mut file);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn payloads_beyond_4_gib_are_refused_before_anything_is_written() {
     for program in PROGRAMS {
         let program = MachO::new(program.to_vec()).unwrap();

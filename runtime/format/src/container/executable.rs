@@ -51,15 +51,11 @@ pub(super) fn extent(source: &dyn Source) -> Result<Extent, ContainerError> {
         start: None,
         end: source.len(),
     };
-    match first(source) {
-        Some([0xcf, 0xfa, 0xed, 0xfe]) => Ok(mach_o(source)?.unwrap_or(at_end)),
+    match bytes_at(source, 0) {
+        Some(MACH_O) => Ok(mach_o(source)?.unwrap_or(at_end)),
         Some([b'M', b'Z', ..]) => Ok(before_certificates(source).unwrap_or(at_end)),
         _ => Ok(at_end),
     }
-}
-
-fn first(source: &dyn Source) -> Option<[u8; 4]> {
-    bytes_at(source, 0)
 }
 
 fn bytes_at<const LEN: usize>(source: &dyn Source, offset: u64) -> Option<[u8; LEN]> {
@@ -107,6 +103,7 @@ pub fn is_mach_o(bytes: &[u8]) -> bool {
 pub fn load_commands(bytes: &[u8]) -> Option<Vec<Command<'_>>> {
     let (count, length) = (u32_at(bytes, 16)?, u32_at(bytes, 20)?);
     let length = usize::try_from(length).ok()?;
+    let length = Some(length).filter(|it| *it <= COMMANDS_LEN_MAX)?;
     let mut rest = bytes.get(MACH_O_HEADER_LEN..)?.get(..length)?;
     let mut commands = Vec::new();
     let mut offset = MACH_O_HEADER_LEN;

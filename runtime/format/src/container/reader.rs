@@ -249,6 +249,16 @@ fn check_start(start: u64, extent: Extent) -> Result<(), ContainerError> {
     }
 }
 
+/// The footer of a file, of any version and wherever the file's format has it.
+pub fn find_footer(source: &dyn Source) -> Option<Footer> {
+    let end = extent(source).ok()?.end;
+    let mut bytes = [0; FOOTER_LEN];
+    source
+        .read_at(end.checked_sub(FOOTER_LEN as u64)?, &mut bytes)
+        .ok()?;
+    Footer::parse(&bytes)
+}
+
 fn read_footer(source: &dyn Source, extent: Extent) -> Result<(Footer, u64), ContainerError> {
     let length = extent.end;
     let offset = length
