@@ -50,6 +50,7 @@ answers() {
     local key=(-H 'authorization: Bearer test-key')
     [ "$(curl -s -m 30 "$url/health")" = '"OK!"' ] || fail "$1: /health"
     [ "$(status /livez)$(status /readyz)" = 200200 ] || fail "$1: /livez, /readyz"
+    PORT=${url##*:} "$file" health >/dev/null || fail "$1: health"
     [ "$(status /metrics)" = 401 ] || fail "$1: /metrics without a key"
     [ "$(status /metrics "${key[@]}")" = 200 ] || fail "$1: /metrics with a key"
     # Both spellings, so that a fill-mask model finds its own.

@@ -2,27 +2,31 @@
 
 mod mach_o;
 
+use crate::folder::read_file;
+use crate::oci::{Image, Platform};
 use crate::output::{Mode, write_file};
+use crate::runtimes::Runtimes;
+use crate::target::{BUNDLE_TARGET, Target};
 use crate::wasm_payload;
 use anyhow::{Context, bail};
-use encoderfile::Payload;
-use encoderfile::container::{ArtifactKind, PAYLOAD_ALIGNMENT, executable};
-use encoderfile::file::MappedFile;
+use encoderfile::container::{
+    BASE_MARK, FORMAT_VERSION, PAYLOAD_ALIGNMENT, executable, find_footer,
+};
+use encoderfile::manifest::Manifest;
 use encoderfile::source::Source;
 use mach_o::MachO;
-use std::fmt;
+use memchr::memmem;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
-/// The target that needs no program: the payload alone, for `--payload` and the browser.
-pub const BUNDLE_TARGET: &str = "bundle";
+/// The decimal digits of a version of the format, and the line feed.
+const VERSION_LEN_MAX: usize = 11;
 
-/// The target for WASI hosts.
-pub const WASI_TARGET: &str = "wasm32-wasip1";
+/// No PE file is larger, by the numbers in it.
+const PE_LEN_MAX: u64 = u32::MAX as u64;
 
-/// No base program: larger than any real one is read into memory.
-const BASE_LEN_MAX: u64 = 1 << 30;
+/// What to do about a payload that no executable can hold.
+const BESIDE: &str = "write the payload alone with --target bundle, and start it with the base program and --payload FILE (`encoderfile runtime add` says where that is)";
 
 /// What a payload is appended to.
 pub enum Base {
@@ -34,9 +38,63 @@ pub enum Base {
     MachO(MachO),
     /// A module with room for a payload segment.
     Wasm(Vec<u8>),
+    /// An image of a container, with the payload as a layer of its own.
+    Image(Image),
 }
 
 impl Base {
+    /// The base of a target: [`BUNDLE_TARGET`], an image or a machine.
+    ///
+    /// # Errors
+    /// [`UnknownTarget`](crate::target::UnknownTarget), and
+    /// [`RuntimeError`](crate::runtimes::RuntimeError) for a program that cannot be had.
+    pub fn of_target(name: &str, runtimes: &Runtimes) -> anyhow::Result<Self> {
+        if name == BUNDLE_TARGET {
+            return Ok(Self::Bundle);
+        }
+        let target = Target::find(triple_of(name))?;
+        let program = runtimes.program(target)?;
+        Self::checked(program, Some(name)).with_context(|| format!("base program for {target}"))
+    }
+
+    /// The base program in a file, for a target if one is said. Nobody has verified it.
+    ///
+    /// # Errors
+    /// [`BuildError`](crate::BuildError) for a file that cannot be read, and those of a program
+    /// that would not start.
+    pub fn of_file(path: &Path, target: Option<&str>) -> anyhow::Result<Self> {
+        Self::checked(read_file(path)?, target)
+            .with_context(|| format!("base program {}", path.display()))
+    }
+
+    fn checked(program: Vec<u8>, target: Option<&str>) -> anyhow::Result<Self> {
+        // Of a program that would not start at all, that is what is said.
+        let format = check_format(&program);
+        if let Some(platform) = target.and_then(Platform::of_target) {
+            let image = Image::new(platform, program)?;
+            format?;
+            return Ok(Self::Image(image));
+        }
+        if let Some(target) = target {
+            Target::find(target)?.check(&program)?;
+        }
+        format?;
+        if find_footer(&program).is_some() {
+            bail!("it has a payload already: it is no base program, and --from takes its model");
+        }
+        Self::from_bytes(program)
+    }
+
+    /// Whether this machine can run it.
+    pub fn runs_here(&self) -> bool {
+        let program = match self {
+            Self::Bundle | Self::Wasm(_) | Self::Image(_) => return false,
+            Self::Native(program) => program,
+            Self::MachO(program) => program.bytes(),
+        };
+        Target::host().check(program).is_ok()
+    }
+
     /// A base program by its content.
     ///
     /// # Errors
@@ -51,54 +109,90 @@ impl Base {
         }
     }
 
-    /// Writes this base with a payload under `path`, executable unless it is a bundle.
+    /// Writes this base with a payload, which says of itself what is in `manifest`, under `path`,
+    /// executable if it is a program.
     ///
     /// # Errors
     /// [`WasmError`](wasm_payload::WasmError) for a module that cannot carry a payload, and
     /// [`io::Error`] for what the system says. Neither leaves a file behind.
-    pub fn write_with(&self, payload: &dyn Source, path: &Path) -> anyhow::Result<()> {
+    pub fn write_with(
+        &self,
+        manifest: &Manifest,
+        payload: &dyn Source,
+        path: &Path,
+    ) -> anyhow::Result<()> {
         let mode = match self {
-            Self::Bundle => Mode::Data,
+            Self::Bundle | Self::Image(_) => Mode::Data,
             Self::Native(_) | Self::MachO(_) | Self::Wasm(_) => Mode::Executable,
         };
-        write_file(path, mode, |out| self.write_to(payload, out))
+        write_file(path, mode, |out| self.write_to(manifest, payload, out))
     }
 
-    fn write_to(&self, payload: &dyn Source, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn write_to(
+        &self,
+        manifest: &Manifest,
+        payload: &dyn Source,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         match self {
             Self::Bundle => copy(payload, out),
             Self::Native(program) => {
+                self.length_with(payload.len())?;
                 out.write_all(program)?;
-                let length = program.len() as u64;
-                let padding = length.next_multiple_of(PAYLOAD_ALIGNMENT) - length;
+                let padding = aligned(program) - program.len() as u64;
                 io::copy(&mut io::repeat(0).take(padding), out)?;
                 copy(payload, out)
             }
             Self::MachO(program) => program.write_with(payload, out),
             Self::Wasm(module) => Ok(wasm_payload::inject(module, payload, out)?),
+            Self::Image(image) => Ok(image.write_with(manifest, payload, out)?),
         }
     }
 
     /// Whether a file is what is written of this base and a payload.
-    pub fn gives(&self, payload: &dyn Source, file: &[u8]) -> bool {
+    pub fn gives(&self, manifest: &Manifest, payload: &dyn Source, file: &[u8]) -> bool {
         let mut rest = Rest(file);
-        self.write_to(payload, &mut rest).is_ok() && rest.0.is_empty()
+        self.write_to(manifest, payload, &mut rest).is_ok() && rest.0.is_empty()
     }
 
     /// How long a file with so many bytes of payload is; a module's is some bytes longer, for
-    /// what it says of the payload.
+    /// what it says of the payload, and an image's at most that.
     ///
     /// # Errors
     /// A message alone for more than the executable's format can say.
     pub fn length_with(&self, payload: u64) -> anyhow::Result<u64> {
         let before = match self {
             Self::Bundle => 0,
-            Self::Native(program) => (program.len() as u64).next_multiple_of(PAYLOAD_ALIGNMENT),
+            Self::Native(program) => {
+                let length = aligned(program).saturating_add(payload);
+                if is_pe(program) && length > PE_LEN_MAX {
+                    bail!(
+                        "{length} bytes, and Windows starts no program of more than {PE_LEN_MAX}: {BESIDE}"
+                    );
+                }
+                return Ok(length);
+            }
             Self::MachO(program) => return program.length_with(payload),
             Self::Wasm(module) => module.len() as u64,
+            Self::Image(image) => return Ok(image.length_with(payload)),
         };
         Ok(before.saturating_add(payload))
     }
+}
+
+/// The triple of the program in what is built for a target.
+fn triple_of(target: &str) -> &str {
+    Platform::of_target(target).map_or(target, |it| it.triple())
+}
+
+/// Whether a program is Windows's.
+pub(crate) fn is_pe(program: &[u8]) -> bool {
+    program.starts_with(b"MZ")
+}
+
+/// Where the payload begins.
+fn aligned(program: &[u8]) -> u64 {
+    (program.len() as u64).next_multiple_of(PAYLOAD_ALIGNMENT)
 }
 
 /// What of a file has not been written again yet. Anything else cannot be.
@@ -131,75 +225,71 @@ pub(crate) fn copy(source: &dyn Source, out: &mut dyn Write) -> anyhow::Result<(
     Ok(())
 }
 
-/// The base programs and the default model that this tool carries in its own payload.
-pub struct Carried {
-    payload: Option<Payload>,
+/// Refuses a program that reads no payload of this tool's.
+///
+/// # Errors
+/// [`FormatError`].
+fn check_format(program: &[u8]) -> Result<(), FormatError> {
+    let mark = memmem::Finder::new(BASE_MARK);
+    let versions = mark.find_iter(program).filter_map(|at| {
+        let rest = program.get(at + BASE_MARK.len()..)?;
+        let end = memchr::memchr(b'\n', rest.get(..VERSION_LEN_MAX.min(rest.len()))?)?;
+        str::from_utf8(rest.get(..end)?).ok()?.parse::<u32>().ok()
+    });
+    match versions.last() {
+        None => Err(FormatError::NoBase),
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(version) => Err(FormatError::Version { version }),
+    }
 }
 
-impl Carried {
-    /// Looks into this executable. A tool that was never assembled carries nothing.
-    ///
-    /// # Errors
-    /// [`io::Error`] where this executable cannot be found or read.
-    pub fn open() -> anyhow::Result<Self> {
-        let path = std::env::current_exe()?;
-        let file = MappedFile::open(&path).with_context(|| path.display().to_string())?;
-        let payload = Payload::open(Arc::new(file)).ok();
-        Ok(Self { payload })
+/// A program that no payload of this tool's would start with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// Not one of ours, or of before base programs said what they read.
+    #[error("no base program of encoderfile")]
+    NoBase,
+    /// Of another version.
+    #[error(
+        "a base program that reads format {version}, and this tool writes format {FORMAT_VERSION}: take one of version {}",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Version {
+        /// What it reads.
+        version: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pe_file_is_larger_than_its_numbers() {
+        let base = Base::Native(b"MZ".to_vec());
+        let most = PE_LEN_MAX - PAYLOAD_ALIGNMENT;
+        assert_eq!(base.length_with(most).unwrap(), PE_LEN_MAX);
+        let error = base.length_with(most + 1).unwrap_err().to_string();
+        assert!(error.contains("--target bundle"), "{error}");
+        let elf = Base::Native(b"\x7fELF".to_vec());
+        assert!(elf.length_with(most + 1).is_ok());
     }
 
-    /// The targets it can build for.
-    pub fn targets(&self) -> Vec<String> {
-        let bases = self.payload.iter().flat_map(|it| &it.manifest().bases);
-        let mut targets: Vec<String> = bases.cloned().collect();
-        targets.push(BUNDLE_TARGET.into());
-        targets
-    }
-
-    /// The base for a target.
-    ///
-    /// # Errors
-    /// A message alone for a target that is not carried, and
-    /// [`ContainerError`](encoderfile::container::ContainerError) where its program is
-    /// damaged or cannot be read.
-    pub fn base(&self, target: &str) -> anyhow::Result<Base> {
-        if target == BUNDLE_TARGET {
-            return Ok(Base::Bundle);
+    #[test]
+    fn a_base_program_says_what_it_reads() {
+        let program = |text: &str| [b"\x7fELF\0", text.as_bytes(), b"\0\0"].concat();
+        let of = |text: &str| check_format(&program(text));
+        assert_eq!(of(&format!("{BASE_MARK}{FORMAT_VERSION}\n")), Ok(()));
+        assert_eq!(
+            of(&format!("{BASE_MARK}3\n")),
+            Err(FormatError::Version { version: 3 })
+        );
+        for text in ["", BASE_MARK, "encoderfile base program of format two\n"] {
+            assert_eq!(of(text), Err(FormatError::NoBase), "{text}");
         }
-        let carried = self.payload.as_ref().and_then(|payload| {
-            let bases = &payload.manifest().bases;
-            let index = bases.iter().position(|base| base == target)?;
-            Some((payload, ArtifactKind::Base(index)))
-        });
-        let Some((payload, kind)) = carried else {
-            bail!(
-                "no base program for {target} in this encoderfile tool, which has: {}; bring one with --base FILE",
-                Targets(&self.targets())
-            );
-        };
-        Base::from_bytes(payload.read(kind, BASE_LEN_MAX)?)
-            .with_context(|| format!("base program for {target}"))
-    }
-
-    /// The payload of the default model.
-    ///
-    /// # Errors
-    /// A message alone where this tool carries nothing, and
-    /// [`ContainerError`](encoderfile::container::ContainerError) where it has no model or
-    /// its payload is not valid. The hashes of its artifacts are not checked here.
-    pub fn default_model(&self) -> anyhow::Result<Payload> {
-        let Some(payload) = &self.payload else {
-            bail!("this encoderfile tool carries no default model; give one with --model MODEL");
-        };
-        let section = payload.artifact(ArtifactKind::DefaultModel)?;
-        Ok(Payload::open(Arc::new(section))?)
-    }
-}
-
-struct Targets<'a>(&'a [String]);
-
-impl fmt::Display for Targets<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
+        // As in a program that looks for it.
+        let both = format!("{BASE_MARK}can {BASE_MARK}{FORMAT_VERSION}\n");
+        assert_eq!(of(&both), Ok(()));
     }
 }

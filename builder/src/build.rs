@@ -3,13 +3,17 @@
 mod identity;
 
 use crate::assemble::{Assembled, assemble};
-use crate::base::{BUNDLE_TARGET, Base, Carried};
+use crate::base::{Base, is_pe};
+use crate::carried::Carried;
 use crate::error::BuildError;
 use crate::fingerprint::Material;
 use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
 use crate::hub::Snapshot;
+use crate::oci::Platform;
 use crate::precision::Precision;
+use crate::runtimes::Runtimes;
+use crate::target::{BUNDLE_TARGET, HOST_TARGET, Target};
 use crate::upstream::{self, Upstream};
 use crate::wasm_payload::WasmError;
 use anyhow::{Context, ensure};
@@ -20,9 +24,6 @@ use identity::FIRST_VERSION;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// This machine's target: the one the tool itself was built for.
-pub const HOST_TARGET: &str = env!("ENCODERFILE_HOST_TARGET");
 
 /// Where a model comes from.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +44,8 @@ pub enum Origin {
 pub struct Settings {
     /// The model.
     pub origin: Origin,
-    /// A target, or [`BUNDLE_TARGET`](crate::base::BUNDLE_TARGET) [default: [`HOST_TARGET`]].
+    /// A target, [`BUNDLE_TARGET`](crate::base::BUNDLE_TARGET) or that of an image, by its name of
+    /// [`Platform::of_target`] [default: [`HOST_TARGET`]].
     pub target: Option<String>,
     /// A base program instead of the one that is carried.
     pub base: Option<PathBuf>,
@@ -66,6 +68,8 @@ pub struct Built {
     pub output: PathBuf,
     /// What can run it.
     pub kind: Kind,
+    /// Whether the system of this machine can run it.
+    pub runs_here: bool,
     /// Of the file.
     pub length_bytes: u64,
     /// What it says of itself.
@@ -82,24 +86,36 @@ pub enum Kind {
     Bundle,
     /// The system.
     Native,
+    /// Windows, which knows a program by its name.
+    Windows,
     /// A WebAssembly host.
     Wasm,
+    /// A container engine.
+    Image,
 }
 
 impl Kind {
     fn of(base: &Base) -> Self {
         match base {
             Base::Bundle => Self::Bundle,
+            Base::Native(program) if is_pe(program) => Self::Windows,
             Base::Native(_) | Base::MachO(_) => Self::Native,
             Base::Wasm(_) => Self::Wasm,
+            Base::Image(_) => Self::Image,
         }
     }
 
     /// What runs files for a target.
     pub fn of_target(target: &str) -> Self {
-        match target {
-            BUNDLE_TARGET => Self::Bundle,
-            target if target.starts_with("wasm") => Self::Wasm,
+        if target == BUNDLE_TARGET {
+            return Self::Bundle;
+        }
+        if Platform::of_target(target).is_some() {
+            return Self::Image;
+        }
+        match Target::find(target).map_or("", Target::suffix) {
+            ".wasm" => Self::Wasm,
+            ".exe" => Self::Windows,
             _ => Self::Native,
         }
     }
@@ -108,7 +124,9 @@ impl Kind {
         match self {
             Self::Bundle => "ef",
             Self::Native => "encoderfile",
+            Self::Windows => "exe",
             Self::Wasm => "ef.wasm",
+            Self::Image => "tar",
         }
     }
 }
@@ -125,26 +143,30 @@ enum Finished {
 
 /// Builds one file, which is there when it is complete.
 ///
-/// `carried` has the base programs and the default model; see [`Carried::open`].
+/// `runtimes` has the base programs, and carries the default model.
 ///
 /// # Errors
 /// [`BuildError`](crate::BuildError) for a model that cannot be built, with the file and
-/// key at fault; [`ContainerError`](encoderfile::container::ContainerError) for a file that
-/// is no valid encoderfile; [`WasmError`](crate::wasm_payload::WasmError) for a base that
+/// key at fault; [`RuntimeError`](crate::runtimes::RuntimeError) for a base program that cannot
+/// be had; [`ContainerError`](encoderfile::container::ContainerError) for a file that
+/// is no valid encoderfile; [`WasmError`] for a base that
 /// cannot carry a payload; [`std::io::Error`] for what the system says; and for settings
 /// that contradict one another or the file, and files of upstream's format, a message
 /// alone. None of them leaves a file behind.
-pub fn build(settings: &Settings, carried: &Carried) -> anyhow::Result<Built> {
-    let target = settings.target.as_deref().unwrap_or(HOST_TARGET);
+pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> {
+    let target = settings.target.as_deref();
     let (base, of_base) = match &settings.base {
         Some(path) => (
-            Base::from_bytes(folder::read_file(path)?)
-                .with_context(|| path.display().to_string())?,
+            Base::of_file(path, target)?,
             format!("base program {}", path.display()),
         ),
-        None => (carried.base(target)?, format!("base program for {target}")),
+        None => {
+            let target = target.unwrap_or(HOST_TARGET);
+            let base = Base::of_target(target, runtimes)?;
+            (base, format!("base program for {target}"))
+        }
     };
-    let prepared = prepare(&settings.beside(&base)?, carried)?;
+    let prepared = prepare(&settings.beside(&base)?, runtimes.carried())?;
     let output = match &settings.output {
         Some(output) => output.clone(),
         None => default_output(&prepared.manifest().name, Kind::of(&base))?,
@@ -196,11 +218,12 @@ impl Prepared {
             "{}: is a folder; name the file to write",
             output.display()
         );
-        base.write_with(&*self.payload()?, output)?;
+        base.write_with(self.manifest(), &*self.payload()?, output)?;
         Ok(Built {
             length_bytes: std::fs::metadata(output)?.len(),
             output: output.to_owned(),
             kind: Kind::of(base),
+            runs_here: base.runs_here(),
             manifest: self.manifest().clone(),
             full_length: match &self.0 {
                 Finished::Assembled(assembled) => Some(assembled.full_length()),

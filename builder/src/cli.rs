@@ -13,8 +13,8 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(name = "encoderfile", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Upstream's, for base programs it downloads
-    #[arg(long, value_name = "DIR", global = true, hide = true)]
+    /// Where base programs are kept that were downloaded [default: `encoderfile` in the user's cache folder]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) cache_dir: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Build(Box<Build>),
     /// Show what is in an encoderfile and check its hashes
     Inspect {
-        /// An encoderfile: native, wasm, bundle, or upstream's format 1
+        /// An encoderfile: native, wasm, bundle, image, or upstream's format 1
         file: PathBuf,
         /// Print JSON
         #[arg(long)]
@@ -39,7 +39,7 @@ pub(crate) enum Command {
     },
     /// Write the parts of an encoderfile into a folder, as files that other tools read
     Extract {
-        /// An encoderfile: native, wasm, bundle, or upstream's format 1
+        /// An encoderfile: native, wasm, bundle, image, or upstream's format 1
         file: PathBuf,
         /// The folder; made if it is not there
         #[arg(short, long, value_name = "DIR")]
@@ -54,9 +54,11 @@ pub(crate) enum Command {
     },
     /// Test an encoderfile on this machine: hashes, stored results, and with --full all that it can do
     Test(Box<Test>),
+    /// Print the licences of all software in this tool and in the base programs that it carries
+    Licenses,
     /// Print the version, the targets this tool can build for and the instruction sets
     Version,
-    /// List the base programs in this tool; nothing can be added or removed
+    /// List, download and remove base programs for other machines
     #[command(subcommand)]
     Runtime(Runtime),
     /// Upstream's, for Lua scripts, which are not run here
@@ -67,31 +69,61 @@ pub(crate) enum Command {
     },
     /// Append base programs and a default model to this tool
     #[command(hide = true)]
-    AssembleTool {
-        #[arg(long = "base", value_name = "TARGET=FILE", required = true)]
-        bases: Vec<String>,
-        #[arg(long, value_name = "FILE")]
-        default_model: PathBuf,
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-    },
+    AssembleTool(Box<AssembleTool>),
+}
+
+#[derive(Args)]
+pub(crate) struct AssembleTool {
+    #[arg(long = "base", value_name = "TARGET=FILE", required = true)]
+    pub(crate) bases: Vec<String>,
+    #[arg(long, value_name = "FILE")]
+    pub(crate) default_model: PathBuf,
+    /// What to append them to [default: this program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Of Zstandard, from 1 to 22
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) compression_level: i32,
+    /// The folder with the base programs of this version, of which the tool is to know the hashes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) release: Option<PathBuf>,
+    /// The minisign key, in base64, that signs the release
+    #[arg(long, value_name = "KEY", requires = "release")]
+    pub(crate) public_key: Option<String>,
+    /// Where releases will be
+    #[arg(long, value_name = "URL", requires = "release")]
+    pub(crate) address: Option<String>,
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Runtime {
-    /// Print version and target of each
-    List,
-    /// Upstream's: download one. They are in this tool
-    #[command(hide = true)]
+    /// Print version and target of each, and where it is
+    List {
+        /// The version [default: this tool's]
+        #[arg(long, value_name = "VERSION")]
+        runtime_version: Option<String>,
+    },
+    /// Put the base program for TARGET into the cache, downloaded if this tool does not carry it
     Add(RuntimeTarget),
-    /// Upstream's: delete one
-    #[command(hide = true)]
+    /// Remove the base program for TARGET from the cache
     Remove(RuntimeTarget),
+    /// Print where the cache is, or the base program for TARGET in it
+    Path {
+        /// A target triple
+        target: Option<String>,
+        /// The version [default: this tool's]
+        #[arg(long, value_name = "VERSION")]
+        runtime_version: Option<String>,
+    },
 }
 
 #[derive(Args)]
 pub(crate) struct RuntimeTarget {
+    /// A target triple
     pub(crate) target: String,
+    /// The version [default: this tool's]
     #[arg(long, value_name = "VERSION")]
     pub(crate) runtime_version: Option<String>,
 }
@@ -113,7 +145,7 @@ pub(crate) struct Build {
     #[command(flatten)]
     pub(crate) many: Many,
 
-    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm or NAME.ef]
+    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm, NAME.ef or NAME.tar]
     #[arg(short, long, alias = "output-path", value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -121,11 +153,11 @@ pub(crate) struct Build {
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 
-    /// This machine's target, wasm32-wasip1, or `bundle` for the payload alone
+    /// A target triple that `encoderfile runtime list` has, `bundle` for the payload alone, or `oci` (`oci-amd64`, `oci-arm64`) for a container image [default: this machine's]
     #[arg(long, alias = "platform", value_name = "TARGET")]
     pub(crate) target: Option<String>,
 
-    /// A base program to use instead of the one in this tool
+    /// A base program of your own, which nobody verifies
     #[arg(long, alias = "base-binary-path", value_name = "FILE")]
     pub(crate) base: Option<PathBuf>,
 
@@ -177,12 +209,12 @@ pub(crate) struct Build {
     #[arg(long, value_name = "SPDX")]
     pub(crate) license: Option<String>,
 
-    /// Take a model of the hub as it was downloaded before; HF_HUB_OFFLINE=1 says the same
+    /// Take base programs and models of the hub as they were downloaded before; HF_HUB_OFFLINE=1 says the same of models
     #[arg(long)]
     pub(crate) no_download: bool,
 
-    /// Upstream's, for base programs it downloads
-    #[arg(long, value_name = "VERSION", hide = true)]
+    /// The version of the base program [default: this tool's]
+    #[arg(long, value_name = "VERSION")]
     pub(crate) runtime_version: Option<String>,
 }
 
@@ -238,7 +270,7 @@ pub(crate) struct Run {
 
 #[derive(Args)]
 pub(crate) struct Test {
-    /// An encoderfile: native, wasm or bundle
+    /// An encoderfile: native, wasm, bundle or image
     pub(crate) file: PathBuf,
 
     /// Also ask for everything that the model can be asked for, and take the times

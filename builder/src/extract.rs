@@ -4,6 +4,7 @@
 //! any ONNX runtime loads the result.
 
 use crate::base::copy;
+use crate::carried;
 use crate::inspect::inspect;
 use crate::output::{Mode, write_file};
 use crate::upstream::{self, Upstream};
@@ -104,7 +105,7 @@ fn extract_payload(payload: &Payload, files: &mut Files<'_>) -> anyhow::Result<(
                     target.bytes().all(is_plain),
                     "manifest: base {index}: {target:?} is no target"
                 );
-                files.write(&format!("base-{target}"), &payload.read(kind, length)?)?;
+                files.write(&format!("base-{target}"), &carried::base(payload, index)?)?;
             }
             ArtifactKind::DefaultModel => {
                 files.write("default-model.ef", &payload.read(kind, length)?)?;

@@ -118,5 +118,5 @@ pub fn is_current(file: &Path, base: &Base, fingerprint: &[u8]) -> bool {
         && payload.verify_with(&Executor::AllCores).is_ok()
         && payload
             .bytes()
-            .is_ok_and(|payload| base.gives(&payload, file.bytes()))
+            .is_ok_and(|bytes| base.gives(payload.manifest(), &bytes, file.bytes()))
 }

@@ -1,7 +1,6 @@
 //! Models of the Hugging Face Hub: `ORG/NAME@REVISION` into a folder that the builder reads
 //! like any other.
 //!
-//! This is all that ever speaks to a network, and only the tool has it: no base program does.
 //! It is our own and not the hub's library, hf-hub 1.0: that one brings an async HTTP stack and
 //! Xet's client (225 crates for 37), goes on with no download that was cut and checks no hash.
 //!
@@ -14,11 +13,9 @@ mod download;
 mod error;
 mod files;
 mod needed;
-mod proxy;
 mod reference;
 mod settings;
 mod survey;
-mod url;
 
 use crate::folder::Paths;
 use cache::Repository;

@@ -2,6 +2,7 @@
 
 use crate::{upstream, wasm_payload};
 use anyhow::Context;
+use encoderfile::container::archive::is_tar;
 use encoderfile::container::{ArtifactKind, FORMAT_VERSION};
 use encoderfile::file::MappedFile;
 use encoderfile::graph::decode;
@@ -48,13 +49,17 @@ fn describe_file(path: &Path) -> anyhow::Result<Value> {
     Ok(Value::Object(all))
 }
 
+/// What [`kind`] says of ELF files.
+pub(crate) const ELF: &str = "ELF executable";
+
 /// What a file is, by its first bytes.
 pub(crate) fn kind(file: &[u8]) -> &'static str {
     match file.first_chunk::<4>() {
         Some(magic) if *magic == wasm_payload::MAGIC => "wasm module",
-        Some([0x7f, b'E', b'L', b'F']) => "ELF executable",
+        Some([0x7f, b'E', b'L', b'F']) => ELF,
         Some([0xcf, 0xfa, 0xed, 0xfe]) => "Mach-O executable",
         Some([b'M', b'Z', ..]) => "PE executable",
+        _ if is_tar(file) => "container image",
         _ => "bundle",
     }
 }

@@ -4,15 +4,17 @@
 //! command turns what was typed into their arguments, and prints what they give.
 //!
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
-//! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks that the result runs and makes a
-//! payload of it, [`base`] knows the programs a payload can be appended to, and
-//! [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
+//! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks
+//! that the result runs and makes a payload of it, [`base`] knows the programs a payload can be
+//! appended to, [`runtimes`] has or fetches them for each [`target`], [`oci`] makes container
+//! images of them, and [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
 //! their files are up to date.
 
 mod architecture;
 pub mod assemble;
 pub mod base;
 pub mod build;
+pub mod carried;
 pub mod checkpoint;
 pub mod config_file;
 pub mod error;
@@ -25,11 +27,15 @@ pub mod inputs;
 pub mod inspect;
 pub mod models_file;
 mod modules;
+mod net;
+pub mod oci;
 pub mod output;
 pub mod precision;
 mod progress;
 pub mod run;
+pub mod runtimes;
 pub mod schema;
+pub mod target;
 pub mod test;
 mod trial;
 pub mod upstream;

@@ -3,7 +3,7 @@
 mod assemble_tool;
 mod cli;
 mod many;
-mod runtimes;
+mod runtime_command;
 mod settings;
 mod testing;
 
@@ -11,9 +11,10 @@ use anyhow::Context;
 use clap::Parser;
 use cli::{Cli, Command, SchemaArgument};
 use encoderfile::graph::{ISA_VARIABLE, Isa};
-use encoderfile::one_line;
-use encoderfile_builder::base::{Base, Carried, WASI_TARGET};
+use encoderfile::{Info, one_line};
+use encoderfile_builder::carried::Carried;
 use encoderfile_builder::error::detail;
+use encoderfile_builder::target::WASI_TARGET;
 use encoderfile_builder::{extract, inspect, run, schema};
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,12 +28,6 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    if let Some(folder) = &cli.cache_dir {
-        let folder = folder.display();
-        runtimes::warn(&format!(
-            "--cache-dir {folder} has no effect: base programs are in this tool, and models of the hub are kept where HF_HOME or HF_HUB_CACHE says"
-        ));
-    }
     match execute(&cli) {
         Ok(code) => code,
         Err(error) => {
@@ -58,8 +53,8 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
     match &cli.command {
         Command::Build(arguments) => match &arguments.many.models {
-            Some(file) => return many::run(arguments, file, cli.verbose),
-            None => settings::run(arguments)?,
+            Some(file) => return many::run(cli, arguments, file),
+            None => settings::run(cli, arguments)?,
         },
         Command::Inspect { file, json } => {
             let description = inspect(file)?;
@@ -76,10 +71,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Test(arguments) => return testing::run(arguments, cli.verbose),
         Command::Run(arguments) => {
-            let base = match Carried::open()?.base(WASI_TARGET) {
-                Ok(Base::Wasm(base)) => Some(base),
-                _ => None,
-            };
+            let base = Carried::open()?.program(WASI_TARGET)?;
             let (directories, passed) = (&arguments.directories, &arguments.arguments);
             return run::run(&arguments.file, base, directories, passed);
         }
@@ -90,25 +82,33 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
             };
             print(&(serde_json::to_string_pretty(&schema)? + "\n"))?;
         }
+        Command::Licenses => print(&licences()?)?,
         Command::Version => {
-            let targets = Carried::open()?.targets().join(", ");
+            let targets = Carried::open()?.names();
             let version = env!("CARGO_PKG_VERSION");
             let sets = Isa::names();
             print(&format!(
                 "encoderfile {version}\ntargets: {targets}\ninstruction sets: {sets}\n"
             ))?;
         }
-        Command::Runtime(command) => print(&runtimes::runtime(command)?)?,
+        Command::Runtime(command) => print(&runtime_command::run(cli, command)?)?,
         Command::NewTransform { model_type } => {
-            print(&runtimes::new_transform(model_type.as_deref())?)?;
+            print(&runtime_command::new_transform(model_type.as_deref())?)?;
         }
-        Command::AssembleTool {
-            bases,
-            default_model,
-            output,
-        } => assemble_tool::assemble(bases, default_model, output)?,
+        Command::AssembleTool(arguments) => assemble_tool::assemble(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The licence of the model in this tool, and the notices of what is linked into it.
+fn licences() -> anyhow::Result<String> {
+    let carried = Carried::open()?;
+    let notices = encoderfile_licenses::TOOL.text()?;
+    if carried.is_empty() {
+        return Ok(notices);
+    }
+    let Info { name, license, .. } = Info::of(&carried.default_model()?)?;
+    Ok(format!("The model {name}: licence {license}\n\n{notices}"))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

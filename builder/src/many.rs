@@ -4,24 +4,25 @@
 mod dry_run;
 mod table;
 
-use crate::cli::Build;
-use crate::runtimes::warn;
+use crate::cli::{Build, Cli};
+use crate::runtime_command::{self, warn};
 use crate::settings::{of_hub, of_model, report, report_download};
 use anyhow::Context;
 use encoderfile::manifest::HubCommit;
-use encoderfile_builder::base::{Base, Carried};
+use encoderfile_builder::base::Base;
 use encoderfile_builder::build::{Origin, Settings, prepare};
 use encoderfile_builder::fingerprint::{Material, is_current};
 use encoderfile_builder::folder::Paths;
 use encoderfile_builder::hub::Checkout;
 use encoderfile_builder::models_file::{ModelEntry, ModelsFile, Place};
+use encoderfile_builder::runtimes::Runtimes;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::{Table, size};
 
 /// Builds them, or says what would be done.
-pub(crate) fn run(arguments: &Build, file: &Path, verbose: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(cli: &Cli, arguments: &Build, file: &Path) -> anyhow::Result<ExitCode> {
     let models = ModelsFile::read(file)?;
     let chosen = models.choose(&arguments.many.names);
     let chosen = chosen.with_context(|| file.display().to_string())?;
@@ -31,11 +32,13 @@ pub(crate) fn run(arguments: &Build, file: &Path, verbose: bool) -> anyhow::Resu
     }
     let jobs = chosen.into_iter().map(|model| Job::new(model, arguments));
     let jobs: Vec<Job<'_>> = jobs.collect::<anyhow::Result<_>>()?;
+    let version = arguments.runtime_version.as_deref();
+    let no_download = arguments.no_download || arguments.many.dry_run;
     let builder = Builder {
-        carried: Carried::open()?,
+        runtimes: runtime_command::open(cli, None, version, no_download)?,
         skips: !arguments.many.no_skip,
         no_download: arguments.no_download,
-        verbose,
+        verbose: cli.verbose,
     };
     match arguments.many.dry_run {
         true => builder.plan(&jobs),
@@ -120,7 +123,7 @@ struct Stale<'a> {
 }
 
 struct Builder {
-    carried: Carried,
+    runtimes: Runtimes,
     /// What is up to date is not built.
     skips: bool,
     no_download: bool,
@@ -194,7 +197,7 @@ impl Builder {
         let fingerprint = job.settings.fingerprint(material)?;
         let mut stale = Vec::new();
         for (index, (output, outcome)) in job.outputs.iter().zip(outcomes).enumerate() {
-            let base = match self.carried.base(output.target) {
+            let base = match Base::of_target(output.target, &self.runtimes) {
                 Ok(base) => base,
                 Err(error) => {
                     self.say(job, error);
@@ -251,7 +254,7 @@ impl Builder {
         let [first, ..] = stale else {
             return Ok(());
         };
-        let prepared = prepare(&settings.beside(&first.base)?, &self.carried)?;
+        let prepared = prepare(&settings.beside(&first.base)?, self.runtimes.carried())?;
         if let Some(task) = job.model.task {
             task.check(prepared.manifest())?;
         }

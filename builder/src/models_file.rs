@@ -3,11 +3,12 @@
 mod quantization;
 mod task;
 
-use crate::build::{HOST_TARGET, Kind, Settings, default_output};
+use crate::build::{Kind, Settings, default_output};
 use crate::config_file::{TokenizerSection, problem};
 use crate::folder::Overrides;
 use crate::hub::{NoReference, Reference};
 use crate::precision::Precision;
+use crate::target::HOST_TARGET;
 use anyhow::{Context, anyhow, bail, ensure};
 use encoderfile::manifest::Compute;
 use schemars::JsonSchema;
@@ -51,7 +52,7 @@ pub struct ModelEntry {
     /// What the model computes, by a name of this program or by the hub's [default: what the
     /// model's files say].
     pub task: Option<ModelTask>,
-    /// What to build for: `native` (this machine), a target triple, `wasm32-wasip1` or `bundle`;
+    /// What to build for: `native` (this machine), a target triple, `wasm32-wasip1`, `bundle` or `oci`;
     /// one or a list [default: native].
     #[serde(default, alias = "target")]
     #[schemars(with = "OneOrMany")]

@@ -1,15 +1,15 @@
 //! The `build` command: what the options and the config file mean together.
 
-use crate::cli::{Build, ComputeArgument, TaskArgument};
-use crate::runtimes::{warn, warn_of_version};
+use crate::cli::{Build, Cli, ComputeArgument, TaskArgument};
+use crate::runtime_command::{self, warn};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use encoderfile::manifest::{Compute, StoredWeights};
-use encoderfile_builder::base::Carried;
 use encoderfile_builder::build::{Built, Kind, Origin, Settings, build};
 use encoderfile_builder::config_file::{ConfigFile, ModelFiles, ModelPath};
 use encoderfile_builder::folder::{Overrides, Paths};
 use encoderfile_builder::hub::{self, Downloaded, HubError, Named, Reference, Snapshot};
+use encoderfile_builder::oci;
 use encoderfile_builder::precision::Precision;
 use std::path::Path;
 use std::str::FromStr;
@@ -19,9 +19,19 @@ use std::time::Duration;
 const NOTABLE: Duration = Duration::from_secs(1);
 
 /// Builds and says what was built.
-pub(crate) fn run(arguments: &Build) -> anyhow::Result<()> {
-    let settings = settings(arguments)?;
-    let built = build(&settings, &Carried::open()?)?;
+pub(crate) fn run(cli: &Cli, arguments: &Build) -> anyhow::Result<()> {
+    let mut config = read_config(arguments)?;
+    let (cache, version) = (
+        config.cache_dir.take(),
+        arguments.runtime_version.as_deref(),
+    );
+    let runtimes = runtime_command::open(cli, cache, version, arguments.no_download)?;
+    let settings = settings(arguments, config)?;
+    let built = build(&settings, &runtimes)?;
+    if let Some(base) = &settings.base {
+        let base = base.display();
+        warn(&format!("{base}: a base program that nobody has verified"));
+    }
     report(&built)?;
     suggest(&built);
     let slow = built.full_length.filter(|time| *time >= NOTABLE);
@@ -32,8 +42,7 @@ pub(crate) fn run(arguments: &Build) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn settings(arguments: &Build) -> anyhow::Result<Settings> {
-    let mut config = read_config(arguments)?;
+fn settings(arguments: &Build, mut config: ConfigFile) -> anyhow::Result<Settings> {
     let of_file = |error: anyhow::Error| match &arguments.config {
         Some(path) => error.context(path.display().to_string()),
         None => error,
@@ -214,9 +223,6 @@ fn read_config(arguments: &Build) -> anyhow::Result<ConfigFile> {
     for message in config.without_effect() {
         warn(&message);
     }
-    if let Some(version) = &arguments.runtime_version {
-        warn_of_version(version);
-    }
     if let Some(directory) = &arguments.directory {
         let there = std::env::set_current_dir(directory);
         there.with_context(|| format!("--directory {}", directory.display()))?;
@@ -278,9 +284,14 @@ fn suggest(built: &Built) {
     let shown = built.output.display();
     let command = match built.kind {
         Kind::Bundle => format!("encoderfile run {shown}"),
+        Kind::Native | Kind::Windows if !built.runs_here => return,
         Kind::Native if built.output.components().count() == 1 => format!("./{shown}"),
-        Kind::Native => shown.to_string(),
+        Kind::Native | Kind::Windows => shown.to_string(),
         Kind::Wasm => format!("wasmtime run {shown}"),
+        Kind::Image => {
+            let name = oci::name(&built.manifest);
+            format!("docker load -i {shown} && docker run --rm {name}")
+        }
     };
     eprintln!("try: {command} infer \"…\"");
 }

@@ -32,6 +32,9 @@ pub(crate) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print the model's licence, and that of all software in this program
+        #[arg(long, conflicts_with = "json")]
+        licenses: bool,
     },
     /// Recompute the reference results stored at build time and print the largest difference
     SelfTest,
@@ -49,6 +52,15 @@ pub(crate) enum Command {
         settings: Box<encoderfile_server::Serve>,
         #[command(flatten)]
         onnx_runtime: OnnxRuntime,
+    },
+    /// Ask a `serve` on this machine whether it is ready
+    ///
+    /// The exit code is 0 if it is; if not it is 1, and the reason is said. The flags and environment
+    /// variables are those by which `serve` knows where to listen.
+    #[cfg(not(target_family = "wasm"))]
+    Health {
+        #[command(flatten)]
+        settings: Box<encoderfile_server::Health>,
     },
     /// Run as an MCP (Model Context Protocol) server: over stdio, or over streamable HTTP where an
     /// address, a port or a certificate is given

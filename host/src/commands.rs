@@ -20,6 +20,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Ok(name) = std::env::var(ISA_VARIABLE) {
         Isa::choose(&name).context(ISA_VARIABLE)?;
     }
+    // It asks another process, which has the model.
+    #[cfg(not(target_family = "wasm"))]
+    if let Command::Health { settings } = &cli.command {
+        println(&format!("ready: {}", encoderfile_server::health(settings)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let payload = panics::catch(|| source::open(cli.payload.as_deref()))??;
     match &cli.command {
         #[cfg(not(target_family = "wasm"))]
@@ -49,11 +55,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 fn once(command: &Command, payload: Payload) -> anyhow::Result<ExitCode> {
     match command {
         Command::Infer(arguments) => infer(payload, arguments)?,
-        Command::Info { json } => info::print(&payload, *json)?,
+        Command::Info { licenses: true, .. } => info::print_licences(&payload)?,
+        Command::Info { json, .. } => info::print(&payload, *json)?,
         Command::SelfTest => return self_test(payload),
         Command::Tokenize { texts, options } => tokenize(payload, texts, &options.0)?,
         #[cfg(not(target_family = "wasm"))]
-        Command::Serve { .. } | Command::Mcp { .. } => {}
+        Command::Health { .. } | Command::Serve { .. } | Command::Mcp { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -19,9 +19,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 use clap::Parser;
 use clap::error::ErrorKind;
 use encoderfile::{detail, one_line};
+use std::hint::black_box;
 use std::process::ExitCode;
 
+/// How the builder knows a base program from any other, and what it can be built with:
+/// [`BASE_MARK`](encoderfile::container::BASE_MARK), and the version of the format.
+static MARK: &str = "encoderfile base program of format 2\n";
+
 fn main() -> ExitCode {
+    // What nobody reads, a linker leaves out.
+    black_box(MARK);
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
@@ -80,4 +87,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         let cause = cause.downcast_ref::<std::io::Error>();
         cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MARK;
+    use encoderfile::container::{BASE_MARK, FORMAT_VERSION};
+
+    #[test]
+    fn the_mark_names_the_version_that_is_read() {
+        assert_eq!(MARK, format!("{BASE_MARK}{FORMAT_VERSION}\n"));
+    }
 }

@@ -5,7 +5,15 @@ mod segment;
 
 use anyhow::Context;
 use encoderfile::{Payload, Source, file};
+#[cfg(target_os = "linux")]
+use std::ffi::OsStr;
+#[cfg(not(target_family = "wasm"))]
+use std::io;
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+#[cfg(not(target_family = "wasm"))]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The bytes that end in a payload: those of `path`, or this program's own.
@@ -27,8 +35,24 @@ pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Payload> {
 /// This executable.
 #[cfg(not(target_family = "wasm"))]
 fn own() -> anyhow::Result<(String, Arc<dyn Source>)> {
-    let path = std::env::current_exe()?;
+    let path = std::env::current_exe().or_else(executed)?;
     Ok((path.display().to_string(), file::open(path)?))
+}
+
+/// What was executed, as the kernel tells every program: a root folder without `/proc` says
+/// nothing else.
+#[cfg(target_os = "linux")]
+fn executed(error: io::Error) -> io::Result<PathBuf> {
+    let name = OsStr::from_bytes(rustix::param::linux_execfn().to_bytes());
+    match name.is_empty() {
+        true => Err(error),
+        false => Ok(PathBuf::from(name)),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_family = "wasm")))]
+fn executed(error: io::Error) -> io::Result<PathBuf> {
+    Err(error)
 }
 
 /// The payload segment of this module.

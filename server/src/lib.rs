@@ -1,4 +1,4 @@
-//! `serve` and `mcp`: one model, every dialect, one process.
+//! `serve` and `mcp`: one model, every dialect, one process; and `health`, which asks it.
 //!
 //! [`service`] is what the dialects call, [`engine`] what computes. HTTP's dialects are in
 //! [`dialects`], which [`http`] serves; the others are [`grpc`] and [`mcp`]. Each turns its
@@ -10,6 +10,7 @@ mod engine;
 mod failure;
 mod fields;
 mod grpc;
+mod health;
 mod http;
 #[doc(hidden)]
 pub mod in_process;
@@ -27,5 +28,6 @@ mod settings;
 mod stop;
 mod telemetry;
 
+pub use health::health;
 pub use run::{mcp, serve};
-pub use settings::{Mcp, Serve};
+pub use settings::{Health, Mcp, Serve};

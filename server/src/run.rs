@@ -29,7 +29,8 @@ pub fn serve(
     load: impl FnOnce() -> anyhow::Result<(Encoder, Info)>,
 ) -> anyhow::Result<()> {
     let listen = &settings.listen;
-    if listen.disable_http && listen.disable_grpc {
+    let address = &listen.address;
+    if address.disable_http && listen.disable_grpc {
         bail!("--disable-http and --disable-grpc leave nothing to serve");
     }
     let keys = Arc::new(Keys::load(&settings.access)?);
@@ -39,16 +40,16 @@ pub fn serve(
         endpoint.transpose()
     };
     let http = open(
-        listen.disable_http,
+        address.disable_http,
         "http",
-        listen.http_hostname,
-        listen.http_port,
+        address.http_hostname,
+        address.http_port,
     )?;
     let grpc = open(
         listen.disable_grpc,
         "grpc",
-        listen.grpc_hostname,
-        listen.grpc_port,
+        address.grpc_hostname,
+        address.grpc_port,
     )?;
     let runtime = runtime()?;
     let _entered = runtime.enter();

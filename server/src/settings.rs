@@ -26,6 +26,15 @@ pub struct Serve {
     pub(crate) telemetry: Telemetry,
 }
 
+/// The settings of `health`: those of `serve` that say where it listens.
+#[derive(Args, Clone, Debug)]
+pub struct Health {
+    #[command(flatten)]
+    pub(crate) address: Address,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+}
+
 /// The settings of `mcp`.
 #[derive(Args, Clone, Debug)]
 pub struct Mcp {
@@ -71,12 +80,14 @@ impl Mcp {
         let hostname = self.hostname.unwrap_or(LOOPBACK);
         Serve {
             listen: Listen {
-                http_hostname: hostname,
-                http_port: self.port.unwrap_or(9100),
+                address: Address {
+                    http_hostname: hostname,
+                    http_port: self.port.unwrap_or(9100),
+                    grpc_hostname: hostname,
+                    grpc_port: 0,
+                    disable_http: false,
+                },
                 hostname_flag: "--hostname",
-                grpc_hostname: hostname,
-                grpc_port: 0,
-                disable_http: false,
                 disable_grpc: true,
                 mcp: true,
                 tls: Tls {
@@ -100,13 +111,42 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Listening")]
 pub(crate) struct Listen {
+    #[command(flatten)]
+    pub(crate) address: Address,
+
+    /// What `--http-hostname` is called: `mcp` has another name for it.
+    #[arg(skip = "--http-hostname")]
+    pub(crate) hostname_flag: &'static str,
+
+    /// Do not serve gRPC
+    #[arg(long, env = "DISABLE_GRPC", value_parser = FalseyValueParser::new())]
+    pub(crate) disable_grpc: bool,
+
+    /// Also serve MCP, as streamable HTTP at /mcp
+    #[arg(long, env = "ENCODERFILE_MCP", value_parser = FalseyValueParser::new())]
+    pub(crate) mcp: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+
+    /// Graceful shutdown: seconds that running requests may take after SIGTERM or Ctrl-C
+    #[arg(
+        long,
+        env = "GRACE",
+        default_value_t = 30,
+        value_name = "SECONDS",
+        value_parser = seconds(0)
+    )]
+    pub(crate) grace: u64,
+}
+
+/// Addresses, and whether HTTP is among them: what `health` has to know too.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Listening")]
+pub(crate) struct Address {
     /// Address to listen on for HTTP; 0.0.0.0 or :: for all interfaces
     #[arg(long, alias = "hostname", env = "HTTP_HOSTNAME", default_value_t = LOOPBACK, value_name = "ADDRESS", value_parser = address)]
     pub(crate) http_hostname: IpAddr,
-
-    /// What that is called: `mcp` has another name for it.
-    #[arg(skip = "--http-hostname")]
-    pub(crate) hostname_flag: &'static str,
 
     /// Port for HTTP, 0 for a free one
     #[arg(
@@ -129,27 +169,6 @@ pub(crate) struct Listen {
     /// Do not serve HTTP
     #[arg(long, env = "DISABLE_HTTP", value_parser = FalseyValueParser::new())]
     pub(crate) disable_http: bool,
-
-    /// Do not serve gRPC
-    #[arg(long, env = "DISABLE_GRPC", value_parser = FalseyValueParser::new())]
-    pub(crate) disable_grpc: bool,
-
-    /// Also serve MCP, as streamable HTTP at /mcp
-    #[arg(long, env = "ENCODERFILE_MCP", value_parser = FalseyValueParser::new())]
-    pub(crate) mcp: bool,
-
-    #[command(flatten)]
-    pub(crate) tls: Tls,
-
-    /// Graceful shutdown: seconds that running requests may take after SIGTERM or Ctrl-C
-    #[arg(
-        long,
-        env = "GRACE",
-        default_value_t = 30,
-        value_name = "SECONDS",
-        value_parser = seconds(0)
-    )]
-    pub(crate) grace: u64,
 }
 
 /// Certificates.

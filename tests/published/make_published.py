@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the reference computes with the models that packages of packages.txt carry.
+"""What the reference computes with the models that packages of packages.in carry.
 
     python make_published.py FOLDER
 

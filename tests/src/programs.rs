@@ -21,6 +21,10 @@ pub enum Program {
     Published,
     /// A Chromium, for pages.
     Chromium,
+    /// skopeo, which reads container images.
+    Skopeo,
+    /// umoci, which unpacks them.
+    Umoci,
     /// The npm package, as npm publishes it.
     NpmPackage,
     /// The folder of the demo page.
@@ -37,6 +41,8 @@ impl Program {
             Self::Frameworks => "ENCODERFILE_FRAMEWORKS",
             Self::Published => "ENCODERFILE_PUBLISHED",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
+            Self::Skopeo => "ENCODERFILE_SKOPEO",
+            Self::Umoci => "ENCODERFILE_UMOCI",
             Self::NpmPackage => "ENCODERFILE_NPM",
             Self::Demo => "ENCODERFILE_DEMO",
         }
@@ -60,6 +66,8 @@ impl Program {
             // A Python on PATH has none of the packages.
             Self::Python | Self::Frameworks | Self::Published => None,
             Self::Chromium => on_path("chromium"),
+            Self::Skopeo => on_path("skopeo"),
+            Self::Umoci => on_path("umoci"),
             Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
             Self::Demo => Some(demo()).filter(|path| path.is_dir()),
         };

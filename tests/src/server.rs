@@ -51,12 +51,21 @@ impl Server {
         Self::launch(command.arg("mcp").args(arguments), true)
     }
 
+    /// Starts a command that serves HTTP alone, with the environment that it has.
+    pub fn start_command(command: &mut Command) -> anyhow::Result<Self> {
+        Self::launch_as_it_is(command, true)
+    }
+
     fn launch(command: &mut Command, without_grpc: bool) -> anyhow::Result<Self> {
-        let without_http = command.get_args().any(|it| it == "--disable-http");
         command.env_clear();
         if let Some(name) = env::var_os(ISA_VARIABLE) {
             command.env(ISA_VARIABLE, name);
         }
+        Self::launch_as_it_is(command, without_grpc)
+    }
+
+    fn launch_as_it_is(command: &mut Command, without_grpc: bool) -> anyhow::Result<Self> {
+        let without_http = command.get_args().any(|it| it == "--disable-http");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let shown = format!("{command:?}");
         let child = process::spawn(command.stderr(Stdio::piped()));
@@ -109,13 +118,26 @@ impl Server {
 
     /// Asks it to end with SIGTERM.
     pub fn tell_to_stop(&self) -> anyhow::Result<()> {
-        Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+        self.signal(Signal::TERM)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
     /// Asks it to end with SIGTERM and waits until it has; gives what it wrote to
     /// standard error. Anything but the exit code 0 is an error.
-    pub fn stop(mut self) -> anyhow::Result<String> {
-        self.tell_to_stop()?;
+    pub fn stop(self) -> anyhow::Result<String> {
+        self.stop_by(Signal::TERM)
+    }
+
+    /// The same with SIGINT, which a terminal sends for Ctrl-C.
+    pub fn interrupt(self) -> anyhow::Result<String> {
+        self.stop_by(Signal::INT)
+    }
+
+    fn stop_by(mut self, signal: Signal) -> anyhow::Result<String> {
+        self.signal(signal)?;
         ensure!(
             self.said.end(),
             "told to stop, the server went on: {}",

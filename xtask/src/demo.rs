@@ -6,6 +6,7 @@
 //! hash is the version by which browsers know that there is another.
 
 use crate::dist::{DEFAULT_MODEL, megabytes, size};
+use crate::notices;
 use crate::npm;
 use crate::setup;
 use crate::steps::Steps;
@@ -64,15 +65,19 @@ pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<
         fs::remove_dir_all(&folder).with_context(|| shown(&folder))?;
     }
     copy_folder(&workspace.root.join(SOURCES), &folder)?;
-    copy_folder(&workspace.root.join(PACKAGE), &folder.join("encoderfile"))?;
+    let package = folder.join("encoderfile");
+    copy_folder(&workspace.root.join(PACKAGE), &package)?;
+    let notices = notices::of_npm_package(workspace);
+    copy(&notices, &package.join(npm::NOTICES))?;
     let model = workspace.root.join(DEFAULT_MODEL);
     let name = model.file_name().context("the default model has no name")?;
     copy(&model, &folder.join(name))?;
 
     let mut files = files_in(&folder, "")?;
     files.sort();
-    // The package keeps models itself.
-    let is_kept = |file: &&String| !file.ends_with(".ef") && *file != WORKER;
+    // The package keeps models itself, and the page reads no notices.
+    let is_kept =
+        |file: &&String| !file.ends_with(".ef") && !file.ends_with(npm::NOTICES) && *file != WORKER;
     let kept: Vec<&String> = files.iter().filter(is_kept).collect();
     let version = version(&folder, &kept)?;
     write_worker(&folder.join(WORKER), &version, &kept)?;

@@ -33,8 +33,19 @@ pub(crate) struct Dist {
     bare_tool: PathBuf,
 }
 
+/// `cargo xtask dist`
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Show instead which crates the bytes of the base program are of, as a release links it
+    #[arg(long)]
+    bloat: bool,
+}
+
 /// Builds it and shows its parts.
-pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.bloat {
+        return show_bloat(workspace);
+    }
     let mut steps = Steps::new();
     steps.begin("setup", "the targets of what is not native");
     setup::targets(workspace, &mut steps, &[WASM])?;
@@ -56,6 +67,14 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     }
     print!("\n{}", parts.to_terminal());
     Ok(())
+}
+
+/// By cargo-bloat, of the whole program as it is linked with symbols.
+fn show_bloat(workspace: &Workspace) -> anyhow::Result<()> {
+    let tool = setup::cargo_bloat(workspace)?;
+    let mut bloat = workspace.command(&tool.to_string_lossy(), &["bloat", "--crates", "-n", "40"]);
+    bloat.args(["--profile", "dist", "--package", "encoderfile-host"]);
+    process::run(bloat.env("CARGO_PROFILE_DIST_STRIP", "none"))
 }
 
 /// What is built. Which features a dependency has depends on all that is built with it
@@ -157,18 +176,33 @@ const WASM_FLAGS: &str = "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS";
 /// home.
 fn wasm_flags() -> anyhow::Result<String> {
     let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let sources = home.context("no home folder, where cargo has sources")?;
-    let sources = sources.join("registry/src");
-    for index in fs::read_dir(&sources).with_context(|| sources.display().to_string())? {
-        let folder = index?.path().display().to_string();
+    for folder in source_folders()? {
+        let folder = folder.display().to_string();
         // Flags are told apart by spaces.
         if !folder.contains(' ') {
             flags.push(format!("--remap-path-prefix={folder}/="));
         }
     }
     Ok(flags.join(" "))
+}
+
+/// The folders of this machine that cargo has sources of dependencies in.
+pub(crate) fn source_folders() -> anyhow::Result<Vec<PathBuf>> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let sources = home.context("no home folder, where cargo has sources")?;
+    let sources = sources.join("registry/src");
+    let mut folders = Vec::new();
+    for index in fs::read_dir(&sources).with_context(|| sources.display().to_string())? {
+        folders.push(index?.path());
+    }
+    Ok(folders)
+}
+
+/// The base program for wasm32-wasip1, as it is given away.
+pub(crate) fn wasm_program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let wasm_opt = WasmOpt::install(workspace, &setup::node()?)?;
+    wasm_base(workspace, &Dist::new(workspace).wasm_base, Some(&wasm_opt))
 }
 
 impl Dist {

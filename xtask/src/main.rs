@@ -11,18 +11,24 @@
     reason = "standard output is this program's whole product"
 )]
 
+mod advisories;
 mod bench;
 mod ci;
 mod conformance;
 mod demo;
+mod deny;
 mod dist;
 mod documents;
 mod fuzz;
 mod infer;
+mod notices;
 mod npm;
+mod packages;
 mod process;
 mod quickstart;
+mod release;
 mod rules;
+mod sbom;
 mod setup;
 mod similarity;
 mod steps;
@@ -51,7 +57,9 @@ enum Command {
     /// Run every test on every target, after installing what that needs
     Test(test::Arguments),
     /// Make dist/encoderfile, the whole tool in one file, the npm package and the demo
-    Dist,
+    Dist(dist::Arguments),
+    /// Make dist/release: base programs and tools for every target, signed; publish nothing
+    Release(release::Arguments),
     /// Make dist/npm/encoderfile-VERSION.tgz: the npm package alone
     Npm,
     /// Make dist/web-demo: a page around the npm package, for any file server
@@ -62,6 +70,12 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Write the results of the last `test` into the README's table
     Table,
+    /// Write the notices of all that is linked into each program, into licenses/
+    Licenses,
+    /// Ask the databases of RustSec, npm and PyPI for advisories on what is used
+    Advisories,
+    /// Write what a program is made of as CycloneDX
+    Sbom(sbom::Arguments),
     /// What CI runs: format, then `test`, with clippy reading what is compiled
     Ci,
 }
@@ -81,12 +95,16 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Quickstart(arguments) => quickstart::run(&workspace, arguments),
         Command::Test(arguments) => test::run(&workspace, Steps::new(), arguments),
-        Command::Dist => dist::run(&workspace),
+        Command::Dist(arguments) => dist::run(&workspace, arguments),
+        Command::Release(arguments) => release::run(&workspace, arguments),
         Command::Npm => npm::run(&workspace),
         Command::Demo => demo::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, arguments),
         Command::Fuzz(arguments) => fuzz::run(&workspace, arguments),
         Command::Table => conformance::run(&workspace),
+        Command::Licenses => notices::run(&workspace),
+        Command::Advisories => advisories::run(&workspace),
+        Command::Sbom(arguments) => sbom::run(&workspace, arguments),
         Command::Ci => ci::run(workspace),
     }
 }

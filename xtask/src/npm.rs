@@ -1,6 +1,7 @@
 //! The npm package: the runtime for JavaScript, and what is around it.
 
 use crate::dist::{megabytes, size};
+use crate::notices;
 use crate::process;
 use crate::setup::clients::npm;
 use crate::setup::{self, BROWSER};
@@ -16,6 +17,9 @@ use std::process::Command;
 
 /// The package's sources, from the root.
 const SOURCES: &str = "wasm/npm";
+
+/// What the package's file with the licences of what is in its module is called.
+pub(crate) const NOTICES: &str = "THIRD-PARTY.txt";
 
 /// The compiler, in [`SOURCES`].
 const COMPILER: &str = "node_modules/typescript/bin/tsc";
@@ -163,9 +167,13 @@ fn bind(workspace: &Workspace, folder: &Path, wasm_opt: &WasmOpt) -> anyhow::Res
 
 /// The package as npm would publish it, without what a build of another version left.
 fn pack(workspace: &Workspace, sources: &Path) -> anyhow::Result<PathBuf> {
-    let licence = sources.join("LICENSE");
-    fs::copy(workspace.root.join("LICENSE"), &licence)
-        .with_context(|| licence.display().to_string())?;
+    for (from, name) in [
+        (workspace.root.join("LICENSE"), "LICENSE"),
+        (notices::of_npm_package(workspace), NOTICES),
+    ] {
+        let path = sources.join(name);
+        fs::copy(from, &path).with_context(|| path.display().to_string())?;
+    }
     let manifest = fs::read_to_string(sources.join("package.json"))?;
     let manifest: Value = serde_json::from_str(&manifest).context("package.json")?;
     let version = manifest.get("version").and_then(Value::as_str);

@@ -125,6 +125,22 @@ fn install_wasmtime(workspace: &Workspace, tools: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(&build).with_context(|| build.display().to_string())
 }
 
+/// What tells whose bytes a program has: from the tools folder, or installed there.
+pub(crate) fn cargo_bloat(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let tools = tools_folder()?;
+    let name = format!("cargo-bloat{}", env::consts::EXE_SUFFIX);
+    let path = tools.join("bin").join(name);
+    if !path.is_file() {
+        println!("    installing cargo-bloat into {}", tools.display());
+        let build = tools.join("build");
+        let mut install = workspace.cargo(&["install", "--locked", "cargo-bloat@0.12.1"]);
+        install.arg("--root").arg(&tools);
+        process::run(install.arg("--target-dir").arg(&build))?;
+        fs::remove_dir_all(&build).with_context(|| build.display().to_string())?;
+    }
+    Ok(path)
+}
+
 /// Where tools built from source are kept for the next time.
 fn tools_folder() -> anyhow::Result<PathBuf> {
     if let Some(folder) = env_path("ENCODERFILE_TOOLS") {
@@ -168,6 +184,32 @@ pub(crate) fn valgrind(steps: &mut Steps) -> anyhow::Result<Option<PathBuf>> {
         steps.skip("memory", "no valgrind")?;
     }
     Ok(found)
+}
+
+/// A program from PATH, or else from a package of Debian.
+pub(crate) fn debian_program(name: &str, package: &str) -> anyhow::Result<PathBuf> {
+    if on_path(name).is_none() {
+        debian::install(&[package])?;
+    }
+    on_path(name).with_context(|| format!("no {name} here (Debian: apt-get install {package})"))
+}
+
+/// What signs a release, and verifies it.
+pub(crate) fn minisign() -> anyhow::Result<PathBuf> {
+    debian_program("minisign", "minisign")
+}
+
+/// What reads and unpacks container images: from PATH, or Debian's, which root can install.
+pub(crate) fn image_tools(steps: &mut Steps) -> anyhow::Result<()> {
+    const NAMES: [&str; 2] = ["skopeo", "umoci"];
+    let is_missing = || NAMES.into_iter().any(|name| on_path(name).is_none());
+    if is_missing() {
+        debian::install(&NAMES)?;
+    }
+    match is_missing() {
+        true => steps.skip("images", &format!("no {}", NAMES.join(" or "))),
+        false => Ok(()),
+    }
 }
 
 /// Whether there is a C++ compiler, which libFuzzer needs: on PATH, or installed.

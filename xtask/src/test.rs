@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every test on every target.
 
 use crate::demo::{self, Site};
+use crate::deny;
 use crate::dist::{self, Dist, Scope};
 use crate::fuzz;
+use crate::notices;
 use crate::npm::{self, Package};
 use crate::process;
 use crate::rules;
@@ -48,6 +50,7 @@ impl Programs {
             let published = published.transpose()?;
             let frameworks = clients::python(workspace, steps, &clients::FRAMEWORKS)?;
             clients::node_modules(workspace)?;
+            setup::image_tools(steps)?;
             Ok(Self {
                 node: setup::node()?,
                 chromium: clients::chromium(steps)?,
@@ -92,7 +95,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     steps.begin(
         "setup",
-        "what the tests need: rustup targets, the wasmtime CLI, Node, clients, Chromium",
+        "what the tests need: rustup targets, the wasmtime CLI, Node, clients, Chromium, skopeo, umoci",
     );
     setup::targets(workspace, &mut steps, &CROSS_TARGETS)?;
     let programs = Programs::install(workspace, &mut steps)?;
@@ -185,7 +188,13 @@ fn checks(workspace: &Workspace, steps: &mut Steps, totals: &mut Totals) -> anyh
         "dependencies",
         "who may depend on whom, as ARCHITECTURE.md says",
     );
-    rules::check(workspace)
+    rules::check(workspace)?;
+    steps.begin(
+        "supply chain",
+        "licences and sources of dependencies, and whether every program has its notices",
+    );
+    deny::check(workspace, steps)?;
+    notices::check(workspace)
 }
 
 /// In the profile of nothing else: build scripts that a check ran for this target

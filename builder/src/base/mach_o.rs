@@ -7,7 +7,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-use super::copy;
+use super::{BESIDE, copy};
 use anyhow::{Context, bail};
 use encoderfile::container::PAYLOAD_ALIGNMENT;
 use encoderfile::container::executable::{
@@ -129,6 +129,11 @@ impl MachO {
         Ok(base)
     }
 
+    /// The program alone.
+    pub fn bytes(&self) -> &[u8] {
+        &self.program
+    }
+
     /// The length of what [`MachO::write_with`] writes of so many bytes of payload.
     ///
     /// # Errors
@@ -180,7 +185,7 @@ impl MachO {
         };
         layout().with_context(|| {
             format!(
-                "a payload of {payload} bytes does not fit a Mach-O file, which ends at 4 GiB; build with --target bundle, and run the bundle by `--payload FILE` of a file with a small model"
+                "a payload of {payload} bytes does not fit a Mach-O file, which ends at 4 GiB: {BESIDE}"
             )
         })
     }

@@ -8,12 +8,13 @@
 //! **Invariant:** a blob is whole: until then it is `HASH.incomplete`.
 
 use super::HubError;
-use super::files::{Hash, List, Tree, is_inside};
+use super::files::{List, Tree, is_inside};
 use super::reference::{Reference, is_commit};
+use crate::net::{Hash, create_folder_of, lock, write};
 use encoderfile::output_file::OutputFile;
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Of a commit's list of files.
@@ -138,78 +139,6 @@ pub(super) fn of_file(path: &Path, source: io::Error) -> HubError {
         path: path.to_owned(),
         source,
     }
-}
-
-/// The folder that a file is to be in.
-pub(super) fn create_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    create_folder_of(path)?;
-    let mut file = OutputFile::create(path)?;
-    file.write_all(content)?;
-    file.complete()
-}
-
-fn lock(path: &Path, name: &str) -> io::Result<File> {
-    create_folder_of(path)?;
-    loop {
-        let file = open_lock(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                eprintln!("{name}: waiting for another program that fetches it");
-                file.lock()?;
-            }
-            // Not every network file system has locks. What is fetched is checked whole.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-        // Whoever held it may have removed it: then others hold another.
-        if is_still_there(&file, path) {
-            return Ok(file);
-        }
-    }
-}
-
-#[cfg(unix)]
-fn open_lock(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let mut options = File::options();
-    // For those who share the folder, as `huggingface_hub` does it.
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .mode(0o664)
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn open_lock(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-}
-
-#[cfg(unix)]
-fn is_still_there(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-
-    let place = |it: fs::Metadata| (it.dev(), it.ino());
-    let (ours, there) = (file.metadata().map(place), fs::metadata(path).map(place));
-    matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
-}
-
-#[cfg(not(unix))]
-fn is_still_there(_: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 /// A link to `target`, which is the blob from there; a copy where there are no links.

@@ -2,6 +2,7 @@
 
 use super::Reference;
 use crate::error::BuildError;
+use crate::net::NetError;
 use std::io;
 use std::path::PathBuf;
 
@@ -203,6 +204,21 @@ pub enum HubError {
     /// The same of files that were read in a temporary folder, which the message leaves out.
     #[error("{0}")]
     Surveyed(String),
+}
+
+impl HubError {
+    /// Of a request for that model.
+    pub(super) fn of_net(error: NetError, reference: &Reference) -> Self {
+        match error {
+            NetError::Variable { variable, problem } => Self::Variable { variable, problem },
+            NetError::Redirect { url, problem } => Self::Redirect { url, problem },
+            NetError::Unreachable { url, problem } => Self::Unreachable {
+                reference: reference.clone(),
+                url,
+                problem,
+            },
+        }
+    }
 }
 
 impl From<BuildError> for HubError {

@@ -1,15 +1,10 @@
 //! What a hub says of files: which there are, and what each is.
 
 use super::HubError;
-use super::client::content_length;
 use super::reference::{COMMIT_LEN, Reference, is_commit, is_hexadecimal};
+use crate::net::{Hash, content_length};
 use serde::{Deserialize, Serialize};
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use ureq::Body;
 use ureq::http::header::ETAG;
 use ureq::http::{HeaderMap, Response};
@@ -131,62 +126,17 @@ pub(super) fn is_inside(name: &str) -> bool {
     !name.contains(is_refused) && name.split('/').all(is_part)
 }
 
-/// What a file holds, by which it is kept under `blobs/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hash {
-    /// Of a large file's content.
-    Sha256(String),
-    /// Of any other, as git does it.
-    GitBlob(String),
-}
-
-impl Hash {
-    /// Of an `ETag`: `"…"` or `W/"…"`.
-    fn of_etag(etag: &str) -> Option<Self> {
-        let etag = etag.trim();
-        let hash = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
-        match hash.len() {
-            _ if !is_hexadecimal(hash) => None,
-            SHA256_LEN => Some(Self::Sha256(hash.to_owned())),
-            COMMIT_LEN => Some(Self::GitBlob(hash.to_owned())),
-            _ => None,
-        }
+/// The hash of an `ETag`, `"…"` or `W/"…"`, by which a file is kept under `blobs/`: SHA-256 of a
+/// large file's content, of any other what git has for it.
+fn hash_of_etag(etag: &str) -> Option<Hash> {
+    let etag = etag.trim();
+    let hash = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
+    match hash.len() {
+        _ if !is_hexadecimal(hash) => None,
+        SHA256_LEN => Some(Hash::Sha256(hash.to_owned())),
+        COMMIT_LEN => Some(Hash::GitBlob(hash.to_owned())),
+        _ => None,
     }
-
-    pub(super) fn name(&self) -> &str {
-        let (Self::Sha256(name) | Self::GitBlob(name)) = self;
-        name
-    }
-
-    /// The same hash of a file.
-    pub(super) fn compute(&self, file: &mut File) -> io::Result<String> {
-        let length = file.metadata()?.len();
-        Ok(match self {
-            Self::Sha256(_) => hash_of(Sha256::new(), file)?,
-            Self::GitBlob(_) => hash_of(Sha1::new_with_prefix(format!("blob {length}\0")), file)?,
-        })
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sha256(name) => write!(f, "SHA-256 {name}"),
-            Self::GitBlob(name) => write!(f, "git blob {name}"),
-        }
-    }
-}
-
-fn hash_of(mut hasher: impl Digest, file: &mut File) -> io::Result<String> {
-    let mut chunk = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut chunk)? {
-            0 => break,
-            length => hasher.update(&chunk[..length]),
-        }
-    }
-    let hash = hasher.finalize();
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What the hub says of one file.
@@ -201,8 +151,8 @@ const LINKED_SIZE: &str = "X-Linked-Size";
 
 impl Remote {
     /// Whether an answer that redirects says what the file is.
-    pub(super) fn is_told(response: &Response<Body>) -> bool {
-        response.headers().contains_key(LINKED_ETAG)
+    pub(super) fn is_told(headers: &HeaderMap) -> bool {
+        headers.contains_key(LINKED_ETAG)
     }
 
     /// `None` for an answer without a hash that can be checked.
@@ -214,7 +164,7 @@ impl Remote {
         // Of a redirection, the length is of its own text.
         let own = content_length(headers).filter(|_| response.status().is_success());
         Some(Self {
-            hash: Hash::of_etag(etag?)?,
+            hash: hash_of_etag(etag?)?,
             length: linked.or(own),
         })
     }
@@ -261,7 +211,7 @@ mod tests {
     #[test]
     fn an_etag_is_a_hash_or_nothing() {
         let (sha1, sha256) = ("a".repeat(40), "b".repeat(64));
-        let of = |etag: &str| Hash::of_etag(etag);
+        let of = |etag: &str| hash_of_etag(etag);
         assert_eq!(
             of(&format!("\"{sha1}\"")),
             Some(Hash::GitBlob(sha1.clone()))
@@ -279,27 +229,6 @@ mod tests {
             "\"x-2\"",
         ] {
             assert_eq!(of(etag), None, "{etag}");
-        }
-    }
-
-    /// `git hash-object` and `sha256sum` of `hello\n`.
-    #[test]
-    fn a_file_is_hashed_as_git_and_lfs_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("hello");
-        std::fs::write(&path, "hello\n").unwrap();
-        for (hash, expected) in [
-            (
-                Hash::GitBlob(String::new()),
-                "ce013625030ba8dba906f756967f9e9ca394464a",
-            ),
-            (
-                Hash::Sha256(String::new()),
-                "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
-            ),
-        ] {
-            let computed = hash.compute(&mut File::open(&path).unwrap());
-            assert_eq!(computed.unwrap(), expected);
         }
     }
 }

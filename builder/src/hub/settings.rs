@@ -2,7 +2,7 @@
 //! `huggingface_hub` reads them.
 
 use super::HubError;
-use super::url::Url;
+use crate::net::Url;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;

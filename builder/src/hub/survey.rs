@@ -5,6 +5,7 @@ use super::download::Wanted;
 use super::needed::{self, Files};
 use super::{Checkout, HubError, Reference, Repository, Settings};
 use crate::inputs::Input;
+use crate::net::create_folder_of;
 use encoderfile::manifest::HubCommit;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,8 +96,7 @@ impl<'a> Survey<'a> {
         let reference = self.checkout.reference;
         match &mut self.checkout.client {
             _ if kept.is_file() => {
-                let copied =
-                    super::cache::create_folder_of(&path).and_then(|()| fs::copy(kept, &path));
+                let copied = create_folder_of(&path).and_then(|()| fs::copy(kept, &path));
                 copied.map_err(|source| super::cache::of_file(&path, source))?;
             }
             Some(client) => {

@@ -4,11 +4,14 @@ use super::table::{Table, size};
 use super::{Builder, Job, Output, code};
 use crate::settings::{of_hub, of_model};
 use encoderfile::weights::WeightsEncoding;
+use encoderfile_builder::base::Base;
 use encoderfile_builder::fingerprint::{Material, is_current};
 use encoderfile_builder::folder::Paths;
 use encoderfile_builder::hub::{Survey, Surveyed};
 use encoderfile_builder::inputs::{self, Input};
 use encoderfile_builder::models_file::Place;
+use encoderfile_builder::runtimes::{RuntimeError, Runtimes, file_name};
+use encoderfile_builder::target::Target;
 use std::fs;
 use std::process::ExitCode;
 
@@ -127,7 +130,11 @@ impl Builder {
         let mut stale = Vec::new();
         let mut steps = Vec::new();
         for output in &job.outputs {
-            match self.carried.base(output.target) {
+            match Base::of_target(output.target, &self.runtimes) {
+                Err(error) if !self.no_download && is_to_be_fetched(&error) => {
+                    steps.push(of_program(output, &self.runtimes)?);
+                    stale.push((output, None));
+                }
                 Err(error) => {
                     self.say(job, error);
                     steps.push(Step::of(output, Action::Fail, None));
@@ -136,7 +143,7 @@ impl Builder {
                     let length = fs::metadata(&output.path).ok().map(|it| it.len());
                     steps.push(Step::of(output, Action::Keep, length));
                 }
-                Ok(base) => stale.push((output, base)),
+                Ok(base) => stale.push((output, Some(base))),
             }
         }
         if stale.is_empty() {
@@ -145,12 +152,28 @@ impl Builder {
         let files = files()?;
         let payload = payload_length(&files, job.settings.precision.weights);
         let written = stale.iter().map(|(output, base)| {
-            let length = payload.and_then(|it| base.length_with(it).ok());
+            let length = payload.zip(base.as_ref());
+            let length = length.and_then(|(payload, base)| base.length_with(payload).ok());
             Step::of(output, Action::Write, length)
         });
         let read = files.iter().map(|it| of_file(job, it));
         Ok(read.chain(steps).chain(written).collect())
     }
+}
+
+/// Whether a base program is not here, and a build would download it.
+fn is_to_be_fetched(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<RuntimeError>();
+    matches!(error, Some(RuntimeError::Forbidden { .. }))
+}
+
+fn of_program(output: &Output<'_>, runtimes: &Runtimes) -> anyhow::Result<Step> {
+    let target = Target::find(output.target)?;
+    Ok(Step {
+        action: Action::Fetch,
+        file: file_name(target),
+        length: runtimes.released_length(target),
+    })
 }
 
 fn of_file(job: &Job<'_>, file: &Surveyed) -> Step {

@@ -2,6 +2,10 @@
 
 use super::println;
 use encoderfile::{Info, Payload};
+#[cfg(not(target_family = "wasm"))]
+use encoderfile_licenses::NATIVE as NOTICES;
+#[cfg(target_family = "wasm")]
+use encoderfile_licenses::WASM as NOTICES;
 use serde_json::Value;
 
 pub(super) fn print(payload: &Payload, as_json: bool) -> anyhow::Result<()> {
@@ -16,6 +20,13 @@ pub(super) fn print(payload: &Payload, as_json: bool) -> anyhow::Result<()> {
         println(&format!("{name:<20} {}", plain(&value)))?;
     }
     Ok(())
+}
+
+/// The model's licence, and the notices of what is linked into this program.
+pub(super) fn print_licences(payload: &Payload) -> anyhow::Result<()> {
+    let Info { name, license, .. } = Info::of(payload)?;
+    println(&format!("The model {name}: licence {license}\n"))?;
+    println(NOTICES.text()?.trim_end())
 }
 
 fn plain(value: &Value) -> String {

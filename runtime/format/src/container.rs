@@ -10,6 +10,7 @@
 //!
 //! The reader and the writer share [`layout`].
 
+pub mod archive;
 mod error;
 pub mod executable;
 mod hash;
@@ -29,6 +30,10 @@ pub const MAGIC: [u8; 8] = *b"ENCFILE\0";
 
 /// The format this crate writes and reads.
 pub const FORMAT_VERSION: u32 = 2;
+
+/// What a base program has in it, followed by the version of the format that it reads, in
+/// decimal, and a line feed: a payload of another version would not start.
+pub const BASE_MARK: &str = "encoderfile base program of format ";
 
 /// The footer is the last 32 bytes of every payload.
 pub const FOOTER_LEN: usize = 32;

@@ -35,6 +35,30 @@ pub struct Manifest {
     pub bases: Vec<String>,
     /// The names of the graphs beside the first, in the order of their artifacts.
     pub graphs: Vec<String>,
+    /// The release that a tool is of.
+    pub release: Option<Release>,
+}
+
+/// Where the `encoderfile` tool has base programs from that it does not carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// Of the folder in which each version has a folder; empty where nobody has said it.
+    pub address: String,
+    /// The minisign key, in base64, that signs SHA256SUMS; empty in a tool of no release.
+    pub public_key: String,
+    /// The base programs of this version.
+    pub programs: Vec<ReleasedProgram>,
+}
+
+/// A base program of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedProgram {
+    /// A Rust target triple.
+    pub target: String,
+    /// In bytes.
+    pub length: u64,
+    /// Of the program.
+    pub sha256: [u8; 32],
 }
 
 /// A model: what it computes, how, and where it comes from.

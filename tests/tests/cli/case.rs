@@ -25,6 +25,9 @@ use std::time::SystemTime;
 /// a file that was written, one that was removed, and the targets that it is of.
 const OUTPUT: [char; 6] = ['>', '!', '=', '+', '-', '@'];
 
+/// What stands for any number of lines of an output, as snapbox reads it.
+const ANY_LINES: &str = "...";
+
 /// What `model` is run on.
 const TARGETS: [Target; 3] = [Target::Native, Target::Run, Target::WasmtimeModule];
 
@@ -147,7 +150,7 @@ struct Session {
 
 impl Session {
     fn line(&mut self, line: &str) -> anyhow::Result<()> {
-        if line.starts_with(OUTPUT) {
+        if line.starts_with(OUTPUT) || line == ANY_LINES {
             return Ok(());
         }
         self.transcript.push_str(line);

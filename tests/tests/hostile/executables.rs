@@ -1,4 +1,4 @@
-//! Executables whose format says where the payload is, and lies.
+//! Executables and images whose format says where the payload is, and lies.
 
 use crate::forge::{self, refused_bytes};
 use anyhow::{Context, ensure};
@@ -177,6 +177,83 @@ fn certificates_elsewhere_hide_no_payload_and_show_none() -> anyhow::Result<()> 
         let found = forge::open(Arc::new(file))?;
         let is_count = at == 0x40 + 24 + 108;
         ensure!(found.is_ok() == is_count, "at {at}");
+    }
+    Ok(())
+}
+
+const BLOCK: usize = 512;
+
+/// A tar archive of files that are all called the same.
+fn archive(files: &[&[u8]]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for file in files {
+        let mut header = [0; BLOCK];
+        header[0] = b'x';
+        header[124..136].copy_from_slice(format!("{:011o}\0", file.len()).as_bytes());
+        header[156] = b'0';
+        header[257..262].copy_from_slice(b"ustar");
+        archive.extend(header);
+        archive.extend(*file);
+        archive.resize(archive.len().next_multiple_of(BLOCK), 0);
+    }
+    archive.resize(archive.len() + 2 * BLOCK, 0);
+    archive
+}
+
+/// Where the payload of [`image`] begins: after a document, and the headers of blob and file.
+const IN_IMAGE: usize = 4 * BLOCK;
+
+fn image() -> Vec<u8> {
+    archive(&[b"{}", &archive(&[&forge::small()])])
+}
+
+#[test]
+fn the_payload_of_an_image_is_the_last_file_of_its_last_layer() -> anyhow::Result<()> {
+    let file = image();
+    ensure!(opened(&file)?.start() == IN_IMAGE as u64);
+    // A size in base 256, as of files above 8 GiB.
+    let mut large = file;
+    let size = IN_IMAGE - BLOCK + 124;
+    large[size..size + 12].fill(0);
+    large[size] = 0x80;
+    let length = u64::try_from(forge::small().len())?;
+    large[size + 4..size + 12].copy_from_slice(&length.to_be_bytes());
+    ensure!(opened(&large)?.start() == IN_IMAGE as u64);
+    // Of the last file alone, and of no layer.
+    let layer = archive(&[&forge::small()]);
+    for other in [archive(&[&layer, b"{}"]), layer, archive(&[])] {
+        let error = refused_bytes(&other)?;
+        ensure!(matches!(error, ContainerError::Magic { .. }), "{error:?}");
+    }
+    let many = vec![&b"{}"[..]; 1000];
+    refused_bytes(&archive(&many)).map(drop)
+}
+
+#[test]
+fn changed_and_missing_bytes_of_archives_do_no_harm() -> anyhow::Result<()> {
+    let file = image();
+    for at in 0..IN_IMAGE {
+        for mask in [0x01, 0x80, 0xff] {
+            let mut changed = file.clone();
+            changed[at] ^= mask;
+            let payload = forge::open(Arc::new(changed))?;
+            let is_same = |it: Payload| it.start() == IN_IMAGE as u64;
+            ensure!(payload.is_err() || payload.is_ok_and(is_same), "byte {at}");
+        }
+    }
+    for end in (0..file.len() - 2 * BLOCK).step_by(64) {
+        // What ends with the footer is a bundle behind some bytes.
+        if end != IN_IMAGE + forge::small().len() {
+            refused_bytes(&file[..end]).with_context(|| format!("cut to {end}"))?;
+        }
+    }
+    // The file says more, or less, than the payload has.
+    for difference in [-8_i64, 8] {
+        let mut lie = file.clone();
+        let size = i64::try_from(forge::small().len())? + difference;
+        let field = IN_IMAGE - BLOCK + 124;
+        lie[field..field + 12].copy_from_slice(format!("{size:011o}\0").as_bytes());
+        refused_bytes(&lie).with_context(|| format!("{difference} bytes"))?;
     }
     Ok(())
 }

@@ -67,6 +67,14 @@ impl Answer {
         self
     }
 
+    /// The body again and again.
+    pub(crate) fn endless(self) -> Self {
+        Self {
+            is_endless: true,
+            ..self
+        }
+    }
+
     /// What huggingface.co says of what it does not give.
     pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Self {
         let body = json!({ "error": message }).to_string();

@@ -7,6 +7,7 @@ mod bodies;
 mod client;
 mod dialects;
 mod forms;
+mod health;
 mod hybrid;
 mod late_interaction;
 mod leaving;

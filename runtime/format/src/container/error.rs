@@ -32,12 +32,15 @@ pub enum ContainerError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A Mach-O file whose payload does not begin where its segment does.
-    #[error("manifest at offset {offset}: the section `__payload` begins at {expected}")]
+    /// A Mach-O file whose payload does not begin where its section does, or an image whose file
+    /// does not begin with it.
+    #[error(
+        "manifest at offset {offset}: the section or file that holds the payload begins at {expected}"
+    )]
     Start {
         /// Of the manifest.
         offset: u64,
-        /// Of the section.
+        /// Of the section or file.
         expected: u64,
     },
     /// Another format.

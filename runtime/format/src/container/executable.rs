@@ -5,10 +5,11 @@
 //! payload is the section `__payload` of the segment `__ENCODERFILE` before them, so that the
 //! signature covers it. A PE file may get an Authenticode signature later: the certificate
 //! table at its end, which covers all before it. ELF files and wasm modules end where the
-//! payload ends.
+//! payload ends. The archive of a container image has it in its last layer ([`archive`]).
 
-use super::{ContainerError, FOOTER_LEN, Footer};
+use super::{ContainerError, FOOTER_LEN, Footer, archive};
 use crate::source::{Source, checked_range};
+use std::ops::Range;
 
 /// `MH_MAGIC_64`, little endian.
 const MACH_O: [u8; 4] = [0xcf, 0xfa, 0xed, 0xfe];
@@ -54,11 +55,19 @@ pub(super) fn extent(source: &dyn Source) -> Result<Extent, ContainerError> {
     match bytes_at(source, 0) {
         Some(MACH_O) => Ok(mach_o(source)?.unwrap_or(at_end)),
         Some([b'M', b'Z', ..]) => Ok(before_certificates(source).unwrap_or(at_end)),
-        _ => Ok(at_end),
+        _ => Ok(in_image(source).unwrap_or(at_end)),
     }
 }
 
-fn bytes_at<const LEN: usize>(source: &dyn Source, offset: u64) -> Option<[u8; LEN]> {
+/// In the archive of a container image, if the payload is there.
+fn in_image(source: &dyn Source) -> Option<Extent> {
+    let Range { start, end } = archive::payload(source)?;
+    let start = Some(start);
+    let footer = bytes_at::<FOOTER_LEN>(source, end.checked_sub(FOOTER_LEN as u64)?)?;
+    Footer::parse(&footer).map(|_| Extent { start, end })
+}
+
+pub(super) fn bytes_at<const LEN: usize>(source: &dyn Source, offset: u64) -> Option<[u8; LEN]> {
     let mut bytes = [0; LEN];
     source.read_at(offset, &mut bytes).ok()?;
     Some(bytes)

@@ -69,6 +69,14 @@ pub enum ManifestError {
         /// What the file says.
         got: u64,
     },
+    /// A hash that is no SHA-256.
+    #[error("`{field}` has {got} bytes, expected 32")]
+    HashLength {
+        /// The field of manifest.proto.
+        field: &'static str,
+        /// What the file says.
+        got: usize,
+    },
     /// A number that is not finite.
     #[error("module {index}: `epsilon` is {got}")]
     Epsilon {
@@ -97,6 +105,8 @@ impl Manifest {
     pub fn check(&self) -> Result<(), ManifestError> {
         bound("bases", self.bases.len(), 0..=BASES_MAX)?;
         bound("graphs", self.graphs.len(), 0..=GRAPHS_MAX)?;
+        let released = self.release.iter().flat_map(|it| &it.programs).count();
+        bound("release.programs", released, 0..=BASES_MAX)?;
         match &self.model {
             Some(model) => {
                 if model.task == Task::LateInteraction {

@@ -6,8 +6,8 @@ use super::names::{
 };
 use super::{
     BuildOption, Dense, Finding, HubCommit, Hybrid, Input, LateInteraction, LayerNorm, Manifest,
-    ManifestError, Model, Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Residual,
-    RoleSequence, Splade, StoredTensor,
+    ManifestError, Model, Module, Output, Pipeline, Prompt, Provenance, QueryExpansion, Release,
+    ReleasedProgram, Residual, RoleSequence, Splade, StoredTensor,
 };
 use encoderfile_proto as proto;
 use prost::Message;
@@ -23,6 +23,7 @@ impl TryFrom<&proto::Manifest> for Manifest {
             model: model(wire)?,
             bases: wire.bases.iter().map(|it| it.target.clone()).collect(),
             graphs: wire.graphs.iter().map(|it| it.name.clone()).collect(),
+            release: wire.release.as_ref().map(Release::try_from).transpose()?,
         };
         manifest.check()?;
         Ok(manifest)
@@ -64,7 +65,49 @@ impl From<&Manifest> for proto::Manifest {
             stored_weights: model.map(|model| (&model.weights).into()),
             bases: bases.collect(),
             graphs: graphs.collect(),
+            release: manifest.release.as_ref().map(proto::Release::from),
             ..Self::default()
+        }
+    }
+}
+
+impl TryFrom<&proto::Release> for Release {
+    type Error = ManifestError;
+
+    fn try_from(wire: &proto::Release) -> Result<Self, ManifestError> {
+        let programs = wire.programs.iter().map(|program| {
+            let sha256 = <[u8; 32]>::try_from(&*program.sha256);
+            Ok(ReleasedProgram {
+                target: program.target.clone(),
+                length: program.length,
+                sha256: sha256.map_err(|_| ManifestError::HashLength {
+                    field: "release.programs.sha256",
+                    got: program.sha256.len(),
+                })?,
+            })
+        });
+        Ok(Self {
+            address: wire.address.clone(),
+            public_key: wire.public_key.clone(),
+            programs: all(programs)?,
+        })
+    }
+}
+
+impl From<&Release> for proto::Release {
+    fn from(release: &Release) -> Self {
+        let programs = release
+            .programs
+            .iter()
+            .map(|program| proto::ReleasedProgram {
+                target: program.target.clone(),
+                length: program.length,
+                sha256: program.sha256.to_vec(),
+            });
+        Self {
+            address: release.address.clone(),
+            public_key: release.public_key.clone(),
+            programs: programs.collect(),
         }
     }
 }

@@ -5,11 +5,11 @@ use ureq::http::Uri;
 
 /// An address that begins with `https://` or `http://` and has a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url(Uri);
+pub(crate) struct Url(Uri);
 
 /// Who answers: scheme, host and port.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     is_https: bool,
     host: String,
     port: u16,
@@ -18,7 +18,7 @@ pub(super) struct Origin {
 impl Url {
     /// `None` for everything else. A name and password in an address are not taken: they
     /// would be in every message.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let scheme = uri.scheme_str()?;
         let authority = uri.authority()?;
@@ -28,15 +28,15 @@ impl Url {
         is_one.then_some(Self(uri))
     }
 
-    pub(super) fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.0.scheme_str() == Some("https")
     }
 
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.0.host().unwrap_or_default()
     }
 
-    pub(super) fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         let is_https = self.is_https();
         Origin {
             is_https,
@@ -46,7 +46,7 @@ impl Url {
     }
 
     /// What is below it: each part is encoded, and none can leave it.
-    pub(super) fn below(&self, parts: &[&str]) -> Option<Self> {
+    pub(crate) fn below(&self, parts: &[&str]) -> Option<Self> {
         let mut text = self.to_string();
         for part in parts {
             text.push('/');
@@ -56,12 +56,12 @@ impl Url {
     }
 
     /// The same with a query, which is not encoded.
-    pub(super) fn with_query(&self, query: &str) -> Option<Self> {
+    pub(crate) fn with_query(&self, query: &str) -> Option<Self> {
         Self::parse(&format!("{self}?{query}"))
     }
 
     /// What a `Location` means in an answer of this address.
-    pub(super) fn join(&self, location: &str) -> Option<Self> {
+    pub(crate) fn join(&self, location: &str) -> Option<Self> {
         // What is behind # is for browsers.
         let location = location.split('#').next().unwrap_or_default();
         let scheme = self.0.scheme_str()?;
@@ -81,7 +81,7 @@ impl Url {
     }
 
     /// Without the query, which may hold a signature: for messages.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let text = self.to_string();
         text.split('?').next().unwrap_or_default().to_owned()
     }

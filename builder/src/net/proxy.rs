@@ -1,6 +1,6 @@
 //! Proxies: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, as curl reads them.
 
-use super::HubError;
+use super::client::NetError;
 use super::url::Url;
 use std::env;
 use ureq::Proxy;
@@ -16,11 +16,11 @@ pub(super) struct Proxies {
 
 impl Proxies {
     /// What the environment says.
-    pub(super) fn from_environment() -> Result<Self, HubError> {
+    pub(super) fn from_environment() -> Result<Self, NetError> {
         Self::of(&|name| env::var(name).ok().filter(|it| !it.is_empty()))
     }
 
-    fn of(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, HubError> {
+    fn of(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, NetError> {
         let proxy = |names: [&'static str; 4]| {
             let mut said = names.into_iter().filter_map(|it| Some((it, variable(it)?)));
             let Some((name, value)) = said.next() else {
@@ -28,7 +28,7 @@ impl Proxies {
             };
             // Its password is not for messages.
             let problem = "is no address of a proxy (http://HOST:PORT)".to_owned();
-            let wrong = |_| HubError::Variable {
+            let wrong = |_| NetError::Variable {
                 variable: name,
                 problem,
             };
@@ -72,7 +72,7 @@ impl Proxies {
 mod tests {
     use super::*;
 
-    fn of(variables: &[(&str, &str)]) -> Result<Proxies, HubError> {
+    fn of(variables: &[(&str, &str)]) -> Result<Proxies, NetError> {
         Proxies::of(&|name| {
             let found = variables.iter().find(|it| it.0 == name);
             found.map(|it| it.1.into())

@@ -1,0 +1,83 @@
+//! The hashes that files are announced with.
+
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+
+/// What a file holds, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hash {
+    /// Of its content.
+    Sha256(String),
+    /// As git does it.
+    GitBlob(String),
+}
+
+impl Hash {
+    pub(crate) fn name(&self) -> &str {
+        let (Self::Sha256(name) | Self::GitBlob(name)) = self;
+        name
+    }
+
+    /// The same hash of a file.
+    pub(crate) fn compute(&self, file: &mut File) -> io::Result<String> {
+        let length = file.metadata()?.len();
+        Ok(match self {
+            Self::Sha256(_) => hash_of(Sha256::new(), file)?,
+            Self::GitBlob(_) => hash_of(Sha1::new_with_prefix(format!("blob {length}\0")), file)?,
+        })
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(name) => write!(f, "SHA-256 {name}"),
+            Self::GitBlob(name) => write!(f, "git blob {name}"),
+        }
+    }
+}
+
+fn hash_of(mut hasher: impl Digest, file: &mut File) -> io::Result<String> {
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            length => hasher.update(&chunk[..length]),
+        }
+    }
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// Lower case.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `git hash-object` and `sha256sum` of `hello\n`.
+    #[test]
+    fn a_file_is_hashed_as_git_and_lfs_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hello");
+        std::fs::write(&path, "hello\n").unwrap();
+        for (hash, expected) in [
+            (
+                Hash::GitBlob(String::new()),
+                "ce013625030ba8dba906f756967f9e9ca394464a",
+            ),
+            (
+                Hash::Sha256(String::new()),
+                "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
+            ),
+        ] {
+            let computed = hash.compute(&mut File::open(&path).unwrap());
+            assert_eq!(computed.unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether the notices that a program prints are of everything in it: a package leaves its name in
+//! the program, in the places of its panics.
+
+use anyhow::ensure;
+use encoderfile_tests::workbench::Workbench;
+use regex::bytes::Regex;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// `bytes-1.12.1/src/`, or with backslashes. Before it may be the end of whatever is in front.
+const PLACE: &str = r"([a-z][a-z0-9_-]*)-([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*)[/\\]src[/\\]";
+
+/// At least so many packages are found in each program: all but those that never panic.
+const PACKAGES_MIN: usize = 30;
+
+const MODEL: &str = "bert-sequence_classification";
+
+/// `bytes 1.12.1` of every package that the program names.
+fn packages(program: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let place = Regex::new(PLACE)?;
+    let bytes = fs::read(program)?;
+    let ids = place.captures_iter(&bytes).map(|found| {
+        let (_, [name, version]) = found.extract();
+        [name, version].map(String::from_utf8_lossy).join(" ")
+    });
+    Ok(ids.collect())
+}
+
+/// Every package in the program is in the notices, with a licence.
+fn check(program: &Path, notices: &str) -> anyhow::Result<()> {
+    let packages = packages(program)?;
+    ensure!(
+        packages.len() >= PACKAGES_MIN,
+        "only {} packages are found in {}",
+        packages.len(),
+        program.display()
+    );
+    let is_named = |id: &&String| {
+        let mut titles = notices
+            .lines()
+            .filter_map(|line| Some(line.split_once(": ")?.0));
+        titles.any(|title| id.ends_with(title))
+    };
+    let missing: Vec<&String> = packages.iter().filter(|id| !is_named(id)).collect();
+    ensure!(missing.is_empty(), "without notice: {missing:?}");
+    Ok(())
+}
+
+#[test]
+fn of_the_tool() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let notices = workbench.run(&["licenses"])?;
+    check(&workbench.programs().encoderfile, notices.text()?)
+}
+
+#[test]
+fn of_a_native_file() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let file = workbench.build(MODEL, &[], "model")?;
+    let notices = workbench
+        .finish(&file, &["info", "--licenses"])?
+        .succeeded()?;
+    check(&file, notices.text()?)
+}
+
+#[test]
+fn of_a_wasm_file() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let file = workbench.build(MODEL, &["--target", "wasm32-wasip1"], "model.wasm")?;
+    let notices = workbench.run(&["run", "model.wasm", "info", "--licenses"])?;
+    check(&file, notices.text()?)
+}
+
+#[test]
+fn a_package_without_notice_is_found() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let program = &workbench.programs().encoderfile;
+    let notices = workbench.run(&["licenses"])?;
+    let Some(some) = packages(program)?.pop_last() else {
+        anyhow::bail!("no package in the tool");
+    };
+    let without = notices.text()?.replace(&format!("{some}: "), "");
+    ensure!(check(program, &without).is_err(), "{some} is not missed");
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! `cargo xtask release`: base programs for every target and the tool for every system, from
+//! one Linux machine, in a folder as the release address has it. It publishes nothing.
+
+mod build;
+mod check;
+mod frameworks;
+mod provenance;
+mod sign;
+mod targets;
+
+use crate::dist::{DEFAULT_MODEL, megabytes, size};
+use crate::packages::Packages;
+use crate::process;
+use crate::sbom;
+use crate::setup;
+use crate::steps::Steps;
+use crate::table::{Align, Table};
+use crate::workspace::Workspace;
+use anyhow::{Context, bail};
+use build::{Builder, Programs};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+pub(crate) use targets::TARGETS;
+use targets::Target;
+
+/// `cargo xtask release`
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these targets [default: all]
+    targets: Vec<String>,
+
+    /// Run the tests of the release that is in dist/release, and build none
+    #[arg(long, conflicts_with_all = ["targets", "key", "address"])]
+    check: bool,
+
+    /// The minisign secret key [default: one made for this folder, without a password]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// Where the release will be, without the folder of its version: what the tools look at
+    /// unless they are told otherwise
+    #[arg(long, value_name = "URL")]
+    address: Option<String>,
+}
+
+/// Builds it and shows what is in it.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut steps = Steps::new();
+    let release = workspace.root.join("dist/release");
+    let folder = release.join(format!("v{}", workspace.version));
+    if arguments.check {
+        return check::run(workspace, steps, &folder);
+    }
+    let targets = chosen(&arguments.targets)?;
+    steps.begin("setup", "rustup targets, zig, cargo-zigbuild and minisign");
+    let names: Vec<&str> = targets.iter().map(|it| it.rust).collect();
+    setup::targets(workspace, &mut steps, &names)?;
+    let Some(builder) = Builder::new(workspace, &mut steps)? else {
+        bail!("a release needs zig, which python3 installs");
+    };
+    let key = sign::Key::of(arguments.key.as_deref(), &release)?;
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+
+    let mut built = Vec::new();
+    for target in targets {
+        steps.begin(
+            target.triple,
+            "its base program, and the tool where it runs",
+        );
+        let programs = builder.build(target)?;
+        copy(&programs.base, &folder.join(target.base_name()))?;
+        built.push((target, programs));
+    }
+    steps.begin(
+        "tools",
+        "each with its own base program, wasm's and the default model",
+    );
+    let assemble = Assemble {
+        workspace,
+        tool: builder.assembler(&built)?,
+        folder: &folder,
+        public_key: key.public()?,
+        address: arguments.address.as_deref(),
+    };
+    for (target, programs) in &built {
+        assemble.tool(target, programs)?;
+    }
+    steps.begin("bills", "what each program is made of, as CycloneDX");
+    bills(workspace, &built, &folder)?;
+    steps.begin(
+        "provenance",
+        "what it was made of, checksums and their signature",
+    );
+    provenance::write(workspace, &folder, &names)?;
+    installer(workspace, arguments.address.as_deref(), &release)?;
+    let sums = sums(&folder)?;
+    fs::write(folder.join("SHA256SUMS"), sums)?;
+    key.sign(&folder.join("SHA256SUMS"), &workspace.version)?;
+    print!(
+        "\n{}{}\n",
+        parts(workspace, &folder)?.to_terminal(),
+        steps.summary()
+    );
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Target>> {
+    if names.is_empty() {
+        return Ok(TARGETS.iter().collect());
+    }
+    let find = |name: &String| {
+        let found = TARGETS.iter().find(|it| it.triple == name);
+        found.with_context(|| {
+            let known: Vec<&str> = TARGETS.iter().map(|it| it.triple).collect();
+            format!(
+                "{name}: no target of a release; there are {}",
+                known.join(", ")
+            )
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// Putting tools together.
+struct Assemble<'a> {
+    workspace: &'a Workspace,
+    /// The tool that runs here.
+    tool: PathBuf,
+    folder: &'a Path,
+    public_key: String,
+    address: Option<&'a str>,
+}
+
+impl Assemble<'_> {
+    /// The tool for a target, if it runs there.
+    fn tool(&self, target: &Target, programs: &Programs) -> anyhow::Result<()> {
+        let Some(tool) = &programs.tool else {
+            return Ok(());
+        };
+        let mut assemble = Command::new(&self.tool);
+        assemble.arg("assemble-tool").arg("--program").arg(tool);
+        for base in [target.triple, setup::WASM] {
+            let base = targets::find(base)?;
+            let path = self.folder.join(base.base_name());
+            let argument = format!("{}={}", base.triple, path.display());
+            assemble.args(["--base", &argument]);
+        }
+        let model = self.workspace.root.join(DEFAULT_MODEL);
+        assemble.arg("--default-model").arg(model);
+        assemble.args([
+            "--compression-level",
+            "19",
+            "--public-key",
+            &self.public_key,
+        ]);
+        assemble.arg("--release").arg(self.folder);
+        if let Some(address) = self.address {
+            assemble.args(["--address", address]);
+        }
+        process::run(assemble.arg("-o").arg(self.folder.join(target.tool_name())))
+    }
+}
+
+/// A bill of materials beside each program.
+fn bills(
+    workspace: &Workspace,
+    built: &[(&Target, Programs)],
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let packages = Packages::read(workspace)?;
+    let write = |package: &str, target: &Target, program: String| {
+        let path = folder.join(program + ".cdx.json");
+        sbom::write(workspace, &packages, (package, target.rust), &path)
+    };
+    for (target, programs) in built {
+        write("encoderfile-host", target, target.base_name())?;
+        if programs.tool.is_some() {
+            write("encoderfile-builder", target, target.tool_name())?;
+        }
+    }
+    Ok(())
+}
+
+/// The script that installs a tool, which knows this release unless it is told of another.
+fn installer(workspace: &Workspace, address: Option<&str>, release: &Path) -> anyhow::Result<()> {
+    const SCRIPT: &str = "deploy/install.sh";
+
+    let script = fs::read_to_string(workspace.root.join(SCRIPT)).context(SCRIPT)?;
+    let variable =
+        |name: &str, value: &str| (format!("{{{name}:-}}"), format!("{{{name}:-{value}}}"));
+    let known = [
+        variable(
+            "ENCODERFILE_BASE_BINARY_BASE_URL",
+            address.unwrap_or_default(),
+        ),
+        variable("ENCODERFILE_VERSION", &workspace.version),
+    ];
+    let script = known
+        .iter()
+        .fold(script, |script, (from, to)| script.replace(from, to));
+    let path = release.join("install.sh");
+    fs::write(&path, script).with_context(|| path.display().to_string())
+}
+
+/// A line for each file, as `sha256sum` writes them.
+fn sums(folder: &Path) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    for path in files(folder)? {
+        let content = fs::read(&path).with_context(|| path.display().to_string())?;
+        let hash = Sha256::digest(content);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        lines += &format!("{hash}  {name}\n");
+    }
+    Ok(lines)
+}
+
+/// By name.
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn parts(workspace: &Workspace, folder: &Path) -> anyhow::Result<Table> {
+    let mut table = Table::new(&[("file", Align::Left), ("size", Align::Right)]);
+    for path in files(folder)? {
+        let name = workspace.shown(&path).to_string();
+        table.push(vec![name, megabytes(size(&path)?)]);
+    }
+    Ok(table)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).with_context(|| format!("{} to {}", from.display(), to.display()))?;
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What a release has programs for, and what each is built as.
+
+use anyhow::Context;
+
+/// A target of a release.
+pub(crate) struct Target {
+    /// What it is called: `x86_64-pc-windows-msvc`, whatever it is linked with.
+    pub(crate) triple: &'static str,
+    /// What Rust builds it as.
+    pub(crate) rust: &'static str,
+    /// The oldest glibc that it runs with, for zig to link with.
+    pub(crate) glibc: Option<&'static str>,
+    /// What a program's name ends with.
+    pub(crate) suffix: &'static str,
+    /// Whether the tool runs there, beside base programs.
+    pub(crate) has_tool: bool,
+}
+
+/// The oldest glibc of which zig has the symbols and Rust takes.
+const GLIBC: &str = "2.17";
+
+const fn linux(triple: &'static str, glibc: Option<&'static str>) -> Target {
+    Target {
+        triple,
+        rust: triple,
+        glibc,
+        suffix: "",
+        has_tool: glibc.is_some(),
+    }
+}
+
+const fn darwin(triple: &'static str) -> Target {
+    Target {
+        triple,
+        rust: triple,
+        glibc: None,
+        suffix: "",
+        has_tool: true,
+    }
+}
+
+/// All of them.
+pub(crate) static TARGETS: [Target; 8] = [
+    Target {
+        triple: "wasm32-wasip1",
+        rust: "wasm32-wasip1",
+        glibc: None,
+        suffix: ".wasm",
+        has_tool: false,
+    },
+    linux("x86_64-unknown-linux-gnu", Some(GLIBC)),
+    linux("aarch64-unknown-linux-gnu", Some(GLIBC)),
+    linux("x86_64-unknown-linux-musl", None),
+    linux("aarch64-unknown-linux-musl", None),
+    darwin("x86_64-apple-darwin"),
+    darwin("aarch64-apple-darwin"),
+    Target {
+        triple: "x86_64-pc-windows-msvc",
+        rust: "x86_64-pc-windows-gnu",
+        glibc: None,
+        suffix: ".exe",
+        has_tool: true,
+    },
+];
+
+impl Target {
+    /// What its base program is called.
+    pub(crate) fn base_name(&self) -> String {
+        format!("encoderfile-runtime-{}{}", self.triple, self.suffix)
+    }
+
+    /// What its tool is called.
+    pub(crate) fn tool_name(&self) -> String {
+        format!("encoderfile-{}{}", self.triple, self.suffix)
+    }
+
+    /// What zig is told.
+    pub(crate) fn zig(&self) -> String {
+        match self.glibc {
+            Some(glibc) => format!("{}.{glibc}", self.rust),
+            None => self.rust.to_owned(),
+        }
+    }
+}
+
+/// The target of that name.
+pub(crate) fn find(triple: &str) -> anyhow::Result<&'static Target> {
+    let found = TARGETS.iter().find(|it| it.triple == triple);
+    found.with_context(|| format!("{triple}: no target of a release"))
+}
