@@ -110,7 +110,15 @@ impl Runtimes {
             Some(program) => Ok(program),
             None => {
                 let path = self.fetch(target)?;
-                fs::read(&path).map_err(|source| RuntimeError::File { path, source })
+                let program = fs::read(&path).map_err(|source| of_file(&path, source))?;
+                // Of the bytes that are used: somebody else may write into the cache meanwhile.
+                match self.hash(target)? == Hash::sha256(&program) {
+                    true => Ok(program),
+                    false => Err(RuntimeError::Content {
+                        place: path.display().to_string(),
+                        problem: "was changed while it was read".into(),
+                    }),
+                }
             }
         }
     }
@@ -309,7 +317,11 @@ impl Runtimes {
     fn sums(&self, target: &Target) -> Result<Sums, RuntimeError> {
         let key = &self.release()?.public_key;
         let folder = self.folder()?;
-        if let Some(sums) = Sums::in_folder(&folder, key, &self.version) {
+        // A version that was made again has another list than the cache of the one before.
+        let known = self.released(target).map(|it| hexadecimal(&it.sha256));
+        let is_of_tool =
+            |sums: &Sums| known.is_none() || sums.get(&file_name(target)) == known.as_deref();
+        if let Some(sums) = Sums::in_folder(&folder, key, &self.version).filter(is_of_tool) {
             return Ok(sums);
         }
         if let Network::Forbidden(why) = self.settings.network {

@@ -16,6 +16,11 @@ pub(crate) enum Hash {
 }
 
 impl Hash {
+    /// Of bytes in memory.
+    pub(crate) fn sha256(bytes: &[u8]) -> Self {
+        Self::Sha256(hexadecimal(&Sha256::digest(bytes)))
+    }
+
     pub(crate) fn name(&self) -> &str {
         let (Self::Sha256(name) | Self::GitBlob(name)) = self;
         name

@@ -439,3 +439,25 @@ fn a_cache_that_cannot_be_written_is_named() -> anyhow::Result<()> {
     ensure!(Path::new(&release.workbench.path("cache")).is_file());
     Ok(())
 }
+
+/// As whoever makes a release twice has it: a valid list of before is in the cache.
+#[test]
+fn a_version_that_was_made_again_is_fetched_again() -> anyhow::Result<()> {
+    let Some(mut release) = Release::make()? else {
+        return Ok(());
+    };
+    let made_last = release.files.clone();
+    let program = release.files.get_mut(&path(&program_name()));
+    program.context("a program")?.push(0);
+    release.sign(VERSION, &format!("encoderfile {VERSION}"))?;
+    let folder = release.workbench.path(CACHED).join(VERSION);
+    fs::create_dir_all(&folder)?;
+    for name in ["SHA256SUMS", "SHA256SUMS.minisig"] {
+        fs::write(folder.join(name), &release.files[&path(name)])?;
+    }
+    release.files = made_last;
+    let hub = release.serve()?;
+    process::succeed(&mut release.add(&address(&hub)))?;
+    ensure!(fs::read(release.cached())? == release.files[&path(&program_name())]);
+    Ok(())
+}
