@@ -2,11 +2,13 @@
 //! the program, in the places of its panics.
 
 use anyhow::ensure;
+use encoderfile::Payload;
 use encoderfile_tests::workbench::Workbench;
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// `bytes-1.12.1/src/`, or with backslashes. Before it may be the end of whatever is in front.
 const PLACE: &str = r"([a-z][a-z0-9_-]*)-([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*)[/\\]src[/\\]";
@@ -16,11 +18,14 @@ const PACKAGES_MIN: usize = 30;
 
 const MODEL: &str = "bert-sequence_classification";
 
-/// `bytes 1.12.1` of every package that the program names.
+/// `bytes 1.12.1` of every package that the program names. What is compressed in its payload
+/// holds ends of names.
 fn packages(program: &Path) -> anyhow::Result<BTreeSet<String>> {
     let place = Regex::new(PLACE)?;
     let bytes = fs::read(program)?;
-    let ids = place.captures_iter(&bytes).map(|found| {
+    let payload = Payload::open(Arc::new(bytes.clone()))?;
+    let program = &bytes[..usize::try_from(payload.start())?];
+    let ids = place.captures_iter(program).map(|found| {
         let (_, [name, version]) = found.extract();
         [name, version].map(String::from_utf8_lossy).join(" ")
     });
