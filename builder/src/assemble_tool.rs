@@ -5,12 +5,12 @@ use crate::cli::AssembleTool;
 use anyhow::Context;
 use encoderfile::container::{self, ArtifactKind, Content};
 use encoderfile::file::MappedFile;
-use encoderfile::manifest::{Manifest, Release, ReleasedProgram};
+use encoderfile::manifest::{Manifest, Release};
 use encoderfile_builder::base::Base;
 use encoderfile_builder::folder::read_file;
-use encoderfile_builder::runtimes::file_name;
-use encoderfile_builder::target::{TARGETS, Target};
-use sha2::{Digest, Sha256};
+use encoderfile_builder::release;
+use encoderfile_builder::target::Target;
+use std::fs;
 use std::path::Path;
 
 pub(crate) fn assemble(arguments: &AssembleTool) -> anyhow::Result<()> {
@@ -45,26 +45,12 @@ pub(crate) fn assemble(arguments: &AssembleTool) -> anyhow::Result<()> {
     Base::from_bytes(program)?.write_with(&manifest, &payload, &arguments.output)
 }
 
-/// What is in the folder of a release, and who signs it.
+/// What the tool is to know of its release.
 fn release(arguments: &AssembleTool) -> anyhow::Result<Option<Release>> {
-    let Some(folder) = &arguments.release else {
+    let Some(path) = &arguments.release else {
         return Ok(None);
     };
-    let mut programs = Vec::new();
-    for target in &TARGETS {
-        let path = folder.join(file_name(target));
-        if path.is_file() {
-            let program = read_file(&path)?;
-            programs.push(ReleasedProgram {
-                target: target.triple.into(),
-                length: program.len() as u64,
-                sha256: Sha256::digest(&program).into(),
-            });
-        }
-    }
-    Ok(Some(Release {
-        address: arguments.address.clone().unwrap_or_default(),
-        public_key: arguments.public_key.clone().unwrap_or_default(),
-        programs,
-    }))
+    let shown = || path.display().to_string();
+    let json = fs::read_to_string(path).with_context(shown)?;
+    Ok(Some(release::parse(&json).with_context(shown)?))
 }

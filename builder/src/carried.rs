@@ -1,6 +1,7 @@
 //! What this tool carries in its own payload: base programs, a default model, and what it knows
 //! of its release.
 
+use crate::release;
 use crate::target::BUNDLE_TARGET;
 use anyhow::{Context, bail};
 use encoderfile::Payload;
@@ -19,10 +20,13 @@ const PROGRAM_LEN_MAX: u64 = 1 << 30;
 /// The base programs and the default model that this tool carries.
 pub struct Carried {
     payload: Option<Payload>,
+    /// For a tool without a payload.
+    compiled_in: Option<Release>,
 }
 
 impl Carried {
-    /// Looks into this executable. A tool that was never assembled carries nothing.
+    /// Looks into this executable. A tool that was never assembled carries nothing
+    /// but what it knows of its release, if cargo installed it from one.
     ///
     /// # Errors
     /// [`io::Error`](std::io::Error) where this executable cannot be found or read.
@@ -30,7 +34,10 @@ impl Carried {
         let path = std::env::current_exe()?;
         let file = MappedFile::open(&path).with_context(|| path.display().to_string())?;
         let payload = Payload::open(Arc::new(file)).ok();
-        Ok(Self { payload })
+        Ok(Self {
+            payload,
+            compiled_in: release::compiled_in(),
+        })
     }
 
     /// Whether this tool was never assembled.
@@ -70,7 +77,9 @@ impl Carried {
 
     /// What it knows of its release.
     pub fn release(&self) -> Option<&Release> {
-        self.payload.as_ref()?.manifest().release.as_ref()
+        let payload = self.payload.as_ref();
+        let assembled = payload.and_then(|it| it.manifest().release.as_ref());
+        assembled.or(self.compiled_in.as_ref())
     }
 
     /// The payload of the default model.

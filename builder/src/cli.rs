@@ -84,15 +84,9 @@ pub(crate) struct AssembleTool {
     /// Of Zstandard, from 1 to 22
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) compression_level: i32,
-    /// The folder with the base programs of this version, of which the tool is to know the hashes
-    #[arg(long, value_name = "DIR")]
+    /// What the tool is to know of its release: a release.json
+    #[arg(long, value_name = "FILE")]
     pub(crate) release: Option<PathBuf>,
-    /// The minisign key, in base64, that signs the release
-    #[arg(long, value_name = "KEY", requires = "release")]
-    pub(crate) public_key: Option<String>,
-    /// Where releases will be
-    #[arg(long, value_name = "URL", requires = "release")]
-    pub(crate) address: Option<String>,
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 }

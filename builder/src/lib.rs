@@ -6,7 +6,7 @@
 //! [`folder`] reads the many dialects of model folders into one form, [`graph`]
 //! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks
 //! that the result runs and makes a payload of it, [`base`] knows the programs a payload can be
-//! appended to, [`runtimes`] has or fetches them for each [`target`], [`oci`] makes container
+//! appended to, [`runtimes`] has or fetches them for each [`target`] from a [`release`], [`oci`] makes container
 //! images of them, and [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
 //! their files are up to date.
 
@@ -32,6 +32,7 @@ pub mod oci;
 pub mod output;
 pub mod precision;
 mod progress;
+pub mod release;
 pub mod run;
 pub mod runtimes;
 pub mod schema;

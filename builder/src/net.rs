@@ -14,5 +14,5 @@ pub(crate) use client::{Answer, Asked, Client, NetError, content_length, is_good
 pub(crate) use client::{body_from, stated_pause};
 pub(crate) use download::{Download, DownloadError, Opened};
 pub(crate) use folder::{create_folder_of, lock, write};
-pub(crate) use hash::{Hash, hexadecimal};
+pub(crate) use hash::{Hash, hexadecimal, sha256_of};
 pub(crate) use url::Url;

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import * as bundlers from "./packaging/bundlers.mjs";
+import { layouts } from "./packaging/layouts.mjs";
 import { modules } from "./packaging/modules.mjs";
 import * as node from "./packaging/node.mjs";
 import * as plain from "./packaging/plain.mjs";
@@ -28,6 +29,7 @@ const CASES = {
   langchain: ["langchain", node.langchain],
   modules: ["node", modules],
   reader: ["node", reader],
+  layouts: ["node", layouts],
   types: ["types", types],
 };
 

@@ -58,5 +58,6 @@ cases! {
     langchain: "langchain";
     modules: "modules";
     reader: "reader";
+    layouts: "layouts";
     types: "types";
 }

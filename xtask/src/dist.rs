@@ -71,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
 
 /// By cargo-bloat, of the whole program as it is linked with symbols.
 fn show_bloat(workspace: &Workspace) -> anyhow::Result<()> {
-    let tool = setup::cargo_bloat(workspace)?;
+    let tool = setup::cargo_program(workspace, "cargo-bloat@0.12.1", "cargo-bloat")?;
     let mut bloat = workspace.command(&tool.to_string_lossy(), &["bloat", "--crates", "-n", "40"]);
     bloat.args(["--profile", "dist", "--package", "encoderfile-host"]);
     process::run(bloat.env("CARGO_PROFILE_DIST_STRIP", "none"))

@@ -3,6 +3,8 @@
 
 mod build;
 mod check;
+mod crates;
+mod description;
 mod frameworks;
 mod provenance;
 mod sign;
@@ -80,16 +82,22 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         "tools",
         "each with its own base program, wasm's and the default model",
     );
+    let bases = built.iter().map(|(target, _)| *target);
+    let address = arguments.address.as_deref();
+    let description = description::of(bases, &folder, &key.public()?, address)?;
+    let path = workspace.target.join("release.json");
+    fs::write(&path, &description).with_context(|| path.display().to_string())?;
     let assemble = Assemble {
         workspace,
         tool: builder.assembler(&built)?,
         folder: &folder,
-        public_key: key.public()?,
-        address: arguments.address.as_deref(),
+        description: &path,
     };
     for (target, programs) in &built {
         assemble.tool(target, programs)?;
     }
+    steps.begin("crates", "what cargo installs the tool from");
+    crates::pack(workspace, &description, &folder)?;
     steps.begin("bills", "what each program is made of, as CycloneDX");
     bills(workspace, &built, &folder)?;
     steps.begin(
@@ -132,8 +140,8 @@ struct Assemble<'a> {
     /// The tool that runs here.
     tool: PathBuf,
     folder: &'a Path,
-    public_key: String,
-    address: Option<&'a str>,
+    /// A release.json.
+    description: &'a Path,
 }
 
 impl Assemble<'_> {
@@ -152,16 +160,8 @@ impl Assemble<'_> {
         }
         let model = self.workspace.root.join(DEFAULT_MODEL);
         assemble.arg("--default-model").arg(model);
-        assemble.args([
-            "--compression-level",
-            "19",
-            "--public-key",
-            &self.public_key,
-        ]);
-        assemble.arg("--release").arg(self.folder);
-        if let Some(address) = self.address {
-            assemble.args(["--address", address]);
-        }
+        assemble.args(["--compression-level", "19"]);
+        assemble.arg("--release").arg(self.description);
         process::run(assemble.arg("-o").arg(self.folder.join(target.tool_name())))
     }
 }
@@ -212,19 +212,28 @@ fn sums(folder: &Path) -> anyhow::Result<String> {
     let mut lines = String::new();
     for path in files(folder)? {
         let content = fs::read(&path).with_context(|| path.display().to_string())?;
-        let hash = Sha256::digest(content);
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let hash = sha256(&content);
+        let name = path.strip_prefix(folder).unwrap_or(&path).display();
         lines += &format!("{hash}  {name}\n");
     }
     Ok(lines)
 }
 
-/// By name.
+/// In hexadecimal.
+fn sha256(content: &[u8]) -> String {
+    let hash = Sha256::digest(content);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Those of a folder and the folders in it, by name.
 fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        paths.push(entry?.path());
+        let path = entry?.path();
+        match path.is_dir() {
+            true => paths.extend(files(&path)?),
+            false => paths.push(path),
+        }
     }
     paths.sort();
     Ok(paths)

@@ -125,16 +125,22 @@ fn install_wasmtime(workspace: &Workspace, tools: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(&build).with_context(|| build.display().to_string())
 }
 
-/// What tells whose bytes a program has: from the tools folder, or installed there.
-pub(crate) fn cargo_bloat(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+/// A program of crates.io: from the tools folder, or installed there from source.
+pub(crate) fn cargo_program(
+    workspace: &Workspace,
+    package: &str,
+    program: &str,
+) -> anyhow::Result<PathBuf> {
     let tools = tools_folder()?;
-    let name = format!("cargo-bloat{}", env::consts::EXE_SUFFIX);
+    let name = format!("{program}{}", env::consts::EXE_SUFFIX);
     let path = tools.join("bin").join(name);
     if !path.is_file() {
-        println!("    installing cargo-bloat into {}", tools.display());
+        println!("    installing {package} into {}", tools.display());
         let build = tools.join("build");
-        let mut install = workspace.cargo(&["install", "--locked", "cargo-bloat@0.12.1"]);
-        install.arg("--root").arg(&tools);
+        let mut install = workspace.cargo(&["install", "--locked", package]);
+        install
+            .args(["--no-default-features", "--root"])
+            .arg(&tools);
         process::run(install.arg("--target-dir").arg(&build))?;
         fs::remove_dir_all(&build).with_context(|| build.display().to_string())?;
     }

@@ -61,9 +61,29 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A SHA-256 of hexadecimal digits in lower case.
+pub(crate) fn sha256_of(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    (hexadecimal(&hash) == text).then_some(hash)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sha256_is_64_digits_in_lower_case() {
+        let text = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+        assert_eq!(sha256_of(text).map(|it| hexadecimal(&it)).unwrap(), text);
+        let upper = text.to_uppercase();
+        let longer = format!("{text}0");
+        for other in ["", &text[1..], &longer, &upper, &text.replace("58", "+8")] {
+            assert_eq!(sha256_of(other), None, "{other}");
+        }
+    }
 
     /// `git hash-object` and `sha256sum` of `hello\n`.
     #[test]

@@ -8,6 +8,7 @@ use encoderfile_builder::target::HOST_TARGET;
 use encoderfile_tests::process::{self, Finished};
 use encoderfile_tests::workbench::Workbench;
 use minisign::KeyPair;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::env;
@@ -64,25 +65,22 @@ impl Release {
     /// The base program is the one of the tool, which also knows the release.
     fn make_tool(&mut self) -> anyhow::Result<()> {
         let workbench = &self.workbench;
-        let folder = workbench.path(format!("v{VERSION}"));
-        fs::create_dir(&folder)?;
         let mut add = workbench.tool(&["runtime", "add", "--cache-dir", "own"]);
         let added = process::succeed(add.arg(HOST_TARGET))?;
         let base = workbench.path(added.text()?.trim());
-        fs::copy(&base, folder.join(program_name()))?;
         process::succeed(&mut workbench.tool(&["build", "--target", "bundle", "-o", "model.ef"]))?;
+        let program = fs::read(&base)?;
+        let description = json!({
+            "address": "",
+            "public_key": self.keys.pk.to_base64(),
+            "bases": {TARGET: {"length": program.len(), "sha256": sha256(&program)}},
+        });
+        fs::write(workbench.path("release.json"), description.to_string())?;
         let mut assemble = workbench.tool(&["assemble-tool", "--default-model", "model.ef"]);
-        assemble.args([
-            "--release",
-            &format!("v{VERSION}"),
-            "-o",
-            "tool",
-            "--program",
-        ]);
+        assemble.args(["--release", "release.json", "-o", "tool", "--program"]);
         assemble.arg(workbench.tool(&["version"]).get_program());
-        assemble.args(["--public-key", &self.keys.pk.to_base64(), "--base"]);
+        assemble.arg("--base");
         process::succeed(assemble.arg(format!("{HOST_TARGET}={}", base.display())))?;
-        let program = fs::read(base)?;
         self.files.insert(path(&program_name()), program);
         self.sign(VERSION, &format!("encoderfile {VERSION}"))
     }

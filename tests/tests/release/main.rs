@@ -4,6 +4,7 @@
 //! `ENCODERFILE_RELEASE` is the folder of a version, `dist/release/v0.1.0`; without it there is
 //! nothing to test, and no trial. `cargo xtask release` sets it.
 
+mod crates;
 mod headers;
 mod machine;
 mod windows;
@@ -68,6 +69,7 @@ fn trials(folder: &Path) -> anyhow::Result<Vec<Trial>> {
     let mut trials = vec![
         trial("sums", &release, Release::check_sums),
         trial("install", &release, Release::check_install),
+        trial("crates", &release, Release::check_crates),
     ];
     for target in TARGETS.iter().filter(|it| release.has(it)) {
         let name = |what: &str| format!("{what}/{target}");

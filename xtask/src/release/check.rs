@@ -38,6 +38,7 @@ pub(super) fn run(workspace: &Workspace, mut steps: Steps, folder: &Path) -> any
         setup::debian_program(program, package)?;
     }
     setup::minisign()?;
+    let rcodesign = setup::cargo_program(workspace, "apple-codesign@0.29.0", "rcodesign")?;
     Emulator::find(&mut steps)?.context("no emulator of arm64")?;
     let library = wine_library(workspace, &mut steps)?;
     let dist = dist::build(workspace, &mut steps, Scope::Everything)?;
@@ -48,6 +49,7 @@ pub(super) fn run(workspace: &Workspace, mut steps: Steps, folder: &Path) -> any
     let mut test = workspace.cargo(&["test", "--release", "--workspace", "--test", "release"]);
     test.env("ENCODERFILE_RELEASE", folder);
     test.env("ENCODERFILE_WINE_LIBRARY", library);
+    test.env("ENCODERFILE_RCODESIGN", rcodesign);
     test.env("ENCODERFILE_BIN", &dist.tool);
     process::run(&mut test)?;
     println!("\n{}", steps.summary());

@@ -1,11 +1,10 @@
 //! What a release was made of: a statement as in-toto has them, with SLSA's provenance.
 
-use super::sums;
+use super::{sha256, sums};
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
@@ -52,7 +51,5 @@ pub(super) fn write(workspace: &Workspace, folder: &Path, targets: &[&str]) -> a
 /// A file that says what else was used.
 fn material(workspace: &Workspace, name: &str) -> anyhow::Result<Value> {
     let content = fs::read(workspace.root.join(name)).with_context(|| name.to_owned())?;
-    let hash = Sha256::digest(content);
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(json!({"uri": name, "digest": {"sha256": hash}}))
+    Ok(json!({"uri": name, "digest": {"sha256": sha256(&content)}}))
 }
