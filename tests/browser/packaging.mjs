@@ -1,11 +1,12 @@
 // Installs the npm package in fresh projects of every kind, and embeds sentences.
-// Usage: node packaging.mjs --package TARBALL --model FILE [--chromium PATH] [--only NAME]
+// Usage: node packaging.mjs --package TARBALL --model FILE --tool FILE [--chromium PATH] [--only NAME]
 //
 // `ok NAME` for each case; the first that fails ends the script with status 1.
 
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { bin } from "./packaging/bin.mjs";
 import * as bundlers from "./packaging/bundlers.mjs";
 import { layouts } from "./packaging/layouts.mjs";
 import { modules } from "./packaging/modules.mjs";
@@ -25,6 +26,7 @@ const CASES = {
   astray: ["plain", plain.astray],
   "service-worker": ["service-worker", plain.serviceWorker],
   extension: ["extension", plain.extension],
+  bin: ["node", bin],
   node: ["node", node.node],
   langchain: ["langchain", node.langchain],
   modules: ["node", modules],
@@ -37,11 +39,17 @@ const { values } = parseArgs({
   options: {
     package: { type: "string" },
     model: { type: "string" },
+    tool: { type: "string" },
     chromium: { type: "string", default: "/usr/bin/chromium" },
     only: { type: "string" },
   },
 });
-const given = { tarball: resolve(values.package), model: resolve(values.model), chromium: values.chromium };
+const given = {
+  tarball: resolve(values.package),
+  model: resolve(values.model),
+  tool: resolve(values.tool),
+  chromium: values.chromium,
+};
 
 /** Longer than any case takes, also beside others. */
 const CASE_MS_MAX = 600_000;

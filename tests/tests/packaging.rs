@@ -10,10 +10,11 @@ use std::process::Command;
 const MODEL: &str = "models/all-MiniLM-L6-v2.ef";
 
 fn pass(case: &str) -> anyhow::Result<()> {
-    let (Some(node), Some(chromium), Some(package)) = (
+    let (Some(node), Some(chromium), Some(package), Some(tool)) = (
         Program::Node.find()?,
         Program::Chromium.find()?,
         Program::NpmPackage.find()?,
+        Program::Encoderfile.find()?,
     ) else {
         return Ok(());
     };
@@ -25,6 +26,7 @@ fn pass(case: &str) -> anyhow::Result<()> {
     command.args(["--only", case]);
     command.arg("--package").arg(package);
     command.arg("--model").arg(programs::root().join(MODEL));
+    command.arg("--tool").arg(tool);
     command.arg("--chromium").arg(chromium);
     let printed = process::pass(&mut command)?;
     let ok = format!("ok {case} ");
@@ -54,6 +56,7 @@ cases! {
     astray: "astray";
     service_worker: "service-worker";
     extension: "extension";
+    bin: "bin";
     node: "node";
     langchain: "langchain";
     modules: "modules";

@@ -134,7 +134,7 @@ impl Site {
     }
 }
 
-/// Copies a folder with all that is in it but what only the compiler reads.
+/// Copies a folder with all that is in it but what no browser needs.
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| shown(to))?;
     for entry in fs::read_dir(from).with_context(|| shown(from))? {
@@ -143,10 +143,12 @@ fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
             continue;
         };
         let target = to.join(name);
-        if path.is_dir() {
-            copy_folder(&path, &target)?;
-        } else if !npm::is_for_compiler(&name.to_string_lossy()) {
-            copy(&path, &target)?;
+        if npm::is_for_no_browser(&name.to_string_lossy()) {
+            continue;
+        }
+        match path.is_dir() {
+            true => copy_folder(&path, &target)?,
+            false => copy(&path, &target)?,
         }
     }
     Ok(())

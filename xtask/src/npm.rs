@@ -24,6 +24,9 @@ pub(crate) const NOTICES: &str = "THIRD-PARTY.txt";
 /// The compiler, in [`SOURCES`].
 const COMPILER: &str = "node_modules/typescript/bin/tsc";
 
+/// The folder of the `encoderfile` command, among the package's scripts.
+const COMMAND: &str = "tool";
+
 /// What describes a set of scripts to the compiler, from the root: the demo with what
 /// both pages share, its service worker, and the server's page.
 const PAGES: [&str; 3] = [
@@ -91,10 +94,27 @@ pub(crate) fn build(
     })?;
     let module = folder.join("encoderfile.wasm");
     bind(workspace, &folder, &wasm_opt)?;
+    let into = workspace.root.join("dist").join("npm");
+    if into.exists() {
+        fs::remove_dir_all(&into).with_context(|| into.display().to_string())?;
+    }
     Ok(Package {
-        tarball: pack(workspace, &sources)?,
+        tarball: pack(workspace, &into)?,
         module,
     })
+}
+
+/// Packs what was built once more, with what the command knows of its release.
+pub(crate) fn pack_for_release(
+    workspace: &Workspace,
+    description: &str,
+    into: &Path,
+) -> anyhow::Result<PathBuf> {
+    let path = workspace.root.join(SOURCES).join("dist/release.json");
+    write(&path, description.as_bytes())?;
+    let packed = pack(workspace, into);
+    fs::remove_file(&path).with_context(|| path.display().to_string())?;
+    packed
 }
 
 /// The runtime for [`BROWSER`], as it is linked.
@@ -122,9 +142,10 @@ pub(crate) fn check_pages(
     Ok(())
 }
 
-/// Whether a file is of use to no browser: types, and what tells the compiler of them.
-pub(crate) fn is_for_compiler(name: &str) -> bool {
-    name.ends_with(".d.ts") || name.ends_with("tsconfig.json")
+/// Whether a file or folder is of use to no browser: types, what tells the compiler of them, and
+/// the command.
+pub(crate) fn is_for_no_browser(name: &str) -> bool {
+    name == COMMAND || name.ends_with(".d.ts") || name.ends_with("tsconfig.json")
 }
 
 /// Writes `tile.js`: the assembled `tile.wat`, which is too small to be a file.
@@ -165,8 +186,9 @@ fn bind(workspace: &Workspace, folder: &Path, wasm_opt: &WasmOpt) -> anyhow::Res
     write(&folder.join("encoderfile.wasm"), &module)
 }
 
-/// The package as npm would publish it, without what a build of another version left.
-fn pack(workspace: &Workspace, sources: &Path) -> anyhow::Result<PathBuf> {
+/// The package as npm would publish it, in a folder.
+fn pack(workspace: &Workspace, into: &Path) -> anyhow::Result<PathBuf> {
+    let sources = workspace.root.join(SOURCES);
     for (from, name) in [
         (workspace.root.join("LICENSE"), "LICENSE"),
         (notices::of_npm_package(workspace), NOTICES),
@@ -182,15 +204,11 @@ fn pack(workspace: &Workspace, sources: &Path) -> anyhow::Result<PathBuf> {
         "{SOURCES}/package.json has version {version:?}, Cargo.toml {}",
         workspace.version
     );
-    let dist = workspace.root.join("dist").join("npm");
-    if dist.exists() {
-        fs::remove_dir_all(&dist).with_context(|| dist.display().to_string())?;
-    }
-    fs::create_dir_all(&dist).with_context(|| dist.display().to_string())?;
-    let mut pack = npm(sources)?;
+    fs::create_dir_all(into).with_context(|| into.display().to_string())?;
+    let mut pack = npm(&sources)?;
     pack.args(["pack", "--silent", "--pack-destination"]);
-    process::capture(pack.arg(&dist))?;
-    let tarball = dist.join(format!("encoderfile-{}.tgz", workspace.version));
+    process::capture(pack.arg(into))?;
+    let tarball = into.join(format!("encoderfile-{}.tgz", workspace.version));
     ensure!(tarball.is_file(), "npm pack left no {}", tarball.display());
     Ok(tarball)
 }

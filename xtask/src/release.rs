@@ -11,6 +11,7 @@ mod sign;
 mod targets;
 
 use crate::dist::{DEFAULT_MODEL, megabytes, size};
+use crate::npm;
 use crate::packages::Packages;
 use crate::process;
 use crate::sbom;
@@ -69,7 +70,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
 
     let mut built = Vec::new();
-    for target in targets {
+    for &target in &targets {
         steps.begin(
             target.triple,
             "its base program, and the tool where it runs",
@@ -82,22 +83,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         "tools",
         "each with its own base program, wasm's and the default model",
     );
-    let bases = built.iter().map(|(target, _)| *target);
     let address = arguments.address.as_deref();
-    let description = description::of(bases, &folder, &key.public()?, address)?;
-    let path = workspace.target.join("release.json");
-    fs::write(&path, &description).with_context(|| path.display().to_string())?;
-    let assemble = Assemble {
-        workspace,
-        tool: builder.assembler(&built)?,
-        folder: &folder,
-        description: &path,
-    };
-    for (target, programs) in &built {
-        assemble.tool(target, programs)?;
-    }
+    let for_tools = description::for_tools(&targets, &folder, &key.public()?, address)?;
+    tools(workspace, &folder, &built, &builder, &for_tools)?;
     steps.begin("crates", "what cargo installs the tool from");
-    crates::pack(workspace, &description, &folder)?;
+    crates::pack(workspace, &for_tools, &folder)?;
+    let node = setup::node()?;
+    npm::build(workspace, &mut steps, &node)?;
+    let for_npm = description::for_npm(&targets, &folder, &workspace.version, address)?;
+    npm::pack_for_release(workspace, &for_npm, &folder.join("npm"))?;
     steps.begin("bills", "what each program is made of, as CycloneDX");
     bills(workspace, &built, &folder)?;
     steps.begin(
@@ -105,15 +99,36 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         "what it was made of, checksums and their signature",
     );
     provenance::write(workspace, &folder, &names)?;
-    installer(workspace, arguments.address.as_deref(), &release)?;
-    let sums = sums(&folder)?;
-    fs::write(folder.join("SHA256SUMS"), sums)?;
+    installer(workspace, address, &release)?;
+    fs::write(folder.join("SHA256SUMS"), sums(&folder)?)?;
     key.sign(&folder.join("SHA256SUMS"), &workspace.version)?;
     print!(
         "\n{}{}\n",
         parts(workspace, &folder)?.to_terminal(),
         steps.summary()
     );
+    Ok(())
+}
+
+/// Puts the tools together.
+fn tools(
+    workspace: &Workspace,
+    folder: &Path,
+    built: &[(&Target, Programs)],
+    builder: &Builder<'_>,
+    description: &str,
+) -> anyhow::Result<()> {
+    let path = workspace.target.join("release.json");
+    fs::write(&path, description).with_context(|| path.display().to_string())?;
+    let assemble = Assemble {
+        workspace,
+        tool: builder.assembler(built)?,
+        folder,
+        description: &path,
+    };
+    for (target, programs) in built {
+        assemble.tool(target, programs)?;
+    }
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! What `cargo xtask release` makes: every program's headers, the list and its signature, files
-//! built for every target, and those programs that an emulator or an empty root can run.
+//! built for every target, the packages, and those programs that an emulator or an empty root can run.
 //!
 //! `ENCODERFILE_RELEASE` is the folder of a version, `dist/release/v0.1.0`; without it there is
 //! nothing to test, and no trial. `cargo xtask release` sets it.
 
+mod apple;
 mod crates;
 mod headers;
 mod machine;
+mod npm;
 mod windows;
 
 use crate::machine::Machine;
@@ -70,6 +72,7 @@ fn trials(folder: &Path) -> anyhow::Result<Vec<Trial>> {
         trial("sums", &release, Release::check_sums),
         trial("install", &release, Release::check_install),
         trial("crates", &release, Release::check_crates),
+        trial("npm", &release, Release::check_npm),
     ];
     for target in TARGETS.iter().filter(|it| release.has(it)) {
         let name = |what: &str| format!("{what}/{target}");
@@ -89,6 +92,9 @@ fn trials(folder: &Path) -> anyhow::Result<Vec<Trial>> {
             }
             let check = move |release: &Release| release.check_server(target, machine);
             trials.push(trial(&name("serve"), &release, check));
+        }
+        if apple::is_apple(target) {
+            trials.push(apple::trial(&release, target));
         }
         if target.triple == windows::TARGET {
             trials.extend(windows::trials(&release));
