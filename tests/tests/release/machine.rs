@@ -106,7 +106,7 @@ pub(crate) fn add_wine_library(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Errors of the program alone, and the library beside it where Wine has none of that name.
-pub(crate) fn wine_environment(command: &mut Command) {
+fn wine_environment(command: &mut Command) {
     command.env("WINEDEBUG", "-all");
     command.env("WINEDLLOVERRIDES", "bcryptprimitives=n,b");
 }

@@ -92,6 +92,10 @@ fn trials(folder: &Path) -> anyhow::Result<Vec<Trial>> {
             }
             let check = move |release: &Release| release.check_server(target, machine);
             trials.push(trial(&name("serve"), &release, check));
+            if release.tool_of(target).is_file() {
+                let check = move |release: &Release| release.check_tool(target, machine);
+                trials.push(trial(&name("tool"), &release, check));
+            }
         }
         if apple::is_apple(target) {
             trials.push(apple::trial(&release, target));
@@ -119,10 +123,14 @@ impl Release {
         self.folder.join(file_name(target)).is_file()
     }
 
+    fn tool_of(&self, target: &Target) -> PathBuf {
+        let name = format!("encoderfile-{target}{}", target.suffix());
+        self.folder.join(name)
+    }
+
     /// The tool of this machine.
     fn tool(&self) -> Command {
-        let name = format!("encoderfile-{HOST_TARGET}{}", Target::host().suffix());
-        let mut tool = Command::new(self.folder.join(name));
+        let mut tool = Command::new(self.tool_of(Target::host()));
         let above = self.folder.parent().unwrap_or(&self.folder);
         tool.env(ADDRESS_VARIABLE, format!("file://{}", above.display()));
         tool.arg("--cache-dir").arg(self.workbench.path("cache"));
@@ -246,6 +254,25 @@ impl Release {
         };
         let (expected, got) = (ask(&native)?, ask(&server)?);
         compare::json(&expected, &got, Agreement::Within(TOLERANCE))?;
+        Ok(())
+    }
+
+    /// The tool builds there for itself and for wasm, and both files say the same.
+    fn check_tool(&self, target: &'static Target, machine: Machine) -> anyhow::Result<()> {
+        let (tool, built) = (machine.root(target)?, machine.root(target)?);
+        fs::copy(self.tool_of(target), &tool.program)?;
+        let wasm = tool.folder().join("model.wasm");
+        for (name, output) in [(target.triple, &built.program), ("wasm32-wasip1", &wasm)] {
+            let mut build = tool.command();
+            build.args(["build", "--target", name, "--model"]);
+            build.arg(fixture::folder("st-mean-normalize"));
+            process::succeed(build.arg("-o").arg(output))?;
+        }
+        process::succeed(built.command().arg("self-test"))?;
+        let native = process::succeed(built.command().arg("infer").args(TEXTS))?;
+        let mut run = tool.command();
+        let wasm = process::succeed(run.arg("run").arg(&wasm).arg("infer").args(TEXTS))?;
+        compare::json(&native.json()?, &wasm.json()?, Agreement::Within(TOLERANCE))?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What is Windows's own: paths, line ends, Ctrl-C and signatures. Wine stands in for it.
 
-use crate::machine::{Machine, add_wine_library, wine_environment};
+use crate::machine::{Machine, add_wine_library};
 use crate::{Release, trial};
 use anyhow::{Context, ensure};
 use encoderfile_builder::target::Target;
@@ -15,12 +15,11 @@ pub(crate) const TARGET: &str = "x86_64-pc-windows-msvc";
 
 const MODEL: &str = "bert-sequence_classification";
 
-pub(crate) fn trials(release: &Arc<Release>) -> [Trial; 4] {
+pub(crate) fn trials(release: &Arc<Release>) -> [Trial; 3] {
     [
         trial("windows/paths-and-lines", release, paths_and_lines),
         trial("windows/ctrl-c", release, ctrl_c),
         trial("windows/authenticode", release, authenticode),
-        trial("windows/tool", release, tool),
     ]
 }
 
@@ -126,19 +125,4 @@ fn hashes_agree(said: &str) -> bool {
         digest("Calculated message digest"),
     );
     current.is_some() && current.map(|it| it.to_lowercase()) == computed.map(|it| it.to_lowercase())
-}
-
-/// The tool builds there, and what it builds runs.
-fn tool(release: &Release) -> anyhow::Result<()> {
-    let root = Machine::Wine.root(target()?)?;
-    let tool = release.folder.join(format!("encoderfile-{TARGET}.exe"));
-    let mut build = Command::new("wine");
-    wine_environment(&mut build);
-    build
-        .arg(tool)
-        .args(["build", "-o", "model.exe", "--model"]);
-    build.arg(encoderfile_tests::fixture::folder(MODEL));
-    process::succeed(build.current_dir(root.folder()))?;
-    process::succeed(root.command().arg("self-test"))?;
-    Ok(())
 }
