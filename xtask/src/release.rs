@@ -57,7 +57,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         return check::run(workspace, steps, &folder);
     }
     let targets = chosen(&arguments.targets)?;
-    steps.begin("setup", "rustup targets, zig, cargo-zigbuild and minisign");
+    steps.begin(
+        "setup",
+        "Node, rustup targets, zig, cargo-zigbuild and minisign",
+    );
+    let node = setup::node()?;
     let names: Vec<&str> = targets.iter().map(|it| it.rust).collect();
     setup::targets(workspace, &mut steps, &names)?;
     let Some(builder) = Builder::new(workspace, &mut steps)? else {
@@ -88,7 +92,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     tools(workspace, &folder, &built, &builder, &for_tools)?;
     steps.begin("crates", "what cargo installs the tool from");
     crates::pack(workspace, &for_tools, &folder)?;
-    let node = setup::node()?;
     npm::build(workspace, &mut steps, &node)?;
     let for_npm = description::for_npm(&targets, &folder, &workspace.version, address)?;
     npm::pack_for_release(workspace, &for_npm, &folder.join("npm"))?;
