@@ -5,16 +5,24 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { has, listen, proxyOf } from "./servers.mjs";
 
 const VERSION = "9.8.7";
 
 const NAME = "encoderfile-for-this-machine";
 
-/** A tool that ends with status 7. */
-const SMALL = new TextEncoder().encode(`#!/bin/sh\nexit 7\n${"# and more\n".repeat(10_000)}`);
+/** A tool that ends with status 7, by a signal, or with status 5 at SIGTERM. */
+const SCRIPT = `#!/bin/sh
+case $1 in
+  die) kill -TERM $$ ;;
+  wait) trap 'exit 5' TERM; echo waits; for _ in $(seq 300); do sleep 0.1; done ;;
+esac
+exit 7
+`;
+
+const SMALL = new TextEncoder().encode(SCRIPT + "# and more\n".repeat(10_000));
 
 /** The command in a project, with a cache of its own and nothing of this environment. */
 class Command {
@@ -56,6 +64,16 @@ class Command {
     assert.deepEqual(await this.kept(), []);
   }
 
+  /** The same where no file may have more than 4 KiB, as on a full disk. */
+  async runLimited(args, env) {
+    const { PATH, HOME } = process.env;
+    const program = this.project.path("node_modules", ".bin", "encoderfile");
+    const limited = spawn("sh", ["-c", 'ulimit -f 8; exec "$0" "$@"', program, ...args], {
+      env: { PATH, HOME, XDG_CACHE_HOME: this.cache, ...env },
+    });
+    return ended(limited);
+  }
+
   /** The files in the cache. */
   async kept() {
     const entries = await readdir(this.cache, { recursive: true, withFileTypes: true }).catch(() => []);
@@ -75,24 +93,6 @@ async function ended(child) {
   return { code, signal, ...text };
 }
 
-/** A server, whose answers can be changed. */
-async function listen(answer) {
-  const asked = [];
-  const server = createServer((request, response) => {
-    asked.push(request.url);
-    answer(request, response);
-  });
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const address = `http://127.0.0.1:${server.address().port}`;
-  const close = () => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  };
-  return { address, asked, close };
-}
-
-const has = (bytes) => (_, response) => response.end(bytes);
-
 /** Of a release, and of the faults that one can have. */
 export async function bin(given, project) {
   const tool = await readFile(given.tool);
@@ -103,6 +103,7 @@ export async function bin(given, project) {
   await passedOn(command, given.tool, project);
   await ofFolders(command, tool, expected);
   await faults(command);
+  await ends(command);
   await interrupted(command);
   await proxied(command);
 }
@@ -111,6 +112,11 @@ async function withoutRelease(command, tool, expected) {
   await command.refuses({}, "not made by a release", "ENCODERFILE_TOOL");
   assert.deepEqual(await command.run(["version"], { ENCODERFILE_TOOL: tool }), expected);
   await command.refuses({ ENCODERFILE_TOOL: join(command.cache, "none") }, "none", "ENOENT");
+  // A name is a path, never a program of PATH; and this command is no tool.
+  const folder = command.project.path("node_modules", ".bin");
+  const PATH = `${folder}:${process.env.PATH}`;
+  await command.refuses({ PATH, ENCODERFILE_TOOL: "encoderfile" }, command.project.path("encoderfile"), "ENOENT");
+  await command.refuses({ ENCODERFILE_TOOL: join(folder, "encoderfile") }, "not a tool");
 }
 
 /** Once, by two at once, and again when what is kept was damaged. */
@@ -177,7 +183,11 @@ async function faults(command) {
   await command.release(SMALL);
   await command.refuses({}, "no address of releases", "ENCODERFILE_BASE_BINARY_BASE_URL");
   const at = (address) => ({ ENCODERFILE_BASE_BINARY_BASE_URL: address });
-  await command.refuses(at("ftp://127.0.0.1"), "ftp://127.0.0.1", "nor a folder");
+  for (const address of ["ftp://127.0.0.1", "http://a b/", "https://", "file://%ff"]) {
+    await command.refuses(at(address), address, "nor a folder");
+  }
+  const { said } = await command.run([], at("https://somebody:secret@127.0.0.1:1"));
+  assert.ok(said.includes("nor a folder") && !said.includes("secret"), said);
   const gone = await listen(has(SMALL));
   await gone.close();
   await command.refuses(at(gone.address), gone.address, "ECONNREFUSED");
@@ -203,6 +213,40 @@ async function faults(command) {
   await command.release(SMALL, { target: "riscv64-unknown-linux-gnu" });
   await command.refuses(at(server.address), "no encoderfile tool for", "riscv64-unknown-linux-gnu", "ENCODERFILE_TOOL");
   assert.deepEqual(server.asked, []);
+  await command.release(SMALL);
+  const full = await command.runLimited([], at(server.address));
+  assert.deepEqual([full.code, await command.kept()], [1, []], full.said);
+  assert.ok(full.said.startsWith(`error: ${command.cache}`) && full.said.includes("EFBIG"), full.said);
+  await server.close();
+  await command.project.write("node_modules/encoderfile/dist/release.json", "{");
+  await command.refuses({}, "release.json", "install the package again");
+}
+
+/** As the tool ends: by a signal, or with a status of its own after one; and where the server sends elsewhere. */
+async function ends(command) {
+  await command.release(SMALL);
+  const server = await listen((request, response) => {
+    if (request.url.startsWith("/moved/")) response.writeHead(302, { location: request.url.slice(6) });
+    response.end(SMALL);
+  });
+  const env = { ENCODERFILE_BASE_BINARY_BASE_URL: `${server.address}/moved/` };
+  const killed = await command.run(["die"], env);
+  assert.deepEqual([killed.code, killed.signal], [null, "SIGTERM"], killed.said);
+  assert.deepEqual(server.asked, [`/moved/v${VERSION}/${NAME}`, `/v${VERSION}/${NAME}`]);
+  // Behind a proxy Node is started twice.
+  const proxy = await proxyOf(server);
+  for (const more of [{}, { http_proxy: proxy.address }]) {
+    await command.empty();
+    const child = command.start(["wait"], { ...env, ...more });
+    const end = ended(child);
+    await Promise.race([once(child.stdout, "data"), end]);
+    child.kill("SIGTERM");
+    const { code, out, said } = await end;
+    assert.deepEqual([code, out], [5, "waits\n"], said);
+    assert.equal(said.split("\n").length, 2, said);
+  }
+  await command.empty();
+  await proxy.close();
   await server.close();
 }
 
@@ -225,12 +269,15 @@ async function proxied(command) {
   const [major, minor] = process.versions.node.split(".").map(Number);
   const knows = major >= 24 || (major === 22 && minor >= 21);
   await command.release(SMALL);
-  const [server, proxy] = [await listen(has(SMALL)), await listen(has(SMALL.slice(1)))];
+  const [server, short] = [await listen(has(SMALL)), await listen(has(SMALL.slice(1)))];
+  const proxy = await proxyOf(short);
   const env = { ENCODERFILE_BASE_BINARY_BASE_URL: server.address, http_proxy: proxy.address };
   // What comes of the proxy is too short.
   const { code, said } = await command.run(["version"], env);
   assert.deepEqual([code, said.includes("cut after")], knows ? [1, true] : [7, false], said);
   assert.deepEqual([server.asked.length, proxy.asked.length], knows ? [0, 1] : [1, 0]);
-  await server.close();
+  assert.equal((await command.kept()).length, knows ? 0 : 1);
   await proxy.close();
+  await short.close();
+  await server.close();
 }

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
+import { Failure } from "./failure.js";
 
 const PROCESSORS: Partial<Record<NodeJS.Architecture, string>> = { x64: "x86_64", arm64: "aarch64" };
 
@@ -38,5 +39,14 @@ export function cacheFolder(environment: NodeJS.ProcessEnv): string {
 function cachesOf({ XDG_CACHE_HOME, LOCALAPPDATA }: NodeJS.ProcessEnv): string {
   if (XDG_CACHE_HOME) return XDG_CACHE_HOME;
   if (process.platform === "win32" && LOCALAPPDATA) return LOCALAPPDATA;
-  return join(homedir(), process.platform === "darwin" ? "Library/Caches" : ".cache");
+  return join(home(), process.platform === "darwin" ? "Library/Caches" : ".cache");
+}
+
+function home(): string {
+  try {
+    return homedir() || userInfo().homedir;
+  } catch {
+    // A user whom the system does not know, as in containers.
+    throw new Failure("no folder to keep the tool in: set XDG_CACHE_HOME or HOME");
+  }
 }

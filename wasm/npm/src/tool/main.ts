@@ -7,11 +7,11 @@
  */
 
 import { Failure } from "./failure.js";
-import { findTool } from "./find.js";
+import { find } from "./find.js";
 import { run } from "./run.js";
 
 try {
-  await run(await findTool(process.env), process.argv.slice(2));
+  await run(await find(process.env), process.argv.slice(2));
 } catch (error) {
   if (!(error instanceof Failure)) throw error;
   console.error(`error: ${error.message}`);

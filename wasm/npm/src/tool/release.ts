@@ -6,7 +6,8 @@
  */
 
 import { readFile } from "node:fs/promises";
-import { Failure } from "./failure.js";
+import { fileURLToPath } from "node:url";
+import { Failure, reason } from "./failure.js";
 
 /** The tool for one machine. */
 export interface Tool {
@@ -35,5 +36,9 @@ export async function release(): Promise<Release> {
       "this package was not made by a release, so that it knows no encoderfile tool; set ENCODERFILE_TOOL to the path of one",
     );
   }
-  return JSON.parse(json) as Release;
+  try {
+    return JSON.parse(json) as Release;
+  } catch (error) {
+    throw new Failure(`${fileURLToPath(path)}: ${reason(error)}; install the package again`);
+  }
 }
