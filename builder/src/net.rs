@@ -15,4 +15,4 @@ pub(crate) use client::{body_from, stated_pause};
 pub(crate) use download::{Download, DownloadError, Opened};
 pub(crate) use folder::{create_folder_of, lock, write};
 pub(crate) use hash::{Hash, hexadecimal, sha256_of};
-pub(crate) use url::Url;
+pub(crate) use url::{Url, without_login};

@@ -2,7 +2,7 @@
 //! `huggingface_hub` reads them.
 
 use super::HubError;
-use crate::net::Url;
+use crate::net::{Url, without_login};
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -88,7 +88,10 @@ fn endpoint(value: Option<OsString>) -> Result<Url, HubError> {
     let url = Url::parse(value.trim_end_matches('/'));
     url.ok_or_else(|| HubError::Variable {
         variable: "HF_ENDPOINT",
-        problem: format!("{value:?} is no address that begins with https:// or http://"),
+        problem: format!(
+            "{:?} is no address that begins with https:// or http:// and has no name and password",
+            without_login(&value)
+        ),
     })
 }
 
@@ -213,6 +216,12 @@ mod tests {
                 "{error}"
             );
         }
+        let login = [("HF_ENDPOINT", "https://me:secret@mirror")];
+        let error = of(&login).unwrap_err().to_string();
+        assert!(
+            error.contains("mirror") && !error.contains("secret"),
+            "{error}"
+        );
         let endpoint = of(&[("HF_ENDPOINT", "https://mirror/hub/")])
             .unwrap()
             .endpoint;

@@ -7,6 +7,15 @@ use ureq::http::Uri;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url(Uri);
 
+/// What a message shows of an address that was refused, perhaps for its name and password.
+pub(crate) fn without_login(text: &str) -> String {
+    let parts = text.split_once("://");
+    match parts.and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, rest)) => format!("{scheme}://…@{rest}"),
+        None => text.to_owned(),
+    }
+}
+
 /// Who answers: scheme, host and port.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Origin {

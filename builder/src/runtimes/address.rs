@@ -26,7 +26,7 @@ impl Address {
     pub(super) fn parse(text: &str, version: &str) -> Result<Self, RuntimeError> {
         let folder = format!("v{version}");
         let wrong = || RuntimeError::Address {
-            text: text.to_owned(),
+            text: net::without_login(text),
         };
         if let Some(path) = text.strip_prefix("file://") {
             let path = percent_decode_str(path.strip_prefix("localhost").unwrap_or(path));
@@ -164,11 +164,12 @@ mod tests {
         for text in [
             "ftp://example.org",
             "https://",
-            "https://u:p@example.org",
+            "https://me:secret@example.org",
             "file://%ff",
         ] {
             let error = place(text).unwrap_err();
             assert!(error.contains(ADDRESS_VARIABLE), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }
