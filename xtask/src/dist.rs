@@ -161,33 +161,35 @@ fn wasm_base(
 ) -> anyhow::Result<PathBuf> {
     let mut host = workspace.cargo(&["build", "--package", "encoderfile-host"]);
     host.args(["--profile", "wasm", "--target", WASM]);
-    process::run(host.env(WASM_FLAGS, wasm_flags()?))?;
+    process::run(host.arg("--config").arg(remapped(workspace, WASM)?))?;
     match wasm_opt {
         Some(wasm_opt) => wasm_opt.optimise(linked),
         None => Ok(linked.to_owned()),
     }
 }
 
-/// The variable with which cargo overrides what .cargo/config.toml says of the target.
-const WASM_FLAGS: &str = "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS";
+/// Flags of a compiler by which sources have no folder of this machine before them: messages of
+/// panics name each, and a file that everybody gets names nobody's home, and is the same
+/// wherever it was built.
+pub(crate) fn remap(workspace: &Workspace, flag: &str) -> anyhow::Result<Vec<String>> {
+    let mut folders = registries()?;
+    // Of what build scripts write.
+    folders.push(workspace.target.clone());
+    folders.push(workspace.root.clone());
+    let flags = folders
+        .iter()
+        .map(|it| format!("{flag}={}/=", it.display()));
+    Ok(flags.collect())
+}
 
-/// The same flags, and sources of dependencies without the folder that this machine has
-/// them in: messages of panics name each, and a file that everybody gets names nobody's
-/// home.
-fn wasm_flags() -> anyhow::Result<String> {
-    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
-    for folder in source_folders()? {
-        let folder = folder.display().to_string();
-        // Flags are told apart by spaces.
-        if !folder.contains(' ') {
-            flags.push(format!("--remap-path-prefix={folder}/="));
-        }
-    }
-    Ok(flags.join(" "))
+/// What cargo is to read beside .cargo/config.toml, for a target whose flags are there.
+pub(crate) fn remapped(workspace: &Workspace, target: &str) -> anyhow::Result<String> {
+    let flags = remap(workspace, "--remap-path-prefix")?;
+    Ok(format!("target.{target}.rustflags={flags:?}"))
 }
 
 /// The folders of this machine that cargo has sources of dependencies in.
-pub(crate) fn source_folders() -> anyhow::Result<Vec<PathBuf>> {
+fn registries() -> anyhow::Result<Vec<PathBuf>> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
     let sources = home.context("no home folder, where cargo has sources")?;

@@ -1,6 +1,6 @@
 //! The npm package: the runtime for JavaScript, and what is around it.
 
-use crate::dist::{megabytes, size};
+use crate::dist::{self, megabytes, size};
 use crate::notices;
 use crate::process;
 use crate::setup::clients::npm;
@@ -120,7 +120,8 @@ pub(crate) fn pack_for_release(
 /// The runtime for [`BROWSER`], as it is linked.
 pub(crate) fn compile_module(workspace: &Workspace) -> anyhow::Result<()> {
     let mut build = workspace.cargo(&["build", "--package", "encoderfile-wasm"]);
-    process::run(build.args(["--profile", "browser", "--target", BROWSER]))
+    build.args(["--profile", "browser", "--target", BROWSER, "--config"]);
+    process::run(build.arg(dist::remapped(workspace, BROWSER)?))
 }
 
 /// Checks the types of both pages' scripts against those of the package, which is built.

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 use anyhow::Context;
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The first macOS on arm64; zig's own choice is years later.
 const MACOS_MIN: &str = "11.0";
@@ -118,23 +118,18 @@ impl<'a> Builder<'a> {
 
 impl Remap {
     fn of(workspace: &Workspace) -> anyhow::Result<Self> {
-        let mut folders = dist::source_folders()?;
-        folders.push(workspace.target.clone());
-        folders.push(workspace.root.clone());
-        let shown = |path: &Path| path.display().to_string();
-        let each = |flag: &str| {
-            // Flags are told apart by spaces.
-            let folders = folders
-                .iter()
-                .map(|it| shown(it))
-                .filter(|it| !it.contains(' '));
-            let flags = folders.map(|it| format!("{flag}={it}/="));
-            flags.collect::<Vec<_>>().join(" ")
+        // Flags are told apart by spaces.
+        let each = |flag: &str| -> anyhow::Result<String> {
+            let flags = dist::remap(workspace, flag)?.into_iter();
+            Ok(flags
+                .filter(|it| !it.contains(' '))
+                .collect::<Vec<_>>()
+                .join(" "))
         };
         Ok(Self {
-            rust: each("--remap-path-prefix"),
+            rust: each("--remap-path-prefix")?,
             // Of mimalloc, which names the date it was compiled on: that of the epoch.
-            c: format!("{} -Wno-error=date-time", each("-ffile-prefix-map")),
+            c: format!("{} -Wno-error=date-time", each("-ffile-prefix-map")?),
         })
     }
 }
