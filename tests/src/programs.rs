@@ -103,6 +103,20 @@ pub fn root() -> &'static Path {
     tests.parent().unwrap_or(tests)
 }
 
+/// A folder of this machine that a program names, where messages of panics name sources: whoever
+/// is given one would know whose machine built it, and no two machines would build the same.
+pub fn folder_named_in(program: &[u8]) -> anyhow::Result<Option<PathBuf>> {
+    let cargo = env::home_dir().context("a home folder")?.join(".cargo");
+    // A test is at target/release/deps/NAME.
+    let own = env::current_exe()?;
+    let target = own.ancestors().nth(3).context("a target folder")?;
+    let folders = [cargo, root().to_owned(), target.to_owned()];
+    Ok(folders.into_iter().find(|it| {
+        let name = it.as_os_str().as_encoded_bytes();
+        program.windows(name.len()).any(|bytes| bytes == name)
+    }))
+}
+
 /// Where `cargo xtask dist` puts the tool.
 fn dist() -> PathBuf {
     let name = format!("encoderfile{}", env::consts::EXE_SUFFIX);

@@ -18,6 +18,7 @@ use encoderfile_builder::target::{HOST_TARGET, TARGETS, Target};
 use encoderfile_tests::compare::{self, Agreement};
 use encoderfile_tests::fixture::{self, DEFAULT_MODEL};
 use encoderfile_tests::process;
+use encoderfile_tests::programs;
 use encoderfile_tests::server::Server;
 use encoderfile_tests::workbench::Workbench;
 use libtest_mimic::{Arguments, Trial};
@@ -196,6 +197,8 @@ impl Release {
     fn check_headers(&self, target: &'static Target) -> anyhow::Result<()> {
         let program = fs::read(self.folder.join(file_name(target)))?;
         target.check(&program)?;
+        let named = programs::folder_named_in(&program)?;
+        ensure!(named.is_none(), "it names {named:?}");
         headers::check(target, &program)
     }
 

@@ -31,11 +31,10 @@ pub(super) fn pack(workspace: &Workspace, description: &str, folder: &Path) -> a
     process::run(package.current_dir(&source))?;
     let crates = folder.join("crates");
     fs::create_dir(&crates).with_context(|| crates.display().to_string())?;
-    for path in super::files(&packed.join("package"))? {
-        if path.extension().is_some_and(|it| it == "crate") {
-            let name = path.file_name().unwrap_or_default();
-            super::copy(&path, &crates.join(name))?;
-        }
+    // By name: cargo leaves crates that it was still working on in folders beside them.
+    for name in published(workspace)? {
+        let name = format!("{name}-{}.crate", workspace.version);
+        super::copy(&packed.join("package").join(&name), &crates.join(&name))?;
     }
     Ok(())
 }
