@@ -102,10 +102,9 @@ impl Workbench {
                 let node = programs.node.as_ref().context("no Node")?;
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node-wasi.mjs");
                 let mut command = Command::new(node);
-                // V8's first compiler alone, which starts sooner; Chromium has both. What the
-                // second makes of calls to Node's WASI collects garbage where it must not, and
-                // crashes (nodejs/node#46777).
-                command.args(["--no-warnings", "--liftoff-only"]);
+                // V8's fast calls of Node's WASI collect garbage where they must not, and then
+                // it crashes (nodejs/node#46777).
+                command.args(["--no-warnings", "--no-turbo-fast-api-calls"]);
                 command.arg(script).arg(&built.module);
                 command
             }
