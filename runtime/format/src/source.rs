@@ -16,6 +16,13 @@ impl From<ReadError> for ReadFailure {
     }
 }
 
+impl ReadFailure {
+    /// What the source said: of a file, a [`std::io::Error`].
+    pub fn cause(&self) -> &(dyn std::error::Error + 'static) {
+        &*self.0
+    }
+}
+
 impl PartialEq for ReadFailure {
     fn eq(&self, other: &Self) -> bool {
         self.0.to_string() == other.0.to_string()
