@@ -6,16 +6,23 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence, Sized
 from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
-from . import _encoderfile, tool, vectors
+from . import (
+    _encoderfile,  # pyright: ignore[reportPrivateUsage]
+    tool,
+    vectors,
+)
 from .errors import RequestError
 from .progress import progress_bar
 from .types import (
     Aggregation,
+    ClassifyOptions,
     ClassScore,
     Entity,
+    EntityOptions,
     Filling,
+    FillMaskOptions,
     Info,
     Item,
     Overflow,
@@ -26,20 +33,24 @@ from .types import (
     Side,
     SparseVector,
     Tokenized,
+    TokenizeOptions,
     TruncationStrategy,
+    ZeroShotOptions,
 )
 
 if TYPE_CHECKING:
+    from typing import Concatenate
+
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
-    from typing_extensions import Concatenate, ParamSpec, Self
+    from typing_extensions import ParamSpec, Self, Unpack
 
     P = ParamSpec("P")
 
 __all__ = ["Encoderfile"]
 
 T = TypeVar("T")
-Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview]
+Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview"
 
 
 def _in_thread(
@@ -56,7 +67,7 @@ def _in_thread(
     call.__name__ = f"a{method.__name__}"
     call.__qualname__ = f"Encoderfile.{call.__name__}"
     call.__doc__ = f"As :meth:`{method.__name__}`, to be awaited: computed on another thread."
-    return call
+    return call  # type: ignore[return-value]
 
 
 class Encoderfile:
@@ -168,7 +179,9 @@ class Encoderfile:
             max_tokens=max_tokens,
         )
         array = self._vectors(texts, "embed", options, show_progress_bar)
-        return array if precision == "float32" else vectors.quantize(array, precision, ranges=ranges)
+        return (
+            array if precision == "float32" else vectors.quantize(array, precision, ranges=ranges)
+        )
 
     def encode_tokens(
         self,
@@ -204,7 +217,9 @@ class Encoderfile:
             max_tokens=max_tokens,
         )
         many = [cast(Item, texts)] if _is_text(texts) else texts
-        return self._vectors(many, "token_embeddings", options, show_progress_bar)
+        arrays: list[NDArray[np.float32]]
+        arrays = self._vectors(many, "token_embeddings", options, show_progress_bar)
+        return arrays
 
     def similarity(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
         """How alike each embedding of ``a`` is to each of ``b``: ``[len(a), len(b)]``.
@@ -213,7 +228,9 @@ class Encoderfile:
         """
         function = self._info.get("similarity")
         if function not in ("cosine", "dot", "euclidean", "manhattan"):
-            raise RequestError(f"similarity: this model is for {self.task}, without such a function")
+            raise RequestError(
+                f"similarity: this model is for {self.task}, without such a function"
+            )
         return vectors.similarity(a, b, function)
 
     def sparse(
@@ -238,9 +255,13 @@ class Encoderfile:
         return [_sparse(result["sparse_embedding"]) for result in results]
 
     @overload
-    def classify(self, texts: str | tuple[str, str], **options: Any) -> list[ClassScore]: ...
+    def classify(
+        self, texts: str | tuple[str, str], **options: Unpack[ClassifyOptions]
+    ) -> list[ClassScore]: ...
     @overload
-    def classify(self, texts: Iterable[Item], **options: Any) -> list[list[ClassScore]]: ...
+    def classify(
+        self, texts: Iterable[Item], **options: Unpack[ClassifyOptions]
+    ) -> list[list[ClassScore]]: ...
     def classify(
         self,
         texts: Any,
@@ -270,11 +291,11 @@ class Encoderfile:
 
     @overload
     def zero_shot(
-        self, texts: str, labels: Sequence[str], **options: Any
+        self, texts: str, labels: Sequence[str], **options: Unpack[ZeroShotOptions]
     ) -> list[ClassScore]: ...
     @overload
     def zero_shot(
-        self, texts: Iterable[str], labels: Sequence[str], **options: Any
+        self, texts: Iterable[str], labels: Sequence[str], **options: Unpack[ZeroShotOptions]
     ) -> list[list[ClassScore]]: ...
     def zero_shot(
         self,
@@ -310,9 +331,11 @@ class Encoderfile:
         return _map(results, lambda it: _best(it["labels"], it["scores"], None))
 
     @overload
-    def entities(self, texts: str, **options: Any) -> list[Entity]: ...
+    def entities(self, texts: str, **options: Unpack[EntityOptions]) -> list[Entity]: ...
     @overload
-    def entities(self, texts: Iterable[str], **options: Any) -> list[list[Entity]]: ...
+    def entities(
+        self, texts: Iterable[str], **options: Unpack[EntityOptions]
+    ) -> list[list[Entity]]: ...
     def entities(
         self,
         texts: Any,
@@ -342,9 +365,11 @@ class Encoderfile:
         return _map(results, lambda it: it["entities"])
 
     @overload
-    def fill_mask(self, texts: str, **options: Any) -> list[list[Filling]]: ...
+    def fill_mask(self, texts: str, **options: Unpack[FillMaskOptions]) -> list[list[Filling]]: ...
     @overload
-    def fill_mask(self, texts: Iterable[str], **options: Any) -> list[list[list[Filling]]]: ...
+    def fill_mask(
+        self, texts: Iterable[str], **options: Unpack[FillMaskOptions]
+    ) -> list[list[list[Filling]]]: ...
     def fill_mask(
         self,
         texts: Any,
@@ -406,10 +431,14 @@ class Encoderfile:
             return self._model.rank(texts, options, progress)
 
     @overload
-    def tokenize(self, texts: str | tuple[str, str], **options: Any) -> Tokenized: ...
+    def tokenize(
+        self, texts: str | tuple[str, str], **options: Unpack[TokenizeOptions]
+    ) -> Tokenized: ...
     @overload
-    def tokenize(self, texts: Iterable[Item], **options: Any) -> list[Tokenized]: ...
-    def tokenize(self, texts: Any, **options: Any) -> Any:
+    def tokenize(
+        self, texts: Iterable[Item], **options: Unpack[TokenizeOptions]
+    ) -> list[Tokenized]: ...
+    def tokenize(self, texts: Any, **options: Unpack[TokenizeOptions]) -> Any:
         """The tokens of a text or pair, or of each, as the model sees them.
 
         Prompt and special tokens are among them, and what is truncated is not. Options are those
@@ -423,6 +452,7 @@ class Encoderfile:
     def infer(
         self,
         texts: Iterable[Item],
+        /,
         *,
         partial: bool = False,
         show_progress_bar: bool = False,
@@ -503,9 +533,7 @@ class _Counted:
         self.total = len(texts) if isinstance(texts, Sized) else None
 
 
-def _load(
-    kind: type[Encoderfile], source: str | bytes, threads: int | None
-) -> Encoderfile:
+def _load(kind: type[Encoderfile], source: str | bytes, threads: int | None) -> Encoderfile:
     return kind(source, threads=threads)
 
 
@@ -520,11 +548,16 @@ def _is_text(texts: object) -> bool:
 
 def _is_pair(texts: object) -> bool:
     """Whether it is two texts that are read together."""
-    return isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(it, str) for it in texts)
+    if not isinstance(texts, tuple):
+        return False
+    members = cast("tuple[object, ...]", texts)
+    return len(members) == 2 and all(isinstance(it, str) for it in members)
 
 
 def _map(results: Any, read: Callable[[dict[str, Any]], Any]) -> Any:
-    return [read(it) for it in results] if isinstance(results, list) else read(results)
+    if not isinstance(results, list):
+        return read(results)
+    return [read(it) for it in cast("list[dict[str, Any]]", results)]
 
 
 def _best(labels: Sequence[str], scores: Sequence[float], top_k: int | None) -> list[ClassScore]:

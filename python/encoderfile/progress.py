@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(total: int | None, shown: bool) -> Iterator[Callable[[int], object] | None]:
+def progress_bar(
+    total: int | None, shown: bool
+) -> Generator[Callable[[int], object] | None, None, None]:
     """What is called with how many of ``total`` are done; tqdm's, where that is installed."""
     if not shown:
         yield None
         return
     try:
-        from tqdm.auto import tqdm  # pyright: ignore
+        from tqdm.auto import tqdm  # type: ignore[import-untyped] # pyright: ignore
     except ImportError:
         yield lambda done: _write(done, total, "\r")
         _write(total, total, "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Union
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: A text; two that are read together, as a tuple or a mapping with ``text`` and ``text_pair``; or
 #: token ids.
-Item = Union[str, tuple[str, str], Mapping[str, str], Sequence[int]]
+Item: TypeAlias = str | tuple[str, str] | Mapping[str, str] | Sequence[int]
 
 #: What to do with a text of more tokens than the model's maximum sequence length.
 Overflow = Literal["truncate", "error", "mean"]
@@ -25,6 +25,59 @@ Role = Literal["query", "document"]
 Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 #: How tokens become spans.
 Aggregation = Literal["simple", "first", "average", "max"]
+
+
+class TokenOptions(TypedDict, total=False):
+    """What becomes of a text of too many tokens, and how far a call is."""
+
+    overflow: Overflow | None
+    truncation_side: Side | None
+    max_tokens: int | None
+    show_progress_bar: bool
+
+
+class ClassifyOptions(TokenOptions, total=False):
+    """See :meth:`encoderfile.Encoderfile.classify`."""
+
+    top_k: int | None
+    raw_scores: bool
+    truncation_strategy: TruncationStrategy | None
+
+
+class ZeroShotOptions(TokenOptions, total=False):
+    """See :meth:`encoderfile.Encoderfile.zero_shot`."""
+
+    template: str | None
+    multi_label: bool
+    raw_scores: bool
+    truncation_strategy: TruncationStrategy | None
+
+
+class EntityOptions(TokenOptions, total=False):
+    """See :meth:`encoderfile.Encoderfile.entities`."""
+
+    aggregation: Aggregation
+    ignore_labels: Sequence[str] | None
+    stride: int | None
+
+
+class FillMaskOptions(TokenOptions, total=False):
+    """See :meth:`encoderfile.Encoderfile.fill_mask`."""
+
+    top_k: int | None
+    targets: Sequence[str] | None
+
+
+class TokenizeOptions(TypedDict, total=False):
+    """See :meth:`encoderfile.Encoderfile.tokenize`."""
+
+    prompt: str | None
+    prompt_name: str | None
+    role: Role | None
+    overflow: Overflow | None
+    truncation_side: Side | None
+    truncation_strategy: TruncationStrategy | None
+    max_tokens: int | None
 
 
 class SparseVector(NamedTuple):

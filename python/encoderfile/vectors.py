@@ -32,7 +32,7 @@ def quantize(
         return values
     if precision in ("binary", "ubinary"):
         packed = np.packbits(values > 0, axis=-1)
-        return packed if precision == "ubinary" else (packed ^ 128).view(np.int8)
+        return packed if precision == "ubinary" else (packed ^ np.uint8(128)).view(np.int8)
     if precision not in ("int8", "uint8"):
         names = "float32, int8, uint8, binary, ubinary"
         raise RequestError(f"precision: one of {names}, not {precision!r}")
@@ -47,10 +47,11 @@ def quantize(
             raise RequestError(f"ranges: of shape {shape}, not {list(bounds.shape)}")
         low, high = bounds
     steps = (high - low) / np.float32(255)
-    scaled = (values - low) / np.where(steps == 0, 1, steps)
-    if precision == "uint8":
-        return np.clip(scaled, 0, 255).astype(np.uint8)
-    return np.clip(scaled - 128, -128, 127).astype(np.int8)
+    scaled: NDArray[np.float32] = (values - low) / np.where(steps == 0, 1, steps)
+    quantized: NDArray[Any] = np.clip(scaled, 0, 255).astype(np.uint8)
+    if precision == "int8":
+        quantized = np.clip(scaled - 128, -128, 127).astype(np.int8)
+    return quantized
 
 
 def similarity(a: ArrayLike, b: ArrayLike, function: str = "cosine") -> NDArray[np.float32]:
@@ -69,7 +70,8 @@ def similarity(a: ArrayLike, b: ArrayLike, function: str = "cosine") -> NDArray[
         return left @ right.T
     if function == "euclidean":
         squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * (left @ right.T)
-        return -np.sqrt(np.maximum(squares, 0))
+        distances: NDArray[np.float32] = np.sqrt(np.maximum(squares, 0))
+        return -distances
     if function == "manhattan":
         rows = [np.abs(row - right).sum(axis=1) for row in left]
         return -np.stack(rows) if rows else np.empty((0, len(right)), np.float32)
