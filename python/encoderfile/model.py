@@ -562,7 +562,7 @@ def _map(results: Any, read: Callable[[dict[str, Any]], Any]) -> Any:
 
 def _best(labels: Sequence[str], scores: Sequence[float], top_k: int | None) -> list[ClassScore]:
     scored: list[ClassScore] = [
-        {"label": label, "score": score} for label, score in zip(labels, scores)
+        {"label": label, "score": score} for label, score in zip(labels, scores, strict=True)
     ]
     return sorted(scored, key=lambda it: -it["score"])[:top_k]
 
