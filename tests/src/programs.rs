@@ -17,6 +17,8 @@ pub enum Program {
     Python,
     /// A Python with the packages of `clients/frameworks.txt`.
     Frameworks,
+    /// A Python with the wheel, and the packages of `python/tests/requirements.txt`.
+    WheelPython,
     /// The folder of the packages of `published/packages.txt`, unpacked.
     Published,
     /// A Chromium, for pages.
@@ -39,6 +41,7 @@ impl Program {
             Self::Node => "ENCODERFILE_NODE",
             Self::Python => "ENCODERFILE_PYTHON",
             Self::Frameworks => "ENCODERFILE_FRAMEWORKS",
+            Self::WheelPython => "ENCODERFILE_WHEEL_PYTHON",
             Self::Published => "ENCODERFILE_PUBLISHED",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
             Self::Skopeo => "ENCODERFILE_SKOPEO",
@@ -64,7 +67,7 @@ impl Program {
             Self::Wasmtime => on_path("wasmtime"),
             Self::Node => on_path("node"),
             // A Python on PATH has none of the packages.
-            Self::Python | Self::Frameworks | Self::Published => None,
+            Self::Python | Self::Frameworks | Self::WheelPython | Self::Published => None,
             Self::Chromium => on_path("chromium"),
             Self::Skopeo => on_path("skopeo"),
             Self::Umoci => on_path("umoci"),

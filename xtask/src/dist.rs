@@ -3,6 +3,7 @@
 use crate::demo;
 use crate::npm;
 use crate::process;
+use crate::python;
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
 use crate::table::{Align, Table};
@@ -60,10 +61,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
             None
         }
     };
+    let wheel = python::build(workspace, &mut steps, &dist.tool)?;
     let mut parts = dist.parts(workspace)?;
     if let Some((package, site)) = package {
         package.list(workspace, &mut parts)?;
         site.list(workspace, &mut parts)?;
+    }
+    if let Some(wheel) = wheel {
+        wheel.list(workspace, &mut parts)?;
     }
     print!("\n{}", parts.to_terminal());
     Ok(())

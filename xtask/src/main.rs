@@ -25,6 +25,7 @@ mod notices;
 mod npm;
 mod packages;
 mod process;
+mod python;
 mod quickstart;
 mod release;
 mod rules;

@@ -56,11 +56,16 @@ impl Targets {
 
 const HOST: &str = "encoderfile-host";
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 5] = [
     Program {
         file: "native.txt",
         is: "native base programs; what some targets alone need is among it",
         linked: &[(HOST, Targets::Native)],
+    },
+    Program {
+        file: "python.txt",
+        is: "the module of the Python package, which has the encoderfile command beside it",
+        linked: &[("encoderfile-python", Targets::Native)],
     },
     Program {
         file: "wasm.txt",
