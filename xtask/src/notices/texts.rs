@@ -46,7 +46,7 @@ struct Inside {
 }
 
 /// Every licence in a folder of a package has to be here.
-const INSIDE: [Inside; 10] = [
+const INSIDE: [Inside; 12] = [
     Inside {
         package: "libmimalloc-sys",
         path: "c_src/mimalloc/v2/LICENSE",
@@ -65,6 +65,16 @@ const INSIDE: [Inside; 10] = [
             "Apache-2.0",
             "https://github.com/open-telemetry/opentelemetry-proto",
         )),
+    },
+    Inside {
+        package: "pyo3",
+        path: "pyo3-runtime/LICENSE-APACHE",
+        is: None,
+    },
+    Inside {
+        package: "pyo3",
+        path: "pyo3-runtime/LICENSE-MIT",
+        is: None,
     },
     Inside {
         package: "regex-syntax",
