@@ -210,6 +210,10 @@ pub(crate) struct Build {
     /// The version of the base program [default: this tool's]
     #[arg(long, value_name = "VERSION")]
     pub(crate) runtime_version: Option<String>,
+
+    /// Print what was written as JSON: `output`, `name`, `version`, `task` and `bytes`
+    #[arg(long, conflicts_with = "models")]
+    pub(crate) json: bool,
 }
 
 /// Many models at once.

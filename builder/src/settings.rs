@@ -11,6 +11,8 @@ use encoderfile_builder::folder::{Overrides, Paths};
 use encoderfile_builder::hub::{self, Downloaded, HubError, Named, Reference, Snapshot};
 use encoderfile_builder::oci;
 use encoderfile_builder::precision::Precision;
+use serde_json::json;
+use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -33,7 +35,10 @@ pub(crate) fn run(cli: &Cli, arguments: &Build) -> anyhow::Result<()> {
         warn(&format!("{base}: a base program that nobody has verified"));
     }
     report(&built)?;
-    suggest(&built);
+    match arguments.json {
+        true => print_json(&built)?,
+        false => suggest(&built),
+    }
     let slow = built.full_length.filter(|time| *time >= NOTABLE);
     if let (Some(time), Some(model)) = (slow, &built.manifest.model) {
         let (tokens, seconds) = (model.pipeline.max_tokens, time.as_secs_f64());
@@ -277,6 +282,19 @@ pub(crate) fn report(built: &Built) -> anyhow::Result<()> {
         built.length_bytes as f64 / 1e6,
     );
     Ok(())
+}
+
+/// Says what was written to whoever reads it with a program.
+fn print_json(built: &Built) -> anyhow::Result<()> {
+    let manifest = &built.manifest;
+    let json = json!({
+        "output": built.output,
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.model.as_ref().map(|it| it.task.name()),
+        "bytes": built.length_bytes,
+    });
+    Ok(writeln!(io::stdout(), "{json}")?)
 }
 
 /// Says how it is started.

@@ -89,7 +89,8 @@ class TokenizerBuildConfig:
     max_length: int | None = None
     stride: int | None = None
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """As ``encoderfile.yml`` has it."""
         settings = {it.name: getattr(self, it.name) for it in fields(self)}
         if isinstance(self.pad_strategy, Fixed):
             settings["pad_strategy"] = {"fixed": self.pad_strategy.n}
@@ -157,7 +158,7 @@ class EncoderfileBuilder:
         Raises :class:`~encoderfile.ToolError`; what is at ``output_path`` stays as it is then.
         """
         settings = {it.name: getattr(self, it.name) for it in fields(self)}
-        settings["tokenizer"] = self.tokenizer and self.tokenizer._settings()
+        settings["tokenizer"] = self.tokenizer and self.tokenizer.settings()
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder, "encoderfile.yml")
             # JSON is YAML.
@@ -221,16 +222,15 @@ def read_metadata(path: StrPath) -> InspectInfo:
 def _build(
     config: Path, workdir: StrPath | None, runtime_version: str | None, no_download: bool
 ) -> Path:
-    arguments: list[StrPath] = ["build", "--config", config.absolute()]
+    arguments: list[StrPath] = ["build", "--json", "--config", config.absolute()]
     if workdir is not None:
         arguments += ["--directory", workdir]
     if runtime_version is not None:
         arguments += ["--runtime-version", runtime_version]
     if no_download:
         arguments.append("--no-download")
-    said = tool.run(arguments)
-    # `PATH: NAME, TASK, …`
-    return Path(workdir or ".", said.split(": ", 1)[0]).absolute()
+    said = json.loads(tool.run(arguments))
+    return Path(workdir or ".", said["output"]).absolute()
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

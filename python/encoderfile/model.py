@@ -89,10 +89,13 @@ class Encoderfile:
         if threads is not None and threads < 1:
             raise RequestError(f"threads: a number from 1, not {threads}")
         if isinstance(source, (bytes, bytearray, memoryview)):
-            self._source: str | bytes = bytes(source)
+            self._source: str | bytes | None = bytes(source)
             self._model = _encoderfile.Model.from_bytes(self._source, threads)
+        elif source is None:
+            self._source = None
+            self._model = _encoderfile.Model.open_carried(tool.path(), threads)
         else:
-            self._source = os.path.abspath(tool.path() if source is None else source)
+            self._source = os.path.abspath(source)
             self._model = _encoderfile.Model.open(self._source, threads)
         self._threads = threads
         self._info = self._model.info()
@@ -426,9 +429,9 @@ class Encoderfile:
             truncation_strategy=truncation_strategy,
             max_tokens=max_tokens,
         )
-        texts = list(texts)
-        with progress_bar(len(texts), show_progress_bar) as progress:
-            return self._model.rank(texts, options, progress)
+        many = _Counted(texts)
+        with progress_bar(many.total, show_progress_bar) as progress:
+            return self._model.rank(many.texts, options, progress)
 
     @overload
     def tokenize(
@@ -533,7 +536,7 @@ class _Counted:
         self.total = len(texts) if isinstance(texts, Sized) else None
 
 
-def _load(kind: type[Encoderfile], source: str | bytes, threads: int | None) -> Encoderfile:
+def _load(kind: type[Encoderfile], source: Source | None, threads: int | None) -> Encoderfile:
     return kind(source, threads=threads)
 
 

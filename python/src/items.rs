@@ -4,7 +4,7 @@ use crate::errors::Class;
 use encoderfile::{Item, Options};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyString};
 use serde::Deserialize;
 
 /// Each of the items that Python iterates over: a `str`, two of them, a mapping with `text` and
@@ -80,9 +80,12 @@ fn read(item: &Bound<'_, PyAny>) -> Result<Item, Problem> {
     if let Ok((first, second)) = two(item) {
         return Ok(Item::Pair(text(&first)?, text(&second)?));
     }
-    match item.extract::<Vec<u32>>() {
-        Ok(ids) => Ok(Item::Ids(ids)),
-        Err(_) => Err(not_an_item(item)),
+    // Bytes are numbers too.
+    let ids = (!item.is_instance_of::<PyBytes>() && !item.is_instance_of::<PyByteArray>())
+        .then(|| item.extract::<Vec<u32>>());
+    match ids {
+        Some(Ok(ids)) => Ok(Item::Ids(ids)),
+        _ => Err(not_an_item(item)),
     }
 }
 

@@ -5,7 +5,8 @@ use crate::items;
 use crate::request::Request;
 use crate::vectors::{self, Vectors};
 use crate::watch::Watch;
-use encoderfile::{Error, Executor, Item, Prediction, Source};
+use encoderfile::container::ArtifactKind;
+use encoderfile::{Error, Executor, Item, Payload, Prediction, Source};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
@@ -39,6 +40,21 @@ impl Model {
         let source = encoderfile::file::open(path);
         let source = source.map_err(|error| errors::exception(&error.into()))?;
         Self::of(py, source, threads)
+    }
+
+    /// Opens the default model that a tool carries.
+    #[staticmethod]
+    fn open_carried(
+        py: Python<'_>,
+        tool: PathBuf,
+        threads: Option<NonZeroUsize>,
+    ) -> PyResult<Self> {
+        let carried = || {
+            let payload = Payload::open(encoderfile::file::open(tool)?)?;
+            Ok(payload.artifact(ArtifactKind::DefaultModel)?)
+        };
+        let carried = carried().map_err(|error: Error| errors::exception(&error))?;
+        Self::of(py, Arc::new(carried), threads)
     }
 
     /// Takes what is in memory.
