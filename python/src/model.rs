@@ -6,7 +6,7 @@ use crate::request::Request;
 use crate::vectors::{self, Vectors};
 use crate::watch::Watch;
 use encoderfile::container::ArtifactKind;
-use encoderfile::{Error, Executor, Item, Payload, Prediction, Source};
+use encoderfile::{Encoder, Error, Executor, Item, Payload, Prediction, Source};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
@@ -83,12 +83,7 @@ impl Model {
 
     /// The values of an embedding, unless options say otherwise.
     fn width(&self, py: Python<'_>) -> PyResult<usize> {
-        let model = self.model(py)?;
-        let pipeline = model.encoder().pipeline();
-        Ok(match pipeline.dimensions as usize {
-            0 => pipeline.embedding_width(),
-            kept => kept,
-        })
+        Ok(width(self.model(py)?.encoder()))
     }
 
     /// What it can be asked for.
@@ -127,10 +122,8 @@ impl Model {
                 vectors.push(prediction.values, total)
             })
         })?;
-        let width = match request.options.dimensions {
-            Some(dimensions) => dimensions,
-            None => self.width(py)?,
-        };
+        let dimensions = request.options.dimensions;
+        let width = dimensions.unwrap_or_else(|| width(request.model.encoder()));
         vectors.into_python(py, width)
     }
 
@@ -294,6 +287,15 @@ fn each(
         watch.tick(index + 1)
     })?;
     watch.ask(total)
+}
+
+/// The values of an embedding.
+fn width(encoder: &Encoder) -> usize {
+    let pipeline = encoder.pipeline();
+    match pipeline.dimensions as usize {
+        0 => pipeline.embedding_width(),
+        kept => kept,
+    }
 }
 
 fn to_python<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {

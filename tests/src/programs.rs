@@ -158,6 +158,8 @@ pub struct Programs {
     pub chromium: Option<PathBuf>,
     /// The npm package.
     pub npm_package: Option<PathBuf>,
+    /// A Python with the wheel.
+    pub python: Option<PathBuf>,
 }
 
 impl Programs {
@@ -173,6 +175,7 @@ impl Programs {
             node: Program::Node.find()?,
             chromium: Program::Chromium.find()?,
             npm_package: Program::NpmPackage.find()?,
+            python: Program::WheelPython.find()?,
         }))
     }
 

@@ -33,20 +33,29 @@ pub enum Target {
     Run,
     /// Chromium with the npm package, and the payload of the native executable.
     Browser,
+    /// The Python package, which maps the native executable.
+    Python,
 }
 
 impl Target {
     /// Those that are quick enough for every model.
-    pub const EVERY_MODEL: [Self; 4] = [Self::Native, Self::Wasmtime, Self::Node, Self::Browser];
+    pub const EVERY_MODEL: [Self; 5] = [
+        Self::Native,
+        Self::Wasmtime,
+        Self::Node,
+        Self::Browser,
+        Self::Python,
+    ];
 
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Native,
         Self::Wasmtime,
         Self::WasmtimeModule,
         Self::Node,
         Self::Run,
         Self::Browser,
+        Self::Python,
     ];
 
     /// As tables show it.
@@ -58,7 +67,13 @@ impl Target {
             Self::Node => "node",
             Self::Run => "run",
             Self::Browser => "browser",
+            Self::Python => "python",
         }
+    }
+
+    /// Whether it is a program with arguments and pipes, rather than a library.
+    pub fn has_command_line(self) -> bool {
+        !matches!(self, Self::Browser | Self::Python)
     }
 
     /// As names of trials have it.
@@ -76,6 +91,7 @@ impl Workbench {
             Target::Wasmtime | Target::WasmtimeModule => self.programs().wasmtime.is_some(),
             Target::Node => self.programs().node.is_some(),
             Target::Browser => self.programs().of_browser().is_some(),
+            Target::Python => self.programs().python.is_some(),
         }
     }
 
@@ -113,7 +129,7 @@ impl Workbench {
                 command.arg("run").arg(&built.module);
                 command
             }
-            Target::Browser => bail!("a browser has no command line"),
+            Target::Browser | Target::Python => bail!("a library has no command line"),
         };
         Ok(command)
     }
@@ -144,8 +160,8 @@ impl Workbench {
         items: &[Item],
         options: &Map<String, Value>,
     ) -> anyhow::Result<Vec<String>> {
-        if target == Target::Browser {
-            return self.in_browser(built, "infer", items, options);
+        if !target.has_command_line() {
+            return self.in_library(target, built, "infer", items, options);
         }
         let mut command = self.command(target, built)?;
         command.args(["infer", "--format", "jsonl", "--input", "-"]);
@@ -166,8 +182,8 @@ impl Workbench {
         built: &Built,
         items: &[Item],
     ) -> anyhow::Result<Vec<Tokenized>> {
-        let tokenized = if target == Target::Browser {
-            let lines = self.in_browser(built, "tokenize", items, &Map::new())?;
+        let tokenized = if !target.has_command_line() {
+            let lines = self.in_library(target, built, "tokenize", items, &Map::new())?;
             rows::parse_tokenized(&lines.concat())?
         } else {
             let mut command = self.command(target, built)?;
@@ -184,9 +200,9 @@ impl Workbench {
 
     /// Has a model recompute the results stored in its file.
     pub fn self_test(&self, target: Target, built: &Built) -> anyhow::Result<()> {
-        if target == Target::Browser {
+        if !target.has_command_line() {
             let report = self
-                .in_browser(built, "self-test", &[], &Map::new())?
+                .in_library(target, built, "self-test", &[], &Map::new())?
                 .concat();
             ensure!(report.contains(r#""passed":true,"cases":6"#), "{report}");
             return Ok(());
@@ -197,13 +213,23 @@ impl Workbench {
         Ok(())
     }
 
-    fn in_browser(
+    /// What a library gives for a command, as the command line prints it.
+    fn in_library(
         &self,
+        target: Target,
         built: &Built,
         command: &str,
         items: &[Item],
         options: &Map<String, Value>,
     ) -> anyhow::Result<Vec<String>> {
+        if target == Target::Python {
+            let python = self.programs().python.as_ref().context("no Python")?;
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python-target.py");
+            let mut run = Command::new(python);
+            run.arg(script).arg(&built.native).arg(command);
+            let finished = with_items(run.arg(Value::from(options.clone()).to_string()), items)?;
+            return Ok(finished.text()?.lines().map(str::to_owned).collect());
+        }
         let mut browser = self.browser()?;
         let browser = browser.as_mut().context("no browser")?;
         browser.lines(&built.native, command, items, options)

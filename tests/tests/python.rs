@@ -1,0 +1,61 @@
+//! The Python package, installed from its wheel: `python/tests` under pytest, a test for each file.
+
+use anyhow::ensure;
+use encoderfile_tests::process;
+use encoderfile_tests::programs::{self, Program};
+use encoderfile_tests::workbench::Workbench;
+use std::env;
+use std::process::Command;
+
+/// Runs a file of the package's tests with the Python that has the wheel.
+fn pytest(file: &str) -> anyhow::Result<()> {
+    let (Some(workbench), Some(python)) = (Workbench::open()?, Program::WheelPython.find()?) else {
+        return Ok(());
+    };
+    let mut pytest = Command::new(python);
+    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "-rs", "-q"]);
+    pytest.arg(programs::root().join("python/tests").join(file));
+    // The sources have no module; the wheel has.
+    pytest.current_dir(workbench.path(""));
+    pytest.env("PYTHONDONTWRITEBYTECODE", "1");
+    let finished = process::finish(&mut pytest)?;
+    let printed = String::from_utf8_lossy(&finished.stdout);
+    let is_whole = env::var_os("CI").is_none() || !printed.contains(" skipped");
+    ensure!(
+        finished.code == Some(0) && printed.contains(" passed") && is_whole,
+        "{printed}{}",
+        finished.stderr
+    );
+    eprintln!("{printed}");
+    Ok(())
+}
+
+#[test]
+fn embeddings() -> anyhow::Result<()> {
+    pytest("test_encode.py")
+}
+
+#[test]
+fn tasks() -> anyhow::Result<()> {
+    pytest("test_tasks.py")
+}
+
+#[test]
+fn errors() -> anyhow::Result<()> {
+    pytest("test_errors.py")
+}
+
+#[test]
+fn processes() -> anyhow::Result<()> {
+    pytest("test_processes.py")
+}
+
+#[test]
+fn building() -> anyhow::Result<()> {
+    pytest("test_building.py")
+}
+
+#[test]
+fn types() -> anyhow::Result<()> {
+    pytest("test_types.py")
+}
