@@ -56,6 +56,11 @@ fn building() -> anyhow::Result<()> {
 }
 
 #[test]
+fn documents() -> anyhow::Result<()> {
+    pytest("test_docs.py")
+}
+
+#[test]
 fn types() -> anyhow::Result<()> {
     pytest("test_types.py")
 }

@@ -31,7 +31,7 @@ pub(crate) const CORE: [&str; 4] = [
     "encoderfile-encoder",
 ];
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule {
         package: "encoderfile-proto",
         never: &["encoderfile-format", "encoderfile-graph"],
@@ -100,6 +100,18 @@ const RULES: [Rule; 9] = [
         package: "encoderfile-host",
         never: &["wasmtime", "tract-onnx", "encoderfile-builder", "ureq"],
         why: "a built file carries nothing that builds files or asks other machines, and no operator it does not use",
+    },
+    Rule {
+        package: "encoderfile-python",
+        never: &[
+            "clap",
+            "tokio",
+            "encoderfile-host",
+            "encoderfile-server",
+            "encoderfile-builder",
+            "ureq",
+        ],
+        why: "what Python imports is the runtime and no other frontend",
     },
     Rule {
         package: "encoderfile-wasm",
