@@ -8,7 +8,8 @@
 //! `cargo xtask bench serve` is about the server alone (`bench/serve.rs`), `cargo
 //! xtask bench browser` about the npm package (`bench/browser.rs`), `cargo xtask bench
 //! kernels` about GEMM by shape (`bench/kernels.rs`), `cargo xtask bench encodings` about
-//! matrices in fewer bits (`bench/encodings.rs`).
+//! matrices in fewer bits (`bench/encodings.rs`), `cargo xtask bench python` about the Python package
+//! (`bench/python.rs`).
 
 mod accuracy;
 mod browser;
@@ -23,6 +24,7 @@ mod passages;
 mod peak;
 mod peer;
 mod profile;
+mod python;
 mod report;
 mod serve;
 mod share;
@@ -84,6 +86,8 @@ enum Command {
     Browser(browser::Arguments),
     /// Measure what storing the matrices in fewer bits costs and saves, beside float32
     Encodings(encodings::Arguments),
+    /// Measure the Python package, beside the command line and other packages
+    Python(python::Arguments),
     /// Measure GEMM by shape, beside ONNX Runtime's and two crates'
     Kernels,
 }
@@ -155,6 +159,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         Some(Command::Serve(arguments)) => return serve::run(workspace, arguments),
         Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
         Some(Command::Kernels) => return kernels::run(workspace),
+        Some(Command::Python(arguments)) => return python::run(workspace, arguments),
         None if arguments.profile => return profile::run(workspace, arguments.model.as_deref()),
         Some(Command::Encodings(_)) | None => {}
     }

@@ -91,6 +91,19 @@ impl Wheel {
         Ok(Some(python))
     }
 
+    /// Puts what is in it into a folder, for that Python.
+    pub(crate) fn unpack(&self, python: &Path, folder: &Path) -> anyhow::Result<()> {
+        let mut install = Command::new(python);
+        install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]);
+        process::run(
+            install
+                .arg("--upgrade")
+                .arg("--target")
+                .arg(folder)
+                .arg(&self.file),
+        )
+    }
+
     /// Adds it to the parts that are shown.
     pub(crate) fn list(&self, workspace: &Workspace, parts: &mut Table) -> anyhow::Result<()> {
         let size = crate::dist::megabytes(crate::dist::size(&self.file)?);

@@ -4,7 +4,7 @@
 use anyhow::ensure;
 
 /// What one thing took, over all turns.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, serde::Deserialize)]
 pub(super) struct Taken {
     /// The middle one (the upper, of an even number).
     pub(super) median: f64,
