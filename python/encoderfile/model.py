@@ -135,6 +135,11 @@ class Encoderfile:
         return self._model.width()
 
     @property
+    def path(self) -> str | None:
+        """Where its file is; ``None`` for one that was loaded from bytes."""
+        return self._source if isinstance(self._source, str) else None
+
+    @property
     def closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._model.closed
