@@ -7,15 +7,17 @@ then it is the default model of this package.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 from ..model import Encoderfile
+from ..types import Role
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-__all__ = ["Source", "missing", "opened", "stated"]
+__all__ = ["Source", "encoded", "missing", "opened", "stated"]
 
 #: A model, or where its file is.
 Source: TypeAlias = "Encoderfile | str | os.PathLike[str] | None"
@@ -36,6 +38,15 @@ def stated(source: Source) -> str | None:
             )
         return source.path
     return None if source is None else os.fspath(source)
+
+
+def encoded(model: Encoderfile, texts: Any, role: Role, options: Mapping[str, Any]) -> Any:
+    """The embeddings of a text or texts that are queries or documents, unless ``options`` of
+    :meth:`Encoderfile.encode` have a prompt of their own."""
+    given = dict(options)
+    if "prompt" not in given and "prompt_name" not in given:
+        given.setdefault("role", role)
+    return model.encode(texts, **given)
 
 
 def missing(package: str, error: ImportError) -> ImportError:

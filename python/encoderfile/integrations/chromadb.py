@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from . import Source, missing, opened, stated
+from . import Source, encoded, missing, opened, stated
 
 try:
     from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
-    from chromadb.utils.embedding_functions import register_embedding_function
+    from chromadb.utils import embedding_functions
 except ImportError as error:
     raise missing("chromadb", error) from error
+
+from ..types import Role
 
 __all__ = ["EncoderfileEmbeddingFunction"]
 
@@ -43,9 +45,8 @@ class EncoderfileEmbeddingFunction(EmbeddingFunction[Documents]):
         """The embeddings of queries."""
         return self._encoded(input, "query")
 
-    def _encoded(self, texts: Documents, role: str) -> Embeddings:
-        vectors = self._model.encode(texts, **{"role": role, **self._options})
-        return cast(Embeddings, list(vectors))
+    def _encoded(self, texts: Documents, role: Role) -> Embeddings:
+        return cast(Embeddings, list(encoded(self._model, texts, role, self._options)))
 
     @staticmethod
     def name() -> str:
@@ -82,4 +83,4 @@ class EncoderfileEmbeddingFunction(EmbeddingFunction[Documents]):
 
 
 # Not as a decorator, which would hide the class's type.
-cast(Any, register_embedding_function)(EncoderfileEmbeddingFunction)
+cast(Any, embedding_functions).register_embedding_function(EncoderfileEmbeddingFunction)

@@ -4,6 +4,9 @@
 >>> embedder = EncoderfileTextEmbedder()
 >>> len(embedder.run(text="How do I reset my password?")["embedding"])
 384
+
+A stored pipeline is read again by ``Pipeline.loads(text, allowed_modules=[
+"encoderfile.integrations.haystack"])``: Haystack wants to be told whom to trust.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from . import Source, missing, opened, stated
+from . import Source, encoded, missing, opened, stated
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -24,7 +27,10 @@ __all__ = ["EncoderfileDocumentEmbedder", "EncoderfileRanker", "EncoderfileTextE
 
 
 class _Component:
-    """A component with a file, which is opened when the pipeline warms up, or first runs."""
+    """A component with a file, which is opened when the pipeline warms up, or first runs.
+
+    ``@component`` makes another class of each that is derived: there is no ``super()`` in them.
+    """
 
     def __init__(self, model: Source, **parameters: Any) -> None:
         self._source = model
@@ -60,13 +66,13 @@ class EncoderfileTextEmbedder(_Component):
     """
 
     def __init__(self, model: Source = None, options: dict[str, Any] | None = None) -> None:
-        super().__init__(model, options=options)
+        _Component.__init__(self, model, options=options)
         self.options = options or {}
 
     @component.output_types(embedding=list[float], meta=dict[str, Any])
     def run(self, text: str) -> dict[str, Any]:
         """``embedding`` of the text."""
-        embedding = self.model.encode(text, **{"role": "query", **self.options})
+        embedding = encoded(self.model, text, "query", self.options)
         return {"embedding": embedding.tolist(), "meta": {"model": self.model.name}}
 
 
@@ -84,7 +90,8 @@ class EncoderfileDocumentEmbedder(_Component):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
     ) -> None:
-        super().__init__(
+        _Component.__init__(
+            self,
             model,
             options=options,
             meta_fields_to_embed=meta_fields_to_embed,
@@ -98,7 +105,7 @@ class EncoderfileDocumentEmbedder(_Component):
     def run(self, documents: list[Document]) -> dict[str, Any]:
         """The same ``documents``, with embeddings."""
         texts = [_text(it, self.meta_fields_to_embed, self.embedding_separator) for it in documents]
-        vectors = self.model.encode(texts, **{"role": "document", **self.options}).tolist()
+        vectors = encoded(self.model, texts, "document", self.options).tolist()
         embedded = [
             replace(document, embedding=vector)
             for document, vector in zip(documents, vectors, strict=True)
@@ -118,7 +125,8 @@ class EncoderfileRanker(_Component):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
     ) -> None:
-        super().__init__(
+        _Component.__init__(
+            self,
             model,
             top_k=top_k,
             score_threshold=score_threshold,

@@ -9,23 +9,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
-from . import missing
+from . import encoded, missing
 
 try:
-    from lancedb.embeddings import TextEmbeddingFunction, register
+    from lancedb.embeddings import TextEmbeddingFunction, get_registry
 except ImportError as error:
     raise missing("lancedb", error) from error
 
 from ..model import Encoderfile
+from ..types import Role
 
 __all__ = ["EncoderfileEmbeddings"]
 
 
-@register("encoderfile")  # type: ignore[untyped-decorator, unused-ignore] # pyright: ignore
 class EncoderfileEmbeddings(TextEmbeddingFunction):
     """Embeddings for a table, with the model's prompts for its source column and for queries.
 
@@ -46,13 +45,17 @@ class EncoderfileEmbeddings(TextEmbeddingFunction):
 
     def compute_query_embeddings(self, query: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """The embedding of a query."""
-        return self._encoded(self.sanitize_input(query), "query")
+        return self._encoded(cast(Any, self).sanitize_input(query), "query")
 
-    def _encoded(self, texts: Sequence[str | None], role: str) -> list[Any]:
-        given = [text for text in texts if text is not None]
-        options = {"role": role, **self.options}
-        vectors = iter(_opened(self.model).encode(given, **options))
-        return [None if text is None else next(vectors) for text in texts]
+    def _encoded(self, texts: Any, role: Role) -> list[Any]:
+        several: list[str | None] = list(texts)
+        given = [text for text in several if text is not None]
+        vectors = iter(encoded(_opened(self.model), given, role, self.options))
+        return [None if text is None else next(vectors) for text in several]
+
+
+# Not as a decorator, which would hide the class's type.
+cast(Any, get_registry()).register("encoderfile")(EncoderfileEmbeddings)
 
 
 @cache

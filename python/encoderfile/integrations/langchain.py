@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import Source, missing, opened
+from . import Source, encoded, missing, opened
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -39,13 +39,13 @@ class EncoderfileEmbeddings(Embeddings):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """The embedding of each text."""
         vectors: list[list[float]]
-        vectors = self.model.encode(texts, **{"role": "document", **self.options}).tolist()
+        vectors = encoded(self.model, texts, "document", self.options).tolist()
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
         """The embedding of a query."""
         vector: list[float]
-        vector = self.model.encode(text, **{"role": "query", **self.options}).tolist()
+        vector = encoded(self.model, text, "query", self.options).tolist()
         return vector
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import Source, missing, opened, stated
+from . import Source, encoded, missing, opened, stated
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -21,6 +21,7 @@ except ImportError as error:
     raise missing("llama-index-core", error) from error
 
 from ..model import Encoderfile
+from ..types import Role
 
 __all__ = ["EncoderfileEmbedding", "EncoderfileRerank"]
 
@@ -41,7 +42,8 @@ class EncoderfileEmbedding(BaseEmbedding):
         model = kwargs.pop("path", None) if model is None else model
         loaded = opened(model)
         kwargs.setdefault("model_name", loaded.name)
-        super().__init__(path=_path(model), options=options or {}, **kwargs)
+        kwargs |= {"path": _path(model), "options": options or {}}
+        super().__init__(**kwargs)
         self._model = loaded
 
     @classmethod
@@ -49,8 +51,8 @@ class EncoderfileEmbedding(BaseEmbedding):
         """What a stored index calls it."""
         return "EncoderfileEmbedding"
 
-    def _embed(self, texts: Any, role: str) -> Any:
-        return self._model.encode(texts, **{"role": role, **self.options}).tolist()
+    def _embed(self, texts: Any, role: Role) -> Any:
+        return encoded(self._model, texts, role, self.options).tolist()
 
     def _get_query_embedding(self, query: str) -> list[float]:
         vector: list[float] = self._embed(query, "query")
@@ -92,7 +94,8 @@ class EncoderfileRerank(BaseNodePostprocessor):
 
     def __init__(self, model: Source = None, *, top_n: int | None = None, **kwargs: Any) -> None:
         model = kwargs.pop("path", None) if model is None else model
-        super().__init__(path=_path(model), top_n=top_n, **kwargs)
+        kwargs |= {"path": _path(model), "top_n": top_n}
+        super().__init__(**kwargs)
         self._model = opened(model)
 
     @classmethod

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from . import missing, opened
@@ -18,7 +19,7 @@ from . import missing, opened
 try:
     from spacy.language import Language
     from spacy.tokens import Doc, Span
-    from spacy.util import filter_spans, minibatch
+    from spacy.util import filter_spans
 except ImportError as error:
     raise missing("spacy", error) from error
 
@@ -58,8 +59,8 @@ class EncoderfileEntities:
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """The same of many, on all cores."""
-        for docs in minibatch(stream, batch_size):
-            batch = list(docs)
+        docs = iter(stream)
+        while batch := list(islice(docs, batch_size)):
             found = self.model.entities([doc.text for doc in batch], **self.options)
             for doc, entities in zip(batch, found, strict=True):
                 yield self._set(doc, entities)
@@ -85,7 +86,8 @@ class EncoderfileEntities:
         return doc
 
 
-@Language.factory(
+# Not as a decorator, which is untyped.
+cast(Any, Language).factory(
     "encoderfile",
     default_config={
         "model": None,
@@ -94,13 +96,5 @@ class EncoderfileEntities:
         "options": {},
     },
     assigns=["doc.ents"],
+    func=EncoderfileEntities,
 )
-def _create(
-    nlp: Language,
-    name: str,
-    model: Any,
-    span_group: str | None,
-    alignment_mode: str,
-    options: dict[str, Any],
-) -> EncoderfileEntities:
-    return EncoderfileEntities(nlp, name, model, span_group, alignment_mode, options)

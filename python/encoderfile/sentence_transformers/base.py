@@ -1,4 +1,4 @@
-"""What both classes share: the file, its prompts, and whatever callers do with a module of PyTorch."""
+"""What both classes share: the file, its prompts, and what callers do with a PyTorch module."""
 
 from __future__ import annotations
 
@@ -174,9 +174,7 @@ class Model:
     def compile(self, *_args: object, **_kwargs: object) -> None:
         """Has no effect: it is compiled."""
 
-    def start_multi_process_pool(
-        self, target_devices: list[str] | None = None
-    ) -> dict[str, Any]:
+    def start_multi_process_pool(self, target_devices: list[str] | None = None) -> dict[str, Any]:
         """A pool of nothing: threads of this process use all cores already."""
         return {"input": None, "output": None, "processes": []}
 

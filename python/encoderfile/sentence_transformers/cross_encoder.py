@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 from ..model import Encoderfile
@@ -219,4 +219,4 @@ def _activated(logits: NDArray[Any], activation: Activation) -> NDArray[Any]:
 
     if activation in (identity, sigmoid, softmax) or tensors.loaded() is None:
         return np.asarray(activation(logits), np.float32)
-    return cast("NDArray[Any]", tensors.array(activation(tensors.tensor(logits))))
+    return tensors.array(activation(tensors.tensor(logits)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import vectors
 from ..errors import RequestError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SentenceTransformer"]
 
 SimilarityName = Literal["cosine", "dot", "euclidean", "manhattan"]
+SIMILARITIES: tuple[SimilarityName, ...] = ("cosine", "dot", "euclidean", "manhattan")
 
 
 class SentenceTransformer(Model):
@@ -235,12 +236,11 @@ class SentenceTransformer(Model):
 
     @similarity_fn_name.setter
     def similarity_fn_name(self, value: Any) -> None:
-        names = ("cosine", "dot", "euclidean", "manhattan")
         stated = value if value is not None else self.encoderfile.info.get("similarity")
         name = getattr(stated, "value", stated) or "cosine"
-        if name not in names:
-            raise ValueError(f"similarity_fn_name: one of {', '.join(names)}, not {name!r}")
-        self._similarity = cast(SimilarityName, name)
+        if name not in SIMILARITIES:
+            raise ValueError(f"similarity_fn_name: one of {', '.join(SIMILARITIES)}, not {name!r}")
+        self._similarity: SimilarityName = name
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """How alike each of ``embeddings1`` is to each of ``embeddings2``: an array

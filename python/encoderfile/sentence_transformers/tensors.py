@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,9 +43,7 @@ def array(values: Any) -> NDArray[Any]:
     """An array, ``[rows, width]``, of an array, a tensor, or a list of them."""
     import numpy as np
 
-    if isinstance(values, Iterable) and not hasattr(values, "ndim"):
-        rows: Any = values
-        values = [array(row) if is_tensor(row) else row for row in rows]
-    elif is_tensor(values):
-        values = values.detach().cpu().float().numpy()
-    return np.asarray(values)
+    if isinstance(values, (list, tuple)):
+        rows: Any = values  # pyright: ignore[reportUnknownVariableType]
+        return np.asarray([array(row) if is_tensor(row) else row for row in rows])
+    return np.asarray(values.detach().cpu().float() if is_tensor(values) else values)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import RequestError
 from ..model import Encoderfile
+from ..types import Tokenized
 
 __all__ = ["Tokenizer"]
 
@@ -36,12 +37,12 @@ class Tokenizer:
 
         is_one = isinstance(text, str)
         limit = min(max_length or self.model_max_length, self.model_max_length)
-        texts: list[Any] = [text] if is_one else list(text)
+        texts: list[str] = [text] if is_one else list(text)
         rows = [self._ids(it, bool(truncation), limit, add_special_tokens) for it in texts]
         longest = max(map(len, rows), default=0)
         pads = bool(padding) and padding != "do_not_pad" or return_tensors is not None
         ids = [row + [0] * (longest - len(row)) if pads else row for row in rows]
-        mask = [[1] * len(row) + [0] * (len(it) - len(row)) for row, it in zip(rows, ids, strict=True)]
+        mask = [[1] * len(row) + [0] * (longest - len(row) if pads else 0) for row in rows]
         if return_tensors is None:
             return {
                 "input_ids": ids[0] if is_one else ids,
@@ -65,13 +66,13 @@ class Tokenizer:
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of a text, without special tokens."""
-        found = self._model.tokenize(text, prompt="", overflow="error")["tokens"]
-        return [it["token"] for it in found if not it["special"]]
+        found = self._model.tokenize(text, prompt="", overflow="error")
+        return [it["token"] for it in found["tokens"] if not it["special"]]
 
-    def _ids(self, text: Any, cuts: bool, limit: int, specials: bool) -> list[int]:
+    def _ids(self, text: str, cuts: bool, limit: int, specials: bool) -> list[int]:
         if not specials and cuts:
             raise RequestError("add_special_tokens: False without truncation alone")
-        found = self._model.tokenize(
+        found: Tokenized = self._model.tokenize(
             text, prompt="", overflow="truncate" if cuts else "error", max_tokens=limit
         )
         return [it["token_id"] for it in found["tokens"] if specials or not it["special"]]
