@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -167,9 +167,11 @@ class Model:
             raise NotImplementedError("train: an encoderfile cannot be trained")
         return self
 
-    def parameters(self, recurse: bool = True) -> Iterable[Any]:
-        """None that could be trained."""
+    def parameters(self, *_args: object, **_kwargs: object) -> Iterator[Any]:
+        """None that could be trained, or cast."""
         return iter(())
+
+    named_parameters = modules = named_modules = children = parameters
 
     def compile(self, *_args: object, **_kwargs: object) -> None:
         """Has no effect: it is compiled."""

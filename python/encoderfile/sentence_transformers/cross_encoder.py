@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
@@ -71,6 +72,16 @@ class CrossEncoder(Model):
             raise RequestError(f"num_labels: this model has {self.num_labels}, not {num_labels}")
         self.max_seq_length = max_length
         self.activation_fn: Activation = activation_fn or self.get_default_activation_fn()
+
+    @property
+    def config(self) -> SimpleNamespace:
+        """What callers read of a configuration of transformers."""
+        return SimpleNamespace(num_labels=self.num_labels, name_or_path=self.encoderfile.name)
+
+    @property
+    def model(self) -> SimpleNamespace:
+        """What callers read of a model of transformers."""
+        return SimpleNamespace(config=self.config, name_or_path=self.encoderfile.name)
 
     @property
     def num_labels(self) -> int:
