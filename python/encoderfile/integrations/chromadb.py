@@ -3,7 +3,7 @@
 >>> import chromadb
 >>> from encoderfile.integrations.chromadb import EncoderfileEmbeddingFunction
 >>> collection = chromadb.EphemeralClient().create_collection(
-...     "letters", embedding_function=EncoderfileEmbeddingFunction())
+...     "notes", embedding_function=EncoderfileEmbeddingFunction())
 >>> collection.add(ids=["1", "2"], documents=["Reset your password here.", "We are in Berlin."])
 >>> collection.query(query_texts=["I forgot my login"], n_results=1)["ids"]
 [['1']]

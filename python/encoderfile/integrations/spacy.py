@@ -3,9 +3,9 @@
 >>> import spacy
 >>> import encoderfile.integrations.spacy
 >>> nlp = spacy.blank("en")
->>> _ = nlp.add_pipe("encoderfile", config={"model": "ner.encoderfile"})  # doctest: +SKIP
->>> nlp("Angela Merkel visited Paris.").ents  # doctest: +SKIP
-(Angela Merkel, Paris)
+>>> _ = nlp.add_pipe("encoderfile", config={"model": "ner.encoderfile"})
+>>> doc = nlp("Angela Merkel visited Paris.")
+>>> entities = [(span.text, span.label_, span._.encoderfile_score) for span in doc.ents]
 """
 
 from __future__ import annotations
