@@ -42,7 +42,7 @@ class EncoderfileEmbedding(BaseEmbedding):
         model = kwargs.pop("path", None) if model is None else model
         loaded = opened(model)
         kwargs.setdefault("model_name", loaded.name)
-        kwargs |= {"path": _path(model), "options": options or {}}
+        kwargs |= {"path": stated(model), "options": options or {}}
         super().__init__(**kwargs)
         self._model = loaded
 
@@ -94,7 +94,7 @@ class EncoderfileRerank(BaseNodePostprocessor):
 
     def __init__(self, model: Source = None, *, top_n: int | None = None, **kwargs: Any) -> None:
         model = kwargs.pop("path", None) if model is None else model
-        kwargs |= {"path": _path(model), "top_n": top_n}
+        kwargs |= {"path": stated(model), "top_n": top_n}
         super().__init__(**kwargs)
         self._model = opened(model)
 
@@ -111,10 +111,3 @@ class EncoderfileRerank(BaseNodePostprocessor):
         texts = [it.node.get_content(metadata_mode=MetadataMode.EMBED) for it in nodes]
         ranked = self._model.rerank(query_bundle.query_str, texts, top_k=self.top_n)
         return [NodeWithScore(node=nodes[it["index"]].node, score=it["score"]) for it in ranked]
-
-
-def _path(model: Source) -> str | None:
-    """Where the file is; none for one that only memory has."""
-    if isinstance(model, Encoderfile) and model.path is None:
-        return None
-    return stated(model)

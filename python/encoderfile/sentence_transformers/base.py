@@ -81,14 +81,10 @@ class Model:
         """The names that are prompts in any case."""
         return {}
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         library = sys.modules.get("sentence_transformers")
         return getattr(library, type(self).__name__, type(self))
-
-    @__class__.setter
-    def __class__(self, value: type) -> None:
-        raise TypeError("__class__: cannot be assigned")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restored, (type(self), self.__dict__.copy()))

@@ -118,15 +118,8 @@ class SentenceTransformer(Model):
         text = self._prompt(prompt, prompt_name)
         shown = bool(show_progress_bar)
         if output_value == "token_embeddings":
-            found = self.encoderfile.encode_tokens(
-                many,
-                prompt=text,
-                special_tokens=True,
-                max_tokens=self._max_tokens,
-                show_progress_bar=shown,
-            )
-            each = [tensors.tensor(it) for it in found] if convert_to_tensor else found
-            return each[0] if is_one else each
+            made: Any = self._of_tokens(many, text, shown, convert_to_tensor)
+            return made[0] if is_one else made
         if output_value != "sentence_embedding":
             raise RequestError(
                 f"output_value: sentence_embedding or token_embeddings, not {output_value!r}"
@@ -135,18 +128,24 @@ class SentenceTransformer(Model):
             many, prompt=text, max_tokens=self._max_tokens, show_progress_bar=shown
         )
         array = self._truncated(array, truncate_dim, normalize_embeddings)
-        if precision in ("int8", "uint8") and len(array) == 1:
-            raise RequestError(
-                f"precision: {precision} of one embedding: the range of its values is unknown "
-                "(encoderfile.quantize takes `ranges`)"
-            )
-        array = vectors.quantize(array, precision)
-        made: Any = array
+        array = _quantized(array, precision)
+        made = array
         if convert_to_tensor:
             made = tensors.tensor(array)
         elif not convert_to_numpy:
             made = list(tensors.tensor(array))
         return made[0] if is_one else made
+
+    def _of_tokens(self, texts: list[Any], prompt: str, shown: bool, as_tensors: bool) -> Any:
+        """The token embeddings of each text, ``[tokens, width]``."""
+        arrays = self.encoderfile.encode_tokens(
+            texts,
+            prompt=prompt,
+            special_tokens=True,
+            max_tokens=self._max_tokens,
+            show_progress_bar=shown,
+        )
+        return [tensors.tensor(array) for array in arrays] if as_tensors else arrays
 
     @renamed(sentences="inputs")
     def encode_query(
@@ -290,6 +289,15 @@ class SentenceTransformer(Model):
     def evaluate(self, evaluator: Any, output_path: str | None = None) -> Any:
         """What an evaluator of sentence-transformers says of it."""
         return evaluator(self, output_path)
+
+
+def _quantized(array: NDArray[Any], precision: Precision) -> NDArray[Any]:
+    if precision in ("int8", "uint8") and len(array) == 1:
+        raise RequestError(
+            f"precision: {precision} of one embedding: the range of its values is unknown "
+            "(encoderfile.quantize takes `ranges`)"
+        )
+    return vectors.quantize(array, precision)
 
 
 def _alike(scores: NDArray[Any], *given: object) -> Any:

@@ -10,9 +10,10 @@ from pathlib import Path
 from shutil import copyfile
 
 import pytest
-from conftest import ROOT
 
 from encoderfile import tool
+
+from .conftest import ROOT
 
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```$",

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
 
-from make_goldens import CALLS, MODELS, plain, run
+from .make_goldens import CALLS, MODELS, plain, run
 
 GOLDENS = Path(__file__).parent / "goldens"
 

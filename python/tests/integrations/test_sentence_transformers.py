@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MODELS
 
 from encoderfile import Encoderfile, RequestError
 from encoderfile.sentence_transformers import CrossEncoder, SentenceTransformer
+
+from .conftest import MODELS
 
 Build = Callable[[str], str]
 
