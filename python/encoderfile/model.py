@@ -135,9 +135,9 @@ class Encoderfile:
         return self._model.width()
 
     @property
-    def path(self) -> str | None:
-        """Where its file is; ``None`` for one that was loaded from bytes."""
-        return self._source if isinstance(self._source, str) else None
+    def source(self) -> str | bytes | None:
+        """The path of its file, the bytes that it was loaded from, or ``None`` for the default."""
+        return self._source
 
     @property
     def closed(self) -> bool:

@@ -32,11 +32,11 @@ def stated(source: Source) -> str | None:
     """What a framework stores of a model, to open it again: the path of its file; ``None`` for
     the default model."""
     if isinstance(source, Encoderfile):
-        if source.path is None:
+        if isinstance(source.source, bytes):
             raise RequestError(
                 f"model: {source.name} was loaded from bytes; a framework can store only a path"
             )
-        return source.path
+        return source.source
     return None if source is None else os.fspath(source)
 
 

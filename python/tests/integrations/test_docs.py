@@ -11,8 +11,6 @@ from shutil import copyfile
 
 import pytest
 
-from encoderfile import tool
-
 from .conftest import ROOT
 
 BLOCKS = re.findall(
@@ -56,14 +54,11 @@ def need(library: str | None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def folder(
-    tmp_path: Path, model_path: str, build: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A working directory with the files that the examples open, and a default model."""
+def folder(tmp_path: Path, build: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with the files that the examples open."""
     copyfile(build("cls-pair-rerank"), tmp_path / "reranker.encoderfile")
     copyfile(build("distilbert-token_classification"), tmp_path / "ner.encoderfile")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tool, "path", lambda: Path(model_path))
 
 
 @pytest.mark.parametrize(

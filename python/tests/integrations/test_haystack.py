@@ -89,3 +89,9 @@ def test_a_model_from_bytes_cannot_be_stored(model_path: str) -> None:
         embedder = EncoderfileTextEmbedder(Encoderfile.load(file.read()))
     with pytest.raises(RequestError, match="loaded from bytes"):
         embedder.to_dict()
+
+
+def test_the_default_model_is_stored_as_such() -> None:
+    for source in (None, Encoderfile.load()):
+        stored = EncoderfileTextEmbedder(source).to_dict()
+        assert stored["init_parameters"]["model"] is None
