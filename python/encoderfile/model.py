@@ -135,6 +135,11 @@ class Encoderfile:
         return self._model.width()
 
     @property
+    def source(self) -> str | bytes | None:
+        """The path of its file, the bytes that it was loaded from, or ``None`` for the default."""
+        return self._source
+
+    @property
     def closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._model.closed

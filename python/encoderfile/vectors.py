@@ -48,9 +48,10 @@ def quantize(
         low, high = bounds
     steps = (high - low) / np.float32(255)
     scaled: NDArray[np.float32] = (values - low) / np.where(steps == 0, 1, steps)
-    quantized: NDArray[Any] = np.clip(scaled, 0, 255).astype(np.uint8)
+    places = np.clip(np.floor(scaled), 0, 255)
+    quantized: NDArray[Any] = places.astype(np.uint8)
     if precision == "int8":
-        quantized = np.clip(scaled - 128, -128, 127).astype(np.int8)
+        quantized = (places - 128).astype(np.int8)
     return quantized
 
 
