@@ -7,13 +7,18 @@ use encoderfile_tests::workbench::Workbench;
 use std::env;
 use std::process::Command;
 
-/// Runs a file of the package's tests with the Python that has the wheel.
+/// Tests that need PyTorch, in words of pytest's `-k`: by hand, as CONTRIBUTING.md says.
+const WITH_TORCH: &str =
+    "keybert or bertopic or mteb or setfit or test_tensors or torch or goldens_are_those";
+
+/// Runs a file of the package's tests, or a folder, with the Python that has the wheel.
 fn pytest(file: &str) -> anyhow::Result<()> {
     let (Some(workbench), Some(python)) = (Workbench::open()?, Program::WheelPython.find()?) else {
         return Ok(());
     };
     let mut pytest = Command::new(python);
     pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "-rs", "-q"]);
+    pytest.args(["-k", &format!("not ({WITH_TORCH})")]);
     pytest.arg(programs::root().join("python/tests").join(file));
     // The sources have no module; the wheel has.
     pytest.current_dir(workbench.path(""));
@@ -58,6 +63,11 @@ fn building() -> anyhow::Result<()> {
 #[test]
 fn documents() -> anyhow::Result<()> {
     pytest("test_docs.py")
+}
+
+#[test]
+fn frameworks() -> anyhow::Result<()> {
+    pytest("integrations")
 }
 
 #[test]

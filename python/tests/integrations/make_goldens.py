@@ -1,6 +1,6 @@
 """Writes goldens/*.json: what sentence-transformers gives for the calls that the tests repeat.
 
-Run from anywhere: python make_goldens.py (with requirements-sentence-transformers.txt installed).
+Run from anywhere: python make_goldens.py (with requirements-torch.txt installed).
 """
 
 from __future__ import annotations
