@@ -7,6 +7,7 @@ use crate::fuzz;
 use crate::notices;
 use crate::npm::{self, Package};
 use crate::process;
+use crate::python;
 use crate::rules;
 use crate::setup::arm64::{self, Emulator};
 use crate::setup::{self, CROSS_TARGETS, clients};
@@ -51,6 +52,7 @@ impl Programs {
             let frameworks = clients::python(workspace, steps, &clients::FRAMEWORKS)?;
             clients::node_modules(workspace)?;
             setup::image_tools(steps)?;
+            setup::language_tools(steps)?;
             Ok(Self {
                 node: setup::node()?,
                 chromium: clients::chromium(steps)?,
@@ -85,6 +87,8 @@ struct Built {
     dist: Dist,
     package: Package,
     site: Site,
+    /// A Python that has the wheel; absent where there is none to build it.
+    python: Option<PathBuf>,
 }
 
 /// Runs the steps, after those that were done already; the first that fails ends it.
@@ -95,7 +99,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     steps.begin(
         "setup",
-        "what the tests need: rustup targets, the wasmtime CLI, Node, clients, Chromium, skopeo, umoci",
+        "what the tests need: rustup targets, the wasmtime CLI, Node, clients, Chromium, skopeo, umoci, other languages",
     );
     setup::targets(workspace, &mut steps, &CROSS_TARGETS)?;
     let programs = Programs::install(workspace, &mut steps)?;
@@ -110,10 +114,17 @@ pub(crate) fn run(
     let dist = dist::build(workspace, &mut steps, Scope::Everything)?;
     let package = npm::build(workspace, &mut steps, &programs.node)?;
     npm::check_pages(workspace, &mut steps, &programs.node)?;
+    let site = demo::build(workspace, &mut steps)?;
+    let wheel = python::build(workspace, &mut steps, &dist.tool)?;
+    let python = match wheel {
+        Some(wheel) => wheel.install(workspace, &mut steps)?,
+        None => None,
+    };
     let built = Built {
         dist,
         package,
-        site: demo::build(workspace, &mut steps)?,
+        site,
+        python,
     };
     steps.begin(
         "tests",
@@ -259,6 +270,15 @@ fn cargo_test(workspace: &Workspace, built: &Built, programs: &Programs) -> Comm
     tests.env("ENCODERFILE_BIN", &built.dist.tool);
     tests.env("ENCODERFILE_NPM", &built.package.tarball);
     tests.env("ENCODERFILE_DEMO", &built.site.folder);
+    if let Some(library) = &built.dist.library {
+        tests.env("ENCODERFILE_CAPI", &library.folder);
+    }
+    tests.envs(
+        built
+            .python
+            .iter()
+            .map(|it| ("ENCODERFILE_WHEEL_PYTHON", it)),
+    );
     tests.envs(programs.variables());
     // Chosen for some of the runs; in the others programs take the widest.
     tests.env_remove("ENCODERFILE_ISA");

@@ -1,0 +1,119 @@
+//! The wheel that `pip install encoderfile` gets: the runtime for Python, compiled by maturin, with
+//! the tool beside it.
+
+use crate::process;
+use crate::setup::clients::{self, Environment};
+use crate::steps::Steps;
+use crate::table::Table;
+use crate::workspace::Workspace;
+use anyhow::{Context, bail};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the package is, from the root.
+const FOLDER: &str = "python";
+
+/// What compiles and packs it.
+const MATURIN: Environment = Environment {
+    requirements: "python/build.txt",
+    folder: "maturin-venv",
+    holds: "maturin",
+};
+
+/// What the package is tested with.
+const TESTS: Environment = Environment {
+    requirements: "python/tests/requirements.txt",
+    folder: "python-venv",
+    holds: "Python packages of the wheel's tests",
+};
+
+/// A wheel.
+pub(crate) struct Wheel {
+    /// `dist/python/encoderfile-VERSION-cp310-abi3-PLATFORM.whl`.
+    pub(crate) file: PathBuf,
+}
+
+/// Makes the wheel, with a tool in it. `None` where there is no Python to do so.
+pub(crate) fn build(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    tool: &Path,
+) -> anyhow::Result<Option<Wheel>> {
+    let Some(python) = clients::python(workspace, steps, &MATURIN)? else {
+        return Ok(None);
+    };
+    steps.begin("wheel", "the Python package, for the stable ABI of 3.10");
+    let package = workspace.root.join(FOLDER);
+    place(&workspace.root.join("LICENSE"), &package.join("LICENSE"))?;
+    let notices = workspace.root.join("licenses/python.txt");
+    place(&notices, &package.join("THIRD-PARTY.txt"))?;
+    let name = format!("encoderfile{}", env::consts::EXE_SUFFIX);
+    place(tool, &package.join("encoderfile/bin").join(name))?;
+
+    let output = workspace.root.join("dist/python");
+    if output.exists() {
+        fs::remove_dir_all(&output).with_context(|| output.display().to_string())?;
+    }
+    let mut maturin = workspace.command(&python.to_string_lossy(), &["-m", "maturin", "build"]);
+    maturin.args([
+        "--quiet",
+        "--profile",
+        "release",
+        "--locked",
+        "--manifest-path",
+    ]);
+    maturin.arg(package.join("Cargo.toml")).arg("--out");
+    process::run(
+        maturin
+            .arg(&output)
+            .env("CARGO_TARGET_DIR", &workspace.target),
+    )?;
+    Ok(Some(Wheel {
+        file: only_file(&output)?,
+    }))
+}
+
+impl Wheel {
+    /// A Python that has it, and what it is tested with.
+    pub(crate) fn install(
+        &self,
+        workspace: &Workspace,
+        steps: &mut Steps,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        let Some(python) = clients::python(workspace, steps, &TESTS)? else {
+            return Ok(None);
+        };
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]);
+        process::run(install.arg("--force-reinstall").arg(&self.file))?;
+        Ok(Some(python))
+    }
+
+    /// Adds it to the parts that are shown.
+    pub(crate) fn list(&self, workspace: &Workspace, parts: &mut Table) -> anyhow::Result<()> {
+        let size = crate::dist::megabytes(crate::dist::size(&self.file)?);
+        let shown = workspace.shown(&self.file).to_string();
+        parts.push(vec!["Python package".into(), size, shown]);
+        Ok(())
+    }
+}
+
+/// Puts a file beside the package's own; it is not part of the sources.
+fn place(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::copy(from, to)
+        .map(|_| ())
+        .with_context(|| format!("{} to {}", from.display(), to.display()))
+}
+
+fn only_file(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut files = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    match (files.next().transpose()?, files.next()) {
+        (Some(file), None) => Ok(file.path()),
+        _ => bail!("{}: not one wheel", folder.display()),
+    }
+}
