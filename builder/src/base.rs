@@ -6,8 +6,9 @@ use crate::folder::read_file;
 use crate::oci::{Image, Platform};
 use crate::output::{Mode, write_file};
 use crate::runtimes::Runtimes;
-use crate::target::{BUNDLE_TARGET, Target};
+use crate::target::{BUNDLE_TARGET, Target, WHEEL_TARGET};
 use crate::wasm_payload;
+use crate::wheel;
 use anyhow::{Context, bail};
 use encoderfile::container::{
     BASE_MARK, FORMAT_VERSION, PAYLOAD_ALIGNMENT, executable, find_footer,
@@ -40,17 +41,21 @@ pub enum Base {
     Wasm(Vec<u8>),
     /// An image of a container, with the payload as a layer of its own.
     Image(Image),
+    /// A Python package.
+    Wheel,
 }
 
 impl Base {
-    /// The base of a target: [`BUNDLE_TARGET`], an image or a machine.
+    /// The base of a target: [`BUNDLE_TARGET`], [`WHEEL_TARGET`], an image or a machine.
     ///
     /// # Errors
     /// [`UnknownTarget`](crate::target::UnknownTarget), and
     /// [`RuntimeError`](crate::runtimes::RuntimeError) for a program that cannot be had.
     pub fn of_target(name: &str, runtimes: &Runtimes) -> anyhow::Result<Self> {
-        if name == BUNDLE_TARGET {
-            return Ok(Self::Bundle);
+        match name {
+            BUNDLE_TARGET => return Ok(Self::Bundle),
+            WHEEL_TARGET => return Ok(Self::Wheel),
+            _ => {}
         }
         let target = Target::find(triple_of(name))?;
         let program = runtimes.program(target)?;
@@ -75,6 +80,9 @@ impl Base {
             format?;
             return Ok(Self::Image(image));
         }
+        if let Some(target @ (BUNDLE_TARGET | WHEEL_TARGET)) = target {
+            bail!("`--target {target}` has no program in it, and --base no use");
+        }
         if let Some(target) = target {
             Target::find(target)?.check(&program)?;
         }
@@ -88,7 +96,7 @@ impl Base {
     /// Whether this machine can run it.
     pub fn runs_here(&self) -> bool {
         let program = match self {
-            Self::Bundle | Self::Wasm(_) | Self::Image(_) => return false,
+            Self::Bundle | Self::Wasm(_) | Self::Image(_) | Self::Wheel => return false,
             Self::Native(program) => program,
             Self::MachO(program) => program.bytes(),
         };
@@ -122,7 +130,7 @@ impl Base {
         path: &Path,
     ) -> anyhow::Result<()> {
         let mode = match self {
-            Self::Bundle | Self::Image(_) => Mode::Data,
+            Self::Bundle | Self::Image(_) | Self::Wheel => Mode::Data,
             Self::Native(_) | Self::MachO(_) | Self::Wasm(_) => Mode::Executable,
         };
         write_file(path, mode, |out| self.write_to(manifest, payload, out))
@@ -146,6 +154,7 @@ impl Base {
             Self::MachO(program) => program.write_with(payload, out),
             Self::Wasm(module) => Ok(wasm_payload::inject(module, payload, out)?),
             Self::Image(image) => Ok(image.write_with(manifest, payload, out)?),
+            Self::Wheel => Ok(wheel::write(manifest, payload, out)?),
         }
     }
 
@@ -156,7 +165,7 @@ impl Base {
     }
 
     /// How long a file with so many bytes of payload is; a module's is some bytes longer, for
-    /// what it says of the payload, and an image's at most that.
+    /// what it says of the payload, and an image's or a wheel's at most that.
     ///
     /// # Errors
     /// A message alone for more than the executable's format can say.
@@ -175,6 +184,7 @@ impl Base {
             Self::MachO(program) => return program.length_with(payload),
             Self::Wasm(module) => module.len() as u64,
             Self::Image(image) => return Ok(image.length_with(payload)),
+            Self::Wheel => return Ok(wheel::length_with(payload)),
         };
         Ok(before.saturating_add(payload))
     }

@@ -13,14 +13,15 @@ use crate::hub::Snapshot;
 use crate::oci::Platform;
 use crate::precision::Precision;
 use crate::runtimes::Runtimes;
-use crate::target::{BUNDLE_TARGET, HOST_TARGET, Target};
+use crate::target::{BUNDLE_TARGET, HOST_TARGET, Target, WHEEL_TARGET};
 use crate::upstream::{self, Upstream};
 use crate::wasm_payload::WasmError;
+use crate::wheel::WheelName;
 use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::Manifest;
 use encoderfile::{Encoder, Executor, Payload, Source, golden, panics};
-use identity::FIRST_VERSION;
+pub(crate) use identity::FIRST_VERSION;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub enum Origin {
 pub struct Settings {
     /// The model.
     pub origin: Origin,
-    /// A target, [`BUNDLE_TARGET`](crate::base::BUNDLE_TARGET) or that of an image, by its name of
+    /// A target, [`BUNDLE_TARGET`], [`WHEEL_TARGET`] or that of an image, by its name of
     /// [`Platform::of_target`] [default: [`HOST_TARGET`]].
     pub target: Option<String>,
     /// A base program instead of the one that is carried.
@@ -92,6 +93,8 @@ pub enum Kind {
     Wasm,
     /// A container engine.
     Image,
+    /// Python, once pip has installed it.
+    Wheel,
 }
 
 impl Kind {
@@ -102,13 +105,16 @@ impl Kind {
             Base::Native(_) | Base::MachO(_) => Self::Native,
             Base::Wasm(_) => Self::Wasm,
             Base::Image(_) => Self::Image,
+            Base::Wheel => Self::Wheel,
         }
     }
 
     /// What runs files for a target.
     pub fn of_target(target: &str) -> Self {
-        if target == BUNDLE_TARGET {
-            return Self::Bundle;
+        match target {
+            BUNDLE_TARGET => return Self::Bundle,
+            WHEEL_TARGET => return Self::Wheel,
+            _ => {}
         }
         if Platform::of_target(target).is_some() {
             return Self::Image;
@@ -127,6 +133,7 @@ impl Kind {
             Self::Windows => "exe",
             Self::Wasm => "ef.wasm",
             Self::Image => "tar",
+            Self::Wheel => "whl",
         }
     }
 }
@@ -169,7 +176,10 @@ pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> 
     let prepared = prepare(&settings.beside(&base)?, runtimes.carried())?;
     let output = match &settings.output {
         Some(output) => output.clone(),
-        None => default_output(&prepared.manifest().name, Kind::of(&base))?,
+        None => {
+            let Manifest { name, version, .. } = prepared.manifest();
+            default_output(name, version, Kind::of(&base))?
+        }
     };
     prepared
         .write(&base, &output)
@@ -218,6 +228,9 @@ impl Prepared {
             "{}: is a folder; name the file to write",
             output.display()
         );
+        if matches!(base, Base::Wheel) {
+            WheelName::of(self.manifest())?.check(output)?;
+        }
         base.write_with(self.manifest(), &*self.payload()?, output)?;
         Ok(Built {
             length_bytes: std::fs::metadata(output)?.len(),
@@ -361,8 +374,12 @@ fn check_results(payload: &Payload) -> Result<(), BuildError> {
 /// model's is, since it may come from somebody else's file.
 ///
 /// # Errors
-/// A message alone for a name of which no file can be called.
-pub fn default_output(name: &str, kind: Kind) -> anyhow::Result<PathBuf> {
+/// A message alone for a name of which no file can be called, and
+/// [`NameError`](crate::wheel::NameError) for one of which no wheel can.
+pub fn default_output(name: &str, version: &str, kind: Kind) -> anyhow::Result<PathBuf> {
+    if kind == Kind::Wheel {
+        return Ok(WheelName::new(name, version)?.file());
+    }
     let stem = Path::new(name).file_name().and_then(|stem| stem.to_str());
     let stem = stem.with_context(|| format!("the name {name:?} is no file name; say -o FILE"))?;
     Ok(PathBuf::from(format!("{stem}.{}", kind.extension())))
@@ -374,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_name_never_leaves_the_current_folder() {
-        let output = |name| default_output(name, Kind::Bundle);
+        let output = |name| default_output(name, "0.1.0", Kind::Bundle);
         assert_eq!(output("org/minilm").unwrap(), Path::new("minilm.ef"));
         assert_eq!(output("../../etc/x").unwrap(), Path::new("x.ef"));
         assert_eq!(output("/tmp/x").unwrap(), Path::new("x.ef"));

@@ -139,7 +139,7 @@ pub(crate) struct Build {
     #[command(flatten)]
     pub(crate) many: Many,
 
-    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm, NAME.ef or NAME.tar]
+    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm, NAME.ef, NAME.tar or NAME-VERSION-py3-none-any.whl]
     #[arg(short, long, alias = "output-path", value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -147,7 +147,7 @@ pub(crate) struct Build {
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 
-    /// A target triple that `encoderfile runtime list` has, `bundle` for the payload alone, or `oci` (`oci-amd64`, `oci-arm64`) for a container image [default: this machine's]
+    /// A target triple that `encoderfile runtime list` has, `bundle` for the payload alone, `wheel` for a Python package, or `oci` (`oci-amd64`, `oci-arm64`) for a container image [default: this machine's]
     #[arg(long, alias = "platform", value_name = "TARGET")]
     pub(crate) target: Option<String>,
 

@@ -41,6 +41,7 @@ pub mod test;
 mod trial;
 pub mod upstream;
 pub mod wasm_payload;
+pub mod wheel;
 
 pub use build::build;
 pub use error::BuildError;

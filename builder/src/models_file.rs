@@ -3,12 +3,13 @@
 mod quantization;
 mod task;
 
-use crate::build::{Kind, Settings, default_output};
+use crate::build::{FIRST_VERSION, Kind, Settings, default_output};
 use crate::config_file::{TokenizerSection, problem};
 use crate::folder::Overrides;
 use crate::hub::{NoReference, Reference};
 use crate::precision::Precision;
 use crate::target::HOST_TARGET;
+use crate::wheel::NameError;
 use anyhow::{Context, anyhow, bail, ensure};
 use encoderfile::manifest::Compute;
 use schemars::JsonSchema;
@@ -210,10 +211,12 @@ impl ModelEntry {
             target => target,
         });
         let outputs = targets.map(|target| {
-            let output = default_output(&self.name, Kind::of_target(target));
-            let output = output
-                .ok()
-                .with_context(|| format!("model `{}`: no file can be called that", self.name));
+            let version = self.version.as_deref().unwrap_or(FIRST_VERSION);
+            let output = default_output(&self.name, version, Kind::of_target(target));
+            let output = output.map_err(|error| match error.downcast::<NameError>() {
+                Ok(error) => anyhow::Error::from(error).context(format!("model `{}`", self.name)),
+                Err(_) => anyhow!("model `{}`: no file can be called that", self.name),
+            });
             Ok((target, output?))
         });
         outputs.collect()

@@ -292,6 +292,10 @@ fn suggest(built: &Built) {
             let name = oci::name(&built.manifest);
             format!("docker load -i {shown} && docker run --rm {name}")
         }
+        Kind::Wheel => {
+            eprintln!("try: pip install {shown}");
+            return;
+        }
     };
     eprintln!("try: {command} infer \"…\"");
 }

@@ -6,9 +6,12 @@ use std::fmt;
 /// The target that needs no program: the payload alone, for `--payload` and the browser.
 pub const BUNDLE_TARGET: &str = "bundle";
 
+/// The target for Python: the payload alone, in a package.
+pub const WHEEL_TARGET: &str = "wheel";
+
 /// The targets that are no machine's; those of images are
 /// [`Platform`](crate::oci::Platform)'s.
-const WITHOUT_TRIPLE: [&str; 4] = [BUNDLE_TARGET, "oci", "oci-amd64", "oci-arm64"];
+const WITHOUT_TRIPLE: [&str; 5] = [BUNDLE_TARGET, "oci", "oci-amd64", "oci-arm64", WHEEL_TARGET];
 
 /// The target for WASI hosts.
 pub const WASI_TARGET: &str = "wasm32-wasip1";

@@ -17,6 +17,8 @@ pub enum Program {
     Python,
     /// A Python with the packages of `clients/frameworks.txt`.
     Frameworks,
+    /// A Python with the wheel, and the packages of `python/tests/requirements.txt`.
+    WheelPython,
     /// The folder of the packages of `published/packages.txt`, unpacked.
     Published,
     /// A Chromium, for pages.
@@ -29,6 +31,30 @@ pub enum Program {
     NpmPackage,
     /// The folder of the demo page.
     Demo,
+    /// The folder of the C library, as `dist` makes it.
+    Library,
+    /// A C compiler.
+    Cc,
+    /// A C++ compiler.
+    Cxx,
+    /// pkg-config.
+    PkgConfig,
+    /// CMake.
+    Cmake,
+    /// valgrind.
+    Valgrind,
+    /// Go, with cgo.
+    Go,
+    /// Java's compiler; what runs its programs is beside it.
+    Javac,
+    /// The archive of JNA, which calls C from Java.
+    Jna,
+    /// Mono's C# compiler.
+    Mcs,
+    /// Mono, which runs its programs.
+    Mono,
+    /// SQLite's shell.
+    Sqlite,
 }
 
 impl Program {
@@ -39,12 +65,25 @@ impl Program {
             Self::Node => "ENCODERFILE_NODE",
             Self::Python => "ENCODERFILE_PYTHON",
             Self::Frameworks => "ENCODERFILE_FRAMEWORKS",
+            Self::WheelPython => "ENCODERFILE_WHEEL_PYTHON",
             Self::Published => "ENCODERFILE_PUBLISHED",
             Self::Chromium => "ENCODERFILE_CHROMIUM",
             Self::Skopeo => "ENCODERFILE_SKOPEO",
             Self::Umoci => "ENCODERFILE_UMOCI",
             Self::NpmPackage => "ENCODERFILE_NPM",
             Self::Demo => "ENCODERFILE_DEMO",
+            Self::Library => "ENCODERFILE_CAPI",
+            Self::Cc => "ENCODERFILE_CC",
+            Self::Cxx => "ENCODERFILE_CXX",
+            Self::PkgConfig => "ENCODERFILE_PKG_CONFIG",
+            Self::Cmake => "ENCODERFILE_CMAKE",
+            Self::Valgrind => "ENCODERFILE_VALGRIND",
+            Self::Go => "ENCODERFILE_GO",
+            Self::Javac => "ENCODERFILE_JAVAC",
+            Self::Jna => "ENCODERFILE_JNA",
+            Self::Mcs => "ENCODERFILE_MCS",
+            Self::Mono => "ENCODERFILE_MONO",
+            Self::Sqlite => "ENCODERFILE_SQLITE",
         }
     }
 
@@ -64,12 +103,27 @@ impl Program {
             Self::Wasmtime => on_path("wasmtime"),
             Self::Node => on_path("node"),
             // A Python on PATH has none of the packages.
-            Self::Python | Self::Frameworks | Self::Published => None,
+            Self::Python | Self::Frameworks | Self::WheelPython | Self::Published => None,
             Self::Chromium => on_path("chromium"),
             Self::Skopeo => on_path("skopeo"),
             Self::Umoci => on_path("umoci"),
             Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
             Self::Demo => Some(demo()).filter(|path| path.is_dir()),
+            Self::Library => Some(library()).filter(|path| path.is_dir()),
+            Self::Cc => on_path("cc"),
+            Self::Cxx => on_path("c++"),
+            Self::PkgConfig => on_path("pkg-config"),
+            Self::Cmake => on_path("cmake"),
+            Self::Valgrind => on_path("valgrind"),
+            Self::Go => on_path("go"),
+            Self::Javac => on_path("javac"),
+            // Debian's.
+            Self::Jna => {
+                Some("/usr/share/java/jna.jar".into()).filter(|path: &PathBuf| path.is_file())
+            }
+            Self::Mcs => on_path("mcs"),
+            Self::Mono => on_path("mono"),
+            Self::Sqlite => on_path("sqlite3"),
         };
         if found.is_none() {
             skip(&format!("no {self:?}"), &format!("set {variable}"))?;
@@ -129,6 +183,11 @@ fn npm_package() -> PathBuf {
     root().join("dist").join("npm").join(name)
 }
 
+/// Where `cargo xtask capi` puts the C library.
+fn library() -> PathBuf {
+    root().join("dist").join("capi")
+}
+
 /// Where `cargo xtask demo` puts its page.
 fn demo() -> PathBuf {
     root().join("dist").join("web-demo")
@@ -155,6 +214,8 @@ pub struct Programs {
     pub chromium: Option<PathBuf>,
     /// The npm package.
     pub npm_package: Option<PathBuf>,
+    /// The C library, and a compiler of programs that call it.
+    pub library: Option<(PathBuf, PathBuf)>,
 }
 
 impl Programs {
@@ -170,6 +231,7 @@ impl Programs {
             node: Program::Node.find()?,
             chromium: Program::Chromium.find()?,
             npm_package: Program::NpmPackage.find()?,
+            library: Program::Library.find()?.zip(Program::Cc.find()?),
         }))
     }
 

@@ -33,20 +33,29 @@ pub enum Target {
     Run,
     /// Chromium with the npm package, and the payload of the native executable.
     Browser,
+    /// A program in C with the shared library, and a bundle.
+    C,
 }
 
 impl Target {
     /// Those that are quick enough for every model.
-    pub const EVERY_MODEL: [Self; 4] = [Self::Native, Self::Wasmtime, Self::Node, Self::Browser];
+    pub const EVERY_MODEL: [Self; 5] = [
+        Self::Native,
+        Self::Wasmtime,
+        Self::Node,
+        Self::Browser,
+        Self::C,
+    ];
 
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Native,
         Self::Wasmtime,
         Self::WasmtimeModule,
         Self::Node,
         Self::Run,
         Self::Browser,
+        Self::C,
     ];
 
     /// As tables show it.
@@ -58,7 +67,13 @@ impl Target {
             Self::Node => "node",
             Self::Run => "run",
             Self::Browser => "browser",
+            Self::C => "c",
         }
+    }
+
+    /// Whether it takes the command line of a built file.
+    pub fn has_command_line(self) -> bool {
+        !matches!(self, Self::Browser | Self::C)
     }
 
     /// As names of trials have it.
@@ -76,6 +91,7 @@ impl Workbench {
             Target::Wasmtime | Target::WasmtimeModule => self.programs().wasmtime.is_some(),
             Target::Node => self.programs().node.is_some(),
             Target::Browser => self.programs().of_browser().is_some(),
+            Target::C => self.programs().library.is_some(),
         }
     }
 
@@ -114,6 +130,7 @@ impl Workbench {
                 command
             }
             Target::Browser => bail!("a browser has no command line"),
+            Target::C => bail!("a program in C has no command line"),
         };
         Ok(command)
     }
@@ -147,6 +164,11 @@ impl Workbench {
         if target == Target::Browser {
             return self.in_browser(built, "infer", items, options);
         }
+        if target == Target::C {
+            let answer = self.in_c(built, "infer", items, options)?;
+            let results = answer["results"].as_array().context("no results")?;
+            return Ok(results.iter().map(Value::to_string).collect());
+        }
         let mut command = self.command(target, built)?;
         command.args(["infer", "--format", "jsonl", "--input", "-"]);
         let finished = with_items(command.args(request::arguments(options)), items)?;
@@ -169,6 +191,9 @@ impl Workbench {
         let tokenized = if target == Target::Browser {
             let lines = self.in_browser(built, "tokenize", items, &Map::new())?;
             rows::parse_tokenized(&lines.concat())?
+        } else if target == Target::C {
+            let answer = self.in_c(built, "tokenize", items, &Map::new())?;
+            rows::parse_tokenized(&answer.to_string())?
         } else {
             let mut command = self.command(target, built)?;
             let finished = with_items(command.args(["tokenize", "--input", "-"]), items)?;
@@ -191,10 +216,38 @@ impl Workbench {
             ensure!(report.contains(r#""passed":true,"cases":6"#), "{report}");
             return Ok(());
         }
+        if target == Target::C {
+            let report = self.in_c(built, "self-test", &[], &Map::new())?;
+            let passed = report["passed"] == true && report["cases"] == 6;
+            ensure!(passed, "{report}");
+            return Ok(());
+        }
         let finished = process::succeed(self.command(target, built)?.arg("self-test"))?;
         let passed = finished.text()?.starts_with("self-test passed: 6 cases");
         ensure!(passed, "{finished:?}");
         Ok(())
+    }
+
+    /// The answer to one request, by the program of `tests/capi/lines.c`.
+    fn in_c(
+        &self,
+        built: &Built,
+        command: &str,
+        items: &[Item],
+        options: &Map<String, Value>,
+    ) -> anyhow::Result<Value> {
+        let mut request = options.clone();
+        request.insert("inputs".into(), serde_json::to_value(items)?);
+        let input = tempfile::NamedTempFile::new()?;
+        fs::write(
+            input.path(),
+            format!("{command} {}\n", Value::Object(request)),
+        )?;
+        let mut lines = Command::new(self.c_program("lines")?);
+        lines.arg(&built.bundle);
+        process::finish_with_input(&mut lines, input.path())?
+            .succeeded()?
+            .json()
     }
 
     fn in_browser(

@@ -10,7 +10,7 @@ use encoderfile::manifest::{BuildOption, Compute, TruncationSide, TruncationStra
 use encoderfile::weights::WeightsEncoding;
 
 /// The version of a model that nobody has said one of.
-pub(super) const FIRST_VERSION: &str = "0.1.0";
+pub(crate) const FIRST_VERSION: &str = "0.1.0";
 
 impl Settings {
     /// What the model is called, which is what its origin calls it if nobody says, and what it is

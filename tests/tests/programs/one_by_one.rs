@@ -79,7 +79,7 @@ fn each_text_is_answered_before_the_next_is_written() -> anyhow::Result<()> {
     let built = Built::new(&workbench, Some(&fixture::folder("bert-embedding")))?;
     let items = TEXTS.map(Item::text);
     let targets = Target::ALL.into_iter();
-    let with_pipes = |target: &Target| *target != Target::Browser && workbench.has(*target);
+    let with_pipes = |target: &Target| target.has_command_line() && workbench.has(*target);
     for target in targets.filter(with_pipes) {
         let expected = workbench.infer(target, &built, &items, &Map::new())?;
         let mut asked = Asked::start(&mut workbench.command(target, &built)?, &[])?;
