@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "checkpoint",
         about: "PyTorch's archives and safetensors files",
@@ -73,6 +73,12 @@ pub const TARGETS: [Target; 9] = [
         about: "the JSON that the npm package and `infer_json` take",
         run: targets::request::run,
         seeds: targets::request::seeds,
+    },
+    Target {
+        name: "capi",
+        about: "what a C program passes to the library: files, texts, options, requests",
+        run: targets::capi::run,
+        seeds: targets::capi::seeds,
     },
     Target {
         name: "server",

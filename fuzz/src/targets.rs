@@ -1,5 +1,6 @@
 //! One file a target: what it calls, what it holds that to, and its seeds.
 
+pub(crate) mod capi;
 pub(crate) mod checkpoint;
 pub(crate) mod container;
 pub(crate) mod graph;

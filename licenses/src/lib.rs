@@ -25,6 +25,11 @@ pub const TOOL: Notices = Notices {
     compressed: include_bytes!(concat!(env!("OUT_DIR"), "/tool.zlib")),
 };
 
+/// Those of the C library, for whatever target.
+pub const LIBRARY: Notices = Notices {
+    compressed: include_bytes!(concat!(env!("OUT_DIR"), "/library.zlib")),
+};
+
 impl Notices {
     /// What is linked into the program, a line each, and the licence texts.
     ///
@@ -40,7 +45,7 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
-    use super::{NATIVE, TOOL, WASM};
+    use super::{LIBRARY, NATIVE, TOOL, WASM};
 
     #[test]
     fn every_program_has_the_notices_in_its_file() {
@@ -48,6 +53,7 @@ mod tests {
             (NATIVE, include_str!("../native.txt")),
             (WASM, include_str!("../wasm.txt")),
             (TOOL, include_str!("../tool.txt")),
+            (LIBRARY, include_str!("../library.txt")),
         ] {
             assert_eq!(notices.text().unwrap(), file);
         }

@@ -7,6 +7,7 @@ use crate::{
 };
 use encoderfile_encoder::output::{Ranked, Tokenized, rank};
 use encoderfile_encoder::pooling::similarity;
+use encoderfile_format::manifest::Task;
 use std::convert::Infallible;
 #[cfg(not(target_os = "unknown"))]
 use std::path::Path;
@@ -117,6 +118,16 @@ impl Model {
     /// ```
     pub fn info(&self) -> &Info {
         &self.0.info
+    }
+
+    /// How many values the embedding of a text has, where a request asks for no other
+    /// [`Options::dimensions`]; `None` for a model that gives no one vector a text.
+    pub fn dimensions(&self) -> Option<usize> {
+        let (task, pipeline) = (self.0.encoder.task(), self.0.encoder.pipeline());
+        (task == Task::SentenceEmbedding).then(|| match pipeline.dimensions {
+            0 => pipeline.embedding_width(),
+            dimensions => dimensions as usize,
+        })
     }
 
     /// The model itself, for whoever runs sequences one by one.

@@ -1,10 +1,10 @@
 //! Requests and results as JSON: what `/predict` takes, and what it and `infer` give.
 
-use crate::{Error, Item, Model, Options, Prediction, RequestError};
+use crate::{Error, Item, Model, Options, OptionsError, Prediction, RequestError, golden};
 use encoderfile_encoder::json;
-use encoderfile_encoder::output::{Ranked, rank};
+use encoderfile_encoder::output::{Ranked, Tokenized, rank};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Texts or pairs, and every option of [`Options`] beside them.
@@ -34,6 +34,20 @@ enum ItemResult {
     Failed { error: String },
 }
 
+/// The tokens of the items, in their order.
+#[derive(Serialize)]
+struct TokenizedResponse {
+    results: Vec<Tokenized>,
+}
+
+/// What a self-test found, and whether it is good enough.
+#[derive(Serialize)]
+struct SelfTest {
+    passed: bool,
+    #[serde(flatten)]
+    report: golden::Report,
+}
+
 impl Request {
     /// An unknown option is refused by name, which serde does not do for flattened
     /// fields.
@@ -49,7 +63,7 @@ impl Request {
             inputs: field("inputs", inputs)?,
             metadata: metadata.transpose()?,
             partial: partial.transpose()?.unwrap_or_default(),
-            options: Options::deserialize(Value::Object(fields))?,
+            options: Options::from_fields(fields)?,
         };
         if request.partial && request.options.query.is_some() {
             return Err(RequestError::Json {
@@ -112,13 +126,53 @@ impl Model {
                 predictions.map(ItemResult::Prediction).collect()
             }
         };
-        let response = Response {
+        to_json(&Response {
             results,
             model_id: &self.info().name,
             metadata,
-        };
-        Ok(serde_json::to_string(&response).map_err(RequestError::from)?)
+        })
     }
+
+    /// The tokens of the items of such a request: `{"results": [{"tokens": […], "tokens_total": …,
+    /// "tokens_used": …}]}`.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for what is no such request, and the error of the first item that fails,
+    /// as of [`Model::tokenize`].
+    pub fn tokenize_json(&self, request: &str) -> Result<String, Error> {
+        let request = Request::read(request)?;
+        if request.partial {
+            let (option, task) = ("partial", "tokenize");
+            return Err(OptionsError::Inapplicable { option, task }.into());
+        }
+        let inputs = request.inputs.into_iter();
+        let results = inputs.map(|item| self.tokenize(item, &request.options));
+        to_json(&TokenizedResponse {
+            results: results.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// [`Model::info`] as an object.
+    ///
+    /// # Errors
+    /// None that is known: [`Error::Request`] where serde_json refuses it.
+    pub fn info_json(&self) -> Result<String, Error> {
+        to_json(self.info())
+    }
+
+    /// The report of [`Model::self_test`]: `{"passed": …, "cases": …, …}`.
+    ///
+    /// # Errors
+    /// As [`Model::self_test`].
+    pub fn self_test_json(&self) -> Result<String, Error> {
+        let report = self.self_test()?;
+        let passed = report.passed();
+        to_json(&SelfTest { passed, report })
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    Ok(serde_json::to_string(value).map_err(RequestError::from)?)
 }
 
 #[cfg(test)]

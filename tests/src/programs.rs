@@ -31,6 +31,30 @@ pub enum Program {
     NpmPackage,
     /// The folder of the demo page.
     Demo,
+    /// The folder of the C library, as `dist` makes it.
+    Library,
+    /// A C compiler.
+    Cc,
+    /// A C++ compiler.
+    Cxx,
+    /// pkg-config.
+    PkgConfig,
+    /// CMake.
+    Cmake,
+    /// valgrind.
+    Valgrind,
+    /// Go, with cgo.
+    Go,
+    /// Java's compiler; what runs its programs is beside it.
+    Javac,
+    /// The archive of JNA, which calls C from Java.
+    Jna,
+    /// Mono's C# compiler.
+    Mcs,
+    /// Mono, which runs its programs.
+    Mono,
+    /// SQLite's shell.
+    Sqlite,
 }
 
 impl Program {
@@ -48,6 +72,18 @@ impl Program {
             Self::Umoci => "ENCODERFILE_UMOCI",
             Self::NpmPackage => "ENCODERFILE_NPM",
             Self::Demo => "ENCODERFILE_DEMO",
+            Self::Library => "ENCODERFILE_CAPI",
+            Self::Cc => "ENCODERFILE_CC",
+            Self::Cxx => "ENCODERFILE_CXX",
+            Self::PkgConfig => "ENCODERFILE_PKG_CONFIG",
+            Self::Cmake => "ENCODERFILE_CMAKE",
+            Self::Valgrind => "ENCODERFILE_VALGRIND",
+            Self::Go => "ENCODERFILE_GO",
+            Self::Javac => "ENCODERFILE_JAVAC",
+            Self::Jna => "ENCODERFILE_JNA",
+            Self::Mcs => "ENCODERFILE_MCS",
+            Self::Mono => "ENCODERFILE_MONO",
+            Self::Sqlite => "ENCODERFILE_SQLITE",
         }
     }
 
@@ -73,6 +109,21 @@ impl Program {
             Self::Umoci => on_path("umoci"),
             Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
             Self::Demo => Some(demo()).filter(|path| path.is_dir()),
+            Self::Library => Some(library()).filter(|path| path.is_dir()),
+            Self::Cc => on_path("cc"),
+            Self::Cxx => on_path("c++"),
+            Self::PkgConfig => on_path("pkg-config"),
+            Self::Cmake => on_path("cmake"),
+            Self::Valgrind => on_path("valgrind"),
+            Self::Go => on_path("go"),
+            Self::Javac => on_path("javac"),
+            // Debian's.
+            Self::Jna => {
+                Some("/usr/share/java/jna.jar".into()).filter(|path: &PathBuf| path.is_file())
+            }
+            Self::Mcs => on_path("mcs"),
+            Self::Mono => on_path("mono"),
+            Self::Sqlite => on_path("sqlite3"),
         };
         if found.is_none() {
             skip(&format!("no {self:?}"), &format!("set {variable}"))?;
@@ -132,6 +183,11 @@ fn npm_package() -> PathBuf {
     root().join("dist").join("npm").join(name)
 }
 
+/// Where `cargo xtask capi` puts the C library.
+fn library() -> PathBuf {
+    root().join("dist").join("capi")
+}
+
 /// Where `cargo xtask demo` puts its page.
 fn demo() -> PathBuf {
     root().join("dist").join("web-demo")
@@ -160,6 +216,8 @@ pub struct Programs {
     pub npm_package: Option<PathBuf>,
     /// A Python with the wheel.
     pub python: Option<PathBuf>,
+    /// The C library, and a compiler of programs that call it.
+    pub library: Option<(PathBuf, PathBuf)>,
 }
 
 impl Programs {
@@ -176,6 +234,7 @@ impl Programs {
             chromium: Program::Chromium.find()?,
             npm_package: Program::NpmPackage.find()?,
             python: Program::WheelPython.find()?,
+            library: Program::Library.find()?.zip(Program::Cc.find()?),
         }))
     }
 

@@ -74,8 +74,8 @@ pub fn summary(lines: &[Line]) -> String {
     summary
 }
 
-/// The columns of [`markdown`]: the targets that every model runs on, but for Python, whose
-/// numbers are those of native.
+/// The columns of [`markdown`]: the targets that every model runs on, but for C and Python, where
+/// the numbers are those of native.
 const COLUMNS: [Target; 4] = [
     Target::Native,
     Target::Wasmtime,

@@ -35,20 +35,23 @@ pub enum Target {
     Browser,
     /// The Python package, which maps the native executable.
     Python,
+    /// A program in C with the shared library, and a bundle.
+    C,
 }
 
 impl Target {
     /// Those that are quick enough for every model.
-    pub const EVERY_MODEL: [Self; 5] = [
+    pub const EVERY_MODEL: [Self; 6] = [
         Self::Native,
         Self::Wasmtime,
         Self::Node,
         Self::Browser,
         Self::Python,
+        Self::C,
     ];
 
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Native,
         Self::Wasmtime,
         Self::WasmtimeModule,
@@ -56,6 +59,7 @@ impl Target {
         Self::Run,
         Self::Browser,
         Self::Python,
+        Self::C,
     ];
 
     /// As tables show it.
@@ -68,12 +72,13 @@ impl Target {
             Self::Run => "run",
             Self::Browser => "browser",
             Self::Python => "python",
+            Self::C => "c",
         }
     }
 
-    /// Whether it is a program with arguments and pipes, rather than a library.
+    /// Whether it takes the command line of a built file, rather than being a library.
     pub fn has_command_line(self) -> bool {
-        !matches!(self, Self::Browser | Self::Python)
+        !matches!(self, Self::Browser | Self::Python | Self::C)
     }
 
     /// As names of trials have it.
@@ -92,6 +97,7 @@ impl Workbench {
             Target::Node => self.programs().node.is_some(),
             Target::Browser => self.programs().of_browser().is_some(),
             Target::Python => self.programs().python.is_some(),
+            Target::C => self.programs().library.is_some(),
         }
     }
 
@@ -129,7 +135,9 @@ impl Workbench {
                 command.arg("run").arg(&built.module);
                 command
             }
-            Target::Browser | Target::Python => bail!("a library has no command line"),
+            Target::Browser | Target::Python | Target::C => {
+                bail!("a library has no command line")
+            }
         };
         Ok(command)
     }
@@ -204,13 +212,37 @@ impl Workbench {
             let report = self
                 .in_library(target, built, "self-test", &[], &Map::new())?
                 .concat();
-            ensure!(report.contains(r#""passed":true,"cases":6"#), "{report}");
+            let report: Value = serde_json::from_str(&report)?;
+            let passed = report["passed"] == true && report["cases"] == 6;
+            ensure!(passed, "{report}");
             return Ok(());
         }
         let finished = process::succeed(self.command(target, built)?.arg("self-test"))?;
         let passed = finished.text()?.starts_with("self-test passed: 6 cases");
         ensure!(passed, "{finished:?}");
         Ok(())
+    }
+
+    /// The answer to one request, by the program of `tests/capi/lines.c`.
+    fn in_c(
+        &self,
+        built: &Built,
+        command: &str,
+        items: &[Item],
+        options: &Map<String, Value>,
+    ) -> anyhow::Result<Value> {
+        let mut request = options.clone();
+        request.insert("inputs".into(), serde_json::to_value(items)?);
+        let input = tempfile::NamedTempFile::new()?;
+        fs::write(
+            input.path(),
+            format!("{command} {}\n", Value::Object(request)),
+        )?;
+        let mut lines = Command::new(self.c_program("lines")?);
+        lines.arg(&built.bundle);
+        process::finish_with_input(&mut lines, input.path())?
+            .succeeded()?
+            .json()
     }
 
     /// What a library gives for a command, as the command line prints it.
@@ -222,6 +254,15 @@ impl Workbench {
         items: &[Item],
         options: &Map<String, Value>,
     ) -> anyhow::Result<Vec<String>> {
+        if target == Target::C {
+            let answer = self.in_c(built, command, items, options)?;
+            return Ok(match answer["results"].as_array() {
+                Some(results) if command == "infer" => {
+                    results.iter().map(Value::to_string).collect()
+                }
+                _ => vec![answer.to_string()],
+            });
+        }
         if target == Target::Python {
             let python = self.programs().python.as_ref().context("no Python")?;
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python-target.py");

@@ -6,7 +6,7 @@
 use crate::browser::Browser;
 use crate::fixture::{self, DEFAULT_MODEL};
 use crate::process::{self, Finished};
-use crate::programs::Programs;
+use crate::programs::{Programs, root};
 #[cfg(unix)]
 use crate::server::Server;
 use crate::target::WASI;
@@ -33,6 +33,16 @@ struct Shared {
     /// Started when it is first needed.
     browser: Mutex<Option<Browser>>,
 }
+
+/// What the programs of `tests/capi` are compiled with: C11 and POSIX, without warnings.
+pub const C_FLAGS: [&str; 6] = [
+    "-std=c11",
+    "-D_XOPEN_SOURCE=700",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Werror",
+];
 
 /// A model's name and the options of its build.
 type Recipe = (String, Vec<String>);
@@ -217,6 +227,22 @@ impl Workbench {
             let base = place.join(format!("base-{WASI}"));
             ensure!(base.is_file(), "the tool carries no base for {WASI}");
             Ok(base)
+        })
+    }
+
+    /// A program of `tests/capi`, with the shared library where it was built.
+    pub fn c_program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let recipe = (name.to_owned(), vec!["C".to_owned()]);
+        self.shared.build(recipe, |place| {
+            let (library, cc) = self.programs().library.as_ref().context("no C library")?;
+            let source = root().join("tests/capi").join(name).with_extension("c");
+            let mut compile = Command::new(cc);
+            compile.args(C_FLAGS).arg("-o").arg(&place).arg(source);
+            compile.arg("-I").arg(library.join("include"));
+            compile.arg("-L").arg(library.join("lib"));
+            compile.arg(format!("-Wl,-rpath,{}", library.join("lib").display()));
+            process::succeed(compile.args(["-lencoderfile", "-lpthread", "-lm"]))?;
+            Ok(place)
         })
     }
 

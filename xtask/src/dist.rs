@@ -1,5 +1,6 @@
-//! `cargo xtask dist`: the whole tool in one file, the npm package and the demo.
+//! `cargo xtask dist`: the whole tool in one file, the C library, the npm package and the demo.
 
+use crate::capi::{self, Library};
 use crate::demo;
 use crate::npm;
 use crate::process;
@@ -20,6 +21,13 @@ use std::time::Duration;
 /// The embedded default model, from the root.
 pub(crate) const DEFAULT_MODEL: &str = "models/all-MiniLM-L6-v2.ef";
 
+/// The columns of a table of parts.
+pub(crate) const PARTS: [(&str, Align); 3] = [
+    ("part", Align::Left),
+    ("size", Align::Right),
+    ("path", Align::Left),
+];
+
 /// What `dist` builds.
 pub(crate) struct Dist {
     /// `dist/encoderfile`.
@@ -30,6 +38,8 @@ pub(crate) struct Dist {
     pub(crate) wasm_base: PathBuf,
     /// The model the tool carries.
     pub(crate) default_model: PathBuf,
+    /// `dist/capi`, where there is one.
+    pub(crate) library: Option<Library>,
     /// The tool before anything is appended to it.
     bare_tool: PathBuf,
 }
@@ -89,7 +99,7 @@ fn show_bloat(workspace: &Workspace) -> anyhow::Result<()> {
 pub(crate) enum Scope {
     /// Bases and tool as soon as there can be any: the wasm base as it is linked.
     Trial,
-    /// Bases and tool as they are given away.
+    /// Bases, tool and C library as they are given away.
     Programs,
     /// Those and the tests.
     Everything,
@@ -129,6 +139,9 @@ pub(crate) fn build(
         "the tool, both bases and the default model in one file",
     );
     dist.assemble(workspace)?;
+    if scope != Scope::Trial {
+        dist.library = capi::build(workspace, steps)?;
+    }
     Ok(dist)
 }
 
@@ -137,11 +150,14 @@ fn joined(build: ScopedJoinHandle<'_, anyhow::Result<()>>) -> anyhow::Result<()>
 }
 
 fn native_programs(workspace: &Workspace, scope: Scope) -> Command {
-    let targets = match scope {
-        Scope::Trial | Scope::Programs => "--bins",
-        Scope::Everything => "--all-targets",
+    let targets: &[&str] = match scope {
+        Scope::Trial => &["--bins"],
+        Scope::Programs => &["--bins", "--lib"],
+        Scope::Everything => &["--all-targets"],
     };
-    workspace.cargo(&["build", "--release", "--workspace", targets])
+    let mut programs = workspace.cargo(&["build", "--release", "--workspace"]);
+    programs.args(targets);
+    programs
 }
 
 /// The optimiser, if there is Node to run it.
@@ -222,6 +238,7 @@ impl Dist {
             native_base: release.join(executable("encoderfile-host")),
             wasm_base: wasm.join("encoderfile-host.wasm"),
             default_model: workspace.root.join(DEFAULT_MODEL),
+            library: None,
             bare_tool: release.join(executable("encoderfile")),
         }
     }
@@ -260,11 +277,7 @@ impl Dist {
 
     /// The parts, their sizes and where they are.
     pub(crate) fn parts(&self, workspace: &Workspace) -> anyhow::Result<Table> {
-        let mut table = Table::new(&[
-            ("part", Align::Left),
-            ("size", Align::Right),
-            ("path", Align::Left),
-        ]);
+        let mut table = Table::new(&PARTS);
         let parts = [
             ("native base", &self.native_base),
             ("wasm base", &self.wasm_base),
@@ -275,6 +288,9 @@ impl Dist {
         for (part, path) in parts {
             let size = megabytes(size(path)?);
             table.push(vec![part.into(), size, workspace.shown(path).to_string()]);
+        }
+        if let Some(library) = &self.library {
+            library.list(workspace, &mut table)?;
         }
         Ok(table)
     }

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 }
 
 /// The targets, in the order in which they run.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 10] = [
     "checkpoint",
     "container",
     "model",
@@ -32,6 +32,7 @@ const TARGETS: [&str; 9] = [
     "vocabulary",
     "upstream",
     "request",
+    "capi",
     "server",
 ];
 

@@ -13,6 +13,7 @@
 
 mod advisories;
 mod bench;
+mod capi;
 mod ci;
 mod conformance;
 mod demo;
@@ -57,10 +58,12 @@ enum Command {
     Quickstart(quickstart::Arguments),
     /// Run every test on every target, after installing what that needs
     Test(test::Arguments),
-    /// Make dist/encoderfile, the whole tool in one file, the npm package and the demo
+    /// Make dist/encoderfile, the whole tool in one file, the C library, the npm package and the demo
     Dist(dist::Arguments),
     /// Make dist/release: base programs and tools for every target, signed; publish nothing
     Release(release::Arguments),
+    /// Make dist/capi: the C library alone
+    Capi,
     /// Make dist/npm/encoderfile-VERSION.tgz: the npm package alone
     Npm,
     /// Make dist/web-demo: a page around the npm package, for any file server
@@ -98,6 +101,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&workspace, Steps::new(), arguments),
         Command::Dist(arguments) => dist::run(&workspace, arguments),
         Command::Release(arguments) => release::run(&workspace, arguments),
+        Command::Capi => capi::run(&workspace),
         Command::Npm => npm::run(&workspace),
         Command::Demo => demo::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, arguments),

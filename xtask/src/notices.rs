@@ -56,11 +56,16 @@ impl Targets {
 
 const HOST: &str = "encoderfile-host";
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     Program {
         file: "native.txt",
         is: "native base programs; what some targets alone need is among it",
         linked: &[(HOST, Targets::Native)],
+    },
+    Program {
+        file: LIBRARY,
+        is: "libencoderfile; what some targets alone need is among it",
+        linked: &[("encoderfile-capi", Targets::Native)],
     },
     Program {
         file: "python.txt",
@@ -87,6 +92,9 @@ const PROGRAMS: [Program; 5] = [
         linked: &[("encoderfile-wasm", Targets::One(BROWSER))],
     },
 ];
+
+/// The file of the C library.
+const LIBRARY: &str = "library.txt";
 
 /// The file of the npm package.
 const NPM: &str = "npm.txt";
@@ -144,6 +152,11 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
 /// The file with the notices of the npm package.
 pub(crate) fn of_npm_package(workspace: &Workspace) -> PathBuf {
     path(workspace, NPM)
+}
+
+/// The file with the notices of the C library.
+pub(crate) fn of_library(workspace: &Workspace) -> PathBuf {
+    path(workspace, LIBRARY)
 }
 
 fn path(workspace: &Workspace, file: &str) -> PathBuf {

@@ -124,6 +124,18 @@ const RULES: [Rule; 10] = [
         ],
         why: "what a page loads is the runtime and no other frontend",
     },
+    Rule {
+        package: "encoderfile-capi",
+        never: &[
+            "tokio",
+            "clap",
+            "encoderfile-host",
+            "encoderfile-server",
+            "encoderfile-builder",
+            "ureq",
+        ],
+        why: "what a program links is the runtime and no other frontend",
+    },
 ];
 
 /// The modules of the standard library that ask the system for something.
@@ -158,7 +170,9 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
             rule.why
         );
     }
-    for package in ["proto", "runtime", "server", "host", "wasm", "builder"] {
+    for package in [
+        "proto", "runtime", "server", "host", "wasm", "capi", "builder",
+    ] {
         check_intrinsics(workspace, &workspace.root.join(package))?;
     }
     Ok(())

@@ -218,6 +218,41 @@ pub(crate) fn image_tools(steps: &mut Steps) -> anyhow::Result<()> {
     }
 }
 
+/// What compiles and runs programs in other languages that call the C library: from PATH, or
+/// Debian's, which root can install.
+pub(crate) fn language_tools(steps: &mut Steps) -> anyhow::Result<()> {
+    /// A program and its package.
+    const TOOLS: [(&str, &str); 9] = [
+        ("cc", "gcc"),
+        ("c++", "g++"),
+        ("pkg-config", "pkg-config"),
+        ("cmake", "cmake"),
+        ("go", "golang-go"),
+        ("javac", "default-jdk-headless"),
+        ("mcs", "mono-mcs"),
+        ("mono", "mono-runtime"),
+        ("sqlite3", "sqlite3"),
+    ];
+    /// Of Java's JNA, which is no program.
+    const JNA: (&str, &str) = ("/usr/share/java/jna.jar", "libjna-java");
+    let missing = || {
+        let tools = TOOLS.iter().filter(|(name, _)| on_path(name).is_none());
+        let jna = (!Path::new(JNA.0).is_file()).then_some(&JNA);
+        tools.chain(jna).copied().collect::<Vec<_>>()
+    };
+    let packages: Vec<&str> = missing().iter().map(|(_, package)| *package).collect();
+    if !packages.is_empty() {
+        debian::install(&packages)?;
+    }
+    match missing().as_slice() {
+        [] => Ok(()),
+        missing => {
+            let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+            steps.skip("languages", &format!("no {}", names.join(", ")))
+        }
+    }
+}
+
 /// Whether there is a C++ compiler, which libFuzzer needs: on PATH, or installed.
 pub(crate) fn cxx(steps: &mut Steps) -> anyhow::Result<bool> {
     const NAME: &str = "c++";

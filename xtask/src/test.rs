@@ -52,6 +52,7 @@ impl Programs {
             let frameworks = clients::python(workspace, steps, &clients::FRAMEWORKS)?;
             clients::node_modules(workspace)?;
             setup::image_tools(steps)?;
+            setup::language_tools(steps)?;
             Ok(Self {
                 node: setup::node()?,
                 chromium: clients::chromium(steps)?,
@@ -98,7 +99,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     steps.begin(
         "setup",
-        "what the tests need: rustup targets, the wasmtime CLI, Node, clients, Chromium, skopeo, umoci",
+        "what the tests need: rustup targets, the wasmtime CLI, Node, clients, Chromium, skopeo, umoci, other languages",
     );
     setup::targets(workspace, &mut steps, &CROSS_TARGETS)?;
     let programs = Programs::install(workspace, &mut steps)?;
@@ -269,6 +270,9 @@ fn cargo_test(workspace: &Workspace, built: &Built, programs: &Programs) -> Comm
     tests.env("ENCODERFILE_BIN", &built.dist.tool);
     tests.env("ENCODERFILE_NPM", &built.package.tarball);
     tests.env("ENCODERFILE_DEMO", &built.site.folder);
+    if let Some(library) = &built.dist.library {
+        tests.env("ENCODERFILE_CAPI", &library.folder);
+    }
     tests.envs(
         built
             .python

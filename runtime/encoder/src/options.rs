@@ -8,10 +8,12 @@ mod table;
 
 pub use table::{OptionKind, OptionRow, Surface};
 
-use crate::error::OptionsError;
+use crate::error::{OptionsError, RequestError};
 use crate::heads::Head;
+use crate::json;
 use encoderfile_format::manifest::{Pipeline, Task, TruncationStrategy as Stored};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use table::{choices, options};
 
 /// One thing to compute a result for.
@@ -218,6 +220,22 @@ impl Role {
 }
 
 impl Options {
+    /// The options that a JSON object has, as it is beside a request's inputs.
+    ///
+    /// # Errors
+    /// [`RequestError::Json`] for what is no such object; an unknown option is named.
+    pub fn from_json(json: &str) -> Result<Self, RequestError> {
+        Self::from_fields(json::read(json)?)
+    }
+
+    /// The same of an object's members.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn from_fields(fields: Map<String, Value>) -> Result<Self, RequestError> {
+        Ok(Self::deserialize(Value::Object(fields))?)
+    }
+
     /// Refuses what the model cannot serve, by name.
     pub(crate) fn check(
         &self,

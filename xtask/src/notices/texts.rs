@@ -46,7 +46,7 @@ struct Inside {
 }
 
 /// Every licence in a folder of a package has to be here.
-const INSIDE: [Inside; 12] = [
+const INSIDE: [Inside; 13] = [
     Inside {
         package: "libmimalloc-sys",
         path: "c_src/mimalloc/v2/LICENSE",
@@ -55,6 +55,13 @@ const INSIDE: [Inside; 12] = [
     Inside {
         package: "libmimalloc-sys",
         path: "c_src/mimalloc/v3/LICENSE",
+        is: None,
+    },
+    // Of a fork of SQLite, which is not compiled: the library is given SQLite's functions by whoever
+    // loads it.
+    Inside {
+        package: "libsqlite3-sys",
+        path: "sqlcipher/LICENSE",
         is: None,
     },
     Inside {
