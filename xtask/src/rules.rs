@@ -31,7 +31,7 @@ pub(crate) const CORE: [&str; 4] = [
     "encoderfile-encoder",
 ];
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         package: "encoderfile-proto",
         never: &["encoderfile-format", "encoderfile-graph"],
