@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import encoderfile
-from encoderfile import Encoderfile, ToolError, building
-from encoderfile.building import (
+from encoderfile import (
     BatchLongest,
+    Encoderfile,
     EncoderfileBuilder,
     Fixed,
     ModelType,
@@ -23,10 +23,19 @@ from encoderfile.building import (
     TokenizerBuildConfig,
     TokenizerTruncationSide,
     TokenizerTruncationStrategy,
+    ToolError,
+    building,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests/models/bert-sequence_classification"
+
+
+def test_the_package_has_all_that_it_names() -> None:
+    for name in encoderfile.__all__:
+        assert getattr(encoderfile, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'buidl'"):
+        encoderfile.buidl  # noqa: B018
 
 
 def test_a_builder_has_upstreams_names(tmp_path: Path) -> None:
