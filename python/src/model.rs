@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Model {
     source: Arc<dyn Source>,
     executor: Executor,
-    /// Locked by threads that are attached to the interpreter, and never for longer than it takes
-    /// to clone what is in it: a process forks while it is free.
+    /// Locked by threads that are attached to the interpreter, and never while Python runs, which
+    /// could let another thread go on: a process forks while it is free.
     opened: Mutex<Option<Opened>>,
 }
 
@@ -214,7 +214,8 @@ impl Model {
         threads: Option<NonZeroUsize>,
     ) -> PyResult<Self> {
         let executor = threads.map_or(Executor::AllCores, Executor::Threads);
-        let opened = py.detach(|| Opened::of(source.clone(), executor))?;
+        let opened = py.detach(|| Opened::of(source.clone(), executor));
+        let opened = opened.map_err(|error| errors::exception(&error))?;
         Ok(Self {
             source,
             executor,
@@ -226,19 +227,26 @@ impl Model {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The model of this process: in a child of a fork, which has no threads of its parent's, it
-    /// is opened anew, over the same bytes.
     fn model(&self, _attached: Python<'_>) -> PyResult<encoderfile::Model> {
+        match self.of_this_process() {
+            Ok(Some(model)) => Ok(model),
+            Ok(None) => Err(Class::Closed.exception("the model is closed".to_owned())),
+            Err(error) => Err(errors::exception(&error)),
+        }
+    }
+
+    /// The model, unless it is closed. In a child of a fork, which has no threads of its parent's,
+    /// it is opened anew, over the same bytes.
+    fn of_this_process(&self) -> Result<Option<encoderfile::Model>, Error> {
         let mut opened = self.lock();
         let Some(of_some_process) = &mut *opened else {
-            let problem = "the model is closed".to_owned();
-            return Err(Class::Closed.exception(problem));
+            return Ok(None);
         };
         if of_some_process.process != process::id() {
             let of_this = Opened::of(self.source.clone(), self.executor)?;
             std::mem::replace(of_some_process, of_this).close();
         }
-        Ok(of_some_process.model.clone())
+        Ok(Some(of_some_process.model.clone()))
     }
 
     fn predict(
@@ -256,11 +264,10 @@ impl Model {
 }
 
 impl Opened {
-    fn of(source: Arc<dyn Source>, executor: Executor) -> PyResult<Self> {
-        let model = encoderfile::Model::from_source(source, executor);
+    fn of(source: Arc<dyn Source>, executor: Executor) -> Result<Self, Error> {
         Ok(Self {
             process: process::id(),
-            model: model.map_err(|error| errors::exception(&error))?,
+            model: encoderfile::Model::from_source(source, executor)?,
         })
     }
 
