@@ -35,6 +35,7 @@ from .types import (
     Tokenized,
     TokenizeOptions,
     TruncationStrategy,
+    Vectors,
     ZeroShotOptions,
 )
 
@@ -412,6 +413,7 @@ class Encoderfile:
         raw_scores: bool = False,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        vectors: Vectors | None = None,
         overflow: Overflow | None = None,
         truncation_side: Side | None = None,
         truncation_strategy: TruncationStrategy | None = None,
@@ -421,7 +423,9 @@ class Encoderfile:
         """How well each text answers a query, best first: ``[{"index", "score"}]``.
 
         Needs a cross-encoder with one logit, a model for late interaction (ColBERT), which
-        scores by MaxSim, or one with several kinds of vectors (BGE-M3).
+        scores by MaxSim, or one with several kinds of vectors (BGE-M3), of which ``vectors``
+        chooses: ``dense``, ``sparse``, ``colbert``, or ``all``, the mean of the three, which is
+        the default.
         """
         options = _given(
             query=query,
@@ -429,6 +433,7 @@ class Encoderfile:
             raw_scores=raw_scores or None,
             prompt=prompt,
             prompt_name=prompt_name,
+            vectors=vectors,
             overflow=overflow,
             truncation_side=truncation_side,
             truncation_strategy=truncation_strategy,

@@ -23,6 +23,8 @@ TruncationStrategy = Literal["longest_first", "only_first", "only_second"]
 Role = Literal["query", "document"]
 #: What an embedding's values are stored as.
 Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+#: Which vectors of a model that has several kinds (BGE-M3) are scored.
+Vectors = Literal["dense", "sparse", "colbert", "all"]
 #: How tokens become spans.
 Aggregation = Literal["simple", "first", "average", "max"]
 

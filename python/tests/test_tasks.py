@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -126,6 +128,27 @@ def test_several_kinds_of_vectors(built: Callable[[str], Encoderfile]) -> None:
         assert np.allclose(result["embedding"], dense, atol=1e-6)
         assert [it["index"] for it in result["sparse_embedding"]] == sparse.indices.tolist()
         assert np.allclose([it["embedding"] for it in result["embeddings"]], tokens, atol=1e-6)
+
+
+def test_ranks_by_one_kind_of_vectors(built: Callable[[str], Encoderfile]) -> None:
+    model = built("hybrid-bge-m3")
+    for kind in ("dense", "sparse", "colbert", "all"):
+        expected = printed(model, TEXTS, "--query=where", f"--vectors={kind}")
+        assert near(model.rerank("where", TEXTS, vectors=kind), expected)
+
+
+def test_every_option_of_the_runtime_is_some_methods(model: Encoderfile) -> None:
+    with pytest.raises(RequestError, match="expected one of") as caught:
+        model.infer(["a"], unknown=1)
+    names = set(re.findall(r"`(\w+)`", str(caught.value))) - {"unknown"}
+    methods = "encode encode_tokens sparse classify zero_shot entities fill_mask rerank"
+    offered = {
+        parameter
+        for method in methods.split()
+        for parameter in inspect.signature(getattr(Encoderfile, method)).parameters
+    }
+    # Two older names, and what `encode_tokens` is.
+    assert names - offered == {"long", "truncation", "unpooled"}
 
 
 def test_tokenize(model: Encoderfile) -> None:
