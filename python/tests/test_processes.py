@@ -141,12 +141,13 @@ def test_a_child_of_a_child_and_a_closed_model(path: Path) -> None:
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys
 from encoderfile import Encoderfile
+# Whoever runs the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = Encoderfile.load(sys.argv[1])
 model.encode("a")
 print("ready", flush=True)
-start = time.monotonic()
 try:
     model.encode(["a long text " * 80] * 100_000)
 except KeyboardInterrupt:
@@ -162,7 +163,10 @@ def test_ctrl_c_ends_a_call(path: Path) -> None:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        try:
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert output == "interrupted\n(384,)\n"
 
 

@@ -69,9 +69,10 @@ class Served:
 
     def __init__(self):
         command = [FILE, "serve", "--hostname", "127.0.0.1", "--http-port", "0"]
-    XX
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
+        command.append("--disable-grpc")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(command, text=True, **pipes)
+        for line in self.process.stdout:
             if "http://127.0.0.1:" in line:
                 port = line.split("http://127.0.0.1:")[1].split()[0]
                 break
