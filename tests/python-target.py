@@ -10,10 +10,7 @@ path, command, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 items = [json.loads(line) for line in sys.stdin]
 with Encoderfile.load(path) as model:
     if command == "self-test":
-        report = model.self_test()
-        passed = report["token_mismatches"] == 0
-        passed = passed and report["largest_difference"] <= report["limit"]
-        results = [json.dumps({"passed": passed, **report}, separators=(",", ":"))]
+        results = [json.dumps(model.self_test())]
     elif command == "tokenize":
         results = [json.dumps({"results": model.tokenize(items, **options)})]
     elif "query" in options:

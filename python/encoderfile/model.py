@@ -132,8 +132,16 @@ class Encoderfile:
 
     @property
     def dimensions(self) -> int:
-        """The values of an embedding, unless ``dimensions`` says otherwise."""
-        return self._model.width()
+        """The values of an embedding, unless ``dimensions`` says otherwise.
+
+        Raises :class:`~encoderfile.RequestError` for a model that gives no one vector a text.
+        """
+        dimensions = self._model.dimensions()
+        if dimensions is None:
+            raise RequestError(
+                f"dimensions: this model is for {self.task}, without one vector a text"
+            )
+        return dimensions
 
     @property
     def source(self) -> str | bytes | None:

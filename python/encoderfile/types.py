@@ -145,6 +145,7 @@ class Tokenized(TypedDict):
 class SelfTest(TypedDict):
     """How far the results that are stored in the file are from those on this machine."""
 
+    passed: bool
     cases: int
     token_mismatches: int
     largest_difference: float

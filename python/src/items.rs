@@ -1,11 +1,10 @@
 //! What Python gives to compute results for.
 
-use crate::errors::Class;
+use crate::errors::{self, Class};
 use encoderfile::{Item, Options};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyString};
-use serde::Deserialize;
 
 /// Each of the items that Python iterates over: a `str`, two of them, a mapping with `text` and
 /// perhaps `text_pair`, or token ids.
@@ -14,7 +13,7 @@ pub(crate) fn items(texts: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
         let problem = "one text, where a list of texts is expected";
         return Err(PyTypeError::new_err(problem));
     }
-    let mut items = Vec::with_capacity(texts.len().unwrap_or(0));
+    let mut items = Vec::new();
     for (index, item) in texts.try_iter()?.enumerate() {
         items.push(read(&item?).map_err(|problem| problem.exception(Some(index)))?);
     }
@@ -29,9 +28,9 @@ pub(crate) fn item(text: &Bound<'_, PyAny>) -> PyResult<Item> {
 /// The options, by the names that they have in JSON.
 pub(crate) fn options(options: &Bound<'_, PyDict>) -> PyResult<Options> {
     // Through JSON, which does not take every object for a boolean.
-    let options: serde_json::Value = pythonize::depythonize(options.as_any())
+    let options = pythonize::depythonize(options.as_any())
         .map_err(|error| Class::Request.exception(format!("options: {error}")))?;
-    Options::deserialize(options).map_err(|error| Class::Request.exception(error.to_string()))
+    Options::from_fields(options).map_err(|error| errors::exception(&error.into()))
 }
 
 /// What is wrong with an item.

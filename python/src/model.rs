@@ -6,7 +6,7 @@ use crate::request::Request;
 use crate::vectors::{self, Vectors};
 use crate::watch::Watch;
 use encoderfile::container::ArtifactKind;
-use encoderfile::{Encoder, Error, Executor, Item, Payload, Prediction, Source};
+use encoderfile::{Error, Executor, Item, Payload, Prediction, Source};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
@@ -81,9 +81,10 @@ impl Model {
         to_python(py, self.model(py)?.info())
     }
 
-    /// The values of an embedding, unless options say otherwise.
-    fn width(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(width(self.model(py)?.encoder()))
+    /// The values of an embedding, unless options say otherwise; `None` for a model that gives no
+    /// one vector a text.
+    fn dimensions(&self, py: Python<'_>) -> PyResult<Option<usize>> {
+        Ok(self.model(py)?.dimensions())
     }
 
     /// What it can be asked for.
@@ -123,8 +124,8 @@ impl Model {
             })
         })?;
         let dimensions = request.options.dimensions;
-        let width = dimensions.unwrap_or_else(|| width(request.model.encoder()));
-        vectors.into_python(py, width)
+        let width = dimensions.or_else(|| request.model.dimensions());
+        vectors.into_python(py, width.unwrap_or(0))
     }
 
     /// The result of a text, in the shape of JSON.
@@ -203,7 +204,10 @@ impl Model {
     fn self_test<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let model = self.model(py)?;
         let report = py.detach(|| model.self_test());
-        to_python(py, &report.map_err(|error| errors::exception(&error))?)
+        let report = report.map_err(|error| errors::exception(&error))?;
+        let python = to_python(py, &report)?;
+        python.set_item("passed", report.passed())?;
+        Ok(python)
     }
 }
 
@@ -294,15 +298,6 @@ fn each(
         watch.tick(index + 1)
     })?;
     watch.ask(total)
-}
-
-/// The values of an embedding.
-fn width(encoder: &Encoder) -> usize {
-    let pipeline = encoder.pipeline();
-    match pipeline.dimensions as usize {
-        0 => pipeline.embedding_width(),
-        kept => kept,
-    }
 }
 
 fn to_python<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {

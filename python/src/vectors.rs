@@ -4,6 +4,7 @@ use crate::errors::Class;
 use encoderfile::output::TokenVector;
 use encoderfile::{Capability, Values};
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -51,7 +52,11 @@ impl Vectors {
         match (&mut *self, result) {
             (Self::Empty, Values::SentenceEmbedding { embedding }) => {
                 let width = embedding.len();
-                let mut values = Vec::with_capacity(total.saturating_mul(width));
+                let mut values = Vec::new();
+                let needed = total.saturating_mul(width);
+                values.try_reserve_exact(needed).map_err(|_| {
+                    PyMemoryError::new_err(format!("{total} embeddings of {width} values"))
+                })?;
                 values.extend_from_slice(&embedding);
                 *self = Self::Dense { values, width };
             }

@@ -85,6 +85,22 @@ def test_an_error_leaves_the_model_as_it_was(model: Encoderfile) -> None:
     assert model.encode(["a"] * 3).shape == (3, 384)
 
 
+def test_a_length_that_lies_is_not_believed(model: Encoderfile) -> None:
+    class Liar:
+        def __len__(self) -> int:
+            return 1 << 60
+
+        def __iter__(self) -> Any:
+            return iter(["a"])
+
+    assert model.encode(Liar()).shape == (1, 384)  # type: ignore[arg-type]
+
+
+def test_only_embeddings_have_dimensions(built: Callable[[str], Encoderfile]) -> None:
+    with pytest.raises(RequestError, match="dimensions: this model is for fill_mask"):
+        built("bert-fill_mask").dimensions  # noqa: B018
+
+
 def test_wrong_files(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileNotFoundError, match="No such file") as caught:
         Encoderfile.load(tmp_path / "none.ef")

@@ -179,4 +179,4 @@ def test_the_default_model_is_in_the_package(model: Encoderfile) -> None:
     default = Encoderfile.load()
     assert default.info["payload_digest"] == model.info["payload_digest"]
     assert pickle.loads(pickle.dumps(default)).info == default.info
-    assert default.self_test()["token_mismatches"] == 0
+    assert default.self_test()["passed"] is True

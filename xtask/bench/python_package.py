@@ -59,7 +59,10 @@ class Asked:
         self.process.stdin.flush()
         return self.process.stdout.readline()
 
-    def end(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.process.stdin.close()
         self.process.wait()
 
@@ -85,12 +88,21 @@ class Served:
             self.connection.request("POST", "/embed", body, headers)
             assert len(json.load(self.connection.getresponse())) == len(texts[start : start + 32])
 
-    def end(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.process.terminate()
         self.process.communicate()
 
 
 def main():
+    with Served() as served, Asked() as asked:
+        print(json.dumps(measured(served, asked)))
+
+
+def measured(served, asked):
+    """All of it, as xtask reads it."""
     import numpy as np
     from encoderfile import Encoderfile
 
@@ -98,7 +110,6 @@ def main():
         texts = file.read().splitlines()
     model = Encoderfile.load(FILE)
     expected = model.encode(texts)
-    served, asked = Served(), Asked()
     calls = {
         "encode": lambda: seconds(lambda: model.encode(texts)),
         "infer": lambda: seconds(infer),
@@ -144,16 +155,14 @@ def main():
         short["infer"].append(seconds(lambda: asked.ask(SHORT)))
     load = f"import time, encoderfile; t = time.perf_counter(); encoderfile.Encoderfile.load({FILE!r}); print(time.perf_counter() - t)"
     starts = in_turns({"import": lambda: fresh(IMPORT), "load": lambda: fresh(load)})
-    served.end()
-    asked.end()
     median = statistics.median
-    print(json.dumps({
+    return {
         "texts": len(texts),
         "peers": peers,
         "passages": {name: {"median": median(it), "best": min(it)} for name, it in passages.items()},
         "short": {name: median(it) for name, it in short.items()},
         "starts": {name: median(it) for name, it in starts.items()},
-    }))  # fmt: skip
+    }
 
 
 main()

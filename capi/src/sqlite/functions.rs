@@ -69,8 +69,8 @@ const FUNCTIONS: [Function; 5] = [
 /// Adds each, with every number of arguments that it takes.
 pub(super) fn register(connection: &Connection, models: &Models) -> Result<(), Error> {
     for function in &FUNCTIONS {
-        let counts = (0..).zip(0..=function.arguments.len());
-        for (count, _) in counts.skip(function.required) {
+        let counts = (0..).take(function.arguments.len() + 1);
+        for count in counts.skip(function.required) {
             let models = models.clone();
             connection.create_scalar_function(
                 function.name,

@@ -7,7 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Those of one connection, which are closed with it.
 #[derive(Clone, Default)]
-pub(super) struct Models(Arc<Mutex<Vec<Named>>>);
+pub(super) struct Models(Arc<Loaded>);
+
+#[derive(Default)]
+struct Loaded(Mutex<Vec<Named>>);
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        let models = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for model in models {
+            handle::close(model.handle);
+        }
+    }
+}
 
 struct Named {
     name: String,
@@ -68,6 +80,7 @@ impl Models {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Named>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let Loaded(models) = &*self.0;
+        models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -30,6 +30,11 @@ pub(crate) const CHECKS: &[&Check] = &[
         run: refusals,
     },
     &Check {
+        name: "sql/closed",
+        needs: &[Program::Sqlite],
+        run: closed,
+    },
+    &Check {
         name: "sql/search",
         needs: &[Program::Sqlite, Program::Python],
         run: search,
@@ -111,6 +116,32 @@ fn encode(bench: &Bench) -> anyhow::Result<()> {
             "{call}: {finished:?}"
         );
     }
+    Ok(())
+}
+
+/// A connection's models are let go with it: their file is mapped no more.
+#[cfg(target_os = "linux")]
+fn closed(bench: &Bench) -> anyhow::Result<()> {
+    let path = bench.workbench.built(EMBEDDING, &[])?;
+    let count = format!(".shell grep -c '{}' /proc/$PPID/maps", path.display());
+    // Nothing is printed of it: the shell prints later than what it runs.
+    let load = format!(
+        "CREATE TEMP TABLE loaded AS SELECT encoderfile_load('a', '{}')",
+        path.display()
+    );
+    let statements = [&load, &count, ".open :memory:", &count].map(str::to_owned);
+    let finished = shell(bench, &statements)?;
+    let counts: Vec<&str> = finished.text()?.lines().collect();
+    let [open, closed] = counts[..] else {
+        anyhow::bail!("{finished:?}");
+    };
+    ensure!(open != "0" && closed == "0", "{finished:?}");
+    Ok(())
+}
+
+/// What is mapped, only Linux says.
+#[cfg(not(target_os = "linux"))]
+fn closed(_bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 

@@ -54,7 +54,7 @@ struct Measured {
 const NOTE: &str = "\
 All passages as they come, on all cores. `encode` and the peers are loaded in one process of Python;
 `infer` is a whole process, with start, load and output; the server is encoderfile's, asked for 32
-texts at a time over one connection. The vectors of all are compared. Others pad a batch, encoderfile
+texts at a time over one connection. Vectors of the peers are compared with ours. They pad a batch, encoderfile
 does not.";
 
 /// Measures, prints and writes the table.
