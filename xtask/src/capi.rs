@@ -16,21 +16,30 @@ use std::process::Command;
 const ABI: &str = "0";
 
 /// What the linker is told of what the library needs of the system, as `rustc --print
-/// native-static-libs` says; and that tract's assembly needs no executable stack.
-const SYSTEM: &[&str] = if cfg!(target_os = "macos") {
-    &["-liconv", "-lSystem", "-lc", "-lm"]
-} else {
-    &[
-        "-lgcc_s",
-        "-lutil",
-        "-lrt",
-        "-lpthread",
-        "-lm",
-        "-ldl",
-        "-lc",
-        "-Wl,-z,noexecstack",
-    ]
-};
+/// native-static-libs` says.
+const MACOS: &[&str] = &["-liconv", "-lSystem", "-lc", "-lm"];
+
+/// The same; and that tract's assembly needs no executable stack.
+const LINUX: &[&str] = &[
+    "-lgcc_s",
+    "-lutil",
+    "-lrt",
+    "-lpthread",
+    "-lm",
+    "-ldl",
+    "-lc",
+    "-Wl,-z,noexecstack",
+];
+
+/// What it is put together of.
+pub(crate) struct Built<'a> {
+    /// The target, as Rust names it.
+    pub(crate) target: &'a str,
+    /// Where cargo left the libraries.
+    pub(crate) folder: PathBuf,
+    /// What links for the target.
+    pub(crate) linker: Command,
+}
 
 /// What `dist` makes of the crate.
 pub(crate) struct Library {
@@ -78,11 +87,24 @@ pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<
         "C library",
         "shared and static, the header, and what pkg-config and CMake read",
     );
-    let folder = workspace.root.join("dist/capi");
+    let built = Built {
+        target: &workspace.host,
+        folder: workspace.target.join("release"),
+        linker: Command::new("cc"),
+    };
+    lay_out(workspace, built, workspace.root.join("dist/capi")).map(Some)
+}
+
+/// The libraries and what belongs to them, in a new folder.
+pub(crate) fn lay_out(
+    workspace: &Workspace,
+    built: Built<'_>,
+    folder: PathBuf,
+) -> anyhow::Result<Library> {
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    let names = Names::of(workspace);
+    let names = Names::of(workspace, built.target);
     let library = Library {
         shared: folder.join("lib").join(&names.file),
         archive: folder.join("lib/libencoderfile.a"),
@@ -97,11 +119,11 @@ pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<
         let folder = library.folder.join(folder);
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    let built = workspace.target.join("release/libencoderfile_capi");
-    copy(&built.with_extension("a"), &library.archive)?;
-    share(workspace, &built, &library, &names)?;
+    let archive = built.folder.join("libencoderfile_capi.a");
+    copy(&archive, &library.archive)?;
+    share(workspace, built, &library, &names)?;
     write_files(workspace, &library.folder, &names)?;
-    Ok(Some(library))
+    Ok(library)
 }
 
 /// What the shared library is called: itself, what programs look for when they are started, and
@@ -110,24 +132,32 @@ struct Names {
     file: String,
     soname: String,
     link: String,
+    /// What a program is linked with beside it.
+    system: &'static [&'static str],
 }
 
 impl Names {
-    fn of(workspace: &Workspace) -> Self {
+    fn of(workspace: &Workspace, target: &str) -> Self {
         let version = &workspace.version;
-        if cfg!(target_os = "macos") {
+        if is_apple(target) {
             return Self {
                 file: format!("libencoderfile.{version}.dylib"),
                 soname: format!("libencoderfile.{ABI}.dylib"),
                 link: "libencoderfile.dylib".into(),
+                system: MACOS,
             };
         }
         Self {
             file: format!("libencoderfile.so.{version}"),
             soname: format!("libencoderfile.so.{ABI}"),
             link: "libencoderfile.so".into(),
+            system: LINUX,
         }
     }
+}
+
+fn is_apple(target: &str) -> bool {
+    target.ends_with("-apple-darwin")
 }
 
 /// The shared library and the links to it. For ELF it is linked of the static one, with versions of
@@ -135,15 +165,16 @@ impl Names {
 /// never unloaded.
 fn share(
     workspace: &Workspace,
-    built: &Path,
+    built: Built<'_>,
     library: &Library,
     names: &Names,
 ) -> anyhow::Result<()> {
-    if cfg!(target_os = "macos") {
-        copy(&built.with_extension("dylib"), &library.shared)?;
+    if is_apple(built.target) {
+        let made = built.folder.join("libencoderfile_capi.dylib");
+        copy(&made, &library.shared)?;
     } else {
         let script = workspace.root.join("capi/package/encoderfile.map");
-        let mut link = Command::new("cc");
+        let mut link = built.linker;
         link.arg("-shared").arg("-s").arg("-o").arg(&library.shared);
         link.arg(format!("-Wl,-soname,{}", names.soname));
         link.arg(format!("-Wl,--version-script={}", script.display()));
@@ -154,8 +185,7 @@ fn share(
             "-Wl,--as-needed",
         ]);
         link.args(["-Wl,-z,relro,-z,now", "-Wl,-z,nodelete"]);
-        link.args(SYSTEM);
-        process::run(&mut link)?;
+        process::run(link.args(names.system))?;
     }
     for name in [&names.soname, &names.link] {
         let link = library.folder.join("lib").join(name);
@@ -182,7 +212,7 @@ fn write_files(workspace: &Workspace, folder: &Path, names: &Names) -> anyhow::R
     let series = version
         .rsplit_once('.')
         .map_or(version, |(series, _)| series);
-    let (flags, list) = (SYSTEM.join(" "), SYSTEM.join(";"));
+    let (flags, list) = (names.system.join(" "), names.system.join(";"));
     for (name, to, system) in [
         ("encoderfile.pc", "lib/pkgconfig", &flags),
         ("encoderfile-config.cmake", "lib/cmake/encoderfile", &list),

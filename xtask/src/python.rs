@@ -35,44 +35,67 @@ pub(crate) struct Wheel {
     pub(crate) file: PathBuf,
 }
 
+/// What compiles and packs it.
+pub(crate) struct Packer<'a> {
+    workspace: &'a Workspace,
+    /// A Python that has maturin.
+    python: PathBuf,
+}
+
 /// Makes the wheel, with a tool in it. `None` where there is no Python to do so.
 pub(crate) fn build(
     workspace: &Workspace,
     steps: &mut Steps,
     tool: &Path,
 ) -> anyhow::Result<Option<Wheel>> {
-    let Some(python) = clients::python(workspace, steps, &MATURIN)? else {
+    let Some(packer) = Packer::find(workspace, steps)? else {
         return Ok(None);
     };
     steps.begin("wheel", "the Python package, for the stable ABI of 3.10");
-    let package = workspace.root.join(FOLDER);
-    place(&workspace.root.join("LICENSE"), &package.join("LICENSE"))?;
-    let notices = workspace.root.join("licenses/python.txt");
-    place(&notices, &package.join("THIRD-PARTY.txt"))?;
-    let name = format!("encoderfile{}", env::consts::EXE_SUFFIX);
-    place(tool, &package.join("encoderfile/bin").join(name))?;
-
     let output = workspace.root.join("dist/python");
-    if output.exists() {
-        fs::remove_dir_all(&output).with_context(|| output.display().to_string())?;
-    }
-    let mut maturin = workspace.command(&python.to_string_lossy(), &["-m", "maturin", "build"]);
-    maturin.args([
-        "--quiet",
-        "--profile",
-        "release",
-        "--locked",
-        "--manifest-path",
-    ]);
-    maturin.arg(package.join("Cargo.toml")).arg("--out");
-    process::run(
-        maturin
-            .arg(&output)
-            .env("CARGO_TARGET_DIR", &workspace.target),
-    )?;
+    let mut maturin = packer.maturin(tool, env::consts::EXE_SUFFIX, &output)?;
+    process::run(maturin.args(["--profile", "release"]))?;
     Ok(Some(Wheel {
         file: only_file(&output)?,
     }))
+}
+
+impl<'a> Packer<'a> {
+    /// `None` where there is no Python for it.
+    pub(crate) fn find(
+        workspace: &'a Workspace,
+        steps: &mut Steps,
+    ) -> anyhow::Result<Option<Self>> {
+        let python = clients::python(workspace, steps, &MATURIN)?;
+        Ok(python.map(|python| Self { workspace, python }))
+    }
+
+    /// What makes a wheel with that tool in it, in a folder that is emptied for it. The profile and the
+    /// target are the caller's.
+    pub(crate) fn maturin(
+        &self,
+        tool: &Path,
+        suffix: &str,
+        output: &Path,
+    ) -> anyhow::Result<Command> {
+        let root = &self.workspace.root;
+        let package = root.join(FOLDER);
+        place(&root.join("LICENSE"), &package.join("LICENSE"))?;
+        let notices = root.join("licenses/python.txt");
+        place(&notices, &package.join("THIRD-PARTY.txt"))?;
+        // Another system's has another name.
+        empty(&package.join("encoderfile/bin"))?;
+        let name = format!("encoderfile/bin/encoderfile{suffix}");
+        place(tool, &package.join(name))?;
+        empty(output)?;
+        let python = self.python.to_string_lossy();
+        let mut maturin = self.workspace.command(&python, &["-m", "maturin", "build"]);
+        maturin.args(["--quiet", "--locked", "--manifest-path"]);
+        maturin.arg(package.join("Cargo.toml"));
+        maturin.arg("--out").arg(output);
+        maturin.env("CARGO_TARGET_DIR", &self.workspace.target);
+        Ok(maturin)
+    }
 }
 
 impl Wheel {
@@ -123,7 +146,14 @@ fn place(from: &Path, to: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} to {}", from.display(), to.display()))
 }
 
-fn only_file(folder: &Path) -> anyhow::Result<PathBuf> {
+fn empty(folder: &Path) -> anyhow::Result<()> {
+    match folder.exists() {
+        true => fs::remove_dir_all(folder).with_context(|| folder.display().to_string()),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn only_file(folder: &Path) -> anyhow::Result<PathBuf> {
     let mut files = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     match (files.next().transpose()?, files.next()) {
         (Some(file), None) => Ok(file.path()),

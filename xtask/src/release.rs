@@ -14,6 +14,7 @@ use crate::dist::{DEFAULT_MODEL, megabytes, size};
 use crate::npm;
 use crate::packages::Packages;
 use crate::process;
+use crate::python::Packer;
 use crate::sbom;
 use crate::setup;
 use crate::steps::Steps;
@@ -64,8 +65,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let node = setup::node()?;
     let names: Vec<&str> = targets.iter().map(|it| it.rust).collect();
     setup::targets(workspace, &mut steps, &names)?;
-    let Some(builder) = Builder::new(workspace, &mut steps)? else {
-        bail!("a release needs zig, which python3 installs");
+    let (Some(builder), Some(packer)) = (
+        Builder::new(workspace, &mut steps)?,
+        Packer::find(workspace, &mut steps)?,
+    ) else {
+        bail!("a release needs zig and maturin, which python3 installs");
     };
     let key = sign::Key::of(arguments.key.as_deref(), &release)?;
     if folder.exists() {
@@ -90,6 +94,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let address = arguments.address.as_deref();
     let for_tools = description::for_tools(&targets, &folder, &key.public()?, address)?;
     tools(workspace, &folder, &built, &builder, &for_tools)?;
+    steps.begin("languages", "wheels for Python, and libraries for C");
+    languages(&targets, &folder, &builder, &packer)?;
     steps.begin("crates", "what cargo installs the tool from");
     crates::pack(workspace, &for_tools, &folder)?;
     npm::build(workspace, &mut steps, &node)?;
@@ -131,6 +137,27 @@ fn tools(
     };
     for (target, programs) in built {
         assemble.tool(target, programs)?;
+    }
+    Ok(())
+}
+
+/// What other languages have of the runtime.
+fn languages(
+    targets: &[&Target],
+    folder: &Path,
+    builder: &Builder<'_>,
+    packer: &Packer<'_>,
+) -> anyhow::Result<()> {
+    let (wheels, libraries) = (folder.join("python"), folder.join("capi"));
+    for output in [&wheels, &libraries] {
+        fs::create_dir(output).with_context(|| output.display().to_string())?;
+    }
+    for target in targets.iter().filter(|it| it.has_tool) {
+        let tool = folder.join(target.tool_name());
+        builder.wheel(target, packer, &tool, &wheels)?;
+        if target.has_library() {
+            builder.library(target, &libraries)?;
+        }
     }
     Ok(())
 }

@@ -54,8 +54,9 @@ struct Measured {
 const NOTE: &str = "\
 All passages as they come, on all cores. `encode` and the peers are loaded in one process of Python;
 `infer` is a whole process, with start, load and output; the server is encoderfile's, asked for 32
-texts at a time over one connection. Vectors of the peers are compared with ours. They pad a batch, encoderfile
-does not.";
+texts at a time over one connection. \
+Vectors of the peers are compared with ours, unless \
+their weights are random: the folder has none of PyTorch's then. They pad a batch, encoderfile does not.";
 
 /// Measures, prints and writes the table.
 pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {

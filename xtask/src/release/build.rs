@@ -2,8 +2,10 @@
 
 use super::frameworks;
 use super::targets::Target;
+use crate::capi;
 use crate::dist;
 use crate::process;
+use crate::python::{self, Packer};
 use crate::setup::WASM;
 use crate::setup::clients::{self, ZIG};
 use crate::steps::Steps;
@@ -11,7 +13,8 @@ use crate::workspace::Workspace;
 use anyhow::Context;
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The first macOS on arm64; zig's own choice is years later.
 const MACOS_MIN: &str = "11.0";
@@ -66,12 +69,73 @@ impl<'a> Builder<'a> {
             let base = dist::wasm_program(self.workspace)?;
             return Ok(Programs { base, tool: None });
         }
-        let mut zigbuild = self.workspace.command("cargo", &["zigbuild", "--locked"]);
-        zigbuild.args(["--profile", PROFILE, "--target", &target.zig()]);
-        zigbuild.args(["--package", "encoderfile-host"]);
+        let mut zigbuild = self.zigbuild(target, "encoderfile-host")?;
         if target.has_tool {
             zigbuild.args(["--package", "encoderfile-builder"]);
         }
+        process::run(&mut zigbuild)?;
+        let folder = self.folder(target);
+        let program = |name: &str| folder.join(format!("{name}{}", target.suffix));
+        Ok(Programs {
+            base: program("encoderfile-host"),
+            tool: target.has_tool.then(|| program("encoderfile")),
+        })
+    }
+
+    /// The C library for a target, as an archive that tar and gzip unpack.
+    pub(super) fn library(&self, target: &Target, output: &Path) -> anyhow::Result<()> {
+        let name = target.library_name(&self.workspace.version);
+        process::run(&mut self.zigbuild(target, "encoderfile-capi")?)?;
+        let mut linker = self.workspace.command("python", &["-m", "ziglang", "cc"]);
+        linker.args(["-target", &target.zig_linker()]);
+        linker.env("PATH", self.path()?);
+        let built = capi::Built {
+            target: target.rust,
+            folder: self.folder(target),
+            linker,
+        };
+        let above = self.workspace.target.join("capi");
+        capi::lay_out(self.workspace, built, above.join(&name))?;
+        let mut archive = Command::new("tar");
+        archive.args(["--create", "--gzip", "--format=ustar", "--sort=name"]);
+        archive.args(["--owner=0", "--group=0", "--numeric-owner"]);
+        archive.args(["--mode=go-w", &format!("--mtime=@{}", self.epoch)]);
+        archive.arg("-f").arg(output.join(format!("{name}.tar.gz")));
+        process::run(archive.arg("-C").arg(&above).arg(&name))
+    }
+
+    /// The wheel for a target, which has the target's tool in it.
+    pub(super) fn wheel(
+        &self,
+        target: &Target,
+        packer: &Packer<'_>,
+        tool: &Path,
+        output: &Path,
+    ) -> anyhow::Result<()> {
+        let folder = self.workspace.target.join("wheel");
+        let mut maturin = packer.maturin(tool, target.suffix, &folder)?;
+        maturin.args(["--profile", PROFILE, "--target", target.rust, "--zig"]);
+        if target.glibc.is_some() {
+            maturin.args(["--compatibility", "manylinux2014"]);
+        }
+        self.prepare(&mut maturin, target)?;
+        process::run(&mut maturin)?;
+        let wheel = python::only_file(&folder)?;
+        let name = wheel.file_name().context("a wheel without a name")?;
+        super::copy(&wheel, &output.join(name))
+    }
+
+    /// `cargo zigbuild` of a package for a target.
+    fn zigbuild(&self, target: &Target, package: &str) -> anyhow::Result<Command> {
+        let mut zigbuild = self.workspace.command("cargo", &["zigbuild", "--locked"]);
+        zigbuild.args(["--profile", PROFILE, "--target", &target.zig()]);
+        zigbuild.args(["--package", package]);
+        self.prepare(&mut zigbuild, target)?;
+        Ok(zigbuild)
+    }
+
+    /// What whatever compiles for a target is told by its environment.
+    fn prepare(&self, command: &mut Command, target: &Target) -> anyhow::Result<()> {
         let name = target.rust.replace('-', "_");
         let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", name.to_uppercase());
         let mut flags = self.remap.rust.clone();
@@ -79,19 +143,18 @@ impl<'a> Builder<'a> {
             let frameworks = self.workspace.target.join("frameworks");
             frameworks::write(self.workspace, &frameworks)?;
             flags += &format!(" -Lframework={}", frameworks.display());
-            zigbuild.env("MACOSX_DEPLOYMENT_TARGET", MACOS_MIN);
+            command.env("MACOSX_DEPLOYMENT_TARGET", MACOS_MIN);
         }
-        zigbuild.env(variable, flags);
-        zigbuild.env(format!("CFLAGS_{name}"), &self.remap.c);
-        zigbuild.env("SOURCE_DATE_EPOCH", &self.epoch);
-        zigbuild.env("PATH", self.path()?);
-        process::run(&mut zigbuild)?;
-        let folder = self.workspace.target.join(target.rust).join(PROFILE);
-        let program = |name: &str| folder.join(format!("{name}{}", target.suffix));
-        Ok(Programs {
-            base: program("encoderfile-host"),
-            tool: target.has_tool.then(|| program("encoderfile")),
-        })
+        command.env(variable, flags);
+        command.env(format!("CFLAGS_{name}"), &self.remap.c);
+        command.env("SOURCE_DATE_EPOCH", &self.epoch);
+        command.env("PATH", self.path()?);
+        Ok(())
+    }
+
+    /// Where cargo leaves what it builds for a target.
+    fn folder(&self, target: &Target) -> PathBuf {
+        self.workspace.target.join(target.rust).join(PROFILE)
     }
 
     /// A tool that runs here, which puts the others together.

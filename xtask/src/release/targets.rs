@@ -74,6 +74,21 @@ impl Target {
         format!("encoderfile-{}{}", self.triple, self.suffix)
     }
 
+    /// Whether there is a C library for it: those are laid out for Unix.
+    pub(crate) fn has_library(&self) -> bool {
+        self.has_tool && self.suffix.is_empty()
+    }
+
+    /// What its C library is called, without `.tar.gz`.
+    pub(crate) fn library_name(&self, version: &str) -> String {
+        format!("libencoderfile-{version}-{}", self.triple)
+    }
+
+    /// What zig's own linker calls it: without Rust's vendor.
+    pub(crate) fn zig_linker(&self) -> String {
+        self.zig().replace("-unknown-", "-")
+    }
+
     /// What zig is told.
     pub(crate) fn zig(&self) -> String {
         match self.glibc {
