@@ -3,6 +3,7 @@
 use crate::{upstream, wasm_payload};
 use anyhow::Context;
 use encoderfile::container::archive::is_tar;
+use encoderfile::container::wheel::is_zip;
 use encoderfile::container::{ArtifactKind, FORMAT_VERSION};
 use encoderfile::file::MappedFile;
 use encoderfile::graph::decode;
@@ -60,6 +61,7 @@ pub(crate) fn kind(file: &[u8]) -> &'static str {
         Some([0xcf, 0xfa, 0xed, 0xfe]) => "Mach-O executable",
         Some([b'M', b'Z', ..]) => "PE executable",
         _ if is_tar(file) => "container image",
+        _ if is_zip(file) => "Python wheel",
         _ => "bundle",
     }
 }

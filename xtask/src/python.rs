@@ -108,23 +108,19 @@ impl Wheel {
         let Some(python) = clients::python(workspace, steps, &TESTS)? else {
             return Ok(None);
         };
-        let mut install = Command::new(&python);
-        install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]);
-        process::run(install.arg("--force-reinstall").arg(&self.file))?;
+        process::run(
+            pip_install(&python)
+                .arg("--force-reinstall")
+                .arg(&self.file),
+        )?;
         Ok(Some(python))
     }
 
     /// Puts what is in it into a folder, for that Python.
     pub(crate) fn unpack(&self, python: &Path, folder: &Path) -> anyhow::Result<()> {
-        let mut install = Command::new(python);
-        install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]);
-        process::run(
-            install
-                .arg("--upgrade")
-                .arg("--target")
-                .arg(folder)
-                .arg(&self.file),
-        )
+        let mut install = pip_install(python);
+        install.arg("--upgrade").arg("--target").arg(folder);
+        process::run(install.arg(&self.file))
     }
 
     /// Adds it to the parts that are shown.
@@ -134,6 +130,28 @@ impl Wheel {
         parts.push(vec!["Python package".into(), size, shown]);
         Ok(())
     }
+}
+
+/// A Python with what the tests need, and the wheel that pip chooses of a folder.
+pub(crate) fn install_from(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    folder: &Path,
+) -> anyhow::Result<Option<PathBuf>> {
+    let Some(python) = clients::python(workspace, steps, &TESTS)? else {
+        return Ok(None);
+    };
+    let mut install = pip_install(&python);
+    install.args(["--force-reinstall", "--find-links"]);
+    let version = &workspace.version;
+    process::run(install.arg(folder).arg(format!("encoderfile=={version}")))?;
+    Ok(Some(python))
+}
+
+fn pip_install(python: &Path) -> Command {
+    let mut install = Command::new(python);
+    install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]);
+    install
 }
 
 /// Puts a file beside the package's own; it is not part of the sources.

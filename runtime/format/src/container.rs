@@ -15,6 +15,7 @@ mod error;
 pub mod executable;
 mod hash;
 mod reader;
+pub mod wheel;
 mod writer;
 
 use crate::limits::{GOLDEN_LEN_MAX, GRAPH_LEN_MAX, MODEL_CONFIG_LEN_MAX, TOKENIZER_LEN_MAX};

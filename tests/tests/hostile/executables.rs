@@ -1,4 +1,4 @@
-//! Executables and images whose format says where the payload is, and lies.
+//! Executables, images and wheels whose format says where the payload is, and lies.
 
 use crate::forge::{self, refused_bytes};
 use anyhow::{Context, ensure};
@@ -256,4 +256,101 @@ fn changed_and_missing_bytes_of_archives_do_no_harm() -> anyhow::Result<()> {
         refused_bytes(&lie).with_context(|| format!("{difference} bytes"))?;
     }
     Ok(())
+}
+
+/// A zip archive as wheels are: files stored as they are, a list of them, and its end. The CRCs are not
+/// there, since nobody reads them.
+fn wheel(files: &[(&str, &[u8])]) -> Vec<u8> {
+    const LOCAL_LEN: usize = 30;
+    const ENTRY_LEN: usize = 46;
+
+    let (mut archive, mut list) = (Vec::new(), Vec::new());
+    for (name, content) in files {
+        let mut local = [0; LOCAL_LEN];
+        local[..4].copy_from_slice(b"PK\x03\x04");
+        put(&mut local, 26, narrow(name.len()));
+        let mut entry = [0; ENTRY_LEN];
+        entry[..4].copy_from_slice(b"PK\x01\x02");
+        put(&mut entry, 20, narrow(content.len()));
+        put(&mut entry, 24, narrow(content.len()));
+        put(&mut entry, 28, narrow(name.len()));
+        put(&mut entry, 42, narrow(archive.len()));
+        archive.extend(local);
+        archive.extend(name.bytes());
+        archive.extend(*content);
+        list.extend(entry);
+        list.extend(name.bytes());
+    }
+    let mut end = [0; 22];
+    end[..4].copy_from_slice(b"PK\x05\x06");
+    put(&mut end, 10, narrow(files.len()));
+    put(&mut end, 12, narrow(list.len()));
+    put(&mut end, 16, narrow(archive.len()));
+    archive.extend(list);
+    archive.extend(end);
+    archive
+}
+
+#[test]
+fn the_payload_of_a_wheel_is_its_file_of_that_name() -> anyhow::Result<()> {
+    let payload = forge::small();
+    let module: (&str, &[u8]) = ("a/__init__.py", b"x");
+    let file = wheel(&[
+        module,
+        ("a/model.ef", &payload),
+        ("a.dist-info/RECORD", b""),
+    ]);
+    let start = opened(&file)?.start();
+    ensure!(usize::try_from(start)? == position(&file, &payload, 0)?);
+    let many = vec![module; 1000];
+    for other in [
+        wheel(&[("a/other.ef", &payload)]),
+        wheel(&[("a/model.ef", b"no payload")]),
+        wheel(&[]),
+        wheel(&many),
+    ] {
+        refused_bytes(&other)?;
+    }
+    // Compressed, and not.
+    let mut compressed = file.clone();
+    let list = position(&file, b"a/model.ef", 1)? - 46;
+    compressed[list + 10] = 8;
+    refused_bytes(&compressed).map(drop)
+}
+
+#[test]
+fn changed_and_missing_bytes_of_wheels_do_no_harm() -> anyhow::Result<()> {
+    let payload = forge::small();
+    let file = wheel(&[
+        ("a/__init__.py", b"x"),
+        ("a/model.ef", &payload),
+        ("a/b", b""),
+    ]);
+    let start = opened(&file)?.start();
+    let after = usize::try_from(start)? + payload.len();
+    for at in (0..usize::try_from(start)?).chain(after..file.len()) {
+        for mask in [0x01, 0x80, 0xff] {
+            let mut changed = file.clone();
+            changed[at] ^= mask;
+            let opened = forge::open(Arc::new(changed))?;
+            ensure!(
+                opened.as_ref().is_err() || opened.is_ok_and(|it| it.start() == start),
+                "byte {at}"
+            );
+        }
+    }
+    for end in 0..file.len() {
+        // What ends with the footer is a bundle behind some bytes.
+        if end != after {
+            refused_bytes(&file[..end]).with_context(|| format!("cut to {end}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the `n`th such bytes are.
+fn position(file: &[u8], bytes: &[u8], n: usize) -> anyhow::Result<usize> {
+    let windows = file.windows(bytes.len()).enumerate();
+    let mut found = windows.filter(|(_, it)| *it == bytes);
+    Ok(found.nth(n).context("not there")?.0)
 }

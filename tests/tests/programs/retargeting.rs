@@ -74,6 +74,30 @@ fn a_retargeted_file_is_the_one_built_directly() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_wheel_is_read_as_other_files_are() -> anyhow::Result<()> {
+    // pip takes no other name for that model.
+    const WHEEL: &str = "bert_embedding-0.1.0-py3-none-any.whl";
+
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let bundle = workbench.build("bert-embedding", &["--target", "bundle"], "bundle")?;
+    workbench.run(&[
+        "build", "--from", "bundle", "--target", "wheel", "-o", WHEEL,
+    ])?;
+    let inspected = workbench.run(&["inspect", WHEEL, "--json"])?.json()?;
+    ensure!(inspected["kind"] == "Python wheel", "{inspected}");
+    ensure!(payload(&workbench.path(WHEEL))? == fs::read(bundle)?);
+    for (target, name) in [("bundle", "again"), ("wheel", &*format!("folder/{WHEEL}"))] {
+        fs::create_dir_all(workbench.path("folder"))?;
+        workbench.run(&["build", "--from", WHEEL, "--target", target, "-o", name])?;
+    }
+    ensure!(workbench.read("again")? == workbench.read("bundle")?);
+    ensure!(workbench.read(&format!("folder/{WHEEL}"))? == workbench.read(WHEEL)?);
+    Ok(())
+}
+
+#[test]
 fn the_default_model_is_taken_as_it_is() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());

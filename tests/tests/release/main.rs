@@ -7,6 +7,7 @@
 mod apple;
 mod crates;
 mod headers;
+mod languages;
 mod machine;
 mod npm;
 mod windows;
@@ -105,6 +106,7 @@ fn trials(folder: &Path) -> anyhow::Result<Vec<Trial>> {
             trials.extend(windows::trials(&release));
         }
     }
+    trials.extend(languages::trials(&release)?);
     Ok(trials)
 }
 

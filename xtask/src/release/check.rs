@@ -1,7 +1,9 @@
 //! Testing a release: its files, and those programs that can be run here.
 
+use super::targets;
 use crate::dist::{self, Scope};
 use crate::process;
+use crate::python;
 use crate::setup::arm64::Emulator;
 use crate::setup::clients::{self, ZIG};
 use crate::setup::{self, WASM};
@@ -52,8 +54,35 @@ pub(super) fn run(workspace: &Workspace, mut steps: Steps, folder: &Path) -> any
     test.env("ENCODERFILE_RCODESIGN", rcodesign);
     test.env("ENCODERFILE_BIN", &dist.tool);
     process::run(&mut test)?;
+    languages(workspace, &mut steps, folder, &dist.tool)?;
     println!("\n{}", steps.summary());
     Ok(())
+}
+
+/// The suites of the Python package and of the C library, with those of the release.
+fn languages(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    release: &Path,
+    tool: &Path,
+) -> anyhow::Result<()> {
+    steps.begin("languages", "this machine's wheel and C library");
+    let target = targets::find(&workspace.host)?;
+    let wheels = release.join("python");
+    let python = python::install_from(workspace, steps, &wheels)?.context("no Python")?;
+    let name = target.library_name(&workspace.version);
+    let folder = workspace.target.join("release-capi");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let mut unpack = workspace.command("tar", &["-xzf"]);
+    unpack.arg(release.join("capi").join(format!("{name}.tar.gz")));
+    process::run(unpack.arg("-C").arg(&folder))?;
+    let mut test = workspace.cargo(&["test", "--release", "--workspace"]);
+    test.args(["--test", "python", "--test", "capi"]);
+    test.env("ENCODERFILE_BIN", tool);
+    let npm = format!("npm/encoderfile-{}.tgz", workspace.version);
+    test.env("ENCODERFILE_NPM", release.join(npm));
+    test.env("ENCODERFILE_WHEEL_PYTHON", python);
+    process::run(test.env("ENCODERFILE_CAPI", folder.join(name)))
 }
 
 fn wine_library(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<PathBuf> {

@@ -5,9 +5,10 @@
 //! payload is the section `__payload` of the segment `__ENCODERFILE` before them, so that the
 //! signature covers it. A PE file may get an Authenticode signature later: the certificate
 //! table at its end, which covers all before it. ELF files and wasm modules end where the
-//! payload ends. The archive of a container image has it in its last layer ([`archive`]).
+//! payload ends. The archive of a container image has it in its last layer ([`archive`]), and a
+//! Python wheel as a file of its own ([`wheel`]).
 
-use super::{ContainerError, FOOTER_LEN, Footer, archive};
+use super::{ContainerError, FOOTER_LEN, Footer, archive, wheel};
 use crate::source::{Source, checked_range};
 use std::ops::Range;
 
@@ -55,13 +56,14 @@ pub(super) fn extent(source: &dyn Source) -> Result<Extent, ContainerError> {
     match bytes_at(source, 0) {
         Some(MACH_O) => Ok(mach_o(source)?.unwrap_or(at_end)),
         Some([b'M', b'Z', ..]) => Ok(before_certificates(source).unwrap_or(at_end)),
-        _ => Ok(in_image(source).unwrap_or(at_end)),
+        Some([b'P', b'K', ..]) => Ok(within(source, wheel::payload).unwrap_or(at_end)),
+        _ => Ok(within(source, archive::payload).unwrap_or(at_end)),
     }
 }
 
-/// In the archive of a container image, if the payload is there.
-fn in_image(source: &dyn Source) -> Option<Extent> {
-    let Range { start, end } = archive::payload(source)?;
+/// In an archive, if what is found there is a payload.
+fn within(source: &dyn Source, find: impl Fn(&dyn Source) -> Option<Range<u64>>) -> Option<Extent> {
+    let Range { start, end } = find(source)?;
     let start = Some(start);
     let footer = bytes_at::<FOOTER_LEN>(source, end.checked_sub(FOOTER_LEN as u64)?)?;
     Footer::parse(&footer).map(|_| Extent { start, end })
