@@ -198,12 +198,37 @@ impl Model {
         &self,
         items: I,
         options: &Options,
-        emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+        mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
     ) -> Result<(), E>
     where
         I: IntoIterator<Item = Result<Item, E>, IntoIter: Send + 'static>,
         E: Send + 'static,
     {
+        let items = items.into_iter().enumerate();
+        let numbered = items.map(|(index, item)| item.map(|item| (index, Some(item))));
+        self.infer_tagged(numbered, options, |index, result| match result {
+            Some(result) => emit(index, result),
+            None => Ok(()),
+        })
+    }
+
+    /// As [`Model::infer_each`] for items that something goes along with: `emit` has it beside the
+    /// result, in order. Where there is no item, nothing is computed, and there is no result.
+    ///
+    /// # Errors
+    /// The first of the iterator's or of `emit`'s own, which ends it.
+    pub fn infer_tagged<T, I, E>(
+        &self,
+        items: I,
+        options: &Options,
+        mut emit: impl FnMut(T, Option<Result<Prediction, Error>>) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        T: Send + 'static,
+        I: IntoIterator<Item = Result<(T, Option<Item>), E>, IntoIter: Send + 'static>,
+        E: Send + 'static,
+    {
+        let emit = |(tag, result)| emit(tag, result);
         let options = Arc::new(options.clone().into());
         let Opened {
             encoder, executor, ..

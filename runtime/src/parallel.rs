@@ -6,14 +6,20 @@ use crate::{Error, Executor, Item, Prediction, SharedOptions};
 use encoderfile_encoder::{Encoder, Session};
 use std::sync::Arc;
 
-/// Computes every item, and hands each result to `emit` with its index, in order.
+/// What goes along with an item to its result, and the item; `None` where nothing is to be computed.
+pub(crate) type Tagged<T> = (T, Option<Item>);
+
+/// What went along with an item, and its result.
+pub(crate) type Computed<T> = (T, Option<Result<Prediction, Error>>);
+
+/// Computes every item, and hands each result to `emit`, in order.
 /// Stops at the first error of an item's source or of `emit`.
-pub(crate) fn run<E: Send + 'static>(
+pub(crate) fn run<T: Send + 'static, E: Send + 'static>(
     encoder: &Encoder,
-    items: impl Iterator<Item = Result<Item, E>> + Send + 'static,
+    items: impl Iterator<Item = Result<Tagged<T>, E>> + Send + 'static,
     options: &Arc<SharedOptions>,
     executor: Executor,
-    emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+    emit: impl FnMut(Computed<T>) -> Result<(), E>,
 ) -> Result<(), E> {
     let most = items.size_hint().1.unwrap_or(usize::MAX).max(1);
     match executor.threads().min(most) {
@@ -23,15 +29,15 @@ pub(crate) fn run<E: Send + 'static>(
     }
 }
 
-fn here<E>(
+fn here<T, E>(
     encoder: &Encoder,
-    items: impl Iterator<Item = Result<Item, E>>,
+    items: impl Iterator<Item = Result<Tagged<T>, E>>,
     options: &Arc<SharedOptions>,
-    mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+    mut emit: impl FnMut(Computed<T>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut worker = Worker::new(encoder, options);
-    for (index, item) in items.enumerate() {
-        emit(index, worker.compute(&item?))?;
+    for item in items {
+        emit(worker.compute_tagged(item?))?;
     }
     Ok(())
 }
@@ -50,6 +56,10 @@ impl<'a> Worker<'a> {
             options,
             session: None,
         }
+    }
+
+    fn compute_tagged<T>(&mut self, (tag, item): Tagged<T>) -> Computed<T> {
+        (tag, item.map(|item| self.compute(&item)))
     }
 
     fn compute(&mut self, item: &Item) -> Result<Prediction, Error> {

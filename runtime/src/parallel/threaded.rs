@@ -1,7 +1,7 @@
 //! The threads: one that reads items, and one for each session.
 
-use super::{Worker, here};
-use crate::{Error, Item, Prediction, SharedOptions};
+use super::{Computed, Tagged, Worker, here};
+use crate::SharedOptions;
 use encoderfile_encoder::Encoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::resume_unwind;
@@ -14,17 +14,17 @@ use std::thread;
 const ITEMS_AHEAD: usize = 64;
 
 /// An item, or the caller's error in its place, and its number.
-type Numbered<E> = (usize, Result<Item, E>);
+type Numbered<T, E> = (usize, Result<Tagged<T>, E>);
 
 /// A result, or the caller's error in its place.
-type Outcome<E> = Result<Result<Prediction, Error>, E>;
+type Outcome<T, E> = Result<Computed<T>, E>;
 
-pub(super) fn run<E: Send + 'static>(
+pub(super) fn run<T: Send + 'static, E: Send + 'static>(
     encoder: &Encoder,
-    items: impl Iterator<Item = Result<Item, E>> + Send + 'static,
+    items: impl Iterator<Item = Result<Tagged<T>, E>> + Send + 'static,
     options: &Arc<SharedOptions>,
     threads: usize,
-    mut emit: impl FnMut(usize, Result<Prediction, Error>) -> Result<(), E>,
+    mut emit: impl FnMut(Computed<T>) -> Result<(), E>,
 ) -> Result<(), E> {
     let queue = Arc::new(Queue::new(ITEMS_AHEAD.saturating_mul(threads)));
     let items = Arc::new(Mutex::new(Some(items)));
@@ -50,8 +50,8 @@ pub(super) fn run<E: Send + 'static>(
         });
         let workers = workers.count();
         drop(sender);
-        let mut hand_on = |index, outcome: Outcome<E>| {
-            emit(index, outcome?)?;
+        let mut hand_on = |_, outcome: Outcome<T, E>| {
+            emit(outcome?)?;
             queue.advance();
             Ok(())
         };
@@ -88,9 +88,13 @@ fn in_order<T, E>(
 
 /// One thread's share: the next item that nobody has taken, until none is left
 /// or nobody listens.
-fn work<E>(worker: &mut Worker<'_>, queue: &Queue<E>, sender: &mpsc::Sender<(usize, Outcome<E>)>) {
+fn work<T, E>(
+    worker: &mut Worker<'_>,
+    queue: &Queue<T, E>,
+    sender: &mpsc::Sender<(usize, Outcome<T, E>)>,
+) {
     while let Some((index, item)) = queue.take() {
-        let outcome = item.map(|item| worker.compute(&item));
+        let outcome = item.map(|item| worker.compute_tagged(item));
         if sender.send((index, outcome)).is_err() {
             return;
         }
@@ -98,34 +102,34 @@ fn work<E>(worker: &mut Worker<'_>, queue: &Queue<E>, sender: &mpsc::Sender<(usi
 }
 
 /// All of it, where no thread is to be had.
-fn here_from<E>(
-    queue: &Queue<E>,
+fn here_from<T, E>(
+    queue: &Queue<T, E>,
     worker: &mut Worker<'_>,
-    mut hand_on: impl FnMut(usize, Outcome<E>) -> Result<(), E>,
+    mut hand_on: impl FnMut(usize, Outcome<T, E>) -> Result<(), E>,
 ) -> Result<(), E> {
     while let Some((index, item)) = queue.take() {
-        hand_on(index, item.map(|item| worker.compute(&item)))?;
+        hand_on(index, item.map(|item| worker.compute_tagged(item)))?;
     }
     Ok(())
 }
 
 /// Items on their way from the thread that reads them to those that compute.
-struct Queue<E> {
-    waiting: Mutex<Waiting<E>>,
+struct Queue<T, E> {
+    waiting: Mutex<Waiting<T, E>>,
     changed: Condvar,
     /// How many items are taken before the result of the first is handed on.
     ahead: usize,
 }
 
-struct Waiting<E> {
-    items: VecDeque<Numbered<E>>,
+struct Waiting<T, E> {
+    items: VecDeque<Numbered<T, E>>,
     /// Nothing is added any more.
     ended: bool,
     /// How many results have been handed on.
     handed_on: usize,
 }
 
-impl<E> Queue<E> {
+impl<T, E> Queue<T, E> {
     fn new(ahead: usize) -> Self {
         Self {
             waiting: Mutex::new(Waiting {
@@ -139,10 +143,11 @@ impl<E> Queue<E> {
     }
 
     /// Adds every item, at most `ahead` before they are taken.
-    fn fill(&self, items: impl Iterator<Item = Result<Item, E>>, ahead: usize) {
+    fn fill(&self, items: impl Iterator<Item = Result<Tagged<T>, E>>, ahead: usize) {
         let _end = End(self);
         for item in items.enumerate() {
-            let is_full = |waiting: &mut Waiting<E>| !waiting.ended && waiting.items.len() >= ahead;
+            let is_full =
+                |waiting: &mut Waiting<T, E>| !waiting.ended && waiting.items.len() >= ahead;
             let mut waiting = self.wait_while(is_full);
             if waiting.ended {
                 break;
@@ -153,13 +158,13 @@ impl<E> Queue<E> {
     }
 
     /// The next item, when it is not too far ahead; `None` when there will be none.
-    fn take(&self) -> Option<Numbered<E>> {
+    fn take(&self) -> Option<Numbered<T, E>> {
         let item = self.wait_while(|it| self.is_early(it)).items.pop_front();
         self.changed.notify_all();
         item
     }
 
-    fn is_early(&self, waiting: &Waiting<E>) -> bool {
+    fn is_early(&self, waiting: &Waiting<T, E>) -> bool {
         match waiting.items.front() {
             Some((index, _)) => *index >= waiting.handed_on.saturating_add(self.ahead),
             None => !waiting.ended,
@@ -180,17 +185,17 @@ impl<E> Queue<E> {
 
     fn wait_while(
         &self,
-        condition: impl FnMut(&mut Waiting<E>) -> bool,
-    ) -> MutexGuard<'_, Waiting<E>> {
+        condition: impl FnMut(&mut Waiting<T, E>) -> bool,
+    ) -> MutexGuard<'_, Waiting<T, E>> {
         let waiting = self.changed.wait_while(lock(&self.waiting), condition);
         waiting.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Ends a queue when it is dropped: nobody waits for a thread that panicked.
-struct End<'a, E>(&'a Queue<E>);
+struct End<'a, T, E>(&'a Queue<T, E>);
 
-impl<E> Drop for End<'_, E> {
+impl<T, E> Drop for End<'_, T, E> {
     fn drop(&mut self) {
         lock(&self.0.waiting).ended = true;
         self.0.changed.notify_all();
@@ -203,14 +208,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Item, Queue, in_order, lock};
+    use super::{Queue, Tagged, in_order, lock};
+    use crate::Item;
 
     #[test]
     fn a_queue_ends_with_the_thread_that_fills_it() {
-        let queue = Queue::<()>::new(1);
+        let queue = Queue::<(), ()>::new(1);
         std::thread::scope(|scope| {
             let filling = scope.spawn(|| {
-                let read = || -> Option<Result<Item, ()>> { panic!("a reader's") };
+                let read = || -> Option<Result<Tagged<()>, ()>> { panic!("a reader's") };
                 queue.fill(std::iter::from_fn(read), 1);
             });
             assert!(queue.take().is_none());
@@ -223,10 +229,10 @@ mod tests {
     fn items_are_taken_only_so_far_ahead() {
         const AHEAD: usize = 3;
 
-        let queue = Queue::<()>::new(AHEAD);
+        let queue = Queue::<(), ()>::new(AHEAD);
         let take = || queue.take().map(|(index, _)| index);
         let is_early = || queue.is_early(&lock(&queue.waiting));
-        queue.fill((0..5).map(|_| Ok(Item::from("a text"))), 5);
+        queue.fill((0..5).map(|_| Ok(((), Some(Item::from("a text"))))), 5);
         assert_eq!([take(), take(), take()], [Some(0), Some(1), Some(2)]);
         assert!(is_early());
         queue.advance();

@@ -39,11 +39,12 @@ pub(super) fn payload(source: &dyn Source) -> Option<Range<u64>> {
         if !entry.starts_with(&ENTRY) {
             return None;
         }
-        let name_end = offset + ENTRY_LEN as u64 + number::<2>(&entry, 28)?;
-        if bytes_at(source, name_end - NAME.len() as u64)? == NAME {
+        let name_end = sum([offset, ENTRY_LEN as u64, number::<2>(&entry, 28)?])?;
+        let ending = name_end.checked_sub(NAME.len() as u64)?;
+        if bytes_at(source, ending)? == NAME {
             return content(source, &entry);
         }
-        offset = name_end + number::<2>(&entry, 30)? + number::<2>(&entry, 32)?;
+        offset = sum([name_end, number::<2>(&entry, 30)?, number::<2>(&entry, 32)?])?;
     }
     None
 }
@@ -56,9 +57,13 @@ fn content(source: &dyn Source, entry: &[u8; ENTRY_LEN]) -> Option<Range<u64>> {
     if !is_stored || !local.starts_with(&LOCAL) {
         return None;
     }
-    let names = number::<2>(&local, 26)? + number::<2>(&local, 28)?;
-    let start = offset + LOCAL_LEN as u64 + names;
+    let names = [number::<2>(&local, 26)?, number::<2>(&local, 28)?];
+    let start = sum([offset, LOCAL_LEN as u64, sum(names)?])?;
     checked_range(start, number::<4>(entry, 24)?, source.len()).ok()
+}
+
+fn sum<const N: usize>(numbers: [u64; N]) -> Option<u64> {
+    numbers.into_iter().try_fold(0, u64::checked_add)
 }
 
 /// `LEN` bytes at an offset, little endian.
