@@ -45,6 +45,10 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "DIR")]
         output: PathBuf,
     },
+    /// Compute a model's results for texts, or for files of millions of rows
+    ///
+    /// As `infer` of the encoderfile itself, on this machine's processor, and Parquet and Arrow beside it.
+    Infer(Box<Infer>),
     /// Run an encoderfile in the built-in WebAssembly host
     Run(Run),
     /// Print the JSON schema of a settings file, for editors
@@ -246,6 +250,15 @@ pub(crate) enum SchemaArgument {
     Models,
     /// encoderfile.yml
     Encoderfile,
+}
+
+#[derive(Args)]
+pub(crate) struct Infer {
+    /// An encoderfile: native, wasm, bundle, image or wheel
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) arguments: encoderfile_infer::Infer,
 }
 
 #[derive(Args)]

@@ -16,6 +16,7 @@ pub mod base;
 pub mod build;
 pub mod carried;
 pub mod checkpoint;
+pub mod columnar;
 pub mod config_file;
 pub mod error;
 pub mod extract;

@@ -9,10 +9,11 @@ mod testing;
 
 use anyhow::Context;
 use clap::Parser;
-use cli::{Cli, Command, SchemaArgument};
+use cli::{Cli, Command, Infer, SchemaArgument};
 use encoderfile::graph::{ISA_VARIABLE, Isa};
-use encoderfile::{Info, one_line};
+use encoderfile::{Info, Payload, file, one_line, panics};
 use encoderfile_builder::carried::Carried;
+use encoderfile_builder::columnar::ParquetAndArrow;
 use encoderfile_builder::error::detail;
 use encoderfile_builder::target::WASI_TARGET;
 use encoderfile_builder::{extract, inspect, run, schema};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     };
     match execute(&cli) {
         Ok(code) => code,
+        Err(error) if encoderfile_infer::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, cli.verbose);
             ExitCode::FAILURE
@@ -45,6 +47,13 @@ fn report(error: &anyhow::Error, verbose: bool) {
         Some(_) => eprintln!("error: {message} (--verbose says more)"),
         None => eprintln!("error: {message}"),
     }
+}
+
+/// As the encoderfile itself would.
+fn compute(infer: &Infer) -> anyhow::Result<()> {
+    let name = || infer.file.display().to_string();
+    let payload = Payload::open(file::open(&infer.file)?).with_context(name)?;
+    encoderfile_infer::run(payload, &infer.arguments, Some(&ParquetAndArrow))
 }
 
 fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -69,6 +78,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
                 print(&format!("{}\n", path.display()))?;
             }
         }
+        Command::Infer(infer) => panics::catch(|| compute(infer))??,
         Command::Test(arguments) => return testing::run(arguments, cli.verbose),
         Command::Run(arguments) => {
             let base = Carried::open()?.program(WASI_TARGET)?;

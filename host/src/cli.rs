@@ -1,7 +1,7 @@
 //! The command line: what was typed.
 
-use crate::options::Flags;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use encoderfile_infer::{Flags, Infer, Texts};
 use std::path::PathBuf;
 
 /// The exit code for a command line that makes no sense.
@@ -26,7 +26,12 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Compute the model's results for texts and print them as JSON
-    Infer(Box<Infer>),
+    Infer {
+        #[command(flatten)]
+        arguments: Box<Infer>,
+        #[command(flatten)]
+        onnx_runtime: OnnxRuntime,
+    },
     /// Show what this file contains: model, task, limits, labels, licence, ids and sizes
     Info {
         /// Print JSON
@@ -125,76 +130,4 @@ impl OnnxRuntime {
         }
         Ok(())
     }
-}
-
-#[derive(Args)]
-pub(crate) struct Texts {
-    /// The texts
-    #[arg(value_name = "TEXT")]
-    pub(crate) texts: Vec<String>,
-
-    /// Read texts from FILE, or from standard input with `-`: one a line, or JSON lines with a
-    /// `text` and perhaps a `text_pair`
-    #[arg(long, value_name = "FILE", conflicts_with = "texts")]
-    pub(crate) input: Option<PathBuf>,
-
-    /// How FILE is read [default: as JSON lines if its name ends in .jsonl, .ndjson or .json, or its
-    /// first line that is not blank is a JSON object]
-    // With texts, clap would not ask for the file, which conflicts with them.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        requires = "input",
-        conflicts_with = "texts"
-    )]
-    pub(crate) input_format: Option<InputFormat>,
-
-    /// Write to FILE instead of standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-
-    /// The second text of the pair that each text is the first of; given once, for all texts, or
-    /// once for each
-    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
-    pub(crate) pair: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum InputFormat {
-    /// A text a line; an empty line is an empty text
-    Text,
-    /// A JSON object a line, with a `text` and perhaps a `text_pair`
-    Jsonl,
-}
-
-#[derive(Args)]
-pub(crate) struct Infer {
-    #[command(flatten)]
-    pub(crate) texts: Texts,
-
-    /// One JSON document, or one result a line as soon as it is computed (with --query: at the
-    /// end)
-    #[arg(short, long, value_enum, default_value_t = Format::Json)]
-    pub(crate) format: Format,
-
-    /// How many texts to compute at once; one alone is computed on as many cores [default: one
-    /// for each core]
-    #[arg(long, value_name = "N")]
-    #[cfg_attr(target_family = "wasm", arg(hide = true))]
-    pub(crate) threads: Option<std::num::NonZeroUsize>,
-
-    #[command(flatten)]
-    pub(crate) options: Flags<false>,
-
-    #[command(flatten)]
-    pub(crate) onnx_runtime: OnnxRuntime,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// `{"results": […], "model_id": …}`
-    Json,
-    /// One result a line
-    Jsonl,
 }

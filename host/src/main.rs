@@ -2,14 +2,11 @@
 //! command that computes what its model computes.
 //!
 //! The same program is built natively and for wasm32-wasip1. It finds its
-//! payload ([`source`]), reads texts ([`inputs`]), has the crate
-//! `encoderfile` compute them, and prints results ([`commands`]).
+//! payload ([`source`]) and does what it is told ([`commands`]): the crate `encoderfile_infer` reads
+//! texts and writes results, `encoderfile_server` answers requests.
 
 mod cli;
 mod commands;
-mod inputs;
-mod options;
-mod progress;
 mod source;
 
 #[cfg(not(target_family = "wasm"))]
@@ -51,7 +48,7 @@ fn main() -> ExitCode {
     end_on_panic(cli.verbose);
     match commands::run(&cli) {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if encoderfile_infer::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, cli.verbose);
             ExitCode::FAILURE
@@ -79,14 +76,6 @@ fn report(error: &anyhow::Error, verbose: bool) {
         Some(_) => eprintln!("error: {message} (--verbose says more)"),
         None => eprintln!("error: {message}"),
     }
-}
-
-/// Whoever read our output has seen enough (`… | head`).
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let cause = cause.downcast_ref::<std::io::Error>();
-        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }
 
 #[cfg(test)]

@@ -152,12 +152,10 @@ fn languages(
     for output in [&wheels, &libraries] {
         fs::create_dir(output).with_context(|| output.display().to_string())?;
     }
-    for target in targets.iter().filter(|it| it.has_tool) {
+    for target in targets.iter().filter(|it| it.has_languages()) {
         let tool = folder.join(target.tool_name());
         builder.wheel(target, packer, &tool, &wheels)?;
-        if target.has_library() {
-            builder.library(target, &libraries)?;
-        }
+        builder.library(target, &libraries)?;
     }
     Ok(())
 }

@@ -74,8 +74,10 @@ impl Target {
         format!("encoderfile-{}{}", self.triple, self.suffix)
     }
 
-    /// Whether there is a C library for it: those are laid out for Unix.
-    pub(crate) fn has_library(&self) -> bool {
+    /// Whether there is a wheel and a C library for it. The library is laid out for Unix; and maturin 1.16
+    /// makes with zig no wheel for Windows: its list of exports has the module's name with a full stop,
+    /// which is no symbol.
+    pub(crate) fn has_languages(&self) -> bool {
         self.has_tool && self.suffix.is_empty()
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// The flags of options: those that say how texts become tokens, or all.
-pub(crate) struct Flags<const TOKENS_ONLY: bool>(pub(crate) Options);
+pub struct Flags<const TOKENS_ONLY: bool>(pub Options);
 
 impl<const TOKENS_ONLY: bool> Args for Flags<TOKENS_ONLY> {
     fn augment_args(command: Command) -> Command {
