@@ -40,8 +40,7 @@ pub struct Texts {
     #[arg(long, value_name = "NAME", requires = "input")]
     pub pair_column: Option<String>,
 
-    /// Write to FILE instead of standard output. It appears when it is complete; what is computed
-    /// before is kept beside it, in FILE.unfinished
+    /// Write to FILE instead of standard output; it appears when it is complete
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -119,7 +118,7 @@ pub struct Infer {
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
 
-    /// Go on with the run that did not finish this output
+    /// Go on with the run that did not finish this output, whose results are in FILE.unfinished
     #[arg(long, requires = "input", requires = "output")]
     pub resume: bool,
 

@@ -4,7 +4,7 @@ use crate::cli::{Format, Infer, Precision, Texts};
 use crate::columnar::Columnar;
 use crate::layout::{self, Kind, Layout, Output, Schema};
 use crate::progress::Progress;
-use crate::rows::{Columns, Id, Place, Placed, Rows, is_stdin};
+use crate::rows::{Columns, Id, Place, Placed, Rows, Start, is_stdin};
 use crate::stream::{Answers, Stream};
 use crate::tally::Tally;
 use crate::unfinished::{Found, Identity, Unfinished};
@@ -44,17 +44,7 @@ pub fn run(
         return rank(payload, arguments, format, columnar);
     }
     let output = arguments.texts.output.as_deref();
-    // Nothing can be kept beside a pipe or a device.
-    let kept = output.filter(|path| !path.exists() || path.is_file());
-    let is_whole = matches!(format, Format::Npy | Format::Parquet | Format::Arrow);
-    ensure!(
-        kept.is_some() || !is_whole,
-        "{format} is written to a file: -o FILE"
-    );
-    ensure!(
-        kept.is_some() || (!arguments.resume && arguments.errors.is_none()),
-        "--resume and --errors need an output that is a file"
-    );
+    let kept = kept(arguments, format)?;
     let unfinished = match kept {
         None => None,
         Some(path) => {
@@ -72,8 +62,12 @@ pub fn run(
         }
     };
     let done = unfinished.as_ref().map_or(0, |it| it.tally().rows);
-    let as_they_come = format == Format::Jsonl && kept.is_none();
-    let rows = Rows::open(&arguments.texts, &columns, columnar, as_they_come, done)?;
+    let start = Start {
+        as_they_come: format == Format::Jsonl && kept.is_none(),
+        skip: done,
+        may_fail: arguments.errors.is_some(),
+    };
+    let rows = Rows::open(&arguments.texts, &columns, columnar, start)?;
     let model = model(payload, arguments)?;
     let schema = schema(&model, arguments, format, &rows)?;
     let layout = layout::of(format, &schema, &model.info().name, columnar)?;
@@ -101,6 +95,22 @@ pub fn run(
     run.finish(computed)
 }
 
+/// The output, where it is a file whose parts can be kept beside it: not of a pipe or a device.
+fn kept(arguments: &Infer, format: Format) -> anyhow::Result<Option<&Path>> {
+    let output = arguments.texts.output.as_deref();
+    let kept = output.filter(|path| !path.exists() || path.is_file());
+    let is_whole = matches!(format, Format::Npy | Format::Parquet | Format::Arrow);
+    ensure!(
+        kept.is_some() || !is_whole,
+        "{format} is written to a file: -o FILE"
+    );
+    ensure!(
+        kept.is_some() || (!arguments.resume && arguments.errors.is_none()),
+        "--resume and --errors need an output that is a file"
+    );
+    Ok(kept)
+}
+
 /// The tokens of all texts.
 ///
 /// # Errors
@@ -111,7 +121,7 @@ pub fn tokenize(
     options: &Options,
     columnar: Option<&'static dyn Columnar>,
 ) -> anyhow::Result<()> {
-    let rows = Rows::open(texts, &Columns::of(texts, None), columnar, false, 0)?;
+    let rows = Rows::open(texts, &Columns::of(texts, None), columnar, Start::default())?;
     let model = Model::from_payload(payload, Executor::AllCores)?;
     model.check(options)?;
     let output = texts.output.as_deref();
@@ -142,7 +152,7 @@ fn rank(
     columnar: Option<&'static dyn Columnar>,
 ) -> anyhow::Result<()> {
     let columns = Columns::of(&arguments.texts, None);
-    let rows = Rows::open(&arguments.texts, &columns, columnar, false, 0)?;
+    let rows = Rows::open(&arguments.texts, &columns, columnar, Start::default())?;
     let model = model(payload, arguments)?;
     let options = &arguments.options.0;
     let output = arguments.texts.output.as_deref();

@@ -200,6 +200,17 @@ pub(crate) struct Placed {
     pub(crate) fraction: Option<f64>,
 }
 
+/// How reading begins.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Start {
+    /// Of standard input, only one row is read ahead: what is asked waits for its answer.
+    pub(crate) as_they_come: bool,
+    /// So many rows are passed over.
+    pub(crate) skip: u64,
+    /// A row that cannot be read is no reason not to begin.
+    pub(crate) may_fail: bool,
+}
+
 /// All rows in order; at least one.
 pub(crate) struct Rows {
     ahead: VecDeque<Placed>,
@@ -211,21 +222,19 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Finds the rows, passes over `skip` of them, and reads the first of the others: of standard
-    /// input only one, where each result is written `as_they_come`.
+    /// Finds the rows and reads the first of them.
     pub(crate) fn open(
         texts: &Texts,
         columns: &Columns,
         columnar: Option<&'static dyn Columnar>,
-        as_they_come: bool,
-        skip: u64,
+        start: Start,
     ) -> anyhow::Result<Self> {
         if texts.input.is_empty() {
             return Ok(Self::known(arguments(texts)?, Ids::Texts));
         }
-        let one_by_one = as_they_come && texts.input.iter().all(|path| is_stdin(path));
         let files = Files::open(texts, columns, columnar)?;
-        Self::read_ahead(files, if one_by_one { ONE_BY_ONE } else { AHEAD }, skip)
+        let is_asked = start.as_they_come && texts.input.iter().all(|path| is_stdin(path));
+        Self::read_ahead(files, if is_asked { ONE_BY_ONE } else { AHEAD }, start)
     }
 
     fn known(rows: Vec<Placed>, ids: Ids) -> Self {
@@ -242,15 +251,18 @@ impl Rows {
         self.ids
     }
 
-    fn read_ahead(mut files: Files, rows: usize, skip: u64) -> anyhow::Result<Self> {
-        for _ in 0..skip {
+    fn read_ahead(mut files: Files, rows: usize, start: Start) -> anyhow::Result<Self> {
+        for _ in 0..start.skip {
             files.next().transpose()?;
         }
         let mut ahead = Vec::new();
         while ahead.len() < rows {
-            match files.next() {
-                Some(row) => ahead.push(row?),
-                None if ahead.is_empty() && skip == 0 => {
+            match files.next().transpose()? {
+                Some(Placed { place, row, .. }) if row.item.is_err() && !start.may_fail => {
+                    bail!("{place}: {}", row.item.err().unwrap_or_default())
+                }
+                Some(row) => ahead.push(row),
+                None if ahead.is_empty() && start.skip == 0 => {
                     bail!("{}: no texts in it", files.last.unwrap_or_default())
                 }
                 None => return Ok(Self::known(ahead, files.ids)),

@@ -83,7 +83,7 @@ fn object(line: &str) -> Result<Map<String, Value>, String> {
         |problem: &str| format!("not a JSON object: {problem} (--input-format text if it is text)");
     match json::read(line) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(wrong("it is something else")),
+        Ok(other) => Err(wrong(&format!("it is {}", kind(&other)))),
         // Of the line alone, each is the first.
         Err(error) => Err(wrong(
             &error.to_string().replace("at line 1 column", "at column"),

@@ -14,5 +14,6 @@ mod one_by_one;
 mod panics;
 mod results;
 mod retargeting;
+mod rows;
 mod testing;
 mod upstream;

@@ -17,10 +17,11 @@ const NO_TEXTS: [&str; 4] = ["rs", "a", "c", "h"];
 
 /// Packages that ship no text, and one under the same licence that does: of the same project where a
 /// text names its holders.
-const SHIPPED_BY: [(&str, &str); 15] = [
+const SHIPPED_BY: [(&str, &str); 16] = [
     ("alloc-stdlib", "alloc-no-stdlib"),
     ("cranelift-assembler-x64", "wasmtime"),
     ("cranelift-bitset", "wasmtime"),
+    ("flatbuffers", "prost"),
     ("nom-language", "nom"),
     ("opentelemetry", "prost"),
     ("opentelemetry-otlp", "prost"),
