@@ -98,7 +98,14 @@ const RULES: [Rule; 11] = [
     },
     Rule {
         package: "encoderfile-host",
-        never: &["wasmtime", "tract-onnx", "encoderfile-builder", "ureq"],
+        never: &[
+            "wasmtime",
+            "tract-onnx",
+            "arrow-array",
+            "parquet",
+            "encoderfile-builder",
+            "ureq",
+        ],
         why: "a built file carries nothing that builds files or asks other machines, and no operator it does not use",
     },
     Rule {
