@@ -1,8 +1,8 @@
 //! The command `infer`, of every encoderfile and of the tool: rows in, results out.
 //!
-//! [`rows`] are read from files or arguments, the crate `encoderfile` computes them, and a
-//! [`layout`] says how results are written: as they come ([`stream`]), or to a file whose parts are
-//! kept until all are there ([`unfinished`]). Parquet and Arrow are [`Columnar`], which a program
+//! `rows` are read from files or arguments, the crate `encoderfile` computes them, and a
+//! [`Layout`] says how results are written: as they come (`stream`), or to a file whose parts are
+//! kept until all are there (`unfinished`). Parquet and Arrow are [`Columnar`], which a program
 //! brings along.
 
 mod cli;
