@@ -43,7 +43,7 @@ impl fmt::Display for Id {
 /// A row of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// From 1, as editors count lines.
+    /// From 1: the line of a text file, else how many rows there were with it.
     pub number: u64,
     /// Where one was asked for.
     pub id: Option<Id>,
