@@ -92,8 +92,9 @@ impl Unfinished {
         self.lock = Some(lock(&self.folder)?);
         let begun: Identity = match fs::read(self.folder.join(IDENTITY)) {
             Ok(json) => serde_json::from_slice(&json).context(IDENTITY)?,
-            // It was ended before there was anything.
+            // It was ended before there was a part, or while the folder was being removed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.clear()?;
                 return self.write_identity();
             }
             Err(error) => return Err(error).context(IDENTITY),
@@ -109,6 +110,17 @@ impl Unfinished {
         while let Ok(json) = fs::read(self.names(self.parts).tally) {
             self.tally = serde_json::from_slice(&json)?;
             self.parts += 1;
+        }
+        Ok(())
+    }
+
+    /// Removes parts that are of nobody knows what run.
+    fn clear(&self) -> anyhow::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name != LOCK) {
+                fs::remove_file(path)?;
+            }
         }
         Ok(())
     }
@@ -180,7 +192,10 @@ impl Unfinished {
             layout.assemble(tally.written, &parts, out)
         })?;
         if self.is_kept() {
-            fs::remove_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
+            // What the parts are of goes first: some of them alone are no run to go on with.
+            let removed = fs::remove_file(self.folder.join(IDENTITY));
+            let removed = removed.and_then(|()| fs::remove_dir_all(&self.folder));
+            removed.with_context(|| self.folder.display().to_string())?;
         }
         Ok(())
     }
@@ -189,9 +204,12 @@ impl Unfinished {
 /// Of the folder: what the run is.
 const IDENTITY: &str = "run.json";
 
+/// Of the folder: what a run holds.
+const LOCK: &str = "lock";
+
 /// Fails while another run has it. Where the system has no locks, nobody is kept out.
 fn lock(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join("lock");
+    let path = folder.join(LOCK);
     let file = File::options().create(true).append(true).open(path)?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => bail!("another run is writing it"),

@@ -31,7 +31,7 @@ pub(crate) const CORE: [&str; 4] = [
     "encoderfile-encoder",
 ];
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     Rule {
         package: "encoderfile-proto",
         never: &["encoderfile-format", "encoderfile-graph"],
@@ -95,6 +95,19 @@ const RULES: [Rule; 11] = [
             "ureq",
         ],
         why: "what answers requests knows neither the command line nor how files are built",
+    },
+    Rule {
+        package: "encoderfile-infer",
+        never: &[
+            "tokio",
+            "arrow-array",
+            "parquet",
+            "encoderfile-host",
+            "encoderfile-server",
+            "encoderfile-builder",
+            "ureq",
+        ],
+        why: "what every base program has knows neither its frontends nor what is larger than it",
     },
     Rule {
         package: "encoderfile-host",

@@ -5,6 +5,7 @@ use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
 use encoderfile_tests::workbench::Workbench;
 use std::fmt::Write;
+use std::fs;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,6 +81,26 @@ fn a_run_that_is_killed_twice_writes_every_row_once() -> anyhow::Result<()> {
         ensure!(again.stderr.contains("is complete"), "{}", again.stderr);
         ensure!(!workbench.path(format!("{output}.unfinished")).exists());
     }
+    Ok(())
+}
+
+/// A folder that was being removed when its run was killed has parts, and nothing that says of what.
+#[test]
+fn parts_of_an_unknown_run_are_not_taken() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    workbench.build(MODEL, &["--target", "bundle"], "model.ef")?;
+    workbench.write("rows.jsonl", "{\"key\": 1, \"text\": \"one\"}\n")?;
+    process::succeed(&mut infer(&workbench, "whole.jsonl", &[]))?;
+    fs::create_dir(workbench.path("out.jsonl.unfinished"))?;
+    let tally = r#"{"rows":1,"written":1,"failed":0,"truncated":0,"windowed":0}"#;
+    workbench.write("out.jsonl.unfinished/00000000.json", tally)?;
+    workbench.write("out.jsonl.unfinished/00000000.rows", "of another run\n")?;
+    workbench.write("out.jsonl.unfinished/00000000.errors", "")?;
+    process::succeed(&mut infer(&workbench, "out.jsonl", &["--resume"]))?;
+    ensure!(workbench.read("out.jsonl")? == workbench.read("whole.jsonl")?);
+    ensure!(!workbench.path("out.jsonl.unfinished").exists());
     Ok(())
 }
 
