@@ -91,14 +91,23 @@ fn parts_of_an_unknown_run_are_not_taken() -> anyhow::Result<()> {
         return Ok(());
     };
     workbench.build(MODEL, &["--target", "bundle"], "model.ef")?;
-    workbench.write("rows.jsonl", "{\"key\": 1, \"text\": \"one\"}\n")?;
-    process::succeed(&mut infer(&workbench, "whole.jsonl", &[]))?;
+    let long = "long ".repeat(2000);
+    let rows = format!("{{\"key\": 1, \"text\": \"one\"}}\n{{\"key\": 2, \"text\": \"{long}\"}}\n");
+    workbench.write("rows.jsonl", rows)?;
+    let options = ["--overflow", "error", "--errors", "errors.jsonl"];
+    process::succeed(&mut infer(&workbench, "whole.jsonl", &options))?;
     fs::create_dir(workbench.path("out.jsonl.unfinished"))?;
-    let tally = r#"{"rows":1,"written":1,"failed":0,"truncated":0,"windowed":0}"#;
-    workbench.write("out.jsonl.unfinished/00000000.json", tally)?;
-    workbench.write("out.jsonl.unfinished/00000000.rows", "of another run\n")?;
-    workbench.write("out.jsonl.unfinished/00000000.errors", "")?;
-    process::succeed(&mut infer(&workbench, "out.jsonl", &["--resume"]))?;
+    let tally = r#"{"rows":2,"written":2,"failed":0,"truncated":0,"windowed":0}"#;
+    workbench.write("out.jsonl.unfinished/00000001.json", tally)?;
+    workbench.write("out.jsonl.unfinished/00000001.rows", "of another run\n")?;
+    workbench.write("out.jsonl.unfinished/00000001.errors", "")?;
+    // It keeps the first row as the part before, and ends with the second.
+    let stopped = ["--resume", "--overflow", "error"];
+    let finished = process::finish(&mut infer(&workbench, "out.jsonl", &stopped))?;
+    let is_kept = finished.stderr.contains("1 rows are kept");
+    ensure!(finished.code == Some(1) && is_kept, "{}", finished.stderr);
+    let options = [&options[..], &["--resume"]].concat();
+    process::succeed(&mut infer(&workbench, "out.jsonl", &options))?;
     ensure!(workbench.read("out.jsonl")? == workbench.read("whole.jsonl")?);
     ensure!(!workbench.path("out.jsonl.unfinished").exists());
     Ok(())
