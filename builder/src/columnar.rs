@@ -26,10 +26,7 @@ impl Columnar for ParquetAndArrow {
         columns: &Columns,
     ) -> anyhow::Result<Box<dyn Source>> {
         let file = File::open(path)?;
-        let batches = match format {
-            InputFormat::Parquet => Batches::of_parquet(file, columns),
-            _ => Batches::of_arrow(file, columns),
-        };
+        let batches = Batches::open(file, format, columns);
         Ok(Box::new(batches.with_context(|| format!("as {format}"))?))
     }
 

@@ -2,8 +2,9 @@
 
 use crate::options::Flags;
 use crate::rows::TEXT;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use encoderfile::precision::Precision;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -115,7 +116,7 @@ pub struct Infer {
     pub format: Option<Format>,
 
     /// The numbers of sentence embeddings
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value_t, value_parser = precisions())]
     pub precision: Precision,
 
     /// Go on with the run that did not finish this output, whose results are in FILE.unfinished
@@ -180,28 +181,10 @@ impl fmt::Display for Format {
     }
 }
 
-/// The numbers that an embedding is written in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 4 bytes each
-    #[default]
-    Float32,
-    /// 2 bytes each (IEEE 754 binary16)
-    Float16,
-    /// 1 byte each: the embedding divided by its `scale`, which is its largest magnitude / 127
-    Int8,
-    /// 1 bit each, whether it is above 0: 8 in an int8, the first the highest, less 128
-    Binary,
-    /// The same 8 in a uint8
-    Ubinary,
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        formatter.write_str(value.as_ref().map_or("", |it| it.get_name()))
-    }
+/// By its name, with what it is in `--help`.
+fn precisions() -> impl TypedValueParser<Value = Precision> {
+    let values = Precision::ALL.map(|(it, about)| PossibleValue::new(it.name()).help(about));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Precision>())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Running it.
 
-use crate::cli::{Format, Infer, Precision, Texts};
+use crate::cli::{Format, Infer, Texts};
 use crate::columnar::Columnar;
 use crate::layout::{self, Kind, Layout, Output, Schema};
 use crate::progress::Progress;
@@ -8,8 +8,8 @@ use crate::rows::{Columns, Id, Place, Placed, Rows, Start, is_stdin};
 use crate::stream::{Answers, Stream};
 use crate::tally::Tally;
 use crate::unfinished::{Found, Identity, Unfinished};
-use crate::vector::Vector;
 use anyhow::{Context, bail, ensure};
+use encoderfile::precision::{Precision, Quantized};
 use encoderfile::{Error, Executor, Item, Model, Options, Payload, Prediction, Values, output};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -389,7 +389,7 @@ impl Run<'_> {
         note(&self.progress, &mut self.tally, &tag.place, prediction);
         let vector = match (&prediction.values, self.vectors) {
             (Values::SentenceEmbedding { embedding }, Some(precision)) => {
-                Some(Vector::of(embedding, precision))
+                Some(Quantized::of(embedding, precision))
             }
             _ => None,
         };

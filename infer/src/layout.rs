@@ -7,11 +7,11 @@ pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod npy;
 
-use crate::cli::{Format, Precision};
+use crate::cli::Format;
 use crate::columnar::{self, Columnar};
 use crate::rows::Id;
-use crate::vector::Vector;
 use anyhow::{Context, bail};
+use encoderfile::precision::{Precision, Quantized};
 use encoderfile::{Model, Options, Prediction, Values};
 use serde::Serialize;
 use std::fmt;
@@ -87,7 +87,7 @@ pub struct Output<'a> {
     /// What was computed.
     pub prediction: &'a Prediction,
     /// A sentence embedding in the numbers that were asked for.
-    pub vector: Option<Vector<'a>>,
+    pub vector: Option<Quantized<'a>>,
 }
 
 impl Output<'_> {

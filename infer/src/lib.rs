@@ -15,15 +15,13 @@ mod rows;
 mod stream;
 mod tally;
 mod unfinished;
-mod vector;
 
-pub use cli::{Format, Infer, InputFormat, Precision, Texts};
+pub use cli::{Format, Infer, InputFormat, Texts};
 pub use columnar::Columnar;
 pub use command::{run, tokenize};
 pub use layout::{Ids, Kind, Layout, Output, Part, Schema};
 pub use options::Flags;
 pub use rows::{Columns, Id, Places, Row, Source};
-pub use vector::Vector;
 
 /// Whoever read our output has seen enough (`… | head`).
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {

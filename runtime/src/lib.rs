@@ -40,7 +40,7 @@ pub use encoderfile_encoder::{
     OPTIONS, OptionKind, OptionRow, Options, OptionsError, Overflow, PoolingChoice, PoolingProblem,
     Prediction, RequestError, Role, Session, SharedOptions, Side, Surface, TaskProblem, TokenUsage,
     Tokenizer, Tokens, TruncationStrategy, Values, Vectors, Work, detail, golden, json, one_line,
-    output, pooling, tokenizer,
+    output, pooling, precision, tokenizer,
 };
 pub use encoderfile_format::{
     Payload, Source, Threads, container, limits, manifest, source, weights,

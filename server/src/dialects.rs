@@ -23,6 +23,7 @@ mod route;
 pub(crate) mod tei;
 #[cfg(test)]
 mod testing;
+mod vector;
 
 use crate::failure::{Failure, Kind};
 use http::{HeaderValue, Response, StatusCode, header};
@@ -72,7 +73,7 @@ pub(crate) trait Dialect: Sync {
         &[]
     }
 
-    /// The field that the texts are in, where all its routes have the same.
+    /// The field that the texts are in, where its routes name no other.
     fn texts(&self) -> Option<&'static str> {
         None
     }
@@ -119,7 +120,8 @@ pub(crate) fn error_response(
 
 /// The error body of a dialect.
 pub(crate) fn error_body(dialect: &dyn Dialect, failure: &Failure) -> Value {
-    let field = dialect.texts().filter(|_| failure.kind == Kind::Empty);
+    let is_unnamed = failure.kind == Kind::Empty && failure.field().is_none();
+    let field = dialect.texts().filter(|_| is_unnamed);
     let message = match field {
         Some(field) => format!("`{field}`: {failure}"),
         None => failure.to_string(),

@@ -192,6 +192,21 @@ def near(got, expected, tolerance=TOLERANCE):
     demand(finite and largest <= tolerance, f"differs by {largest:.1e}, limit {tolerance:.0e}")
 
 
+def same_int8(got, scale, expected):
+    """Times the scale, it is the embedding but for half a step; the largest is 127."""
+    equal(max(abs(it) for it in got), 127)
+    near([it * scale for it in got], expected, scale / 2 + TOLERANCE)
+
+
+def same_bits(got, expected):
+    """Eight values a uint8, the first the highest bit, as numpy.packbits has them; values near 0
+    may be on either side of it."""
+    equal(len(got), -(-len(expected) // 8))
+    for place, value in enumerate(expected):
+        bit = got[place // 8] >> (7 - place % 8) & 1
+        demand(abs(value) <= TOLERANCE or bit == (value > 0), f"bit {place} is {bit} of {value}")
+
+
 def as_vector(numbers):
     return [float(numbers)] if isinstance(numbers, (int, float)) else [float(it) for it in numbers]
 

@@ -5,7 +5,7 @@ Like OpenAI's, the embeddings are one long, whatever the folder says.
 
 from openai import AuthenticationError, BadRequestError, OpenAI, UnprocessableEntityError
 
-from cases import arguments, check, demand, equal, refused, says, unit
+from cases import arguments, check, demand, equal, refused, same_bits, same_int8, says, unit
 
 
 def main():
@@ -16,6 +16,7 @@ def main():
     if model.task == "sentence_embedding":
         embeddings(client, model)
         dimensions(client, model)
+        numbers(client, model)
         token_ids(client, model)
         mistakes(client, model)
     else:
@@ -62,6 +63,33 @@ def dimensions(client, model):
         half = len(case["embedding"]) // 2
         response = client.embeddings.create(model=model.name, input=case["text"], dimensions=half)
         model.same_embedding(response.data[0].embedding, unit(case["embedding"][:half]))
+
+
+def numbers(client, model):
+    """Fewer bits by Voyage's `output_dtype` and Jina's `embedding_type`."""
+    case = model.cases[0]
+    expected = unit(case["embedding"])
+
+    def embed(**numbers):
+        response = client.embeddings.create(
+            model=model.name, input=case["text"], encoding_format="float", extra_body=numbers
+        )
+        return response.data[0]
+
+    with check("embeddings.create, int8 and uint8"):
+        int8, uint8 = embed(output_dtype="int8"), embed(output_dtype="uint8")
+        same_int8(int8.embedding, int8.scale, expected)
+        equal([it - 128 for it in uint8.embedding], int8.embedding)
+    with check("embeddings.create, bits"):
+        bits = embed(output_dtype="ubinary").embedding
+        same_bits(bits, expected)
+        equal(embed(output_dtype="binary").embedding, [it - 128 for it in bits])
+        equal(embed(embedding_type="ubinary").embedding, bits)
+    with check("embeddings.create, an unknown dtype is refused"):
+        with refused(UnprocessableEntityError) as caught:
+            embed(output_dtype="int4")
+        well_formed(caught[0])
+        says(caught[0].message, "output_dtype", "ubinary")
 
 
 def token_ids(client, model):

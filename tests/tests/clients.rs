@@ -143,6 +143,7 @@ clients! {
     llama_index_rerank: Framework("llama_index_client.py"), "ce-modules", Open;
 
     cohere_modules: Python("cohere_client.py"), "ce-modules", Open;
+    cohere_sentence: Python("cohere_client.py"), "st-mean-normalize", Open;
     cohere_without_modules: Python("cohere_client.py"), "cls-pair-rerank", Open;
 
     hugging_face_sentence: Python("huggingface_client.py"), "st-mean-normalize", Open;

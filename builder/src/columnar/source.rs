@@ -5,7 +5,8 @@ use anyhow::bail;
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, Schema};
-use encoderfile_infer::{Columns, Id, Ids, Places, Row, Source};
+use encoderfile::{Bug, panics};
+use encoderfile_infer::{Columns, Id, Ids, InputFormat, Places, Row, Source};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
@@ -44,7 +45,17 @@ enum IdColumn {
 }
 
 impl Batches {
-    pub(super) fn of_parquet(file: File, columns: &Columns) -> anyhow::Result<Self> {
+    /// The file, as its magic says: Arrow's is either a file or a stream.
+    ///
+    /// A damaged one makes the libraries fail, or panic.
+    pub(super) fn open(file: File, format: InputFormat, columns: &Columns) -> anyhow::Result<Self> {
+        of_library(|| match format {
+            InputFormat::Parquet => Self::of_parquet(file, columns),
+            _ => Self::of_arrow(file, columns),
+        })
+    }
+
+    fn of_parquet(file: File, columns: &Columns) -> anyhow::Result<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
         let places = places(builder.schema(), columns)?;
         let metadata = builder.metadata().file_metadata();
@@ -58,7 +69,7 @@ impl Batches {
         Ok(batches)
     }
 
-    pub(super) fn of_arrow(mut file: File, columns: &Columns) -> anyhow::Result<Self> {
+    fn of_arrow(mut file: File, columns: &Columns) -> anyhow::Result<Self> {
         let mut magic = [0; ARROW_FILE.len()];
         let is_file = file.read_exact(&mut magic).is_ok() && magic == ARROW_FILE;
         file.rewind()?;
@@ -129,6 +140,15 @@ impl Batches {
     }
 }
 
+/// What a library makes of a file; where it panics, the file is none that it expects.
+fn of_library<T>(read: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    match panics::catch(read) {
+        Ok(result) => result,
+        Err(Bug::Panic { message }) => bail!("damaged: {message}"),
+        Err(bug) => Err(bug.into()),
+    }
+}
+
 fn places(schema: &Schema, columns: &Columns) -> anyhow::Result<Places> {
     let names: Vec<&str> = schema
         .fields()
@@ -177,9 +197,10 @@ impl Source for Batches {
                 self.next += 1;
                 return Ok(Some(row));
             }
-            match self.reader.next() {
+            let reader = &mut self.reader;
+            match of_library(|| Ok(reader.next().transpose()?))? {
                 None => return Ok(None),
-                Some(batch) => self.batch = Some(self.read_batch(&batch?)?),
+                Some(batch) => self.batch = Some(self.read_batch(&batch)?),
             }
             self.next = 0;
         }

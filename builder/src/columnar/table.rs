@@ -8,7 +8,8 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 use arrow_select::coalesce::BatchCoalescer;
-use encoderfile_infer::{Format, Id, Ids, Kind, Layout, Output, Part, Precision, Schema, Vector};
+use encoderfile::precision::{Precision, Quantized};
+use encoderfile_infer::{Format, Id, Ids, Kind, Layout, Output, Part, Schema};
 use half::f16;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -131,10 +132,7 @@ fn columns(schema: &Schema) -> Vec<Column> {
     }));
     match schema.values {
         Kind::Embedding { dimensions } => {
-            let width = match schema.precision {
-                Precision::Binary | Precision::Ubinary => dimensions.div_ceil(8),
-                _ => dimensions,
-            };
+            let width = schema.precision.width(dimensions);
             let numbers = Numbers::new(schema.precision);
             columns.push(Column::Vectors { numbers, width });
         }
@@ -145,7 +143,7 @@ fn columns(schema: &Schema) -> Vec<Column> {
         Kind::Score => columns.push(Column::Scores(Float32Builder::new())),
         Kind::Other => columns.push(Column::Results(StringBuilder::new())),
     }
-    if schema.precision == Precision::Int8 {
+    if schema.precision.has_scale() {
         columns.push(Column::Scales(Float32Builder::new()));
     }
     columns.push(Column::TokensTotal(Int32Builder::new()));
@@ -195,7 +193,7 @@ impl Column {
             }
             Self::Scales(scales) => {
                 let vector = output.vector.as_ref();
-                scales.append_value(vector.and_then(Vector::scale).context("no scale")?);
+                scales.append_value(vector.and_then(Quantized::scale).context("no scale")?);
                 size_of::<f32>()
             }
             Self::Labels(labels) => {
@@ -253,7 +251,7 @@ impl Numbers {
             Precision::Float32 => Self::Float32(Vec::new()),
             Precision::Float16 => Self::Float16(Vec::new()),
             Precision::Int8 | Precision::Binary => Self::Int8(Vec::new()),
-            Precision::Ubinary => Self::UInt8(Vec::new()),
+            Precision::Uint8 | Precision::Ubinary => Self::UInt8(Vec::new()),
         }
     }
 
@@ -267,21 +265,21 @@ impl Numbers {
         Field::new(ITEM, kind, false)
     }
 
-    fn push(&mut self, vector: &Vector<'_>) -> anyhow::Result<usize> {
+    fn push(&mut self, vector: &Quantized<'_>) -> anyhow::Result<usize> {
         Ok(match (self, vector) {
-            (Self::Float32(all), Vector::Float32(values)) => {
-                all.extend_from_slice(values);
-                size_of_val(*values)
-            }
-            (Self::Float16(all), Vector::Float16(values)) => {
+            (Self::Float32(all), Quantized::Float32(values)) => {
                 all.extend_from_slice(values);
                 size_of_val(&**values)
             }
-            (Self::Int8(all), Vector::Int8 { values, .. } | Vector::Binary(values)) => {
+            (Self::Float16(all), Quantized::Float16(values)) => {
+                all.extend_from_slice(values);
+                size_of_val(&**values)
+            }
+            (Self::Int8(all), Quantized::Int8 { values, .. } | Quantized::Binary(values)) => {
                 all.extend_from_slice(values);
                 values.len()
             }
-            (Self::UInt8(all), Vector::Ubinary(values)) => {
+            (Self::UInt8(all), Quantized::Uint8 { values, .. } | Quantized::Ubinary(values)) => {
                 all.extend_from_slice(values);
                 values.len()
             }

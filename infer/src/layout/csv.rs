@@ -1,7 +1,6 @@
 //! Comma-separated values with a header.
 
 use super::{Kind, Layout, Output, Schema};
-use crate::cli::Precision;
 use csv::{Terminator, WriterBuilder};
 
 /// Records; a part has no header.
@@ -25,7 +24,7 @@ impl Records {
             Kind::Score => names.push("score"),
             Kind::Other => names.push("result"),
         }
-        names.extend((self.schema.precision == Precision::Int8).then_some("scale"));
+        names.extend(self.schema.precision.has_scale().then_some("scale"));
         names.extend(["tokens_total", "tokens_used"]);
         names
     }

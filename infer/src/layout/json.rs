@@ -2,7 +2,7 @@
 
 use super::{Layout, Output};
 use crate::rows::Id;
-use crate::vector::Vector;
+use encoderfile::precision::Quantized;
 use encoderfile::{TokenUsage, Values};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -74,7 +74,7 @@ struct Result<'a> {
 enum Computed<'a> {
     Values(&'a Values),
     Vector {
-        embedding: &'a Vector<'a>,
+        embedding: &'a Quantized<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         scale: Option<f32>,
     },

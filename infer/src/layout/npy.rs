@@ -1,8 +1,8 @@
 //! NumPy's `.npy`, version 1.0: an array `[rows, dimensions]` in row-major order, little endian.
 
 use super::{Layout, Output};
-use crate::cli::Precision;
 use anyhow::Context;
+use encoderfile::precision::Precision;
 
 /// What the header's length is a multiple of.
 const ALIGNMENT: usize = 64;
@@ -22,13 +22,13 @@ impl Layout for Array {
     }
 
     fn head(&self, rows: u64) -> Vec<u8> {
-        let (kind, width) = match self.precision {
-            Precision::Float32 => ("<f4", self.dimensions),
-            Precision::Float16 => ("<f2", self.dimensions),
-            Precision::Int8 => ("|i1", self.dimensions),
-            Precision::Binary => ("|i1", self.dimensions.div_ceil(8)),
-            Precision::Ubinary => ("|u1", self.dimensions.div_ceil(8)),
+        let kind = match self.precision {
+            Precision::Float32 => "<f4",
+            Precision::Float16 => "<f2",
+            Precision::Int8 | Precision::Binary => "|i1",
+            Precision::Uint8 | Precision::Ubinary => "|u1",
         };
+        let width = self.precision.width(self.dimensions);
         let mut header =
             format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
         let before = MAGIC.len() + size_of::<u16>();

@@ -6,13 +6,14 @@ use crate::cli::InputFormat;
 use anyhow::Context;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use encoderfile::Item;
+use encoderfile::limits::ROW_LEN_MAX;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// A file of records.
 pub(super) struct Records {
-    reader: Reader<Box<dyn Read + Send>>,
+    reader: Reader<Bounded>,
     record: ByteRecord,
     /// Records read: a line of the file may be blank, and a field may have several.
     rows: u64,
@@ -24,6 +25,29 @@ pub(super) struct Records {
     length: Option<u64>,
 }
 
+/// Fails where a record has too many bytes, as all of the file is one where a quote is left open.
+struct Bounded {
+    source: Box<dyn Read + Send>,
+    longest: u64,
+    /// Read since the last record.
+    read: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read > self.longest {
+            let problem = format!(
+                "a row longer than {} bytes: is there a quote that is not closed?",
+                self.longest
+            );
+            return Err(io::Error::other(problem));
+        }
+        let read = self.source.read(buffer)?;
+        self.read += read as u64;
+        Ok(read)
+    }
+}
+
 impl Records {
     pub(super) fn open(
         path: &Path,
@@ -31,7 +55,7 @@ impl Records {
         columns: &Columns,
     ) -> anyhow::Result<Self> {
         if is_stdin(path) {
-            return Self::new(Box::new(std::io::stdin()), None, format, columns);
+            return Self::new(Box::new(io::stdin()), None, format, columns);
         }
         let file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -57,7 +81,11 @@ impl Records {
         let mut reader = ReaderBuilder::new()
             .delimiter(delimiter)
             .flexible(true)
-            .from_reader(source);
+            .from_reader(Bounded {
+                source,
+                longest: ROW_LEN_MAX,
+                read: 0,
+            });
         let header = reader.headers().context("the header")?;
         let names: Vec<&str> = header.iter().collect();
         let places = columns.find(&names)?;
@@ -104,6 +132,7 @@ impl Records {
 impl Source for Records {
     fn read(&mut self) -> anyhow::Result<Option<Row>> {
         let mut record = std::mem::take(&mut self.record);
+        self.reader.get_mut().read = 0;
         let is_there = self.reader.read_byte_record(&mut record)?;
         self.record = record;
         if !is_there {
@@ -177,6 +206,18 @@ mod tests {
             "`text` is invalid UTF-8 from its byte 1 on"
         );
         assert_eq!(rows[3], row(4, "4", "b"));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_does_not_read_the_rest() {
+        let content = "id,text\n1,a\n2,\"b\n".to_owned() + &"3,c\n".repeat(100_000);
+        let columns = columns(Some("id"));
+        let source = Box::new(io::Cursor::new(content.into_bytes()));
+        let mut records = Records::new(source, None, InputFormat::Csv, &columns).unwrap();
+        records.reader.get_mut().longest = 100_000;
+        assert_eq!(records.read().unwrap(), Some(row(1, "1", "a")));
+        let error = records.read().unwrap_err().to_string();
+        assert!(error.contains("longer than 100000 bytes"), "{error}");
     }
 
     #[test]

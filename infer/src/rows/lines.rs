@@ -2,6 +2,7 @@
 
 use super::{Columns, Id, PAIR, Row, Source, is_stdin};
 use crate::cli::InputFormat;
+use encoderfile::limits::ROW_LEN_MAX;
 use encoderfile::{Item, json};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ pub(super) struct Lines {
     offset: u64,
     /// Bytes of the file.
     length: Option<u64>,
+    /// Bytes that a line may have.
+    longest: u64,
 }
 
 struct Line {
@@ -177,29 +180,42 @@ impl Lines {
             line: 0,
             offset: 0,
             length: None,
+            longest: ROW_LEN_MAX,
         }
     }
 
     /// The next line of the file; `None` after the last.
     fn read_line(&mut self) -> anyhow::Result<Option<Line>> {
         let mut bytes = Vec::new();
-        let read = self.reader.by_ref().read_until(b'\n', &mut bytes)?;
+        // Its end and one byte too many.
+        let mut reader = self.reader.by_ref().take(self.longest + 2);
+        let mut read = reader.read_until(b'\n', &mut bytes)? as u64;
         if read == 0 {
             return Ok(None);
         }
         let offset = self.offset;
-        self.offset += read as u64;
-        self.line += 1;
-        if bytes.ends_with(b"\n") {
+        let has_end = bytes.ends_with(b"\n");
+        if has_end {
             bytes.pop();
             if bytes.ends_with(b"\r") {
                 bytes.pop();
             }
         }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let byte = offset + error.utf8_error().valid_up_to() as u64;
-            format!("invalid UTF-8 at byte {byte}")
-        });
+        let text = if bytes.len() as u64 > self.longest {
+            read += if has_end {
+                0
+            } else {
+                self.reader.skip_until(b'\n')? as u64
+            };
+            Err(format!("longer than {} bytes", self.longest))
+        } else {
+            String::from_utf8(bytes).map_err(|error| {
+                let byte = offset + error.utf8_error().valid_up_to() as u64;
+                format!("invalid UTF-8 at byte {byte}")
+            })
+        };
+        self.offset += read;
+        self.line += 1;
         let text = text.map(|text| match text.strip_prefix('\u{feff}') {
             Some(rest) if self.line == 1 => rest.to_owned(),
             _ => text,
@@ -351,6 +367,19 @@ mod tests {
         }
         let row = rows(None, &columns(), b"ab\nc\xff\n").remove(1);
         assert_eq!(row.item, Err("invalid UTF-8 at byte 4".into()));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_read_whole() {
+        let mut lines = Lines::new(&b"12345\r\n1234567\n1234\xff\n123456"[..], None, &columns());
+        lines.longest = 5;
+        let rows: Vec<_> = std::iter::from_fn(|| lines.read().unwrap()).collect();
+        let too_long = || Err("longer than 5 bytes".into());
+        let items = rows.into_iter().map(|row| row.item);
+        let invalid = Err("invalid UTF-8 at byte 19".into());
+        let expected = [Ok("12345".into()), too_long(), invalid, too_long()];
+        assert!(items.eq(expected));
+        assert_eq!(lines.offset, 27);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod json;
 mod options;
 pub mod output;
 pub mod pooling;
+pub mod precision;
 mod processor;
 mod repool;
 mod session;

@@ -53,6 +53,10 @@ pub const MODEL_CONFIG_LEN_MAX: u64 = 16 << 20;
 /// times its size in memory.
 pub const TEXT_LEN_MAX: usize = 16 << 20;
 
+/// A row of a file of texts: a line, or a record of CSV. Two of the longest texts as
+/// JSON, every byte of them escaped, fit.
+pub const ROW_LEN_MAX: u64 = 256 << 20;
+
 /// Numbers in a row of the graph's output. Those of masked language models have
 /// one for each vocabulary entry, 250,000 in the largest.
 pub const OUTPUT_WIDTH_MAX: u32 = 1 << 20;

@@ -1,4 +1,6 @@
-//! Cohere: `/v2/rerank`.
+//! Cohere: `/v2/embed` and `/v2/rerank`.
+
+mod embed;
 
 use super::answer::{Answer, Answered};
 use super::route::route;
@@ -21,7 +23,11 @@ impl Dialect for Cohere {
     }
 
     fn routes(&self) -> Vec<Route> {
-        vec![route!(rerank)]
+        vec![
+            route!(rerank),
+            route!(embed::embed),
+            route!(embed::embed_v1),
+        ]
     }
 
     fn error(&self, _: &Failure, message: String) -> Value {
@@ -33,7 +39,7 @@ impl Dialect for Cohere {
     }
 
     fn names(&self) -> &'static [(&'static str, &'static str)] {
-        &[("top_k", "top_n")]
+        &[("top_k", "top_n"), ("dimensions", "output_dimension")]
     }
 
     fn texts(&self) -> Option<&'static str> {
@@ -115,7 +121,7 @@ async fn rerank(call: Call, request: Request) -> Answered {
         relevance_score: it.score,
     });
     let response = Response {
-        id: next_id(),
+        id: next_id("rerank"),
         results: results.collect(),
         meta: Meta {
             api_version: ApiVersion { version: "2" },
@@ -126,10 +132,10 @@ async fn rerank(call: Call, request: Request) -> Answered {
 }
 
 /// Told apart within this process.
-fn next_id() -> String {
+fn next_id(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
 
-    format!("rerank-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::answer::{Answer, Answered};
 use super::encoderfile::predict::from_fields;
-use super::openai::EncodingFormat;
 use super::route::route;
 use super::tei::classify::{self, Class};
 use super::tei::{self, SimilarityInputs, SimilarityParameters, Tei};
+use super::vector::{EncodingFormat, OutputDtype};
 use super::{Call, Dialect, Route};
 use crate::failure::{Failure, Kind};
 use crate::fields::{object, whole};
@@ -329,7 +329,8 @@ impl Inference {
         };
         self.run(options, true, move |prediction| match prediction.values {
             Values::SentenceEmbedding { embedding } => {
-                value(parameters.encoding_format.write(embedding))
+                let format = parameters.encoding_format;
+                value(format.write(embedding, OutputDtype::Float).0)
             }
             Values::SparseEmbedding { sparse_embedding } => value(sparse_embedding),
             _ => value(tei::token_rows(prediction)),

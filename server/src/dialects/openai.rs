@@ -1,17 +1,14 @@
 //! OpenAI: `/v1/embeddings` and `/v1/models`.
 
+mod embeddings;
+
 use super::answer::{Answer, Answered};
 use super::route::route;
-use super::tei::Inputs;
 use super::{Call, Dialect, Route, openapi};
 use crate::failure::{Failure, Kind};
-use crate::fields::whole;
 use crate::service::Report;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use encoderfile::Options;
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
@@ -27,8 +24,8 @@ impl Dialect for OpenAi {
 
     fn routes(&self) -> Vec<Route> {
         vec![
-            route!(embeddings),
-            route!(embeddings_alias),
+            route!(embeddings::embeddings),
+            route!(embeddings::embeddings_alias),
             route!(models),
             route!(model),
         ]
@@ -95,63 +92,6 @@ impl OpenAiErrorBody {
     }
 }
 
-/// Texts to embed.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = openai::EmbeddingsRequest)]
-struct EmbeddingsRequest {
-    /// Texts, or token ids of this model's vocabulary.
-    input: Inputs,
-    /// There is one model here, whatever it is called.
-    #[allow(dead_code, reason = "clients send it")]
-    model: Option<String>,
-    #[allow(dead_code, reason = "clients send it")]
-    user: Option<String>,
-    /// As numbers, or as the base64 of their float32 bytes, little-endian.
-    #[serde(default)]
-    encoding_format: EncodingFormat,
-    /// Keep so many of the first values.
-    #[serde(default, deserialize_with = "whole")]
-    dimensions: Option<usize>,
-}
-
-/// How vectors are written.
-#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
-#[schema(as = openai::EncodingFormat)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum EncodingFormat {
-    #[default]
-    Float,
-    Base64,
-}
-
-/// Vectors in the order of the texts.
-#[derive(Serialize, ToSchema)]
-#[schema(as = openai::EmbeddingsResponse)]
-struct EmbeddingsResponse {
-    object: &'static str,
-    data: Vec<Embedding>,
-    model: String,
-    usage: Usage,
-}
-
-/// A text's vector.
-#[derive(Serialize, ToSchema)]
-#[schema(as = openai::Embedding)]
-struct Embedding {
-    object: &'static str,
-    embedding: Vector,
-    index: usize,
-}
-
-/// Numbers or base64.
-#[derive(Serialize, ToSchema)]
-#[schema(as = openai::Vector)]
-#[serde(untagged)]
-pub(super) enum Vector {
-    Float(Vec<f32>),
-    Base64(String),
-}
-
 /// Tokens that were computed, special tokens included.
 #[derive(Serialize, ToSchema)]
 #[schema(as = openai::Usage)]
@@ -165,53 +105,6 @@ impl Usage {
         Self {
             prompt_tokens: report.tokens,
             total_tokens: report.tokens,
-        }
-    }
-}
-
-/// A vector for each text.
-#[utoipa::path(post, path = "/v1/embeddings", tag = "openai", request_body = EmbeddingsRequest,
-    responses((status = 200, description = "in the order of the texts", body = EmbeddingsResponse)))]
-async fn embeddings(call: Call, request: EmbeddingsRequest) -> Answered {
-    let options = Options {
-        overflow: call.service.overflow(None),
-        dimensions: request.dimensions,
-        normalize: Some(true),
-        ..Options::default()
-    };
-    let texts = request.input.into_texts();
-    let (vectors, report) = call.service.embed(call.client, texts, options).await?;
-    let format = request.encoding_format;
-    let data = vectors.into_iter().enumerate();
-    let data = data.map(|(index, vector)| Embedding {
-        object: "embedding",
-        embedding: format.write(vector),
-        index,
-    });
-    let response = EmbeddingsResponse {
-        object: "list",
-        data: data.collect(),
-        model: call.service.model_id.clone(),
-        usage: Usage::of(&report),
-    };
-    Ok(Answer::computed(&call, report, response))
-}
-
-/// `/v1/embeddings` under the name that TEI has for it too.
-#[utoipa::path(post, path = "/embeddings", tag = "tei", request_body = EmbeddingsRequest,
-    responses((status = 200, description = "in the order of the texts", body = EmbeddingsResponse)))]
-async fn embeddings_alias(call: Call, request: EmbeddingsRequest) -> Answered {
-    embeddings(call, request).await
-}
-
-impl EncodingFormat {
-    pub(super) fn write(self, vector: Vec<f32>) -> Vector {
-        match self {
-            Self::Float => Vector::Float(vector),
-            Self::Base64 => {
-                let bytes: Vec<u8> = vector.iter().flat_map(|it| it.to_le_bytes()).collect();
-                Vector::Base64(STANDARD.encode(bytes))
-            }
         }
     }
 }
@@ -275,22 +168,7 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use crate::dialects::testing::{embeddings, has_numbers};
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-
-    #[test]
-    fn vectors_are_numbers_or_their_bytes() {
-        let model = embeddings();
-        let json = model.post("/v1/embeddings", r#"{"input": "a cat"}"#).good();
-        let embedding = model.embedding("a cat");
-        assert!(has_numbers(&json["data"][0]["embedding"], &embedding));
-        assert_eq!(json["usage"]["total_tokens"], 4);
-        let request = r#"{"input": "a cat", "encoding_format": "base64"}"#;
-        let json = model.post("/v1/embeddings", request).good();
-        let bytes: Vec<u8> = embedding.iter().flat_map(|it| it.to_le_bytes()).collect();
-        assert_eq!(json["data"][0]["embedding"], STANDARD.encode(bytes));
-    }
+    use crate::dialects::testing::embeddings;
 
     #[test]
     fn a_refusal_names_the_field() {

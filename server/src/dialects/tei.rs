@@ -68,6 +68,15 @@ pub(super) enum Single {
     Ids(Vec<u32>),
 }
 
+impl From<Single> for Item {
+    fn from(single: Single) -> Self {
+        match single {
+            Single::Text(text) => Self::Text(text),
+            Single::Ids(ids) => Self::Ids(ids),
+        }
+    }
+}
+
 /// One text or several, or the ids of their tokens.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = tei::Inputs)]
@@ -83,14 +92,10 @@ pub(super) enum Inputs {
 impl Inputs {
     /// The texts. An empty list is none.
     pub(super) fn into_texts(self) -> Vec<Item> {
-        let text = |single| match single {
-            Single::Text(text) => Item::Text(text),
-            Single::Ids(ids) => Item::Ids(ids),
-        };
         match self {
             Self::One(Single::Ids(ids)) if ids.is_empty() => Vec::new(),
-            Self::One(single) => vec![text(single)],
-            Self::Many(many) => many.into_iter().map(text).collect(),
+            Self::One(single) => vec![single.into()],
+            Self::Many(many) => many.into_iter().map(Item::from).collect(),
         }
     }
 }

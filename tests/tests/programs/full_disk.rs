@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What happens to whoever writes beyond the limit.
-enum Beyond {
+pub(crate) enum Beyond {
     /// The write fails.
     Fails,
     /// The system kills the writer.
@@ -19,7 +19,7 @@ enum Beyond {
 }
 
 /// Runs `program` where no file may grow beyond 64 blocks (32 or 64 KiB).
-fn with_small_files(workbench: &Workbench, beyond: Beyond, program: &Path) -> Command {
+pub(crate) fn with_small_files(workbench: &Workbench, beyond: Beyond, program: &Path) -> Command {
     let trap = match beyond {
         Beyond::Fails => "trap '' XFSZ; ",
         Beyond::Kills => "",

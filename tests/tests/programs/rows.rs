@@ -1,5 +1,7 @@
 //! Files of rows: a run that is killed goes on, and what other libraries read.
 
+#[cfg(unix)]
+use super::full_disk::{Beyond, with_small_files};
 use anyhow::{Context, ensure};
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
@@ -84,6 +86,30 @@ fn a_run_that_is_killed_twice_writes_every_row_once() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The disk is full when parts have been kept already.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_no_row() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    many_rows(&workbench)?;
+    process::succeed(&mut infer(&workbench, "whole.jsonl", &[]))?;
+    let part = "out.jsonl.unfinished/00000000.json";
+    killed(infer(&workbench, "out.jsonl", &[]), &workbench, part)?;
+    let tool = &workbench.programs().encoderfile;
+    let mut full = with_small_files(&workbench, Beyond::Fails, tool);
+    full.args(["infer", "model.ef", "--input", "rows.jsonl"]);
+    full.args(["--id-column", "key", "-o", "out.jsonl", "--resume"]);
+    let full = process::finish(&mut full)?;
+    full.refused(&["out.jsonl", "rows are kept", "--resume goes on"])?;
+    ensure!(!workbench.path("out.jsonl").exists(), "half-written");
+    process::succeed(&mut infer(&workbench, "out.jsonl", &["--resume"]))?;
+    ensure!(workbench.read("out.jsonl")? == workbench.read("whole.jsonl")?);
+    ensure!(!workbench.path("out.jsonl.unfinished").exists());
+    Ok(())
+}
+
 /// A folder that was being removed when its run was killed has parts, and nothing that says of what.
 #[test]
 fn parts_of_an_unknown_run_are_not_taken() -> anyhow::Result<()> {
@@ -159,6 +185,9 @@ table = parquet.read_table('out.int8.parquet')
 scale = np.array(table['scale'].to_pylist(), np.float32)[:, None]
 restored = np.array(table['embedding'].to_pylist(), np.float32) * scale
 assert np.abs(restored - expected).max() <= scale.max() / 2 + 1e-6
+above = np.load('out.uint8.npy')
+assert above.dtype == np.uint8
+assert np.array_equal(above - 128.0, np.array(table['embedding'].to_pylist(), np.float32))
 assert np.array_equal(np.load('out.ubinary.npy'), np.packbits(expected > 0, axis=1))
 signed = (np.packbits(expected > 0, axis=1) ^ np.uint8(128)).view(np.int8)
 assert np.array_equal(np.load('out.binary.npy'), signed)
@@ -182,6 +211,7 @@ fn other_libraries_read_every_format() -> anyhow::Result<()> {
         ("out.csv", &[]),
         ("out.float16.npy", &["--precision", "float16"]),
         ("out.int8.parquet", &["--precision", "int8"]),
+        ("out.uint8.npy", &["--precision", "uint8"]),
         ("out.binary.npy", &["--precision", "binary"]),
         ("out.ubinary.npy", &["--precision", "ubinary"]),
     ] {
@@ -190,6 +220,40 @@ fn other_libraries_read_every_format() -> anyhow::Result<()> {
     let mut read = Command::new(python);
     read.args(["-c", READ]).current_dir(workbench.folder());
     process::succeed(&mut read).map(drop)
+}
+
+/// Cut anywhere, or with a byte changed anywhere, a file is refused or its rows are read.
+#[test]
+fn damaged_tables_are_refused() -> anyhow::Result<()> {
+    let (Some(workbench), Some(python)) = (Workbench::open()?, Program::WheelPython.find()?) else {
+        return Ok(());
+    };
+    workbench.build(MODEL, &["--target", "bundle"], "model.ef")?;
+    let mut write = Command::new(python);
+    write.args(["-c", WRITE]).current_dir(workbench.folder());
+    process::succeed(&mut write)?;
+    for name in ["string.parquet", "category.arrow"] {
+        let whole = workbench.read(name)?;
+        let places = (0..whole.len()).step_by(whole.len().div_ceil(40));
+        for place in places {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 0xff;
+            for (damage, content) in [("cut", &whole[..place]), ("flipped", &flipped[..])] {
+                let input = format!("damaged-{name}");
+                workbench.write(&input, content)?;
+                let arguments = ["infer", "model.ef", "-f", "jsonl", "--input", &input];
+                let finished = workbench.finish(&arguments)?;
+                let at = format!("{name}, {damage} at {place}: {finished:?}");
+                ensure!(matches!(finished.code, Some(0 | 1)), "{at}");
+                ensure!(
+                    finished.code == Some(0) || finished.stderr.contains(&input),
+                    "{at}"
+                );
+                ensure!(!finished.stderr.contains("bug"), "{at}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Made by pyarrow: strings of several types, ids, nulls and bytes that are no UTF-8.
