@@ -36,10 +36,7 @@ try:
     from pyspark.errors import PySparkAttributeError
     from pyspark.resource import ResourceProfile, ResourceProfileBuilder, TaskResourceRequests
     from pyspark.sql import Column, DataFrame, SparkSession
-    from pyspark.sql.functions import (  # type: ignore[attr-defined, unused-ignore]
-        ArrowUDFType,  # pyright: ignore
-        arrow_udf,  # pyright: ignore
-    )
+    from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined, unused-ignore]
     from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
 except ImportError as error:
     raise missing("'pyspark>=4.1' pyarrow", error, "encoderfile.spark") from error
@@ -180,11 +177,11 @@ def _profile(context: SparkContext) -> ResourceProfile | None:
 
 
 def _function(origin: Origin, options: dict[str, Any]) -> Callable[..., Column]:
-    def each(columns: Iterator[Any]) -> Iterator[Any]:
-        return map(_Rows(origin, options).embedded, columns)
+    # Spark reads of the types that it is a function of batches.
+    def each(columns: Iterator[pa.Array]) -> Iterator[pa.Array]:  # pyright: ignore
+        return map(_Rows(origin, options).embedded, columns)  # pyright: ignore
 
-    function = arrow_udf(each, KIND, ArrowUDFType.SCALAR_ITER)
-    return cast("Callable[..., Column]", function)
+    return cast("Callable[..., Column]", cast(Any, arrow_udf)(each, KIND))
 
 
 def _map(
