@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-# It reports to nobody, and listens on loopback only.
-os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_DATA_DISABLE_PROGRESS_BARS="1")
+# It reports to nobody, and listens on loopback alone, as on other systems than Linux.
+os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
 ray = pytest.importorskip("ray", reason="ray is not installed")
 pytest.importorskip("ray.data", reason="ray[data] is not installed")
+
+from ray.cloudpickle import register_pickle_by_value
 
 from encoderfile import Encoderfile, EncoderfileError, ModelFileError, ModelFileNotFoundError
 from encoderfile.ray import Embedder, with_embeddings
 
 TEXTS = [None if n % 7 == 3 else f"Letter {n} is about {n % 5} cats." for n in range(120)]
+
+# Actors have no module of this name.
+register_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,6 @@ def cluster(temporary: Path) -> Iterator[None]:
         include_dashboard=False,
         object_store_memory=200 * 1024 * 1024,
         log_to_driver=False,
-        _node_ip_address="127.0.0.1",
         runtime_env={"env_vars": {"TMPDIR": str(temporary)}},
     )
     yield
