@@ -1,4 +1,4 @@
-"""What the examples of vector stores share: passages, their embeddings, and how well they are found.
+"""What the examples of vector stores share: passages, their embeddings, and how well one searches.
 
 The queries are the beginnings of some passages. What a store finds is compared with an exact
 search over all embeddings.

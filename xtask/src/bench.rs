@@ -9,7 +9,7 @@
 //! xtask bench browser` about the npm package (`bench/browser.rs`), `cargo xtask bench
 //! kernels` about GEMM by shape (`bench/kernels.rs`), `cargo xtask bench encodings` about
 //! matrices in fewer bits (`bench/encodings.rs`), `cargo xtask bench python` about the Python package
-//! (`bench/python.rs`).
+//! (`bench/python.rs`), `cargo xtask bench scale` about Spark and Ray (`bench/scale.rs`).
 
 mod accuracy;
 mod browser;
@@ -26,6 +26,7 @@ mod peer;
 mod profile;
 mod python;
 mod report;
+mod scale;
 mod serve;
 mod share;
 mod sized;
@@ -88,6 +89,8 @@ enum Command {
     Encodings(encodings::Arguments),
     /// Measure the Python package, beside the command line and other packages
     Python(python::Arguments),
+    /// Measure Spark and Ray, beside one process with as many threads
+    Scale(scale::Arguments),
     /// Measure GEMM by shape, beside ONNX Runtime's and two crates'
     Kernels,
 }
@@ -160,6 +163,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
         Some(Command::Kernels) => return kernels::run(workspace),
         Some(Command::Python(arguments)) => return python::run(workspace, arguments),
+        Some(Command::Scale(arguments)) => return scale::run(workspace, arguments),
         None if arguments.profile => return profile::run(workspace, arguments.model.as_deref()),
         Some(Command::Encodings(_)) | None => {}
     }

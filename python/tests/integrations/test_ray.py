@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-# It reports to nobody, and listens on loopback alone, as on other systems than Linux.
-os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
 ray = pytest.importorskip("ray", reason="ray is not installed")
 pytest.importorskip("ray.data", reason="ray[data] is not installed")
 
@@ -27,25 +25,7 @@ TEXTS = [None if n % 7 == 3 else f"Letter {n} is about {n % 5} cats." for n in r
 register_pickle_by_value(sys.modules[__name__])
 
 
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The temporary folder of the actors."""
-    return tmp_path_factory.mktemp("ray")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster(temporary: Path) -> Iterator[None]:
-    """Ray, with two cores whatever the machine has."""
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=200 * 1024 * 1024,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"TMPDIR": str(temporary)}},
-    )
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_folder")
 
 
 @pytest.fixture
@@ -101,14 +81,14 @@ class Mapped(Embedder):
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system has no /proc")
 def test_the_actors_of_a_host_map_one_file(
-    letters: Any, model_path: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+    letters: Any, model_path: str, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("encoderfile.ray.Embedder", Mapped)
     rows = with_embeddings(letters, "text", model_path, actors=2, batch_size=7).take_all()
     mapped = {row["mapped"] for row in rows}
     assert len(mapped) == 1
     one = mapped.pop()
-    assert one.count("'") == 2 * 2 and str(temporary / f"encoderfile-{os.getuid()}") in one
+    assert one.count("'") == 2 * 2 and str(ray_folder / f"encoderfile-{os.getuid()}") in one
 
 
 class Deadly(Embedder):
@@ -127,13 +107,13 @@ def test_an_actor_that_is_killed_loses_and_doubles_nothing(
     letters: Any,
     model_path: str,
     model: Encoderfile,
-    temporary: Path,
+    ray_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("encoderfile.ray.Embedder", Deadly)
     dataset = with_embeddings(letters, "text", model_path, actors=2, batch_size=7)
     assert found(dataset) == expected(model)
-    killed = int((temporary / "killed").read_text())
+    killed = int((ray_folder / "killed").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(killed, 0)
 

@@ -33,41 +33,11 @@ TEXTS = [None if n % 7 == 3 else f"Letter {n} is about {n % 5} cats." for n in r
 
 
 @pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """A session whose executors are processes of their own, on loopback."""
-    folder = tmp_path_factory.mktemp("spark")
-    with pytest.MonkeyPatch.context() as patch:
-        # Executors write into Spark's own folder: one whose entries are links.
-        (folder / "home").mkdir()
-        (folder / "tmp").mkdir()
-        for entry in Path(pyspark.__file__).parent.iterdir():
-            (folder / "home" / entry.name).symlink_to(entry)
-        patch.setenv("SPARK_HOME", str(folder / "home"))
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        builder = SparkSession.builder.master("local-cluster[2,2,1024]")
-        settings = {
-            "spark.ui.enabled": "false",
-            "spark.executorEnv.TMPDIR": str(folder / "tmp"),
-            "spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-            "spark.scheduler.minRegisteredResourcesRatio": "1.0",
-            "spark.scheduler.maxRegisteredResourcesWaitingTime": "300s",
-            "spark.sql.execution.arrow.maxRecordsPerBatch": "8",
-            "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        }
-        for name, value in settings.items():
-            builder = builder.config(name, value)
-        session = builder.getOrCreate()
-        session.sparkContext.setLogLevel("OFF")
-        yield session
-        session.stop()
-
-
-@pytest.fixture(scope="module")
 def letters(spark: SparkSession) -> DataFrame:
     """Rows of many types, in 6 partitions."""
     day = datetime.date(2024, 2, 29)
     rows = [(n, text, {"n": [n]}, day, bytes([n])) for n, text in enumerate(TEXTS)]
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "8")
     kinds = "id int, text string, nested map<string, array<int>>, day date, raw binary"
     return spark.createDataFrame(rows, kinds).repartitionByRange(6, "id").cache()
 
