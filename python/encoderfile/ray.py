@@ -78,7 +78,7 @@ def _sent(origin: Origin) -> Any:
     if origin.path is None:
         return None
     # In a list, since Ray gives the value of what is an argument itself, needed or not.
-    return [cast(Any, ray).put(np.memmap(origin.path, np.uint8, "r"))]
+    return [cast(Any, ray).put(np.asarray(np.memmap(origin.path, np.uint8, "r")))]
 
 
 class Embedder:
