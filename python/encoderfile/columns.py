@@ -58,8 +58,14 @@ def checked(source: Source, options: Mapping[str, Any]) -> tuple[Origin, dict[st
             known = nearest(name, EncodeOptions.__annotations__)
             raise RequestError(f"{name}: there is no such option; {known}")
     given = {name: value for name, value in options.items() if value is not None}
-    stated(source)
-    model = opened(source)
+    stored = stated(source)
+    try:
+        model = opened(source)
+    except ModelFileError as error:
+        # What is said of the bytes of a file does not name it.
+        if stored is None or stored in str(error):
+            raise
+        raise ModelFileError(f"{stored}: {error}") from None
     model.encode("", **given)
     path = cast("str | None", model.source)
     size = 0 if path is None else Path(path).stat().st_size

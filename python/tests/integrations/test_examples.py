@@ -19,7 +19,7 @@ STORES = {
     "chroma": ("chromadb", "chromadb", 0.98),
     "faiss": ("faiss", "faiss-cpu", 0.98),
     "lancedb": ("lancedb", "lancedb", 0.9),
-    "qdrant": ("qdrant_client", "qdrant-client", 1.0),
+    "qdrant": ("qdrant_client", "qdrant-client", 0.98),
     "usearch": ("usearch", "usearch", 0.98),
 }
 

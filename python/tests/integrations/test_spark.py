@@ -27,6 +27,7 @@ from pyspark.sql.functions import arrow_udf
 
 from encoderfile import Encoderfile, EncoderfileError, ModelFileError, ModelFileNotFoundError
 from encoderfile import spark as module
+from encoderfile.columns import checked
 from encoderfile.spark import embeddings, with_embeddings
 
 TEXTS = [None if n % 7 == 3 else f"Letter {n} is about {n % 5} cats." for n in range(120)]
@@ -98,14 +99,14 @@ def test_models_of_the_same_name(
 
 def test_the_executors_of_a_host_map_one_file(letters: DataFrame, model_path: str) -> None:
     computed: Any = embeddings(model_path)
-    each = computed.func
+    each, name = computed.func, checked(model_path, {})[0].identity.name
 
     # By value: executors have no module of this name.
     @arrow_udf("string")
     def mapped(columns: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for vectors in each(columns):
             maps = Path("/proc/self/maps").read_text().splitlines()
-            files = {tuple(it.split()[3:6]) for it in maps if it.endswith(".encoderfile")}
+            files = {tuple(it.split()[3:6]) for it in maps if it.endswith(f"/{name}")}
             yield pa.array([f"{os.getcwd()} {files}"] * len(vectors))
 
     rows = letters.select(mapped("text").alias("mapped")).distinct().collect()
