@@ -4,6 +4,7 @@ import tempfile
 
 import lancedb
 import pyarrow as pa
+from lancedb.index import HnswSq
 from passages import FOUND, embedded
 
 search = embedded()
@@ -14,7 +15,8 @@ with tempfile.TemporaryDirectory() as folder:
         columns = {"id": range(len(search.texts)), "text": search.texts, "vector": vectors}
         table = lancedb.connect(folder).create_table("passages", pa.table(columns))
     with search.timed("index the table"):
-        table.create_index(metric="cosine", index_type="IVF_HNSW_SQ", num_partitions=1)
+        settings = HnswSq(distance_type="cosine", num_partitions=1)
+        table.create_index("vector", config=settings)
     with search.timed("query"):
         wanted = ["id", "_distance"]
         answers = [
