@@ -81,9 +81,9 @@ def with_embeddings(
     their order, with one column more, ``array<float>``. A null gives a null.
 
     ``processes`` says what computes on an executor: a process for each ``"core"``, with a thread,
-    as Spark runs tasks, or one for the ``"executor"``, with all its cores, which takes less memory
-    beside the model and reaches as many rows a second. All columns pass through it, so that their
-    types have to be Arrow's too.
+    as Spark runs tasks, or one for the ``"executor"``, with all its cores, so that what a process
+    has beside the file is there once. All columns pass through that one: their types have to be
+    Arrow's too.
 
     ``options`` are those of :meth:`Encoderfile.encode`.
 
