@@ -24,6 +24,9 @@ pub(crate) const CROSS_TARGETS: [&str; 3] = [WASM, BROWSER, arm64::TARGET];
 /// The target of the wasm base.
 pub(crate) const WASM: &str = "wasm32-wasip1";
 
+/// The target of components, whose core module is compiled for [`WASM`].
+pub(crate) const COMPONENT: &str = "wasm32-wasip2";
+
 /// The target of the npm package's module.
 pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 
