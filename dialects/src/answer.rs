@@ -36,7 +36,7 @@ pub const HEADERS: [&str; 11] = [
 ];
 
 /// What a handler gives back.
-pub type Answered = Result<Answer, Failure>;
+pub(crate) type Answered = Result<Answer, Failure>;
 
 /// A successful response, whose body may still have to be serialised.
 pub struct Answer {

@@ -15,7 +15,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 /// Cohere.
-pub struct Cohere;
+pub(crate) struct Cohere;
 
 impl Dialect for Cohere {
     fn name(&self) -> &'static str {

@@ -91,6 +91,7 @@ impl Kind {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}{message}", .subject.map(|it| format!("{it}: ")).unwrap_or_default())]
 pub struct Failure {
+    /// Which status and names it has.
     pub kind: Kind,
     /// One line, see [`shown`]. What it says of options has them in backticks.
     message: String,
@@ -122,6 +123,7 @@ impl fmt::Display for Subject {
 }
 
 impl Failure {
+    /// With a message for people, which is made one line.
     pub fn new(kind: Kind, message: impl AsRef<str>) -> Self {
         Self {
             kind,

@@ -6,20 +6,20 @@ use crate::service::Report;
 use metrics::{counter, histogram};
 use std::time::Duration;
 
-pub fn request(texts: usize) {
+pub(crate) fn request(texts: usize) {
     let method = if texts == 1 { "single" } else { "batch" };
     counter!("te_request_count", "method" => method).increment(1);
 }
 
-pub fn refused(failure: &Failure) {
+pub(crate) fn refused(failure: &Failure) {
     counter!("te_request_failure", "err" => failure.kind.name()).increment(1);
 }
 
-pub fn input_length(tokens: usize) {
+pub(crate) fn input_length(tokens: usize) {
     histogram!("te_request_input_length").record(tokens as f64);
 }
 
-pub fn computed(report: &Report, complete: bool) {
+pub(crate) fn computed(report: &Report, complete: bool) {
     if complete {
         counter!("te_request_success").increment(1);
     } else {

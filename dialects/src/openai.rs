@@ -15,7 +15,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 /// OpenAI.
-pub struct OpenAi;
+pub(crate) struct OpenAi;
 
 impl Dialect for OpenAi {
     fn name(&self) -> &'static str {

@@ -71,6 +71,7 @@ pub struct Origins {
 }
 
 impl Origins {
+    /// Those of settings.
     pub fn new(settings: &[Origin]) -> Self {
         let listed = settings.iter().filter_map(|origin| match origin {
             Origin::Any => None,
@@ -92,6 +93,7 @@ impl Origins {
         self.any
     }
 
+    /// Each as browsers write it; without what `*` allows.
     pub fn listed(&self) -> &[String] {
         &self.listed
     }

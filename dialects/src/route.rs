@@ -19,7 +19,9 @@ use utoipa::openapi::OpenApi;
 /// What handlers are given beside the body.
 #[derive(Clone)]
 pub struct Call {
+    /// The model.
     pub service: Arc<Service>,
+    /// What is around it.
     pub process: Arc<dyn Process>,
     /// Whose request it is.
     pub client: Client,
@@ -41,6 +43,7 @@ pub trait Process: Send + Sync {
 
 /// A method and a path, and what answers them.
 pub struct Route {
+    /// GET or POST.
     pub method: Method,
     /// As axum and OpenAPI write it, with `{*name}` for all that is left of it.
     pub path: String,

@@ -23,9 +23,13 @@ use std::time::{Duration, Instant};
 
 /// A model that is served.
 pub struct Service {
+    /// The model itself.
     pub encoder: Arc<Encoder>,
+    /// What computes it.
     pub engine: Arc<dyn Engine>,
+    /// What its file says of it.
     pub info: Info,
+    /// Of requests.
     pub limits: Limits,
     defaults: Defaults,
     /// The model's name in answers.
@@ -38,19 +42,24 @@ pub struct Service {
 pub struct Answer {
     /// One a text.
     pub predictions: Vec<Prediction>,
+    /// What it took.
     pub report: Report,
 }
 
 /// What a request took.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// Of all texts.
     pub characters: usize,
     /// Computed, over all texts.
     pub tokens: usize,
+    /// From the request to its results.
     pub total: Duration,
-    /// The mean over the texts, as the next two.
+    /// Waiting: the mean over the texts, as the next two.
     pub queued: Duration,
+    /// Text to tokens.
     pub tokenization: Duration,
+    /// Tokens to results.
     pub inference: Duration,
     /// Texts that were cut: index, tokens in all, tokens used.
     pub truncated: Vec<(usize, usize, usize)>,

@@ -47,7 +47,9 @@ pub(crate) struct PredictRequest {
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = tei::Class)]
 pub struct Class {
+    /// After the activation, or a logit.
     pub score: f32,
+    /// Of the model, or of the request.
     pub label: String,
 }
 

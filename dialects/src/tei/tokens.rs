@@ -36,9 +36,11 @@ enum TokenizeInputs {
 #[derive(Serialize, ToSchema)]
 #[schema(as = tei::Token)]
 pub struct Token {
+    /// Index into the vocabulary.
     pub id: u32,
     /// As the text spells it; of a special token, as the vocabulary does.
     pub text: String,
+    /// Whether the tokenizer added it.
     pub special: bool,
     /// First code point of the text, with its prompt; none of a special token.
     pub start: Option<usize>,
