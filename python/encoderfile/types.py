@@ -38,6 +38,19 @@ class TokenOptions(TypedDict, total=False):
     show_progress_bar: bool
 
 
+class EncodeOptions(TypedDict, total=False):
+    """See :meth:`encoderfile.Encoderfile.encode`."""
+
+    prompt: str | None
+    prompt_name: str | None
+    role: Role | None
+    normalize: bool | None
+    dimensions: int | None
+    overflow: Overflow | None
+    truncation_side: Side | None
+    max_tokens: int | None
+
+
 class ClassifyOptions(TokenOptions, total=False):
     """See :meth:`encoderfile.Encoderfile.classify`."""
 

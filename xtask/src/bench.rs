@@ -9,7 +9,8 @@
 //! xtask bench browser` about the npm package (`bench/browser.rs`), `cargo xtask bench
 //! kernels` about GEMM by shape (`bench/kernels.rs`), `cargo xtask bench encodings` about
 //! matrices in fewer bits (`bench/encodings.rs`), `cargo xtask bench python` about the Python package
-//! (`bench/python.rs`), `cargo xtask bench rows` about files of many rows (`bench/rows.rs`).
+//! (`bench/python.rs`), `cargo xtask bench rows` about files of many rows (`bench/rows.rs`), `cargo
+//! xtask bench scale` about Spark and Ray (`bench/scale.rs`).
 
 mod accuracy;
 mod browser;
@@ -27,6 +28,7 @@ mod profile;
 mod python;
 mod report;
 mod rows;
+mod scale;
 mod serve;
 mod share;
 mod sized;
@@ -91,6 +93,8 @@ enum Command {
     Python(python::Arguments),
     /// Measure `infer` over files of many rows: Parquet, JSON lines, memory, killed runs
     Rows(rows::Arguments),
+    /// Measure Spark and Ray, beside one process with as many threads
+    Scale(scale::Arguments),
     /// Measure GEMM by shape, beside ONNX Runtime's and two crates'
     Kernels,
 }
@@ -164,6 +168,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         Some(Command::Kernels) => return kernels::run(workspace),
         Some(Command::Python(arguments)) => return python::run(workspace, arguments),
         Some(Command::Rows(arguments)) => return rows::run(workspace, arguments),
+        Some(Command::Scale(arguments)) => return scale::run(workspace, arguments),
         None if arguments.profile => return profile::run(workspace, arguments.model.as_deref()),
         Some(Command::Encodings(_)) | None => {}
     }

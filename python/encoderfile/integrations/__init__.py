@@ -49,9 +49,11 @@ def encoded(model: Encoderfile, texts: Any, role: Role, options: Mapping[str, An
     return model.encode(texts, **given)
 
 
-def missing(package: str, error: ImportError) -> ImportError:
+def missing(
+    package: str, error: ImportError, module: str = "encoderfile.integrations"
+) -> ImportError:
     """What to say where a framework is not installed."""
     return ImportError(
-        f"encoderfile.integrations needs the package {package}: pip install {package} ({error})",
+        f"{module} needs the package {package}: pip install {package} ({error})",
         name=error.name,
     )

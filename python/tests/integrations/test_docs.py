@@ -13,11 +13,15 @@ import pytest
 
 from .conftest import ROOT
 
-BLOCKS = re.findall(
-    r"^```python\n(.*?)^```$",
-    (ROOT / "docs" / "python-integrations.md").read_text(encoding="utf-8"),
-    re.MULTILINE | re.DOTALL,
-)
+BLOCKS = [
+    block
+    for page in ["python-integrations.md", "scale.md"]
+    for block in re.findall(
+        r"^```python\n(.*?)^```$",
+        (ROOT / "docs" / page).read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+]
 #: Packages of PyPI by what is imported.
 LIBRARIES = {
     "bertopic": "bertopic",
@@ -29,6 +33,8 @@ LIBRARIES = {
     "langchain_core": "langchain-core",
     "llama_index.core": "llama-index-core",
     "mteb": "mteb",
+    "pyspark": "pyspark",
+    "ray": "ray[data]",
     "spacy": "spacy",
 }
 DOCSTRINGS = {
@@ -40,7 +46,11 @@ DOCSTRINGS = {
     "integrations.langchain": "langchain_core",
     "integrations.llama_index": "llama_index.core",
     "integrations.spacy": "spacy",
+    "ray": "ray",
+    "spark": "pyspark",
 }
+#: What is begun before: the examples take it for the one that they ask for.
+ENGINES = {"pyspark": "spark", "ray": "ray_folder"}
 
 
 def library_of(block: str) -> str | None:
@@ -48,9 +58,11 @@ def library_of(block: str) -> str | None:
     return next((it for it in LIBRARIES for name in imported if name.startswith(it)), None)
 
 
-def need(library: str | None) -> None:
+def need(library: str | None, request: pytest.FixtureRequest) -> None:
     if library is not None:
         pytest.importorskip(library, reason=f"{LIBRARIES[library]} is not installed")
+    if library in ENGINES:
+        request.getfixturevalue(ENGINES[library])
 
 
 @pytest.fixture(autouse=True)
@@ -64,15 +76,15 @@ def folder(tmp_path: Path, build: Callable[[str], str], monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "block", [pytest.param(it, id=f"{n}-{library_of(it)}") for n, it in enumerate(BLOCKS)]
 )
-def test_the_page(block: str) -> None:
-    need(library_of(block))
-    code = compile(block, "python-integrations.md", "exec", dont_inherit=True)
+def test_the_page(block: str, request: pytest.FixtureRequest) -> None:
+    need(library_of(block), request)
+    code = compile(block, "docs", "exec", dont_inherit=True)
     exec(code, {"__name__": "docs"})
 
 
 @pytest.mark.parametrize("name", DOCSTRINGS)
-def test_the_docstring(name: str) -> None:
-    need(DOCSTRINGS[name])
+def test_the_docstring(name: str, request: pytest.FixtureRequest) -> None:
+    need(DOCSTRINGS[name], request)
     results = doctest.testmod(importlib.import_module(f"encoderfile.{name}"))
     assert results.attempted > 0 and results.failed == 0
 
