@@ -242,7 +242,7 @@ fn damaged_tables_are_refused() -> anyhow::Result<()> {
                 let input = format!("damaged-{name}");
                 workbench.write(&input, content)?;
                 let arguments = ["infer", "model.ef", "-f", "jsonl", "--input", &input];
-                let finished = workbench.finish(&arguments)?;
+                let finished = process::finish(&mut workbench.tool(&arguments))?;
                 let at = format!("{name}, {damage} at {place}: {finished:?}");
                 ensure!(matches!(finished.code, Some(0 | 1)), "{at}");
                 ensure!(

@@ -26,12 +26,12 @@ impl types::GuestModel for Model {
 
     fn info(&self) -> types::Info {
         let (info, encoder) = (self.0.info(), self.0.encoder());
-        let capabilities = encoder.capabilities().into_iter();
+        let methods = encoder.capabilities().into_iter().filter_map(method);
         types::Info {
             name: info.name.clone(),
             version: info.version.clone(),
             task: info.task.to_owned(),
-            capabilities: capabilities.map(|it| it.name().to_owned()).collect(),
+            capabilities: methods.map(str::to_owned).collect(),
             dimensions: self.0.dimensions().map(count),
             max_tokens: info.max_tokens,
             labels: info.labels.clone().unwrap_or_default(),
@@ -320,6 +320,21 @@ fn options_of(reading: Option<types::Reading>) -> Options {
         }),
         max_tokens: reading.max_tokens.map(size),
         ..Options::default()
+    }
+}
+
+/// The method that gives that kind of result.
+fn method(kind: Capability) -> Option<&'static str> {
+    match kind {
+        Capability::Embed => Some("embed"),
+        Capability::TokenEmbeddings => Some("embed-tokens"),
+        Capability::Sparse => Some("sparse"),
+        Capability::Classify => Some("classify"),
+        Capability::Rerank => Some("rerank"),
+        Capability::ZeroShot => Some("zero-shot"),
+        Capability::Entities => Some("entities"),
+        Capability::FillMask => Some("fill-mask"),
+        _ => None,
     }
 }
 
