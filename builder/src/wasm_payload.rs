@@ -163,6 +163,11 @@ pub fn base_of(module: &(impl Source + ?Sized)) -> Result<Vec<u8>, WasmError> {
     Program::parse(module, &skeleton)?.encode(None)
 }
 
+/// Whether a file is a module, which the built-in host runs; a component is none.
+pub(crate) fn is_module(file: &[u8]) -> bool {
+    file.starts_with(&MAGIC) && !file.starts_with(&COMPONENT)
+}
+
 /// Whether a file begins as components do, rather than as modules.
 fn is_component(file: &(impl Source + ?Sized)) -> Result<bool, WasmError> {
     let mut header = [0; COMPONENT.len()];

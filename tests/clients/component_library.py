@@ -13,6 +13,7 @@ from pathlib import Path
 from cases import check, demand, equal, near, says
 from wasmtime import Engine, Store, WasiConfig
 from wasmtime.component import Component, Linker
+from wasmtime.component import Record as WitRecord
 
 INTERFACE = "encoderfile:encoder/encoder@0.1.0"
 TEXTS = ["a cat sits on the mat", "of the house in Berlin", ""]
@@ -57,12 +58,12 @@ class Model:
         return lambda *arguments: self.library.call(method, self.handle, *arguments)
 
 
-class Record:
+class Record(WitRecord):
     """A record of WIT, whose names have hyphens."""
 
     def __init__(self, **fields):
         for name, value in fields.items():
-            setattr(self, name.replace("_", "-"), value)
+            self.__dict__[name.replace("_", "-")] = value
 
 
 def printed(native, *arguments):

@@ -121,6 +121,10 @@ impl Workbench {
                     Target::Component => COMPONENT,
                     _ => WASI,
                 };
+                if target == Target::Component {
+                    // Which no command has unless it is told to.
+                    command.args(["-S", "http"]);
+                }
                 command
                     .arg("--dir")
                     .arg(built.folder.path())

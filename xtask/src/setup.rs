@@ -36,7 +36,7 @@ const WASMTIME_VERSION: &str = "48.0.8";
 /// What `wasmtime run` of modules and components and `wasmtime serve` need: the compiler, its cache,
 /// and the proposals that are on by default. The default features add to that TLS, neural networks,
 /// key-value stores and a profiler.
-const WASMTIME_FEATURES: &str = "run,serve,component-model,cranelift,cache,parallel-compilation,\
+const WASMTIME_FEATURES: &str = "run,serve,component-model-async,pooling-allocator,cranelift,cache,parallel-compilation,\
      backtrace,demangle,threads,gc,gc-drc";
 
 /// The oldest Node whose WASI is checked.

@@ -6,9 +6,9 @@ mod library;
 mod service;
 
 use encoderfile_tests::process;
-use encoderfile_tests::target::COMPONENT;
+use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A model of `tests/models` as a component.
@@ -16,13 +16,17 @@ fn component(workbench: &Workbench, model: &str) -> anyhow::Result<PathBuf> {
     workbench.built(model, &["--target", COMPONENT])
 }
 
-/// What a component prints, and no flag is needed for.
-fn run(workbench: &Workbench, component: &std::path::Path) -> anyhow::Result<Option<Command>> {
+/// A module or a component in wasmtime, which grants the types of HTTP only where it is told to.
+fn run(workbench: &Workbench, file: &Path, target: &str) -> anyhow::Result<Option<Command>> {
     let Some(wasmtime) = &workbench.programs().wasmtime else {
         return Ok(None);
     };
     let mut command = Command::new(wasmtime);
-    command.arg("run").arg(component);
+    command.arg("run");
+    if target == COMPONENT {
+        command.args(["-S", "http"]);
+    }
+    command.arg(file);
     Ok(Some(command))
 }
 
@@ -32,11 +36,11 @@ fn a_command_prints_what_the_module_prints() -> anyhow::Result<()> {
         return Ok(());
     };
     for model in ["st-mean-normalize", "cls-multi-label"] {
-        let module = workbench.built(model, &["--target", "wasm32-wasip1"])?;
+        let module = workbench.built(model, &["--target", WASI])?;
         let component = component(&workbench, model)?;
         let mut outputs = Vec::new();
-        for file in [&module, &component] {
-            let Some(mut command) = run(&workbench, file)? else {
+        for (file, target) in [(&module, WASI), (&component, COMPONENT)] {
+            let Some(mut command) = run(&workbench, file, target)? else {
                 return Ok(());
             };
             command.args(["infer", "a cat sits on the mat", "of the house", ""]);
@@ -57,7 +61,7 @@ fn a_command_that_fails_says_so() -> anyhow::Result<()> {
         (&["infer", "--dimensions", "0", "a"][..], "dimensions"),
         (&["infer", "--input", "nowhere"], "nowhere"),
     ] {
-        let Some(mut command) = run(&workbench, &component)? else {
+        let Some(mut command) = run(&workbench, &component, COMPONENT)? else {
             return Ok(());
         };
         process::finish(command.args(arguments))?.refused(&[words])?;

@@ -1,8 +1,10 @@
-//! `wasmtime serve`: the dialects of the server, an instance a request.
+//! `wasmtime serve`: the dialects of the server, an instance a request. It grants a component arguments and
+//! folders only where it is told to (`-S cli`).
 
 use super::component;
 use anyhow::{Context, bail, ensure};
 use encoderfile_tests::process;
+use encoderfile_tests::target::WASI;
 use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -30,7 +32,7 @@ impl Served {
     fn start(wasmtime: &Path, component: &Path) -> anyhow::Result<Self> {
         let mut serve = Command::new(wasmtime);
         serve
-            .args(["serve", "--addr", "127.0.0.1:0"])
+            .args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"])
             .arg(component);
         let mut process = process::spawn(serve.stdout(Stdio::null()).stderr(Stdio::piped()))?;
         let mut lines = BufReader::new(process.stderr.take().context("its stderr")?).lines();
@@ -87,8 +89,8 @@ fn dialects_answer_as_the_command_line_does() -> anyhow::Result<()> {
     let Some(server) = served(&workbench, model)? else {
         return Ok(());
     };
-    let module = workbench.built(model, &["--target", "wasm32-wasip1"])?;
-    let mut run = super::run(&workbench, &module)?.context("no wasmtime")?;
+    let module = workbench.built(model, &["--target", WASI])?;
+    let mut run = super::run(&workbench, &module, WASI)?.context("no wasmtime")?;
     let expected = process::succeed(run.args(["infer", "a cat", "of the house"]))?.json()?;
     let request = json!({"inputs": ["a cat", "of the house"]}).to_string();
     let (status, body) = server.post("/predict", &request)?;
