@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 /// The files that a program carries. That of the npm package is a file in it.
-const FILES: [&str; 4] = ["native", "wasm", "tool", "library"];
+const FILES: [&str; 5] = ["native", "wasm", "component", "tool", "library"];
 
 /// zlib's levels end at 9; this one is miniz_oxide's, and takes longest.
 const LEVEL: u8 = 10;

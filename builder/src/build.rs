@@ -13,9 +13,9 @@ use crate::hub::Snapshot;
 use crate::oci::Platform;
 use crate::precision::Precision;
 use crate::runtimes::Runtimes;
-use crate::target::{BUNDLE_TARGET, HOST_TARGET, Target, WHEEL_TARGET};
+use crate::target::{BUNDLE_TARGET, COMPONENT_TARGET, HOST_TARGET, Target, WHEEL_TARGET};
 use crate::upstream::{self, Upstream};
-use crate::wasm_payload::WasmError;
+use crate::wasm_payload::{self, WasmError};
 use crate::wheel::WheelName;
 use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
@@ -91,6 +91,8 @@ pub enum Kind {
     Windows,
     /// A WebAssembly host.
     Wasm,
+    /// A host of WebAssembly components.
+    Component,
     /// A container engine.
     Image,
     /// Python, once pip has installed it.
@@ -103,6 +105,7 @@ impl Kind {
             Base::Bundle => Self::Bundle,
             Base::Native(program) if is_pe(program) => Self::Windows,
             Base::Native(_) | Base::MachO(_) => Self::Native,
+            Base::Wasm(file) if !wasm_payload::is_module(file) => Self::Component,
             Base::Wasm(_) => Self::Wasm,
             Base::Image(_) => Self::Image,
             Base::Wheel => Self::Wheel,
@@ -114,6 +117,7 @@ impl Kind {
         match target {
             BUNDLE_TARGET => return Self::Bundle,
             WHEEL_TARGET => return Self::Wheel,
+            COMPONENT_TARGET => return Self::Component,
             _ => {}
         }
         if Platform::of_target(target).is_some() {
@@ -132,6 +136,7 @@ impl Kind {
             Self::Native => "encoderfile",
             Self::Windows => "exe",
             Self::Wasm => "ef.wasm",
+            Self::Component => "component.wasm",
             Self::Image => "tar",
             Self::Wheel => "whl",
         }

@@ -56,7 +56,12 @@ pub(crate) const ELF: &str = "ELF executable";
 /// What a file is, by its first bytes.
 pub(crate) fn kind(file: &[u8]) -> &'static str {
     match file.first_chunk::<4>() {
-        Some(magic) if *magic == wasm_payload::MAGIC => "wasm module",
+        Some(magic) if *magic == wasm_payload::MAGIC => {
+            match file.starts_with(&encoderfile::container::component::COMPONENT) {
+                true => "wasm component",
+                false => "wasm module",
+            }
+        }
         Some([0x7f, b'E', b'L', b'F']) => ELF,
         Some([0xcf, 0xfa, 0xed, 0xfe]) => "Mach-O executable",
         Some([b'M', b'Z', ..]) => "PE executable",

@@ -8,7 +8,7 @@
 //! Invariant: the guest sees its arguments, the standard streams, FILE's folder
 //! (to read) and the directories it was given; no environment and no network.
 
-use crate::wasm_payload::{MAGIC, base_of};
+use crate::wasm_payload::{base_of, is_module};
 use anyhow::{Context, bail};
 use encoderfile::container::find_footer;
 use encoderfile::file::MappedFile;
@@ -38,8 +38,8 @@ const COMPILE_SILENT_MAX: Duration = Duration::from_secs(1);
 /// Runs the model in `file` with `arguments` and returns the guest's exit code; one that is
 /// not within 0 to 255 is 255.
 ///
-/// A wasm module brings its own program. Every other encoderfile (a native one,
-/// or a bundle) is run by `embedded_base`. The guest can write to `directories`
+/// A wasm module brings its own program. Every other encoderfile (a native one, a
+/// component or a bundle) is run by `embedded_base`. The guest can write to `directories`
 /// under the names they have here.
 ///
 /// # Errors
@@ -83,7 +83,7 @@ pub(crate) fn self_test(file: &Path) -> anyhow::Result<(i32, String)> {
 fn base_for(file: &Path, embedded: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     let source = MappedFile::open(file)?;
     let bytes = source.bytes();
-    if bytes.starts_with(&MAGIC) {
+    if is_module(bytes) {
         return Ok(base_of(&source)?);
     }
     if find_footer(&source).is_none() {

@@ -306,6 +306,7 @@ fn suggest(built: &Built) {
         Kind::Native if built.output.components().count() == 1 => format!("./{shown}"),
         Kind::Native | Kind::Windows => shown.to_string(),
         Kind::Wasm => format!("wasmtime run {shown}"),
+        Kind::Component => format!("wasmtime run -S http {shown}"),
         Kind::Image => {
             let name = oci::name(&built.manifest);
             format!("docker load -i {shown} && docker run --rm {name}")

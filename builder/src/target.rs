@@ -1,5 +1,6 @@
 //! The machines that base programs are made for.
 
+use encoderfile::container::component::COMPONENT;
 use object::{Architecture, BinaryFormat, FileKind, Object, ObjectSegment};
 use std::fmt;
 
@@ -15,6 +16,9 @@ const WITHOUT_TRIPLE: [&str; 5] = [BUNDLE_TARGET, "oci", "oci-amd64", "oci-arm64
 
 /// The target for WASI hosts.
 pub const WASI_TARGET: &str = "wasm32-wasip1";
+
+/// The target for hosts of components.
+pub const COMPONENT_TARGET: &str = "wasm32-wasip2";
 
 /// This machine's target: the one the tool itself was built for.
 pub const HOST_TARGET: &str = env!("ENCODERFILE_HOST_TARGET");
@@ -42,6 +46,7 @@ enum Format {
     MachO,
     Pe,
     Wasm,
+    Component,
 }
 
 const fn target(
@@ -61,7 +66,7 @@ const fn target(
 }
 
 /// Those that a release has base programs for.
-pub static TARGETS: [Target; 8] = [
+pub static TARGETS: [Target; 9] = [
     target(
         "x86_64-unknown-linux-gnu",
         &[],
@@ -108,6 +113,12 @@ pub static TARGETS: [Target; 8] = [
         WASI_TARGET,
         &["wasm32-wasi"],
         Format::Wasm,
+        Architecture::Wasm32,
+    ),
+    target(
+        COMPONENT_TARGET,
+        &[],
+        Format::Component,
         Architecture::Wasm32,
     ),
 ];
@@ -177,7 +188,7 @@ impl Target {
     pub fn suffix(&self) -> &'static str {
         match self.program.map(|it| it.format) {
             Some(Format::Pe) => ".exe",
-            Some(Format::Wasm) => ".wasm",
+            Some(Format::Wasm | Format::Component) => ".wasm",
             Some(Format::Elf | Format::MachO) => "",
             None => std::env::consts::EXE_SUFFIX,
         }
@@ -213,6 +224,12 @@ impl Program {
                 architecture: Architecture::Wasm32,
             });
         }
+        if program.starts_with(&COMPONENT) {
+            return Ok(Self {
+                format: Format::Component,
+                architecture: Architecture::Wasm32,
+            });
+        }
         FileKind::parse(program).map_err(|_| ProgramError::NoProgram)?;
         let object = object::File::parse(program);
         let object = object.map_err(|error| ProgramError::Damaged {
@@ -238,6 +255,7 @@ impl fmt::Display for Program {
             Format::MachO => "macOS",
             Format::Pe => "Windows",
             Format::Wasm => return f.write_str("WebAssembly"),
+            Format::Component => return f.write_str("hosts of WebAssembly components"),
         };
         let architecture = format!("{:?}", self.architecture).to_lowercase();
         write!(f, "{system} on {architecture}")
@@ -304,7 +322,7 @@ mod tests {
         for (name, nearest) in [
             ("x86_64-linux-gnu", "x86_64-unknown-linux-gnu"),
             ("aarch64-apple-macos", "aarch64-apple-darwin"),
-            ("wasm32-wasip2", "wasm32-wasip1"),
+            ("wasm32-wasip3", "wasm32-wasip2"),
             ("bundl", "bundle"),
         ] {
             let error = Target::find(name).unwrap_err().to_string();

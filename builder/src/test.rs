@@ -164,7 +164,7 @@ pub fn test(file: &Path, settings: &Settings) -> anyhow::Result<Report> {
 fn examine(file: &Path, settings: &Settings) -> anyhow::Result<Report> {
     let mapped = MappedFile::open(file)?;
     let kind = inspect::kind(mapped.bytes());
-    let is_module = mapped.bytes().starts_with(&wasm_payload::MAGIC);
+    let is_module = wasm_payload::is_module(mapped.bytes());
     ensure!(
         !upstream::is_format_1(mapped.bytes()),
         "format 1, which has no stored results; build a file of it (--from) and test that"

@@ -1,4 +1,4 @@
-//! Puts a payload into a wasm base module and takes it out again.
+//! Puts a payload into a wasm base module, or the module of a component, and takes it out again.
 //!
 //! A wasm guest cannot read its own file, but it can copy out of a passive data
 //! segment. The base exports [`PAYLOAD_LEN`] and [`PAYLOAD_READ`] with bodies
@@ -10,13 +10,16 @@
 //! takes nothing from a payload but its length. So one base gives one module
 //! per payload and, whatever was injected into it, one base back.
 
+mod component;
 mod outline;
 mod program;
 mod skeleton;
 #[cfg(test)]
 mod tests;
 
+use component::Component;
 use encoderfile::Source;
+use encoderfile::container::component::COMPONENT;
 use encoderfile::limits::WASM32_PAYLOAD_LEN_MAX;
 use encoderfile::source::ReadError;
 use program::Program;
@@ -44,9 +47,6 @@ pub enum WasmError {
     /// The file does not begin as a wasm binary does.
     #[error("not a wasm module: it does not begin with \\0asm and version 1")]
     NotAModule,
-    /// Components have no data segments of their own.
-    #[error("a wasm component, not a module: build the base for wasm32-wasip1")]
-    Component,
     /// A section cannot be read.
     #[error("malformed wasm module: {0}")]
     Malformed(#[source] BinaryReaderError),
@@ -131,6 +131,9 @@ pub fn inject(
     payload: &(impl Source + ?Sized),
     out: &mut dyn Write,
 ) -> Result<(), WasmError> {
+    if is_component(base)? {
+        return Component::read(base)?.inject(payload, out);
+    }
     let length = payload_len(payload.len())?;
     let skeleton = Skeleton::read(base)?;
     let program = Program::parse(base, &skeleton)?;
@@ -153,8 +156,27 @@ pub fn inject(
 /// # Errors
 /// [`WasmError`] for what is no such module, and for one that cannot be read.
 pub fn base_of(module: &(impl Source + ?Sized)) -> Result<Vec<u8>, WasmError> {
+    if is_component(module)? {
+        return Component::read(module)?.base();
+    }
     let skeleton = Skeleton::read(module)?;
     Program::parse(module, &skeleton)?.encode(None)
+}
+
+/// Whether a file is a module, which the built-in host runs; a component is none.
+pub(crate) fn is_module(file: &[u8]) -> bool {
+    file.starts_with(&MAGIC) && !file.starts_with(&COMPONENT)
+}
+
+/// Whether a file begins as components do, rather than as modules.
+fn is_component(file: &(impl Source + ?Sized)) -> Result<bool, WasmError> {
+    let mut header = [0; COMPONENT.len()];
+    if file.len() < header.len() as u64 {
+        return Ok(false);
+    }
+    file.read_at(0, &mut header)
+        .map_err(WasmError::ReadModule)?;
+    Ok(header == COMPONENT)
 }
 
 fn payload_len(length: u64) -> Result<u32, WasmError> {

@@ -9,10 +9,11 @@ use encoderfile::graph::{ISA_VARIABLE, Isa};
 #[cfg(not(target_family = "wasm"))]
 use encoderfile::{Encoder, Error, Info};
 use encoderfile::{Executor, Model, Payload, panics};
+use encoderfile_licenses::Notices;
 use std::process::ExitCode;
 
 /// Runs the command and says how the process should end.
-pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(cli: &Cli, notices: &Notices) -> anyhow::Result<ExitCode> {
     if let Ok(name) = std::env::var(ISA_VARIABLE) {
         Isa::choose(&name).context(ISA_VARIABLE)?;
     }
@@ -43,12 +44,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         // A server's panics are caught where they fail one request, and are logged.
-        command => panics::catch(|| once(command, payload))?,
+        command => panics::catch(|| once(command, payload, notices))?,
     }
 }
 
 /// A command that ends by itself.
-fn once(command: &Command, payload: Payload) -> anyhow::Result<ExitCode> {
+fn once(command: &Command, payload: Payload, notices: &Notices) -> anyhow::Result<ExitCode> {
     match command {
         Command::Infer {
             arguments,
@@ -57,7 +58,7 @@ fn once(command: &Command, payload: Payload) -> anyhow::Result<ExitCode> {
             onnx_runtime.check()?;
             encoderfile_infer::run(payload, arguments, None)?;
         }
-        Command::Info { licenses: true, .. } => info::print_licences(&payload)?,
+        Command::Info { licenses: true, .. } => info::print_licences(&payload, notices)?,
         Command::Info { json, .. } => info::print(&payload, *json)?,
         Command::SelfTest => return self_test(payload),
         Command::Tokenize { texts, options } => {

@@ -17,7 +17,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The bytes that end in a payload: those of `path`, or this program's own.
-pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Payload> {
+///
+/// # Errors
+/// Where there is none, with the name of what was read.
+pub fn open(path: Option<&Path>) -> anyhow::Result<Payload> {
     let (name, source): (_, Arc<dyn Source>) = match path {
         Some(path) => (path.display().to_string(), file::open(path)?),
         None => own().context("this program")?,

@@ -20,6 +20,11 @@ pub const WASM: Notices = Notices {
     compressed: include_bytes!(concat!(env!("OUT_DIR"), "/wasm.zlib")),
 };
 
+/// Those of the base component for wasm32-wasip2.
+pub const COMPONENT: Notices = Notices {
+    compressed: include_bytes!(concat!(env!("OUT_DIR"), "/component.zlib")),
+};
+
 /// Those of the encoderfile command and of the base programs in it.
 pub const TOOL: Notices = Notices {
     compressed: include_bytes!(concat!(env!("OUT_DIR"), "/tool.zlib")),
@@ -45,13 +50,14 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
-    use super::{LIBRARY, NATIVE, TOOL, WASM};
+    use super::{COMPONENT, LIBRARY, NATIVE, TOOL, WASM};
 
     #[test]
     fn every_program_has_the_notices_in_its_file() {
         for (notices, file) in [
             (NATIVE, include_str!("../native.txt")),
             (WASM, include_str!("../wasm.txt")),
+            (COMPONENT, include_str!("../component.txt")),
             (TOOL, include_str!("../tool.txt")),
             (LIBRARY, include_str!("../library.txt")),
         ] {

@@ -3,7 +3,7 @@
 
 use crate::errors::{self, Class};
 use crate::items;
-use encoderfile::{Capability, Encoder, Item, Model, Options, Vectors};
+use encoderfile::{Capability, Item, Model, Options};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -23,7 +23,11 @@ impl Request {
     ) -> PyResult<Self> {
         let mut options = items::options(options)?;
         if let Some(name) = capability {
-            options = giving(model.encoder(), name, options)?;
+            let kind = Capability::named(name);
+            let kind =
+                kind.ok_or_else(|| Class::Internal.exception(format!("no kind `{name}`")))?;
+            let asked = model.encoder().asked_for(kind, options);
+            options = asked.map_err(|it| errors::exception(&it))?;
         }
         model.check(&options).map_err(|it| errors::exception(&it))?;
         Ok(Self { model, options })
@@ -33,34 +37,4 @@ impl Request {
     pub(crate) fn items(&self, texts: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
         items::items(texts)
     }
-}
-
-fn giving(encoder: &Encoder, name: &str, options: Options) -> PyResult<Options> {
-    let capabilities = encoder.capabilities();
-    let Some(capability) = capabilities.iter().find(|it| it.name() == name) else {
-        let names: Vec<&str> = capabilities.iter().map(|it| it.name()).collect();
-        let task = encoder.task().name();
-        let problem = format!(
-            "`{name}` is nothing that this model gives: it is for {task}, and gives {}",
-            names.join(", ")
-        );
-        return Err(Class::Request.exception(problem));
-    };
-    let pools = capabilities.contains(&Capability::Embed);
-    let is_hybrid = pools && capabilities.contains(&Capability::Sparse);
-    Ok(match capability {
-        Capability::TokenEmbeddings if is_hybrid => Options {
-            vectors: Some(Vectors::Colbert),
-            ..options
-        },
-        Capability::TokenEmbeddings if pools => Options {
-            unpooled: true,
-            ..options
-        },
-        Capability::Sparse if is_hybrid => Options {
-            vectors: Some(Vectors::Sparse),
-            ..options
-        },
-        _ => options,
-    })
 }

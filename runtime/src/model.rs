@@ -35,7 +35,7 @@ pub struct Model(Arc<Opened>);
 
 struct Opened {
     payload: Payload,
-    encoder: Encoder,
+    encoder: Arc<Encoder>,
     info: Info,
     executor: Executor,
 }
@@ -96,7 +96,7 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn from_payload(payload: Payload, executor: Executor) -> Result<Self, Error> {
-        let encoder = load(&payload, executor)?;
+        let encoder = Arc::new(load(&payload, executor)?);
         encoder.use_cores(executor.threads());
         Ok(Self(Arc::new(Opened {
             info: Info::of(&payload)?,
@@ -131,7 +131,7 @@ impl Model {
     }
 
     /// The model itself, for whoever runs sequences one by one.
-    pub fn encoder(&self) -> &Encoder {
+    pub fn encoder(&self) -> &Arc<Encoder> {
         &self.0.encoder
     }
 

@@ -10,25 +10,16 @@ pub(crate) mod tests;
 mod worker;
 
 use encoderfile::Item;
-use encoderfile::{Bug, Encoder, Error, Options, Prediction, SharedOptions, Tokens, Work};
+use encoderfile::{Encoder, Work};
+use encoderfile_dialects::engine::{self as dialects, Client, Operation, Outcome, Refusal};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use queue::Queue;
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-
-/// Who asks. Each has the same share of the workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Client {
-    /// The holder of the key with this index.
-    Key(usize),
-    /// Whoever is at this address.
-    Address(IpAddr),
-    /// The process on the other end of standard input.
-    Local,
-}
 
 /// About how many tokens a text has: English has four bytes to one.
 fn estimated_tokens(text: &Item) -> usize {
@@ -39,48 +30,14 @@ fn estimated_tokens(text: &Item) -> usize {
     }
 }
 
-/// What a text has until a worker has finished it.
-fn unfinished() -> Error {
-    let message = "no worker has finished it".to_owned();
-    Bug::Panic { message }.into()
-}
-
-/// What is to be done with the texts of a request.
+/// What workers do with a text.
 #[derive(Clone, Debug)]
-pub(crate) enum Operation {
-    /// Run the model.
-    Infer(Arc<SharedOptions>),
-    /// Only tokenise, all of the text.
-    Tokenize(Arc<Options>),
-    /// Token ids to text.
-    Decode { skip_special_tokens: bool },
+pub(crate) enum Task {
+    /// What a request asks for.
+    Asked(Operation),
     /// Fail as a bug would.
     #[cfg(test)]
     Panic,
-}
-
-/// What became of a text.
-pub(crate) enum Output {
-    Prediction(Prediction),
-    Tokens(Tokens),
-    Text(String),
-}
-
-/// A text's result and where its time went.
-pub(crate) struct Outcome {
-    pub(crate) result: Result<Output, Error>,
-    pub(crate) queued: Duration,
-    pub(crate) tokenization: Duration,
-    pub(crate) inference: Duration,
-}
-
-/// Why a request was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Too much waits already; come back after this time.
-    Full { retry_after: Duration },
-    /// The server is going down.
-    Closed,
 }
 
 /// The queue and its workers.
@@ -132,7 +89,7 @@ impl Drop for Share {
 }
 
 struct Request {
-    operation: Operation,
+    task: Task,
     texts: Vec<Item>,
     accepted: Instant,
     progress: Mutex<Progress>,
@@ -204,27 +161,22 @@ impl Engine {
         self.shared.given_up.load(Ordering::Relaxed)
     }
 
-    /// How many worker threads there are.
-    pub(crate) fn workers(&self) -> usize {
-        self.workers
-    }
-
     /// Queues the texts of a request; one outcome each, in their order.
     ///
     /// Whoever drops the future takes what is still waiting out of the queue.
     pub(crate) async fn run(
         &self,
         client: Client,
-        operation: Operation,
+        task: Task,
         texts: Vec<Item>,
     ) -> Result<Vec<Outcome>, Refusal> {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let shares = self.shares(&texts, &operation)?;
+        let shares = self.shares(&texts, &task)?;
         let (done, receiver) = oneshot::channel();
         let request = Arc::new(Request {
-            operation,
+            task,
             accepted: Instant::now(),
             progress: Mutex::new(Progress {
                 outcomes: texts.iter().map(|_| None).collect(),
@@ -247,9 +199,9 @@ impl Engine {
 
     /// A share of the queue for each text, or none of it. A request that alone
     /// is more than the limit is served when nothing else is.
-    fn shares(&self, texts: &[Item], operation: &Operation) -> Result<Vec<Share>, Refusal> {
-        let sequences = match operation {
-            Operation::Infer(options) => {
+    fn shares(&self, texts: &[Item], task: &Task) -> Result<Vec<Share>, Refusal> {
+        let sequences = match task {
+            Task::Asked(Operation::Infer(options)) => {
                 let labels = options.options().labels.as_ref();
                 labels.map_or(1, Vec::len).max(1)
             }
@@ -296,12 +248,7 @@ impl Engine {
             request: request.clone(),
             index,
             work: None,
-            outcome: Outcome {
-                result: Err(unfinished()),
-                queued: Duration::ZERO,
-                tokenization: Duration::ZERO,
-                inference: Duration::ZERO,
-            },
+            outcome: Outcome::unfinished(),
             _share: share,
         });
         let jobs: VecDeque<Job> = jobs.collect();
@@ -319,6 +266,21 @@ impl Engine {
     pub(crate) fn close(&self) {
         lock(&self.shared.state).closed = true;
         self.shared.changed.notify_all();
+    }
+}
+
+impl dialects::Engine for Engine {
+    fn run(
+        &self,
+        client: Client,
+        operation: Operation,
+        texts: Vec<Item>,
+    ) -> BoxFuture<'_, Result<Vec<Outcome>, Refusal>> {
+        self.run(client, Task::Asked(operation), texts).boxed()
+    }
+
+    fn workers(&self) -> usize {
+        self.workers
     }
 }
 

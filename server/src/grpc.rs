@@ -2,13 +2,11 @@
 //! reflection.
 
 mod convert;
+mod status;
 mod tei;
 
-use crate::engine::Client;
-use crate::failure::{Failure, Kind};
 use crate::http::check_key;
 use crate::keys::Keys;
-use crate::service::Service;
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderValue, Uri};
@@ -17,7 +15,11 @@ use axum::response::Response as HttpResponse;
 use encoderfile::Item;
 use encoderfile::manifest::Task;
 use encoderfile::{Options, Prediction};
+use encoderfile_dialects::engine::Client;
+use encoderfile_dialects::failure::{Failure, Kind};
+use encoderfile_dialects::service::Service;
 use metadata::{GetModelMetadataRequest, GetModelMetadataResponse, ModelType};
+use status::status;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
@@ -237,7 +239,7 @@ async fn require(
             request.extensions_mut().insert(client);
         }
         Err(_) if open => {}
-        Err(failure) => return Status::from(failure).into_http(),
+        Err(failure) => return status(failure).into_http(),
     }
     let mut response = next.run(request).await;
     // A message beyond the limit is one resource exhausted, not a seek past an end.
@@ -283,7 +285,11 @@ impl Inference {
             )));
         };
         let texts = inputs.into_iter().map(Item::Text).collect();
-        let answer = self.service.infer(client, texts, options).await?;
+        let answer = self
+            .service
+            .infer(client, texts, options)
+            .await
+            .map_err(status)?;
         Ok(answer.predictions)
     }
 }
@@ -301,5 +307,5 @@ fn client<T>(request: &Request<T>) -> Client {
 }
 
 fn unexpected() -> Status {
-    Failure::new(Kind::Internal, "a result of another task").into()
+    status(Failure::new(Kind::Internal, "a result of another task"))
 }

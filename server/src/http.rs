@@ -1,25 +1,29 @@
-//! HTTP by axum: the routes of [`crate::dialects`], the page and MCP, and around them what
+//! HTTP by axum: the routes of [`encoderfile_dialects`], the page and MCP, and around them what
 //! belongs to the transport: limits, codings, keys, origins, traces.
 
 mod access;
 mod body;
 mod coding;
-mod page;
 mod routes;
 mod trace;
 
-use crate::dialects::{self, Process};
-use crate::failure::{Failure, Kind};
+use crate::engine::Engine;
 use crate::keys::Keys;
 use crate::metrics;
-use crate::origins::Origins;
-use crate::service::Service;
+use crate::run::Served;
 use crate::settings::Serve;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, Method};
+use axum::http::{HeaderName, Method, Response, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use encoderfile_dialects::failure::Kind;
+use encoderfile_dialects::origins::Origins;
+use encoderfile_dialects::service::Service;
+use encoderfile_dialects::{self as dialects, Process, page};
 use metrics_exporter_prometheus::PrometheusHandle;
+use routes::Refused;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +36,7 @@ pub(crate) use access::check as check_key;
 /// What all of HTTP shares.
 pub(crate) struct App {
     pub(crate) service: Arc<Service>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) metrics: PrometheusHandle,
     /// Whether the server has been told to stop.
     pub(crate) draining: CancellationToken,
@@ -44,14 +49,17 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(
-        service: Arc<Service>,
+        served: Served,
         metrics: PrometheusHandle,
-        origins: Origins,
+        settings: &Serve,
     ) -> anyhow::Result<Self> {
+        let Served { service, engine } = served;
+        let origins = Origins::new(&settings.access.cors_allow_origin);
         let document = dialects::document(&service.model_id)?;
         Ok(Self {
-            read_timeout: service.limits.read_timeout(),
+            read_timeout: settings.limits.read_timeout(),
             service,
+            engine,
             metrics,
             origins,
             draining: CancellationToken::new(),
@@ -66,11 +74,11 @@ impl Process for App {
     }
 
     fn metrics(&self) -> String {
-        metrics::render(&self.metrics, &self.service)
+        metrics::render(&self.metrics, &self.engine)
     }
 
-    fn document(&self) -> &str {
-        &self.document
+    fn document(&self) -> String {
+        self.document.clone()
     }
 }
 
@@ -83,14 +91,14 @@ pub(crate) fn router(
 ) -> Router {
     let (routes, owners) = routes::routes();
     let mut routes = routes
-        .merge(page::routes())
+        .merge(page())
         .method_not_allowed_fallback(async || {
-            Failure::new(
+            Refused::new(
                 Kind::Method,
                 "this route has other methods; see /openapi.json",
             )
         })
-        .fallback(async || Failure::new(Kind::NotFound, "no such route; see /openapi.json"))
+        .fallback(async || Refused::new(Kind::NotFound, "no such route; see /openapi.json"))
         .with_state(app.clone());
     if let Some(mcp) = mcp {
         let mended = mcp.layer(from_fn_with_state(app.clone(), body::mend_message));
@@ -104,7 +112,7 @@ pub(crate) fn router(
         .layer(option_layer(cors))
         .layer(CatchPanicLayer::custom(
             |_: Box<dyn std::any::Any + Send>| {
-                axum::response::IntoResponse::into_response(Failure::new(
+                axum::response::IntoResponse::into_response(Refused::new(
                     Kind::Internal,
                     "the request failed unexpectedly",
                 ))
@@ -112,6 +120,16 @@ pub(crate) fn router(
         ))
         .layer(from_fn_with_state(Arc::new(owners), routes::render))
         .layer(from_fn(trace::trace))
+}
+
+/// The page for people.
+fn page() -> Router<Arc<App>> {
+    let file = async |uri: Uri| page::file(uri.path()).map_or_else(none, |it| it.map(Body::from));
+    page::paths().fold(Router::new(), |routes, path| routes.route(path, get(file)))
+}
+
+fn none() -> Response<Body> {
+    Response::new(Body::empty())
 }
 
 /// What pages read of answers, beside the headers of our own.

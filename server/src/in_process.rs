@@ -4,7 +4,6 @@
 use crate::grpc;
 use crate::http::{self, App};
 use crate::keys::Keys;
-use crate::origins::Origins;
 use crate::run;
 use crate::settings::Serve;
 use anyhow::Context;
@@ -45,10 +44,10 @@ impl InProcess {
         let settings = Serve::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
         let runtime = run::runtime()?;
         let entered = runtime.enter();
-        let service = run::start(&settings, encoder, info)?;
+        let served = run::start(&settings, encoder, info)?;
+        let service = served.service.clone();
         let keys = Arc::new(Keys::load(&settings.access)?);
-        let origins = Origins::new(&settings.access.cors_allow_origin);
-        let app = Arc::new(App::new(service.clone(), recorder(), origins)?);
+        let app = Arc::new(App::new(served, recorder(), &settings)?);
         let mcp = crate::mcp::router(&app, &settings.access.allowed_host);
         let grpc = grpc::router(service, keys.clone(), app.draining.clone())?;
         let http = http::router(app, &settings, keys, Some(mcp));

@@ -7,9 +7,7 @@ mod results;
 mod schema;
 mod sessions;
 
-use crate::engine::Client;
 use crate::http::App;
-use crate::service::Service;
 use anyhow::Context;
 use arguments::Arguments;
 use axum::Router;
@@ -17,6 +15,8 @@ use axum::http::request::Parts;
 use encoderfile::Item;
 use encoderfile::output::rank;
 use encoderfile::{Aggregation, Capability, Options, Values};
+use encoderfile_dialects::engine::Client;
+use encoderfile_dialects::service::Service;
 use lines::Standard;
 use results::{failed, plain, reported};
 use rmcp::handler::server::router::tool::ToolRouter;

@@ -1,8 +1,7 @@
 //! What is counted and timed, under TEI's names.
 
-use crate::failure::Failure;
-use crate::service::{Report, Service};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use crate::engine::Engine;
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::time::Duration;
 
@@ -61,36 +60,10 @@ pub(crate) async fn upkeep(handle: PrometheusHandle) {
 }
 
 /// The figures now, in Prometheus' text format.
-pub(crate) fn render(handle: &PrometheusHandle, service: &Service) -> String {
-    let (texts, tokens) = service.engine.load();
+pub(crate) fn render(handle: &PrometheusHandle, engine: &Engine) -> String {
+    let (texts, tokens) = engine.load();
     gauge!("te_queue_size").set(texts as f64);
     gauge!("encoderfile_queue_tokens").set(tokens as f64);
     handle.run_upkeep();
     handle.render()
-}
-
-pub(crate) fn request(texts: usize) {
-    let method = if texts == 1 { "single" } else { "batch" };
-    counter!("te_request_count", "method" => method).increment(1);
-}
-
-pub(crate) fn refused(failure: &Failure) {
-    counter!("te_request_failure", "err" => failure.kind.name()).increment(1);
-}
-
-pub(crate) fn input_length(tokens: usize) {
-    histogram!("te_request_input_length").record(tokens as f64);
-}
-
-pub(crate) fn computed(report: &Report, complete: bool) {
-    if complete {
-        counter!("te_request_success").increment(1);
-    } else {
-        counter!("te_request_failure", "err" => "Inference").increment(1);
-    }
-    let record = |name: &'static str, time: Duration| histogram!(name).record(time);
-    record("te_request_duration", report.total);
-    record("te_request_queue_duration", report.queued);
-    record("te_request_tokenization_duration", report.tokenization);
-    record("te_request_inference_duration", report.inference);
 }

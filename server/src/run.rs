@@ -1,11 +1,10 @@
 //! From settings to a server, and from a signal to its end.
 
+use crate::engine::Engine;
 use crate::grpc;
 use crate::http::{self, App};
 use crate::keys::Keys;
 use crate::listen::{self, Endpoint};
-use crate::origins::Origins;
-use crate::service::Service;
 use crate::settings::{Mcp, Serve};
 use crate::stop::StopSignal;
 use crate::{metrics, telemetry};
@@ -13,6 +12,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum_server::Handle;
 use encoderfile::{Encoder, Info};
+use encoderfile_dialects::service::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,11 +56,11 @@ pub fn serve(
     let _traces = telemetry::start(&settings.telemetry)?;
     warn_of(settings, &keys, [&http, &grpc]);
     let (encoder, info) = load()?;
-    let service = start(settings, encoder, info)?;
+    let served = start(settings, encoder, info)?;
+    let service = served.service.clone();
     let recorder = metrics::install()?;
     runtime.spawn(metrics::upkeep(recorder.clone()));
-    let origins = Origins::new(&settings.access.cors_allow_origin);
-    let app = Arc::new(App::new(service.clone(), recorder, origins)?);
+    let app = Arc::new(App::new(served, recorder, settings)?);
 
     let mut servers = Servers::new(settings);
     if let Some(endpoint) = http {
@@ -88,18 +88,14 @@ pub fn mcp(
     let _entered = runtime.enter();
     let _traces = telemetry::start(&served.telemetry)?;
     let (encoder, info) = load()?;
-    let service = start(&served, encoder, info)?;
-    let ended = runtime.block_on(crate::mcp::stdio(service));
+    let model = start(&served, encoder, info)?;
+    let ended = runtime.block_on(crate::mcp::stdio(model.service));
     // A thread may still be reading standard input, and would be waited for.
     runtime.shutdown_background();
     ended
 }
 
-pub(crate) fn start(
-    settings: &Serve,
-    encoder: Encoder,
-    mut info: Info,
-) -> anyhow::Result<Arc<Service>> {
+pub(crate) fn start(settings: &Serve, encoder: Encoder, mut info: Info) -> anyhow::Result<Served> {
     let defaults = &settings.defaults;
     let encoder = match defaults.pooling {
         Some(pooling) => encoder
@@ -107,8 +103,26 @@ pub(crate) fn start(
             .map_err(|error| anyhow::anyhow!("--{error}"))?,
         None => encoder,
     };
-    let service = Service::start(Arc::new(encoder), info, settings)?;
-    Ok(Arc::new(service))
+    let (encoder, limits) = (Arc::new(encoder), settings.limits.of_requests());
+    let workers = settings.limits.workers();
+    let engine = Engine::start(encoder.clone(), workers, limits.max_queued_tokens)?;
+    let engine = Arc::new(engine);
+    let defaults = defaults.of_requests();
+    let service = Service::new(encoder, engine.clone(), info, limits, defaults);
+    let mut service = service.context("--default-prompt and --default-prompt-name")?;
+    if let Some(name) = &settings.access.served_model_name {
+        service.model_id.clone_from(name);
+    }
+    Ok(Served {
+        service: Arc::new(service),
+        engine,
+    })
+}
+
+/// A model that is served, and the threads that compute it.
+pub(crate) struct Served {
+    pub(crate) service: Arc<Service>,
+    pub(crate) engine: Arc<Engine>,
 }
 
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
@@ -202,11 +216,11 @@ impl Servers {
         for handle in &self.handles {
             handle.graceful_shutdown(Some(self.grace));
         }
-        let given_up = app.service.engine.given_up();
+        let given_up = app.engine.given_up();
         self.finish(&mut stop).await?;
-        let (waiting, tokens) = app.service.engine.load();
+        let (waiting, tokens) = app.engine.load();
         // What is cut off takes its texts out of the queue, now or in a moment.
-        let texts = waiting + app.service.engine.given_up() - given_up;
+        let texts = waiting + app.engine.given_up() - given_up;
         if tokens > 0 || texts > 0 {
             warn!(texts, "time is up; these were not answered");
         }

@@ -2,10 +2,11 @@
 //!
 //! Names are upstream's, and TEI's where upstream has none.
 
-use crate::origins::Origin;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
-use encoderfile::{Options, PoolingChoice};
+use encoderfile::PoolingChoice;
+use encoderfile_dialects::limits;
+use encoderfile_dialects::origins::Origin;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -207,14 +208,12 @@ pub(crate) struct Defaults {
 }
 
 impl Defaults {
-    /// Fills in what a request leaves out.
-    pub(crate) fn apply(&self, mut options: Options) -> Options {
-        let says = options.prompt.is_some() || options.prompt_name.is_some();
-        if !says && options.role.is_none() {
-            options.prompt.clone_from(&self.default_prompt);
-            options.prompt_name.clone_from(&self.default_prompt_name);
+    /// Of requests.
+    pub(crate) fn of_requests(&self) -> limits::Defaults {
+        limits::Defaults {
+            prompt: self.default_prompt.clone(),
+            prompt_name: self.default_prompt_name.clone(),
         }
-        options
     }
 }
 
@@ -255,7 +254,7 @@ pub(crate) struct Limits {
     #[arg(
         long,
         env = "MAX_CONCURRENT_REQUESTS",
-        default_value_t = 512,
+        default_value_t = limits::Limits::DEFAULT.max_concurrent_requests,
         value_name = "N",
         value_parser = at_least_one(COUNT_MAX)
     )]
@@ -265,7 +264,7 @@ pub(crate) struct Limits {
     #[arg(
         long,
         env = "MAX_QUEUED_TOKENS",
-        default_value_t = 1 << 20,
+        default_value_t = limits::Limits::DEFAULT.max_queued_tokens,
         value_name = "N"
     )]
     pub(crate) max_queued_tokens: usize,
@@ -274,7 +273,7 @@ pub(crate) struct Limits {
     #[arg(
         long,
         env = "MAX_CLIENT_BATCH_SIZE",
-        default_value_t = 2048,
+        default_value_t = limits::Limits::DEFAULT.max_client_batch_size,
         value_name = "N",
         value_parser = at_least_one(COUNT_MAX)
     )]
@@ -285,7 +284,7 @@ pub(crate) struct Limits {
     #[arg(
         long,
         env = "MAX_INPUT_CHARS",
-        default_value_t = 1_000_000,
+        default_value_t = limits::Limits::DEFAULT.max_input_chars,
         value_name = "N",
         value_parser = at_least_one(BYTES_MAX)
     )]
@@ -295,7 +294,7 @@ pub(crate) struct Limits {
     #[arg(
         long,
         env = "PAYLOAD_LIMIT",
-        default_value_t = 8_000_000,
+        default_value_t = limits::Limits::DEFAULT.payload_limit,
         value_name = "BYTES",
         value_parser = at_least_one(BYTES_MAX)
     )]
@@ -315,7 +314,7 @@ pub(crate) struct Limits {
     #[arg(
         long,
         env = "AUTO_TRUNCATE",
-        default_value_t = true,
+        default_value_t = limits::Limits::DEFAULT.auto_truncate,
         action = clap::ArgAction::Set,
         num_args = 0..=1,
         default_missing_value = "true",
@@ -342,6 +341,18 @@ impl Limits {
         match self.threads {
             Some(threads) => threads.get(),
             None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// Of requests.
+    pub(crate) fn of_requests(&self) -> limits::Limits {
+        limits::Limits {
+            max_concurrent_requests: self.max_concurrent_requests,
+            max_queued_tokens: self.max_queued_tokens,
+            max_client_batch_size: self.max_client_batch_size,
+            max_input_chars: self.max_input_chars,
+            payload_limit: self.payload_limit,
+            auto_truncate: self.auto_truncate,
         }
     }
 

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// The builder's name for WASI hosts.
 pub const WASI: &str = "wasm32-wasip1";
 
+/// The builder's name for hosts of components.
+pub const COMPONENT: &str = "wasm32-wasip2";
+
 /// A way to run a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -27,6 +30,8 @@ pub enum Target {
     Wasmtime,
     /// The wasmtime CLI with the model's own module, and no flags.
     WasmtimeModule,
+    /// The wasmtime CLI with the base component, and a bundle in a pre-opened folder.
+    Component,
     /// Node's WASI with the model's own module.
     Node,
     /// `encoderfile run` with the model's own module.
@@ -51,10 +56,11 @@ impl Target {
     ];
 
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Native,
         Self::Wasmtime,
         Self::WasmtimeModule,
+        Self::Component,
         Self::Node,
         Self::Run,
         Self::Browser,
@@ -68,6 +74,7 @@ impl Target {
             Self::Native => "native",
             Self::Wasmtime => "wasmtime",
             Self::WasmtimeModule => "wasmtime module",
+            Self::Component => "component",
             Self::Node => "node",
             Self::Run => "run",
             Self::Browser => "browser",
@@ -93,7 +100,9 @@ impl Workbench {
     pub fn has(&self, target: Target) -> bool {
         match target {
             Target::Native | Target::Run => true,
-            Target::Wasmtime | Target::WasmtimeModule => self.programs().wasmtime.is_some(),
+            Target::Wasmtime | Target::WasmtimeModule | Target::Component => {
+                self.programs().wasmtime.is_some()
+            }
             Target::Node => self.programs().node.is_some(),
             Target::Browser => self.programs().of_browser().is_some(),
             Target::Python => self.programs().python.is_some(),
@@ -106,12 +115,20 @@ impl Workbench {
         let programs = self.programs();
         let command = match target {
             Target::Native => Command::new(&built.native),
-            Target::Wasmtime => {
+            Target::Wasmtime | Target::Component => {
                 let mut command = wasmtime(programs)?;
+                let base = match target {
+                    Target::Component => COMPONENT,
+                    _ => WASI,
+                };
+                if target == Target::Component {
+                    // Which no command has unless it is told to.
+                    command.args(["-S", "http"]);
+                }
                 command
                     .arg("--dir")
                     .arg(built.folder.path())
-                    .arg(self.base()?);
+                    .arg(self.base(base)?);
                 command.arg("--payload").arg(&built.bundle);
                 command
             }

@@ -9,7 +9,6 @@ use crate::process::{self, Finished};
 use crate::programs::{Programs, root};
 #[cfg(unix)]
 use crate::server::Server;
-use crate::target::WASI;
 use anyhow::{Context, ensure};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -218,14 +217,14 @@ impl Workbench {
         Ok(self.path(name))
     }
 
-    /// The program for WASI hosts that the tool carries, without a model.
-    pub fn base(&self) -> anyhow::Result<PathBuf> {
-        self.shared.build((WASI.into(), Vec::new()), |place| {
+    /// The base program for a target that the tool carries, without a model.
+    pub fn base(&self, target: &str) -> anyhow::Result<PathBuf> {
+        self.shared.build((target.into(), Vec::new()), |place| {
             let tool = &self.programs().encoderfile;
             let mut extract = self.tool(&["extract"]);
             process::succeed(extract.arg(tool).arg("-o").arg(&place))?;
-            let base = place.join(format!("base-{WASI}"));
-            ensure!(base.is_file(), "the tool carries no base for {WASI}");
+            let base = place.join(format!("base-{target}"));
+            ensure!(base.is_file(), "the tool carries no base for {target}");
             Ok(base)
         })
     }

@@ -36,6 +36,8 @@ pub(crate) struct Dist {
     pub(crate) native_base: PathBuf,
     /// The base program for wasm32-wasip1.
     pub(crate) wasm_base: PathBuf,
+    /// The base component, for wasm32-wasip2.
+    pub(crate) component_base: PathBuf,
     /// The model the tool carries.
     pub(crate) default_model: PathBuf,
     /// `dist/capi`, where there is one.
@@ -114,7 +116,8 @@ pub(crate) fn build(
     let mut dist = Dist::new(workspace);
     steps.begin(
         "programs",
-        "the base for this machine and the encoderfile command; the same base for wasm32-wasip1",
+        "the base for this machine and the encoderfile command; the same base for wasm32-wasip1, and \
+         as a component",
     );
     let wasm_opt = match scope {
         Scope::Trial => None,
@@ -129,11 +132,19 @@ pub(crate) fn build(
             process::run(&mut native_programs(workspace, scope))?;
             module.map_or(Ok(()), joined)
         });
-        let wasm = wasm_base(workspace, &dist.wasm_base, wasm_opt.as_ref());
+        let wasm_opt = wasm_opt.as_ref();
+        let wasm = wasm_base(workspace, HOST, &dist.wasm_base, wasm_opt).and_then(|base| {
+            let module = dist
+                .component_base
+                .with_file_name("encoderfile_component.wasm");
+            Ok((base, wasm_base(workspace, COMPONENT, &module, wasm_opt)?))
+        });
         (joined(native), wasm)
     });
     native?;
-    dist.wasm_base = wasm?;
+    let module;
+    (dist.wasm_base, module) = wasm?;
+    componentize(workspace, &module, &dist.component_base)?;
     steps.begin(
         "dist",
         "the tool, both bases and the default model in one file",
@@ -174,13 +185,31 @@ fn wasm_opt(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<W
     }
 }
 
+/// The packages of the two programs for WASI.
+const HOST: &str = "encoderfile-host";
+const COMPONENT: &str = "encoderfile-component";
+
+/// Makes the component of a core module.
+fn componentize(workspace: &Workspace, module: &Path, component: &Path) -> anyhow::Result<()> {
+    let mut make = workspace.cargo(&["run", "--quiet", "--release"]);
+    make.args([
+        "--package",
+        "encoderfile-xtask",
+        "--features",
+        "componentize",
+    ]);
+    make.args(["--bin", "componentize", "--"]);
+    process::run(make.args([module, component]))
+}
+
 /// Links `linked`, and gives what was made of it.
 fn wasm_base(
     workspace: &Workspace,
+    package: &str,
     linked: &Path,
     wasm_opt: Option<&WasmOpt>,
 ) -> anyhow::Result<PathBuf> {
-    let mut host = workspace.cargo(&["build", "--package", "encoderfile-host"]);
+    let mut host = workspace.cargo(&["build", "--package", package]);
     host.args(["--profile", "wasm", "--target", WASM]);
     process::run(host.arg("--config").arg(remapped(workspace, WASM)?))?;
     match wasm_opt {
@@ -225,7 +254,22 @@ fn registries() -> anyhow::Result<Vec<PathBuf>> {
 /// The base program for wasm32-wasip1, as it is given away.
 pub(crate) fn wasm_program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let wasm_opt = WasmOpt::install(workspace, &setup::node()?)?;
-    wasm_base(workspace, &Dist::new(workspace).wasm_base, Some(&wasm_opt))
+    wasm_base(
+        workspace,
+        HOST,
+        &Dist::new(workspace).wasm_base,
+        Some(&wasm_opt),
+    )
+}
+
+/// The base component, for wasm32-wasip2, as it is given away.
+pub(crate) fn component(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let wasm_opt = WasmOpt::install(workspace, &setup::node()?)?;
+    let component = Dist::new(workspace).component_base;
+    let module = component.with_file_name("encoderfile_component.wasm");
+    let module = wasm_base(workspace, COMPONENT, &module, Some(&wasm_opt))?;
+    componentize(workspace, &module, &component)?;
+    Ok(component)
 }
 
 impl Dist {
@@ -237,6 +281,7 @@ impl Dist {
             tool: workspace.root.join("dist").join(executable("encoderfile")),
             native_base: release.join(executable("encoderfile-host")),
             wasm_base: wasm.join("encoderfile-host.wasm"),
+            component_base: wasm.join("encoderfile-component.wasm"),
             default_model: workspace.root.join(DEFAULT_MODEL),
             library: None,
             bare_tool: release.join(executable("encoderfile")),
@@ -250,6 +295,7 @@ impl Dist {
         let mut assemble = workspace.command(&self.bare_tool.to_string_lossy(), &["assemble-tool"]);
         assemble.args(["--base", &base(&workspace.host, &self.native_base)]);
         assemble.args(["--base", &base(WASM, &self.wasm_base)]);
+        assemble.args(["--base", &base(setup::COMPONENT, &self.component_base)]);
         assemble.arg("--default-model").arg(&self.default_model);
         process::run(assemble.arg("-o").arg(&self.tool))
     }
@@ -281,6 +327,7 @@ impl Dist {
         let parts = [
             ("native base", &self.native_base),
             ("wasm base", &self.wasm_base),
+            ("component base", &self.component_base),
             ("command", &self.bare_tool),
             ("default model", &self.default_model),
             ("the tool", &self.tool),

@@ -55,8 +55,9 @@ impl Targets {
 }
 
 const HOST: &str = "encoderfile-host";
+const COMPONENT: &str = "encoderfile-component";
 
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     Program {
         file: "native.txt",
         is: "native base programs; what some targets alone need is among it",
@@ -78,12 +79,18 @@ const PROGRAMS: [Program; 6] = [
         linked: &[(HOST, Targets::One(WASM))],
     },
     Program {
+        file: "component.txt",
+        is: "the base component for wasm32-wasip2",
+        linked: &[(COMPONENT, Targets::One(WASM))],
+    },
+    Program {
         file: "tool.txt",
         is: "the encoderfile command and the base programs in it",
         linked: &[
             ("encoderfile-builder", Targets::Native),
             (HOST, Targets::Native),
             (HOST, Targets::One(WASM)),
+            (COMPONENT, Targets::One(WASM)),
         ],
     },
     Program {

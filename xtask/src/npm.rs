@@ -32,7 +32,7 @@ const COMMAND: &str = "tool";
 const PAGES: [&str; 3] = [
     "web-demo/tsconfig.json",
     "web-demo/sw.tsconfig.json",
-    "server/src/page/tsconfig.json",
+    "dialects/src/page/tsconfig.json",
 ];
 
 /// The package, built.

@@ -195,7 +195,7 @@ impl Assemble<'_> {
         };
         let mut assemble = Command::new(&self.tool);
         assemble.arg("assemble-tool").arg("--program").arg(tool);
-        for base in [target.triple, setup::WASM] {
+        for base in [target.triple, setup::WASM, setup::COMPONENT] {
             let base = targets::find(base)?;
             let path = self.folder.join(base.base_name());
             let argument = format!("{}={}", base.triple, path.display());
@@ -221,7 +221,7 @@ fn bills(
         sbom::write(workspace, &packages, (package, target.rust), &path)
     };
     for (target, programs) in built {
-        write("encoderfile-host", target, target.base_name())?;
+        write(target.base_package(), target, target.base_name())?;
         if programs.tool.is_some() {
             write("encoderfile-builder", target, target.tool_name())?;
         }

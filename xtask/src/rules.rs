@@ -31,7 +31,7 @@ pub(crate) const CORE: [&str; 4] = [
     "encoderfile-encoder",
 ];
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     Rule {
         package: "encoderfile-proto",
         never: &["encoderfile-format", "encoderfile-graph"],
@@ -85,6 +85,22 @@ const RULES: [Rule; 12] = [
             "ureq",
         ],
         why: "it has files and threads, and no frontend",
+    },
+    Rule {
+        package: "encoderfile-dialects",
+        never: &[
+            "tokio",
+            "hyper",
+            "axum",
+            "tower",
+            "tonic",
+            "clap",
+            "encoderfile-host",
+            "encoderfile-server",
+            "encoderfile-builder",
+            "ureq",
+        ],
+        why: "what answers a request does not know how it came",
     },
     Rule {
         package: "encoderfile-server",
@@ -191,7 +207,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
         );
     }
     for package in [
-        "proto", "runtime", "server", "host", "wasm", "capi", "builder",
+        "proto", "runtime", "dialects", "server", "host", "wasm", "capi", "builder",
     ] {
         check_intrinsics(workspace, &workspace.root.join(package))?;
     }

@@ -24,19 +24,20 @@ pub(crate) const CROSS_TARGETS: [&str; 3] = [WASM, BROWSER, arm64::TARGET];
 /// The target of the wasm base.
 pub(crate) const WASM: &str = "wasm32-wasip1";
 
+/// The target of components, whose core module is compiled for [`WASM`].
+pub(crate) const COMPONENT: &str = "wasm32-wasip2";
+
 /// The target of the npm package's module.
 pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 
 /// The wasmtime CLI that results are checked on.
 const WASMTIME_VERSION: &str = "48.0.8";
 
-/// What `wasmtime run` of a core module needs: the compiler, its cache, and the
-/// proposals that are on by default. Of what the default features add, most is
-/// for components (HTTP, TLS, neural networks). These are 203 crates and 10
-/// minutes of CPU time, 5 on two idle cores; the default ones are 285, and after
-/// those 10 minutes wasmtime-wasi and all that needs it was still to come.
-const WASMTIME_FEATURES: &str =
-    "run,cranelift,cache,parallel-compilation,backtrace,demangle,threads,gc,gc-drc";
+/// What `wasmtime run` of modules and components and `wasmtime serve` need: the compiler, its cache,
+/// and the proposals that are on by default. The default features add to that TLS, neural networks,
+/// key-value stores and a profiler.
+const WASMTIME_FEATURES: &str = "run,serve,component-model-async,pooling-allocator,cranelift,cache,parallel-compilation,\
+     backtrace,demangle,threads,gc,gc-drc";
 
 /// The oldest Node whose WASI is checked.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -100,9 +101,12 @@ pub(crate) fn wasmtime(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Of that version, and with all commands: a command that it lacks is taken for a file.
 fn is_wasmtime(path: &Path) -> bool {
     let version = process::capture(Command::new(path).arg("--version"));
-    version.is_ok_and(|version| version.split_whitespace().nth(1) == Some(WASMTIME_VERSION))
+    let is_version = |it: String| it.split_whitespace().nth(1) == Some(WASMTIME_VERSION);
+    let serves = || process::capture(Command::new(path).args(["serve", "--help"])).is_ok();
+    version.is_ok_and(is_version) && serves()
 }
 
 fn install_wasmtime(workspace: &Workspace, tools: &Path) -> anyhow::Result<()> {

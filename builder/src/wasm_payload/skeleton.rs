@@ -51,7 +51,6 @@ fn check_header(module: &(impl Source + ?Sized)) -> Result<(), WasmError> {
         .map_err(WasmError::ReadModule)?;
     match header.strip_prefix(&MAGIC) {
         Some([1, 0, 0, 0]) => Ok(()),
-        Some([_, _, 1, 0]) => Err(WasmError::Component),
         _ => Err(WasmError::NotAModule),
     }
 }
@@ -82,7 +81,7 @@ fn data_section(module: &(impl Source + ?Sized)) -> Result<Option<(u64, Range<u6
 }
 
 /// The LEB128 number at `offset`, and where it ends.
-fn var_u32(
+pub(super) fn var_u32(
     module: &(impl Source + ?Sized),
     offset: u64,
     end: u64,

@@ -242,7 +242,10 @@ fn a_module_that_is_no_base_is_refused() {
     use WasmError as E;
     assert!(matches!(error(b""), E::NotAModule));
     assert!(matches!(error(b"\x7fELF\x02\x01\x01\0"), E::NotAModule));
-    assert!(matches!(error(b"\0asm\x0d\0\x01\0"), E::Component));
+    assert!(matches!(
+        error(b"\0asm\x0d\0\x01\0"),
+        E::MissingExport { name: PAYLOAD_LEN }
+    ));
     assert!(matches!(error(b"\0asm\x01\0\0\0"), E::NoMemory));
     for memory in [None, Some(true)] {
         let data = false;

@@ -2,10 +2,7 @@
 
 use super::println;
 use encoderfile::{Info, Payload};
-#[cfg(not(target_family = "wasm"))]
-use encoderfile_licenses::NATIVE as NOTICES;
-#[cfg(target_family = "wasm")]
-use encoderfile_licenses::WASM as NOTICES;
+use encoderfile_licenses::Notices;
 use serde_json::Value;
 
 pub(super) fn print(payload: &Payload, as_json: bool) -> anyhow::Result<()> {
@@ -23,10 +20,10 @@ pub(super) fn print(payload: &Payload, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// The model's licence, and the notices of what is linked into this program.
-pub(super) fn print_licences(payload: &Payload) -> anyhow::Result<()> {
+pub(super) fn print_licences(payload: &Payload, notices: &Notices) -> anyhow::Result<()> {
     let Info { name, license, .. } = Info::of(payload)?;
     println(&format!("The model {name}: licence {license}\n"))?;
-    println(NOTICES.text()?.trim_end())
+    println(notices.text()?.trim_end())
 }
 
 fn plain(value: &Value) -> String {

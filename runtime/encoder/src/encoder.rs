@@ -3,9 +3,9 @@
 //! [`Session::infer`] is the one entry; [`Encoder::prepare`] and [`Session::step`]
 //! are the same for whoever runs many texts.
 
-use crate::error::Error;
+use crate::error::{Error, OptionsError};
 use crate::heads::{self, Capability, Head};
-use crate::options::{Input, Options};
+use crate::options::{Input, Options, Vectors};
 use crate::processor::Processor;
 use crate::session::Session;
 use crate::tokenizer::{Tokenizer, Tokens};
@@ -146,6 +146,40 @@ impl Encoder {
     /// model that has several kinds of results; `None` where it has none there.
     pub fn giving(&self, result: &str, options: Options) -> Option<Options> {
         self.head.giving(result, options)
+    }
+
+    /// The options with whatever makes results be of that kind: the token embeddings of a model
+    /// that pools them, one of several vectors.
+    ///
+    /// # Errors
+    /// [`OptionsError::NotGiven`] for a kind that the model does not give.
+    pub fn asked_for(&self, kind: Capability, options: Options) -> Result<Options, Error> {
+        let capabilities = self.capabilities();
+        if !capabilities.contains(&kind) {
+            let error = OptionsError::NotGiven {
+                capability: kind.name(),
+                task: self.task.name(),
+                given: capabilities.iter().map(|it| it.name()).collect(),
+            };
+            return Err(error.into());
+        }
+        let pools = capabilities.contains(&Capability::Embed);
+        let is_hybrid = pools && capabilities.contains(&Capability::Sparse);
+        Ok(match kind {
+            Capability::TokenEmbeddings if is_hybrid => Options {
+                vectors: Some(Vectors::Colbert),
+                ..options
+            },
+            Capability::TokenEmbeddings if pools => Options {
+                unpooled: true,
+                ..options
+            },
+            Capability::Sparse if is_hybrid => Options {
+                vectors: Some(Vectors::Sparse),
+                ..options
+            },
+            _ => options,
+        })
     }
 
     /// Refuses options that this model cannot serve; [`Session::infer`] does too.

@@ -52,6 +52,23 @@ pub enum Capability {
 }
 
 impl Capability {
+    const ALL: [Self; 9] = [
+        Self::Embed,
+        Self::Similarity,
+        Self::TokenEmbeddings,
+        Self::Sparse,
+        Self::Classify,
+        Self::Rerank,
+        Self::ZeroShot,
+        Self::Entities,
+        Self::FillMask,
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+
     /// As `/info` lists it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@
 //! The reader and the writer share [`layout`].
 
 pub mod archive;
+pub mod component;
 mod error;
 pub mod executable;
 mod hash;

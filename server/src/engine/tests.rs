@@ -1,8 +1,9 @@
 //! The engine's promises, on the model that the tool carries.
 
-use super::{Client, Engine, Operation, Output, Refusal};
+use super::{Client, Engine, Operation, Refusal, Task};
 use encoderfile::Item;
 use encoderfile::{Bug, Encoder, Error, Options, Overflow, Payload, RequestError, Values};
+use encoderfile_dialects::engine::Output;
 use std::fs;
 use std::future::Future;
 use std::net::IpAddr;
@@ -28,8 +29,8 @@ fn texts(count: usize) -> Vec<Item> {
     texts.collect()
 }
 
-fn infer() -> Operation {
-    Operation::Infer(Arc::default())
+fn infer() -> Task {
+    Task::Asked(Operation::Infer(Arc::default()))
 }
 
 fn embedding(output: &Result<Output, Error>) -> &[f32] {
@@ -78,7 +79,11 @@ async fn windows_of_a_long_text_take_turns() {
         ..Options::default()
     };
     let long = vec![Item::Text("a long text ".repeat(4000))];
-    let mut long = pin!(engine.run(client(1), Operation::Infer(Arc::new(options.into())), long));
+    let mut long = pin!(engine.run(
+        client(1),
+        Task::Asked(Operation::Infer(Arc::new(options.into()))),
+        long
+    ));
     begin(long.as_mut());
     let one = engine.run(client(2), infer(), texts(1)).await.unwrap();
     assert_eq!(embedding(&one[0].result).len(), 384);
@@ -104,10 +109,7 @@ async fn nothing_is_left_of_a_request_that_nobody_waits_for() {
 #[tokio::test]
 async fn a_panic_fails_one_request_and_the_worker_lives() {
     let engine = Engine::start(encoder(), 1, PLENTY).unwrap();
-    let broken = engine
-        .run(client(1), Operation::Panic, texts(2))
-        .await
-        .unwrap();
+    let broken = engine.run(client(1), Task::Panic, texts(2)).await.unwrap();
     for outcome in &broken {
         assert!(matches!(outcome.result, Err(Error::Bug(Bug::Panic { .. }))));
     }
@@ -126,7 +128,11 @@ async fn a_text_that_fails_fails_alone() {
     let mut three = texts(3);
     three[1] = Item::Text("word ".repeat(1000));
     let outcomes = engine
-        .run(client(1), Operation::Infer(Arc::new(options.into())), three)
+        .run(
+            client(1),
+            Task::Asked(Operation::Infer(Arc::new(options.into()))),
+            three,
+        )
         .await;
     let outcomes = outcomes.unwrap();
     assert_eq!(embedding(&outcomes[0].result).len(), 384);

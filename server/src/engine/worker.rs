@@ -1,8 +1,9 @@
 //! A thread that computes one sequence after another.
 
 use super::queue::Entry;
-use super::{Client, Job, Operation, Output, Shared, lock};
+use super::{Client, Job, Operation, Shared, Task, lock};
 use encoderfile::{Error, Session, panics};
+use encoderfile_dialects::engine::Output;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -52,26 +53,15 @@ fn step<'s>(
     job: &mut Job,
 ) -> Option<Result<Output, Error>> {
     let request = job.request.clone();
-    let input = request.texts[job.index].input();
+    let text = &request.texts[job.index];
     let encoder = &*shared.encoder;
-    let tokenizer = encoder.tokenizer();
-    match &request.operation {
-        Operation::Infer(_) => infer(shared, session, job).transpose(),
-        Operation::Tokenize(options) => {
-            let tokens = encoder.tokenize_whole(input, options);
-            Some(tokens.map(Output::Tokens))
-        }
+    match &request.task {
+        Task::Asked(operation) => match operation.of_tokens(encoder, text) {
+            Some(output) => Some(output),
+            None => infer(shared, session, job).transpose(),
+        },
         #[cfg(test)]
-        Operation::Panic => panic!("as asked"),
-        Operation::Decode {
-            skip_special_tokens,
-        } => {
-            let encoderfile::Input::Ids(ids) = input else {
-                return Some(Ok(Output::Text(String::new())));
-            };
-            let text = tokenizer.decode(ids, *skip_special_tokens);
-            Some(text.map(Output::Text).map_err(Error::from))
-        }
+        Task::Panic => panic!("as asked"),
     }
 }
 
@@ -81,7 +71,7 @@ fn infer<'s>(
     job: &mut Job,
 ) -> Result<Option<Output>, Error> {
     let request = job.request.clone();
-    let Operation::Infer(options) = &request.operation else {
+    let Task::Asked(Operation::Infer(options)) = &request.task else {
         return Ok(None);
     };
     let mut work = match job.work.take() {

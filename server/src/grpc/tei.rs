@@ -10,16 +10,17 @@ use super::schema::tei::predict_server::{Predict, PredictServer};
 use super::schema::tei::rerank_server::RerankServer;
 use super::schema::tei::tokenize_server::{Tokenize, TokenizeServer};
 use super::schema::tei::*;
-use crate::dialects::add_headers;
-use crate::dialects::tei::classify::ranked;
-use crate::dialects::tei::token_rows;
-use crate::dialects::tei::tokens::spelt;
-use crate::engine::Client;
-use crate::failure::{Failure, Kind};
-use crate::service::{Capability, Report, Service};
+use super::status::{code, with_code};
 use axum::http::HeaderMap;
 use encoderfile::Item;
 use encoderfile::{Options, Overflow, Prediction as Predicted, Side, Values};
+use encoderfile_dialects::add_headers;
+use encoderfile_dialects::engine::Client;
+use encoderfile_dialects::failure::{Failure, Kind};
+use encoderfile_dialects::service::{Capability, Report, Service};
+use encoderfile_dialects::tei::classify::ranked;
+use encoderfile_dialects::tei::token_rows;
+use encoderfile_dialects::tei::tokens::spelt;
 use futures_util::{Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -96,9 +97,9 @@ fn status(failure: Failure) -> Status {
     let code = match failure.kind {
         Kind::Tokenizer | Kind::Backend => Code::FailedPrecondition,
         Kind::Limit => Code::InvalidArgument,
-        kind => kind.code(),
+        kind => code(kind),
     };
-    failure.into_status(code)
+    with_code(&failure, code)
 }
 
 /// What becomes of a long text. A field of proto3 that is not set is false.
@@ -142,7 +143,7 @@ impl Tei {
     /// Refuses what this model has no head for.
     fn require(&self, capability: Capability) -> Result<(), Status> {
         let required = self.service.require(capability);
-        required.map_err(|failure| failure.into_status(Code::FailedPrecondition))
+        required.map_err(|failure| with_code(&failure, Code::FailedPrecondition))
     }
 
     /// One text's result.

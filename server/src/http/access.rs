@@ -1,13 +1,14 @@
 //! Who may ask: bearer keys, the same for HTTP, gRPC and MCP.
 
-use super::page;
-use crate::engine::Client;
-use crate::failure::{Failure, Kind};
+use super::routes::Refused;
 use crate::keys::Keys;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use encoderfile_dialects::engine::Client;
+use encoderfile_dialects::failure::{Failure, Kind};
+use encoderfile_dialects::page;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -22,14 +23,14 @@ pub(crate) async fn require(
 ) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let path = request.uri().path();
-    let open = reads && (OPEN.contains(&path) || page::holds(path));
+    let open = reads && (OPEN.contains(&path) || page::paths().any(|it| it == path));
     match check(&keys, &request) {
         Ok(client) => {
             request.extensions_mut().insert(client);
         }
         Err(_) if open => {}
         Err(failure) => {
-            let mut response = failure.into_response();
+            let mut response = Refused(failure).into_response();
             let challenge = HeaderValue::from_static("Bearer");
             response
                 .headers_mut()

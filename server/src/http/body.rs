@@ -1,8 +1,7 @@
 //! Receiving a request's body, within its time and length.
 
 use super::App;
-use crate::dialects::{check_values, is_json};
-use crate::failure::{Failure, Kind};
+use super::routes::Refused;
 use crate::mcp::messages;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
@@ -10,6 +9,8 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use encoderfile_dialects::failure::{Failure, Kind};
+use encoderfile_dialects::{check_values, is_json};
 use std::sync::Arc;
 
 /// From here on, parsing is not left to the threads that talk to clients.
@@ -62,12 +63,12 @@ pub(super) async fn mend_message(
             let response = next.run(request).await;
             match response.status() {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                    Failure::new(Kind::Validation, "not a message of JSON-RPC 2.0").into_response()
+                    Refused::new(Kind::Validation, "not a message of JSON-RPC 2.0").into_response()
                 }
                 _ => response,
             }
         }
-        Err(failure) => failure.into_response(),
+        Err(failure) => Refused(failure).into_response(),
     }
 }
 

@@ -6,13 +6,14 @@
 
 use super::App;
 use super::body;
-use crate::failure::{Failure, Kind};
+use super::routes::Refused;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use encoderfile_dialects::failure::{Failure, Kind};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -60,7 +61,7 @@ pub(super) async fn decode(
     let codings = match codings(request.headers()) {
         Ok(codings) => codings,
         Err(failure) => {
-            let mut response = failure.into_response();
+            let mut response = Refused(failure).into_response();
             let accepted = HeaderValue::from_static(ACCEPTED);
             response
                 .headers_mut()
@@ -71,7 +72,7 @@ pub(super) async fn decode(
     if !codings.is_empty() {
         match decoded(request, &app, codings).await {
             Ok(decoded) => request = decoded,
-            Err(failure) => return failure.into_response(),
+            Err(failure) => return Refused(failure).into_response(),
         }
     }
     next.run(request).await

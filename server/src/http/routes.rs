@@ -3,9 +3,6 @@
 //! This is all that has to be written again for another transport.
 
 use super::{App, body};
-use crate::dialects::{self, Answer, Call, DIALECTS, Dialect, Ready, Route};
-use crate::engine::Client;
-use crate::failure::{Failure, Kind};
 use crate::mcp::messages::Mcp;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -14,6 +11,9 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use encoderfile_dialects::engine::Client;
+use encoderfile_dialects::failure::{Failure, Kind};
+use encoderfile_dialects::{self as dialects, Answer, Call, DIALECTS, Dialect, Ready, Route};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::Span;
@@ -55,7 +55,7 @@ async fn answer(
     dialect: &'static dyn Dialect,
     route: Arc<Route>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     route.check_head(dialect, &head, &app.origins)?;
     let client = head.extensions.get::<Client>().copied();
@@ -73,7 +73,7 @@ async fn answer(
     };
     let answer = ready.run(call).await?;
     record(&answer);
-    write(answer).await
+    Ok(write(answer).await?)
 }
 
 async fn read(route: Arc<Route>, bytes: Bytes, app: &Arc<App>) -> Result<Ready, Failure> {
@@ -104,11 +104,26 @@ fn record(answer: &Answer) {
     );
 }
 
-/// The body is written where the dialect is known: [`render`].
-impl IntoResponse for Failure {
+/// A failure as a response, whose body is written where the dialect is known: [`render`].
+pub(crate) struct Refused(pub(crate) Failure);
+
+impl Refused {
+    pub(super) fn new(kind: Kind, message: impl AsRef<str>) -> Self {
+        Self(Failure::new(kind, message))
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut response = self.kind.status().into_response();
-        response.extensions_mut().insert(self);
+        let Self(failure) = self;
+        let mut response = failure.kind.status().into_response();
+        response.extensions_mut().insert(failure);
         response
     }
 }

@@ -1,10 +1,10 @@
 //! A span and a log line for each request.
 
-use crate::failure::{Failure, shown};
 use crate::telemetry;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use encoderfile_dialects::failure::{Failure, shown};
 use std::time::Instant;
 use tracing::{Instrument, Span, field, info, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;

@@ -1,8 +1,8 @@
 //! What tools are called with; the comments are what language models read.
 
 use super::Tools;
-use crate::failure::{Failure, Kind};
-use crate::fields::whole;
+use encoderfile_dialects::failure::{Failure, Kind};
+use encoderfile_dialects::fields::whole;
 use rmcp::ErrorData;
 use rmcp::handler::server::common::FromContextPart;
 use rmcp::handler::server::tool::ToolCallContext;

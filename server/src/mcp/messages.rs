@@ -1,10 +1,10 @@
 //! What clients write, before rmcp reads it as a message: [`read`] sanitises it and says
 //! what is wrong with it, in JSON-RPC's codes, where rmcp says nothing.
 
-use crate::dialects::{Dialect, Route, error_body};
-use crate::failure::{Failure, Kind, shown};
-use crate::fields::Object;
 use encoderfile::json::{self, Nulls};
+use encoderfile_dialects::failure::{Failure, Kind, shown};
+use encoderfile_dialects::fields::Object;
+use encoderfile_dialects::{Dialect, Route, error_body};
 use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, ErrorCode, PaginatedRequestParams};
 use serde::de::{DeserializeOwned, IgnoredAny};

@@ -1,10 +1,10 @@
 //! What tools give back: JSON for programs, and as text for language models.
 
 use super::arguments::Metadata;
-use crate::failure::Failure;
-use crate::service::Report;
 use encoderfile::Prediction;
 use encoderfile::output::Entity;
+use encoderfile_dialects::failure::Failure;
+use encoderfile_dialects::service::Report;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -140,7 +140,7 @@ pub(super) fn reported(result: impl Serialize, report: &Report) -> CallToolResul
 
 /// A result as it is.
 pub(super) fn plain(of: &impl Serialize) -> CallToolResult {
-    match block_in_place(|| crate::json::value(of)) {
+    match block_in_place(|| encoderfile_dialects::json::value(of)) {
         Ok(value) => CallToolResult::structured(value),
         Err(error) => CallToolResult::error(vec![ContentBlock::text(error.to_string())]),
     }

@@ -243,7 +243,7 @@ impl Session {
             Some(name) => Some(workbench.program(&workbench.path(name), none)),
             None if program == "encoderfile" => Some(workbench.tool(none)),
             None if program == "base" => {
-                Some(self.hosted(Target::WasmtimeModule, &workbench.base()?)?)
+                Some(self.hosted(Target::WasmtimeModule, &workbench.base(WASI)?)?)
             }
             None => None,
         };

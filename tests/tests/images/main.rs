@@ -14,6 +14,7 @@ use anyhow::{Context, ensure};
 use encoderfile::container::{BASE_MARK, FORMAT_VERSION};
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
+use encoderfile_tests::target::WASI;
 use encoderfile_tests::workbench::Workbench;
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
@@ -140,7 +141,7 @@ fn image(workbench: &Workbench, model: &str, options: &[&str], name: &str) -> an
 /// Nothing that would start and fail becomes an image, and nothing is left behind.
 fn refused(workbench: &Workbench) -> anyhow::Result<()> {
     let base = base(workbench)?.display().to_string();
-    let wasm = workbench.base()?.display().to_string();
+    let wasm = workbench.base(WASI)?.display().to_string();
     // The tool itself is linked to glibc.
     let dynamic = workbench.programs().encoderfile.display().to_string();
     workbench.write("text", "no program")?;

@@ -6,8 +6,8 @@ use crate::capi;
 use crate::dist;
 use crate::process;
 use crate::python::{self, Packer};
-use crate::setup::WASM;
 use crate::setup::clients::{self, ZIG};
+use crate::setup::{COMPONENT, WASM};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::Context;
@@ -65,8 +65,12 @@ impl<'a> Builder<'a> {
 
     /// The base program for a target, and the tool.
     pub(super) fn build(&self, target: &Target) -> anyhow::Result<Programs> {
-        if target.rust == WASM {
+        if target.triple == WASM {
             let base = dist::wasm_program(self.workspace)?;
+            return Ok(Programs { base, tool: None });
+        }
+        if target.triple == COMPONENT {
+            let base = dist::component(self.workspace)?;
             return Ok(Programs { base, tool: None });
         }
         let mut zigbuild = self.zigbuild(target, "encoderfile-host")?;

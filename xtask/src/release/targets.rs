@@ -40,9 +40,16 @@ const fn darwin(triple: &'static str) -> Target {
 }
 
 /// All of them.
-pub(crate) static TARGETS: [Target; 8] = [
+pub(crate) static TARGETS: [Target; 9] = [
     Target {
         triple: "wasm32-wasip1",
+        rust: "wasm32-wasip1",
+        glibc: None,
+        suffix: ".wasm",
+        has_tool: false,
+    },
+    Target {
+        triple: "wasm32-wasip2",
         rust: "wasm32-wasip1",
         glibc: None,
         suffix: ".wasm",
@@ -67,6 +74,14 @@ impl Target {
     /// What its base program is called.
     pub(crate) fn base_name(&self) -> String {
         format!("encoderfile-runtime-{}{}", self.triple, self.suffix)
+    }
+
+    /// The package that its base program is made of.
+    pub(crate) fn base_package(&self) -> &'static str {
+        match self.triple {
+            "wasm32-wasip2" => "encoderfile-component",
+            _ => "encoderfile-host",
+        }
     }
 
     /// What its tool is called.

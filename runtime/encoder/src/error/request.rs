@@ -115,6 +115,16 @@ pub enum OptionsError {
         /// The task's name.
         task: &'static str,
     },
+    /// A kind of result that the model does not give.
+    #[error("`{capability}` is nothing that this model gives: it is for {task}, and gives {}", given.join(", "))]
+    NotGiven {
+        /// The kind, as `/info` lists it.
+        capability: &'static str,
+        /// The task's name.
+        task: &'static str,
+        /// Those that it gives.
+        given: Vec<&'static str>,
+    },
     /// Several of which one is enough.
     #[error("give one of {}", alternatives(.options))]
     Exclusive {

@@ -5,10 +5,10 @@
 //! payload is the section `__payload` of the segment `__ENCODERFILE` before them, so that the
 //! signature covers it. A PE file may get an Authenticode signature later: the certificate
 //! table at its end, which covers all before it. ELF files and wasm modules end where the
-//! payload ends. The archive of a container image has it in its last layer ([`archive`]), and a
+//! payload ends; a component says at its end where it is ([`component`]). The archive of a container image has it in its last layer ([`archive`]), and a
 //! Python wheel as a file of its own ([`wheel`]).
 
-use super::{ContainerError, FOOTER_LEN, Footer, archive, wheel};
+use super::{ContainerError, FOOTER_LEN, Footer, archive, component, wheel};
 use crate::source::{Source, checked_range};
 use std::ops::Range;
 
@@ -53,6 +53,9 @@ pub(super) fn extent(source: &dyn Source) -> Result<Extent, ContainerError> {
         start: None,
         end: source.len(),
     };
+    if bytes_at(source, 0) == Some(component::COMPONENT) {
+        return Ok(within(source, component::payload).unwrap_or(at_end));
+    }
     match bytes_at(source, 0) {
         Some(MACH_O) => Ok(mach_o(source)?.unwrap_or(at_end)),
         Some([b'M', b'Z', ..]) => Ok(before_certificates(source).unwrap_or(at_end)),

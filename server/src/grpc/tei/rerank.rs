@@ -1,15 +1,15 @@
 //! Reranking: the texts of one message, or those of a stream.
 
 use super::{Tei, long, metadata, number, side, status};
-use crate::engine::Client;
-use crate::failure::{Failure, Kind};
 use crate::grpc::schema::tei::rerank_server::Rerank;
 use crate::grpc::schema::tei::{Rank, RerankRequest, RerankResponse, RerankStreamRequest};
 use crate::grpc::{client, unexpected};
-use crate::service::{Capability, Report};
-use crate::settings::Limits;
 use encoderfile::output::rank;
 use encoderfile::{Item, Options, SharedOptions};
+use encoderfile_dialects::engine::Client;
+use encoderfile_dialects::failure::{Failure, Kind};
+use encoderfile_dialects::limits::Limits;
+use encoderfile_dialects::service::{Capability, Report};
 use futures_util::StreamExt;
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,0 +1,183 @@
+//! What computes: the queue of a server, or the one thread of a component.
+
+use encoderfile::{Bug, Encoder, Error, Item, Options, Prediction, Session, SharedOptions, Tokens};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Who asks. Each has the same share of what computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// The holder of the key with this index.
+    Key(usize),
+    /// Whoever is at this address.
+    Address(IpAddr),
+    /// The process on the other end of standard input, or the host.
+    Local,
+}
+
+/// What is to be done with the texts of a request.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Run the model.
+    Infer(Arc<SharedOptions>),
+    /// Only tokenise, all of the text.
+    Tokenize(Arc<Options>),
+    /// Token ids to text.
+    Decode {
+        /// Leaves out `[CLS]` and the like.
+        skip_special_tokens: bool,
+    },
+}
+
+/// What became of a text.
+pub enum Output {
+    /// Of [`Operation::Infer`].
+    Prediction(Prediction),
+    /// Of [`Operation::Tokenize`].
+    Tokens(Tokens),
+    /// Of [`Operation::Decode`].
+    Text(String),
+}
+
+/// A text's result and where its time went.
+pub struct Outcome {
+    /// What became of it.
+    pub result: Result<Output, Error>,
+    /// Before anything was done with it.
+    pub queued: Duration,
+    /// Text to tokens.
+    pub tokenization: Duration,
+    /// Tokens to numbers.
+    pub inference: Duration,
+}
+
+impl Outcome {
+    /// Of a text that nothing has been done with.
+    pub fn unfinished() -> Self {
+        let message = "no worker has finished it".to_owned();
+        Self {
+            result: Err(Bug::Panic { message }.into()),
+            queued: Duration::ZERO,
+            tokenization: Duration::ZERO,
+            inference: Duration::ZERO,
+        }
+    }
+}
+
+/// Why a request was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too much waits already; come back after this time.
+    Full {
+        /// An estimate.
+        retry_after: Duration,
+    },
+    /// The server is going down.
+    Closed,
+}
+
+/// What computes the texts of requests.
+pub trait Engine: Send + Sync {
+    /// One outcome for each text, in their order. Whoever drops the future takes what is still
+    /// waiting out of the queue.
+    fn run(
+        &self,
+        client: Client,
+        operation: Operation,
+        texts: Vec<Item>,
+    ) -> BoxFuture<'_, Result<Vec<Outcome>, Refusal>>;
+
+    /// How many texts are computed at once.
+    fn workers(&self) -> usize;
+}
+
+impl Operation {
+    /// What it makes of a text without running the model; `None` of [`Operation::Infer`].
+    pub fn of_tokens(&self, encoder: &Encoder, text: &Item) -> Option<Result<Output, Error>> {
+        match self {
+            Self::Infer(_) => None,
+            Self::Tokenize(options) => {
+                let tokens = encoder.tokenize_whole(text.input(), options);
+                Some(tokens.map(Output::Tokens))
+            }
+            Self::Decode {
+                skip_special_tokens,
+            } => {
+                let Item::Ids(ids) = text else {
+                    return Some(Ok(Output::Text(String::new())));
+                };
+                let text = encoder.tokenizer().decode(ids, *skip_special_tokens);
+                Some(text.map(Output::Text).map_err(Error::from))
+            }
+        }
+    }
+}
+
+/// Computes on the thread that asks, one text after another.
+pub struct OnThisThread {
+    encoder: Arc<Encoder>,
+}
+
+impl OnThisThread {
+    /// For a model.
+    pub fn new(encoder: Arc<Encoder>) -> Self {
+        Self { encoder }
+    }
+
+    fn outcomes(&self, operation: &Operation, texts: &[Item]) -> Vec<Outcome> {
+        let mut session = None;
+        let outcomes = texts.iter().map(|text| {
+            let mut outcome = Outcome::unfinished();
+            outcome.result = match (operation, operation.of_tokens(&self.encoder, text)) {
+                (_, Some(result)) => result,
+                (Operation::Infer(options), None) => {
+                    self.infer(&mut session, text, options, &mut outcome)
+                }
+                (_, None) => outcome.result,
+            };
+            outcome
+        });
+        outcomes.collect()
+    }
+
+    fn infer<'s>(
+        &'s self,
+        session: &mut Option<Session<'s>>,
+        text: &Item,
+        options: &Arc<SharedOptions>,
+        outcome: &mut Outcome,
+    ) -> Result<Output, Error> {
+        let begin = Instant::now();
+        let mut work = self.encoder.prepare(text.input(), options)?;
+        outcome.tokenization = begin.elapsed();
+        let session = match session {
+            Some(session) => session,
+            none => none.insert(self.encoder.session()?),
+        };
+        let begin = Instant::now();
+        loop {
+            if let Some(prediction) = session.step(&mut work)? {
+                outcome.inference = begin.elapsed();
+                return Ok(Output::Prediction(prediction));
+            }
+        }
+    }
+}
+
+impl Engine for OnThisThread {
+    fn run(
+        &self,
+        _: Client,
+        operation: Operation,
+        texts: Vec<Item>,
+    ) -> BoxFuture<'_, Result<Vec<Outcome>, Refusal>> {
+        ready(Ok(self.outcomes(&operation, &texts))).boxed()
+    }
+
+    fn workers(&self) -> usize {
+        1
+    }
+}

@@ -1,0 +1,178 @@
+//! `wasmtime serve`: the dialects of the server, an instance a request. It grants a component arguments and
+//! folders only where it is told to (`-S cli`).
+
+use super::component;
+use anyhow::{Context, bail, ensure};
+use encoderfile_tests::process;
+use encoderfile_tests::target::WASI;
+use encoderfile_tests::workbench::Workbench;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use ureq::Agent;
+use ureq::http::Request;
+
+/// A component that is served on a free port of loopback.
+struct Served {
+    process: Child,
+    url: String,
+    agent: Agent,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Served {
+    fn start(wasmtime: &Path, component: &Path) -> anyhow::Result<Self> {
+        let mut serve = Command::new(wasmtime);
+        serve
+            .args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"])
+            .arg(component);
+        let mut process = process::spawn(serve.stdout(Stdio::null()).stderr(Stdio::piped()))?;
+        let mut lines = BufReader::new(process.stderr.take().context("its stderr")?).lines();
+        let url = loop {
+            let line = lines.next().context("it ended")??;
+            if let Some(at) = line.find("http://127.0.0.1:") {
+                break line[at..].trim_end_matches('/').to_owned();
+            }
+        };
+        // It would wait where nobody reads.
+        thread::spawn(move || lines.for_each(drop));
+        let agent = Agent::config_builder().http_status_as_error(false).build();
+        Ok(Self {
+            process,
+            url,
+            agent: agent.into(),
+        })
+    }
+
+    fn ask(&self, request: Request<String>) -> anyhow::Result<(u16, String)> {
+        let mut response = self.agent.run(request)?;
+        Ok((
+            response.status().as_u16(),
+            response.body_mut().read_to_string()?,
+        ))
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        self.ask(Request::get(format!("{}{path}", self.url)).body(String::new())?)
+    }
+
+    fn post(&self, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
+        let request = Request::post(format!("{}{path}", self.url));
+        self.ask(
+            request
+                .header("content-type", "application/json")
+                .body(body.to_owned())?,
+        )
+    }
+}
+
+fn served(workbench: &Workbench, model: &str) -> anyhow::Result<Option<Served>> {
+    let component = component(workbench, model)?;
+    let wasmtime = workbench.programs().wasmtime.as_deref();
+    wasmtime.map(|it| Served::start(it, &component)).transpose()
+}
+
+#[test]
+fn dialects_answer_as_the_command_line_does() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let model = "st-mean-normalize";
+    let Some(server) = served(&workbench, model)? else {
+        return Ok(());
+    };
+    let module = workbench.built(model, &["--target", WASI])?;
+    let mut run = super::run(&workbench, &module, WASI)?.context("no wasmtime")?;
+    let expected = process::succeed(run.args(["infer", "a cat", "of the house"]))?.json()?;
+    let request = json!({"inputs": ["a cat", "of the house"]}).to_string();
+    let (status, body) = server.post("/predict", &request)?;
+    let answer: Value = serde_json::from_str(&body)?;
+    ensure!(
+        status == 200 && answer["results"] == expected["results"],
+        "{body}"
+    );
+
+    let vector = |body: &str, path: &str| -> anyhow::Result<Value> {
+        let json: Value = serde_json::from_str(body)?;
+        json.pointer(path).cloned().with_context(|| body.to_owned())
+    };
+    let expected = &expected["results"][0]["embedding"];
+    for (path, request, place) in [
+        (
+            "/v1/embeddings",
+            json!({"input": "a cat"}),
+            "/data/0/embedding",
+        ),
+        ("/embed", json!({"inputs": "a cat"}), "/0"),
+        ("/api/embed", json!({"input": "a cat"}), "/embeddings/0"),
+        (
+            "/v2/embed",
+            json!({"texts": ["a cat"]}),
+            "/embeddings/float/0",
+        ),
+    ] {
+        let (status, body) = server.post(path, &request.to_string())?;
+        ensure!(status == 200, "{path}: {body}");
+        ensure!(vector(&body, place)? == *expected, "{path}: {body}");
+    }
+    for (path, words) in [
+        ("/health", "OK!"),
+        ("/info", "embedding_space_id"),
+        ("/openapi.json", "/v1/embeddings"),
+        ("/", "<html"),
+        ("/ui/base.css", "{"),
+    ] {
+        let (status, body) = server.get(path)?;
+        ensure!(
+            status == 200 && body.contains(words),
+            "{path}: {status} {body}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn mistakes_are_answered_and_the_server_lives() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let Some(server) = served(&workbench, "st-mean-normalize")? else {
+        return Ok(());
+    };
+    let long = json!({"inputs": ["a ".repeat(5_000_000)]}).to_string();
+    for (path, body, status, words) in [
+        ("/predict", "{", 400, "error"),
+        ("/predict", r#"{"inputs": []}"#, 400, "empty"),
+        (
+            "/predict",
+            r#"{"inputs": ["a"], "dimension": 4}"#,
+            422,
+            "dimension",
+        ),
+        (
+            "/rerank",
+            r#"{"query": "a", "texts": ["b"]}"#,
+            422,
+            "rerank",
+        ),
+        ("/v1/nowhere", "{}", 404, "invalid_request_error"),
+        ("/health", "{}", 405, "methods"),
+        ("/predict", &long, 413, "bytes"),
+    ] {
+        let (got, answer) = server.post(path, body)?;
+        if got != status || !answer.contains(words) {
+            bail!("{path}: {got} {answer}");
+        }
+    }
+    let (status, _) = server.get("/health")?;
+    ensure!(status == 200);
+    Ok(())
+}
