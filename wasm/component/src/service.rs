@@ -94,7 +94,7 @@ fn answer(head: Parts, request: &IncomingRequest) -> Response<Vec<u8>> {
 
 /// What has a path.
 enum Found {
-    Route(&'static dyn Dialect, Route),
+    Route(&'static dyn Dialect, Box<Route>),
     /// With other methods.
     Path(&'static dyn Dialect),
     Nothing,
@@ -108,7 +108,7 @@ fn find(path: &str, method: &Method) -> Found {
                 continue;
             }
             if route.method == *method {
-                return Found::Route(dialect, route);
+                return Found::Route(dialect, Box::new(route));
             }
             found = Found::Path(dialect);
         }
