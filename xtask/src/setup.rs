@@ -101,12 +101,17 @@ pub(crate) fn wasmtime(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Of that version, and with all commands: a command that it lacks is taken for a file.
+/// Of that version, and with the command `serve`, which then asks for a file; where there is no such
+/// command, it is taken for a file that is not there.
 fn is_wasmtime(path: &Path) -> bool {
+    /// What clap ends a program with.
+    const USAGE_ERROR: i32 = 2;
+
     let version = process::capture(Command::new(path).arg("--version"));
     let is_version = |it: String| it.split_whitespace().nth(1) == Some(WASMTIME_VERSION);
-    let serves = || process::capture(Command::new(path).args(["serve", "--help"])).is_ok();
-    version.is_ok_and(is_version) && serves()
+    let served = Command::new(path).arg("serve").output();
+    let serves = served.is_ok_and(|it| it.status.code() == Some(USAGE_ERROR));
+    serves && version.is_ok_and(is_version)
 }
 
 fn install_wasmtime(workspace: &Workspace, tools: &Path) -> anyhow::Result<()> {
