@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use super::full_disk::{Beyond, with_small_files};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
 use encoderfile_tests::workbench::Workbench;
@@ -102,7 +102,15 @@ fn a_full_disk_loses_no_row() -> anyhow::Result<()> {
     full.args(["infer", "model.ef", "--input", "rows.jsonl"]);
     full.args(["--id-column", "key", "-o", "out.jsonl", "--resume"]);
     let full = process::finish(&mut full)?;
-    full.refused(&["out.jsonl", "rows are kept", "--resume goes on"])?;
+    let said: Vec<&str> = full.stderr.lines().collect();
+    let [.., kept, error] = said[..] else {
+        bail!("{full:?}");
+    };
+    ensure!(
+        full.code == Some(1) && error.starts_with("error: out.jsonl"),
+        "{full:?}"
+    );
+    ensure!(kept.ends_with("--resume goes on with them"), "{full:?}");
     ensure!(!workbench.path("out.jsonl").exists(), "half-written");
     process::succeed(&mut infer(&workbench, "out.jsonl", &["--resume"]))?;
     ensure!(workbench.read("out.jsonl")? == workbench.read("whole.jsonl")?);
