@@ -7,7 +7,6 @@ rows, and how often each is measured.
 
 import hashlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -40,14 +39,17 @@ def infer(name, kind, output, *options):
 
 
 def run(command):
-    """Seconds, and the most bytes that were resident."""
+    """Seconds."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, command
-    scale = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - start, usage.ru_maxrss * scale
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def peak(command):
+    """The most bytes that were resident; of a process of its own, since a child has its parent's until
+    it is another program."""
+    measure = [sys.executable, Path(__file__).with_name("peak_memory.py"), *command]
+    return int(subprocess.run(measure, check=True, capture_output=True, text=True).stdout)
 
 
 def killed(command, part):
@@ -89,24 +91,18 @@ def main():
     make(ROWS, "rows")
     make(ROWS // FEWER, "fewer")
     seconds = {kind: [] for kind in KINDS}
-    memory = {kind: [] for kind in KINDS}
     for _ in range(TURNS):
         for kind in KINDS:
-            taken, peak = run(infer("rows", kind, "whole"))
-            seconds[kind].append(taken)
-            memory[kind].append(peak)
-            (FOLDER / f"whole.{kind}").rename(FOLDER / f"last.{kind}")
-    for kind in KINDS:
-        (FOLDER / f"last.{kind}").rename(FOLDER / f"whole.{kind}")
-    fewer = {kind: run(infer("fewer", kind, "fewer-results"))[1] for kind in KINDS}
+            (FOLDER / f"whole.{kind}").unlink(missing_ok=True)
+            seconds[kind].append(run(infer("rows", kind, "whole")))
     json.dump(
         {
             "seconds": {
                 kind: {"median": statistics.median_high(it), "best": min(it)}
                 for kind, it in seconds.items()
             },
-            "peak": {kind: max(it) for kind, it in memory.items()},
-            "peak_of_fewer": fewer,
+            "peak": {kind: peak(infer("rows", kind, "measured")) for kind in KINDS},
+            "peak_of_fewer": {kind: peak(infer("fewer", kind, "measured-fewer")) for kind in KINDS},
             "lost_or_doubled": lost_or_doubled(),
         },
         sys.stdout,
