@@ -166,7 +166,7 @@ struct BilledUnits {
 }
 
 /// A vector for each text, by type.
-#[utoipa::path(post, path = "/v2/embed", tag = "cohere", request_body = Request,
+#[utoipa::path(post, path = "/v2/embed", operation_id = "cohere_embed", tag = "cohere", request_body = Request,
     responses((status = 200, description = "in the order of the texts", body = Response)))]
 pub(super) async fn embed(call: Call, request: Request) -> Answered {
     let types = request.embedding_types.clone();
@@ -175,7 +175,7 @@ pub(super) async fn embed(call: Call, request: Request) -> Answered {
 }
 
 /// The same as `/v2/embed`; without `embedding_types`, a list of vectors for each text.
-#[utoipa::path(post, path = "/v1/embed", tag = "cohere", request_body = Request,
+#[utoipa::path(post, path = "/v1/embed", operation_id = "cohere_embed_v1", tag = "cohere", request_body = Request,
     responses((status = 200, description = "in the order of the texts", body = Response)))]
 pub(super) async fn embed_v1(call: Call, request: Request) -> Answered {
     let types = request.embedding_types.clone();
