@@ -347,7 +347,7 @@ fn compressed_bodies_are_read() -> anyhow::Result<()> {
 fn message(path: &str, body: &Value) -> Option<String> {
     let text = match path {
         "/v1/rerank" => &body["detail"],
-        "/v2/rerank" => &body["message"],
+        "/v1/embed" | "/v2/embed" | "/v2/rerank" => &body["message"],
         "/mcp" => &body["error"]["message"],
         _ if path.starts_with("/v1/") => &body["error"]["message"],
         _ => &body["error"],
