@@ -143,7 +143,7 @@ pub(crate) struct Build {
     #[command(flatten)]
     pub(crate) many: Many,
 
-    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm, NAME.ef, NAME.tar or NAME-VERSION-py3-none-any.whl]
+    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm, NAME.component.wasm, NAME.ef, NAME.tar or NAME-VERSION-py3-none-any.whl]
     #[arg(short, long, alias = "output-path", value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 

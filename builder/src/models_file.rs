@@ -38,8 +38,8 @@ pub struct ModelsFile {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "model", transform = crate::schema::of_entry)]
 pub struct ModelEntry {
-    /// The `model_id` of results, and what the files are called: NAME.encoderfile, NAME.ef.wasm
-    /// or NAME.ef. No other model has it.
+    /// The `model_id` of results, and what the files are called: NAME.encoderfile, NAME.ef.wasm,
+    /// NAME.component.wasm or NAME.ef. No other model has it.
     #[schemars(length(min = 1))]
     pub name: String,
     /// Your version of the model [default: 0.1.0].

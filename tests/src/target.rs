@@ -46,9 +46,10 @@ pub enum Target {
 
 impl Target {
     /// Those that are quick enough for every model.
-    pub const EVERY_MODEL: [Self; 6] = [
+    pub const EVERY_MODEL: [Self; 7] = [
         Self::Native,
         Self::Wasmtime,
+        Self::Component,
         Self::Node,
         Self::Browser,
         Self::Python,

@@ -4,6 +4,7 @@
 use anyhow::ensure;
 use encoderfile::Payload;
 use encoderfile_tests::programs::folder_named_in;
+use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
@@ -104,8 +105,10 @@ fn wasm_names_no_folder_of_this_machine() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let file = workbench.build(MODEL, &["--target", "wasm32-wasip1"], "model.wasm")?;
-    let named = folder_named_in(&fs::read(file)?)?;
-    ensure!(named.is_none(), "{named:?}");
+    for target in [WASI, COMPONENT] {
+        let file = workbench.build(MODEL, &["--target", target], "model.wasm")?;
+        let named = folder_named_in(&fs::read(file)?)?;
+        ensure!(named.is_none(), "{target}: {named:?}");
+    }
     Ok(())
 }

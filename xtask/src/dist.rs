@@ -36,8 +36,8 @@ pub(crate) struct Dist {
     pub(crate) native_base: PathBuf,
     /// The base program for wasm32-wasip1.
     pub(crate) wasm_base: PathBuf,
-    /// The base component, for wasm32-wasip2.
-    pub(crate) component_base: PathBuf,
+    /// The base component, for wasm32-wasip2; not of a trial.
+    pub(crate) component_base: Option<PathBuf>,
     /// The model the tool carries.
     pub(crate) default_model: PathBuf,
     /// `dist/capi`, where there is one.
@@ -99,7 +99,7 @@ fn show_bloat(workspace: &Workspace) -> anyhow::Result<()> {
 /// or three times.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Bases and tool as soon as there can be any: the wasm base as it is linked.
+    /// Bases and tool as soon as there can be any: the wasm base as it is linked, and no component.
     Trial,
     /// Bases, tool and C library as they are given away.
     Programs,
@@ -133,18 +133,18 @@ pub(crate) fn build(
             module.map_or(Ok(()), joined)
         });
         let wasm_opt = wasm_opt.as_ref();
-        let wasm = wasm_base(workspace, HOST, &dist.wasm_base, wasm_opt).and_then(|base| {
-            let module = dist
-                .component_base
-                .with_file_name("encoderfile_component.wasm");
-            Ok((base, wasm_base(workspace, COMPONENT, &module, wasm_opt)?))
+        let wasm = wasm_base(workspace, HOST, wasm_opt).and_then(|base| {
+            let module = || wasm_base(workspace, COMPONENT, wasm_opt);
+            Ok((base, (scope != Scope::Trial).then(module).transpose()?))
         });
         (joined(native), wasm)
     });
     native?;
     let module;
     (dist.wasm_base, module) = wasm?;
-    componentize(workspace, &module, &dist.component_base)?;
+    // By a program that is compiled natively, too.
+    let component = module.map(|module| componentize(workspace, &module));
+    dist.component_base = component.transpose()?;
     steps.begin(
         "dist",
         "the tool, both bases and the default model in one file",
@@ -189,8 +189,9 @@ fn wasm_opt(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<W
 const HOST: &str = "encoderfile-host";
 const COMPONENT: &str = "encoderfile-component";
 
-/// Makes the component of a core module.
-fn componentize(workspace: &Workspace, module: &Path, component: &Path) -> anyhow::Result<()> {
+/// Makes the component of a core module, beside it.
+fn componentize(workspace: &Workspace, module: &Path) -> anyhow::Result<PathBuf> {
+    let component = module.with_file_name("encoderfile-component.wasm");
     let mut make = workspace.cargo(&["run", "--quiet", "--release"]);
     make.args([
         "--package",
@@ -199,23 +200,34 @@ fn componentize(workspace: &Workspace, module: &Path, component: &Path) -> anyho
         "componentize",
     ]);
     make.args(["--bin", "componentize", "--"]);
-    process::run(make.args([module, component]))
+    process::run(make.args([module, &component]))?;
+    Ok(component)
 }
 
-/// Links `linked`, and gives what was made of it.
+/// Links the program of a package for WASI, and gives what was made of it.
 fn wasm_base(
     workspace: &Workspace,
     package: &str,
-    linked: &Path,
     wasm_opt: Option<&WasmOpt>,
 ) -> anyhow::Result<PathBuf> {
-    let mut host = workspace.cargo(&["build", "--package", package]);
-    host.args(["--profile", "wasm", "--target", WASM]);
-    process::run(host.arg("--config").arg(remapped(workspace, WASM)?))?;
+    let mut build = workspace.cargo(&["build", "--package", package]);
+    build.args(["--profile", "wasm", "--target", WASM]);
+    process::run(build.arg("--config").arg(remapped(workspace, WASM)?))?;
+    let linked = linked(workspace, package);
     match wasm_opt {
-        Some(wasm_opt) => wasm_opt.optimise(linked),
-        None => Ok(linked.to_owned()),
+        Some(wasm_opt) => wasm_opt.optimise(&linked),
+        None => Ok(linked),
     }
+}
+
+/// What cargo calls the program of a package for WASI: that of a library has underscores.
+fn linked(workspace: &Workspace, package: &str) -> PathBuf {
+    let name = match package {
+        COMPONENT => package.replace('-', "_"),
+        _ => package.to_owned(),
+    };
+    let folder = workspace.target.join(WASM).join("wasm");
+    folder.join(name + ".wasm")
 }
 
 /// Flags of a compiler by which sources have no folder of this machine before them: messages of
@@ -254,34 +266,25 @@ fn registries() -> anyhow::Result<Vec<PathBuf>> {
 /// The base program for wasm32-wasip1, as it is given away.
 pub(crate) fn wasm_program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let wasm_opt = WasmOpt::install(workspace, &setup::node()?)?;
-    wasm_base(
-        workspace,
-        HOST,
-        &Dist::new(workspace).wasm_base,
-        Some(&wasm_opt),
-    )
+    wasm_base(workspace, HOST, Some(&wasm_opt))
 }
 
 /// The base component, for wasm32-wasip2, as it is given away.
 pub(crate) fn component(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let wasm_opt = WasmOpt::install(workspace, &setup::node()?)?;
-    let component = Dist::new(workspace).component_base;
-    let module = component.with_file_name("encoderfile_component.wasm");
-    let module = wasm_base(workspace, COMPONENT, &module, Some(&wasm_opt))?;
-    componentize(workspace, &module, &component)?;
-    Ok(component)
+    let module = wasm_base(workspace, COMPONENT, Some(&wasm_opt))?;
+    componentize(workspace, &module)
 }
 
 impl Dist {
     fn new(workspace: &Workspace) -> Self {
         let executable = |name: &str| format!("{name}{}", env::consts::EXE_SUFFIX);
         let release = workspace.target.join("release");
-        let wasm = workspace.target.join(WASM).join("wasm");
         Self {
             tool: workspace.root.join("dist").join(executable("encoderfile")),
             native_base: release.join(executable("encoderfile-host")),
-            wasm_base: wasm.join("encoderfile-host.wasm"),
-            component_base: wasm.join("encoderfile-component.wasm"),
+            wasm_base: linked(workspace, HOST),
+            component_base: None,
             default_model: workspace.root.join(DEFAULT_MODEL),
             library: None,
             bare_tool: release.join(executable("encoderfile")),
@@ -295,7 +298,9 @@ impl Dist {
         let mut assemble = workspace.command(&self.bare_tool.to_string_lossy(), &["assemble-tool"]);
         assemble.args(["--base", &base(&workspace.host, &self.native_base)]);
         assemble.args(["--base", &base(WASM, &self.wasm_base)]);
-        assemble.args(["--base", &base(setup::COMPONENT, &self.component_base)]);
+        if let Some(component) = &self.component_base {
+            assemble.args(["--base", &base(setup::COMPONENT, component)]);
+        }
         assemble.arg("--default-model").arg(&self.default_model);
         process::run(assemble.arg("-o").arg(&self.tool))
     }
@@ -327,12 +332,13 @@ impl Dist {
         let parts = [
             ("native base", &self.native_base),
             ("wasm base", &self.wasm_base),
-            ("component base", &self.component_base),
             ("command", &self.bare_tool),
             ("default model", &self.default_model),
             ("the tool", &self.tool),
         ];
-        for (part, path) in parts {
+        let component = self.component_base.iter();
+        let component = component.map(|path| ("component base", path));
+        for (part, path) in parts.into_iter().chain(component) {
             let size = megabytes(size(path)?);
             table.push(vec![part.into(), size, workspace.shown(path).to_string()]);
         }

@@ -255,10 +255,6 @@ fn by_type(vectors: &[Vec<f32>], types: &[EmbeddingType]) -> (Embeddings, Option
     let mut embeddings = Box::<ByType>::default();
     let mut found = None;
     for each in types {
-        let (dtype, format) = each.written();
-        let written = vectors.iter().map(|it| format.write(it.clone(), dtype));
-        let (written, scales): (Vec<_>, Vec<_>) = written.unzip();
-        found = found.or(scales.into_iter().collect());
         let place = match each {
             EmbeddingType::Float => &mut embeddings.float,
             EmbeddingType::Int8 => &mut embeddings.int8,
@@ -267,6 +263,14 @@ fn by_type(vectors: &[Vec<f32>], types: &[EmbeddingType]) -> (Embeddings, Option
             EmbeddingType::Ubinary => &mut embeddings.ubinary,
             EmbeddingType::Base64 => &mut embeddings.base64,
         };
+        // A list may name a type as often as it is long, and each is megabytes.
+        if place.is_some() {
+            continue;
+        }
+        let (dtype, format) = each.written();
+        let written = vectors.iter().map(|it| format.write(it.clone(), dtype));
+        let (written, scales): (Vec<_>, Vec<_>) = written.unzip();
+        found = found.or(scales.into_iter().collect());
         *place = Some(written);
     }
     (Embeddings::ByType(embeddings), found)
@@ -322,6 +326,14 @@ mod tests {
         let bits = json["embeddings"]["ubinary"][0].as_array().unwrap();
         assert_eq!(bits.len(), embedding.len() / 8);
         assert_eq!(json["embeddings"]["binary"], json!(null));
+    }
+
+    #[test]
+    fn a_type_that_is_named_often_is_given_once() {
+        let request = json!({"texts": ["a"], "embedding_types": vec!["ubinary"; 1000]});
+        let json = embeddings().post("/v2/embed", &request.to_string()).good();
+        assert_eq!(json["embeddings"].as_object().unwrap().len(), 1);
+        assert_eq!(json["embeddings"]["ubinary"].as_array().unwrap().len(), 1);
     }
 
     #[test]

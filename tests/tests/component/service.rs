@@ -172,6 +172,17 @@ fn mistakes_are_answered_and_the_server_lives() -> anyhow::Result<()> {
             bail!("{path}: {got} {answer}");
         }
     }
+    let zipped = Request::post(format!("{}/predict", server.url));
+    let zipped = zipped.header("content-type", "application/json");
+    let (status, answer) = server.ask(
+        zipped
+            .header("content-encoding", "gzip")
+            .body("{}".into())?,
+    )?;
+    ensure!(
+        status == 415 && answer.contains("compressed"),
+        "{status} {answer}"
+    );
     let (status, _) = server.get("/health")?;
     ensure!(status == 200);
     Ok(())

@@ -1,7 +1,5 @@
 //! A model as a WebAssembly component: the command line as `wasi:cli/run`, the server's dialects as
 //! `wasi:http/incoming-handler`, and `encoderfile:encoder` for programs. `wasm/wit` says what they are.
-//!
-//! **Invariant:** an instance loads the model in it once, whoever asks for it first.
 #![cfg(target_os = "wasi")]
 
 #[allow(
