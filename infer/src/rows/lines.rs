@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_not_read_whole() {
+    fn a_line_that_is_too_long_is_an_error_and_the_next_is_read() {
         let mut lines = Lines::new(&b"12345\r\n1234567\n1234\xff\n123456"[..], None, &columns());
         lines.longest = 5;
         let rows: Vec<_> = std::iter::from_fn(|| lines.read().unwrap()).collect();
