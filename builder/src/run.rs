@@ -226,7 +226,7 @@ fn of_wasmtime(error: wasmtime::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wasm_payload::{PAYLOAD_LEN, PAYLOAD_READ, inject};
+    use crate::wasm_payload::{PAYLOAD, inject};
     use encoderfile::container::Footer;
     use wasm_encoder::{
         BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
@@ -258,8 +258,7 @@ mod tests {
     fn guest(start: impl FnOnce(&mut InstructionSink<'_>)) -> Vec<u8> {
         let mut types = TypeSection::new();
         types.ty().function([], []);
-        types.ty().function([], [I32]);
-        types.ty().function([I32; 3], []);
+        types.ty().function([], [I64]);
         let mut imports = ImportSection::new();
         for (name, params) in IMPORTS {
             let returns = (name != "proc_exit").then_some(I32);
@@ -268,7 +267,7 @@ mod tests {
             types.ty().function(params.iter().copied(), returns);
         }
         let mut functions = FunctionSection::new();
-        functions.function(0).function(1).function(2);
+        functions.function(0).function(1);
         let mut memories = MemorySection::new();
         memories.memory(MemoryType {
             minimum: 4096,
@@ -280,16 +279,14 @@ mod tests {
         let mut exports = ExportSection::new();
         let first = imports.len();
         exports.export("_start", ExportKind::Func, first);
-        exports.export(PAYLOAD_LEN, ExportKind::Func, first + 1);
-        exports.export(PAYLOAD_READ, ExportKind::Func, first + 2);
+        exports.export(PAYLOAD, ExportKind::Func, first + 1);
         exports.export("memory", ExportKind::Memory, 0);
-        let [mut start_body, mut len, mut read] = [(); 3].map(|()| Function::new([]));
+        let [mut start_body, mut payload] = [(); 2].map(|()| Function::new([]));
         start(&mut start_body.instructions());
         start_body.instructions().end();
-        len.instructions().i32_const(0).end();
-        read.instructions().end();
+        payload.instructions().i64_const(0).end();
         let mut code = CodeSection::new();
-        code.function(&start_body).function(&len).function(&read);
+        code.function(&start_body).function(&payload);
         let mut module = wasm_encoder::Module::new();
         module.section(&types).section(&imports).section(&functions);
         module.section(&memories).section(&exports).section(&code);

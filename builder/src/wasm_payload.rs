@@ -1,10 +1,12 @@
 //! Puts a payload into a wasm base module, or the module of a component, and takes it out again.
 //!
-//! A wasm guest cannot read its own file, but it can copy out of a passive data
-//! segment. The base exports [`PAYLOAD_LEN`] and [`PAYLOAD_READ`] with bodies
-//! that mean "no payload"; [`inject`] replaces them and appends the payload as
-//! the last segment of the last section, so that a module ends in the payload's
-//! footer as every encoderfile does.
+//! A wasm guest cannot read its own file, but a host puts active data segments into its memory.
+//! The base exports [`PAYLOAD`] with a body that means "no payload"; [`inject`] replaces it,
+//! grows the memory by as many pages as the payload takes, and appends the payload as the segment
+//! of those pages: the last segment of the last section, so that a module ends in the payload's
+//! footer as every encoderfile does. The guest's heap, which grows by `memory.grow`, has the
+//! pages before it and those behind. A host that maps memory copy-on-write, as wasmtime does, copies
+//! no byte of it for an instance, and all instances share its pages.
 //!
 //! Invariant: [`inject`] and [`base_of`] write through the same function, which
 //! takes nothing from a payload but its length. So one base gives one module
@@ -27,12 +29,9 @@ use skeleton::Skeleton;
 use std::io::Write;
 use wasmparser::{BinaryReaderError, Validator};
 
-/// The export `() -> i32` that returns the payload's length in bytes.
-pub const PAYLOAD_LEN: &str = "encoderfile_payload_len";
-
-/// The export `(destination, offset, len: i32)` that copies payload bytes into
-/// memory 0.
-pub const PAYLOAD_READ: &str = "encoderfile_payload_read";
+/// The export `() -> i64` that returns where in memory 0 the payload is: its address in the upper
+/// half, its length in bytes in the lower one; 0 without a payload.
+pub const PAYLOAD: &str = "encoderfile_payload";
 
 /// The first bytes of every wasm binary.
 pub const MAGIC: [u8; 4] = *b"\0asm";
@@ -78,7 +77,7 @@ pub enum WasmError {
         /// Its type.
         expected: &'static str,
     },
-    /// A payload is copied to memory 0 at 32-bit addresses.
+    /// A payload is in memory 0, at 32-bit addresses.
     #[error("no 32-bit memory 0: build the base for wasm32-wasip1")]
     NoMemory,
     /// The module without its payload is too large.
@@ -100,8 +99,8 @@ pub enum WasmError {
         /// The limit.
         length_max: u64,
     },
-    /// The two bodies and the last segment contradict each other.
-    #[error("the last data segment is not the payload that `{PAYLOAD_LEN}` announces")]
+    /// The body, the memory and the last segment contradict each other.
+    #[error("the last data segment is not the payload that `{PAYLOAD}` announces")]
     PayloadSegment,
     /// The result would not load.
     #[error("the base does not validate: {0}")]

@@ -4,15 +4,13 @@ mod embed;
 
 use super::answer::{Answer, Answered};
 use super::route::route;
-use super::{Call, Dialect, Route, openapi};
+use super::{Call, Dialect, Route};
 use crate::failure::Failure;
 use crate::fields::whole;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 /// Cohere.
 pub(crate) struct Cohere;
@@ -34,8 +32,9 @@ impl Dialect for Cohere {
         json!(CohereError { message })
     }
 
-    fn error_schema(&self) -> RefOr<Schema> {
-        openapi::schema::<CohereError>()
+    #[cfg(test)]
+    fn error_schema(&self) -> crate::openapi::AnySchema {
+        crate::openapi::schema::<CohereError>()
     }
 
     fn names(&self) -> &'static [(&'static str, &'static str)] {

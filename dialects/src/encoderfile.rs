@@ -13,8 +13,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -46,7 +44,8 @@ impl Dialect for Encoderfile {
         Tei.error(failure, message)
     }
 
-    fn error_schema(&self) -> RefOr<Schema> {
+    #[cfg(test)]
+    fn error_schema(&self) -> crate::openapi::AnySchema {
         Tei.error_schema()
     }
 }

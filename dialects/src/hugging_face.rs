@@ -19,8 +19,6 @@ use encoderfile::{Aggregation, Options, Overflow, Prediction, Side, TruncationSt
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 /// Hugging Face's inference API, with TEI's error body.
 pub(super) struct HuggingFace;
@@ -38,7 +36,8 @@ impl Dialect for HuggingFace {
         Tei.error(failure, message)
     }
 
-    fn error_schema(&self) -> RefOr<Schema> {
+    #[cfg(test)]
+    fn error_schema(&self) -> crate::openapi::AnySchema {
         Tei.error_schema()
     }
 

@@ -3,14 +3,12 @@
 use super::answer::{Answer, Answered};
 use super::openai::Usage;
 use super::route::route;
-use super::{Call, Dialect, Route, openapi};
+use super::{Call, Dialect, Route};
 use crate::failure::Failure;
 use crate::fields::{object, whole};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 /// Jina.
 pub(super) struct Jina;
@@ -28,8 +26,9 @@ impl Dialect for Jina {
         json!(JinaError { detail: message })
     }
 
-    fn error_schema(&self) -> RefOr<Schema> {
-        openapi::schema::<JinaError>()
+    #[cfg(test)]
+    fn error_schema(&self) -> crate::openapi::AnySchema {
+        crate::openapi::schema::<JinaError>()
     }
 
     fn names(&self) -> &'static [(&'static str, &'static str)] {

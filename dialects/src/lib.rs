@@ -40,8 +40,6 @@ mod vector;
 use crate::failure::{Failure, Kind};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 pub use answer::{Answer, HEADERS, add_headers};
 pub use body::{check_values, is_json};
@@ -73,7 +71,8 @@ pub trait Dialect: Sync {
     fn error(&self, failure: &Failure, message: String) -> Value;
 
     /// The schema of [`Dialect::error`].
-    fn error_schema(&self) -> RefOr<Schema>;
+    #[cfg(test)]
+    fn error_schema(&self) -> openapi::AnySchema;
 
     /// The status of an error response, where clients expect another one than the table's.
     fn status(&self, kind: Kind) -> StatusCode {

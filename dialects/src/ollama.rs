@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Answered};
 use super::route::route;
-use super::{Call, Dialect, Route, openapi};
+use super::{Call, Dialect, Route};
 use crate::failure::{Failure, Kind};
 use crate::fields::{some_object, whole};
 use crate::service::{Capability, Report};
@@ -12,8 +12,6 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 /// Ollama.
 pub(super) struct Ollama;
@@ -38,8 +36,9 @@ impl Dialect for Ollama {
         json!(OllamaError { error: message })
     }
 
-    fn error_schema(&self) -> RefOr<Schema> {
-        openapi::schema::<OllamaError>()
+    #[cfg(test)]
+    fn error_schema(&self) -> crate::openapi::AnySchema {
+        crate::openapi::schema::<OllamaError>()
     }
 
     fn status(&self, kind: Kind) -> StatusCode {

@@ -4,15 +4,13 @@ mod embeddings;
 
 use super::answer::{Answer, Answered};
 use super::route::route;
-use super::{Call, Dialect, Route, openapi};
+use super::{Call, Dialect, Route};
 use crate::failure::{Failure, Kind};
 use crate::service::Report;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 /// OpenAI.
 pub(crate) struct OpenAi;
@@ -38,8 +36,9 @@ impl Dialect for OpenAi {
         })
     }
 
-    fn error_schema(&self) -> RefOr<Schema> {
-        openapi::schema::<OpenAiError>()
+    #[cfg(test)]
+    fn error_schema(&self) -> crate::openapi::AnySchema {
+        crate::openapi::schema::<OpenAiError>()
     }
 
     fn texts(&self) -> Option<&'static str> {

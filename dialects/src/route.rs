@@ -14,7 +14,7 @@ use http::Method;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::HttpMethod;
 
 /// What handlers are given beside the body.
 #[derive(Clone)]
@@ -47,8 +47,9 @@ pub struct Route {
     pub method: Method,
     /// As axum and OpenAPI write it, with `{*name}` for all that is left of it.
     pub path: String,
-    /// Its operation, and the schemas that the operation refers to.
-    pub document: OpenApi,
+    /// Makes its operation, and the schemas that the operation refers to.
+    #[cfg(test)]
+    pub(crate) document: fn() -> utoipa::openapi::OpenApi,
     read: Reader,
 }
 
@@ -66,7 +67,7 @@ impl Ready {
 }
 
 /// `async fn(Call)`, or `async fn(Call, T)` with a `T` that is read from JSON.
-pub trait Handler<Takes>: Copy + Send + Sync + 'static {
+pub(crate) trait Handler<Takes>: Copy + Send + Sync + 'static {
     /// Reads what the handler takes of the body.
     fn read(self, body: &[u8]) -> Result<Ready, Failure>;
 }
@@ -94,14 +95,16 @@ where
 }
 
 impl Route {
-    /// A route of a handler and the document that utoipa makes of it alone: see [`route!`].
-    pub fn new<Takes>(document: OpenApi, handler: impl Handler<Takes>) -> Self {
-        let described = document.paths.paths.first_key_value();
-        let described = described.map(|(path, item)| (path.clone(), item.post.is_some()));
-        let (path, is_post) = described.unwrap_or_default();
+    /// A route of a handler and what `#[utoipa::path]` says of it: see [`route!`].
+    pub(crate) fn new<Described: utoipa::Path, Takes>(
+        handler: impl Handler<Takes>,
+        #[cfg(test)] document: fn() -> utoipa::openapi::OpenApi,
+    ) -> Self {
+        let is_post = Described::methods().contains(&HttpMethod::Post);
         Self {
             method: if is_post { Method::POST } else { Method::GET },
-            path,
+            path: Described::path(),
+            #[cfg(test)]
             document,
             read: Box::new(move |body| handler.read(body)),
         }
@@ -111,7 +114,8 @@ impl Route {
     pub fn undocumented_at(self, path: &str) -> Self {
         Self {
             path: path.to_owned(),
-            document: OpenApi::default(),
+            #[cfg(test)]
+            document: utoipa::openapi::OpenApi::default,
             ..self
         }
     }
@@ -165,13 +169,22 @@ impl Route {
 
 /// The route of a handler that `#[utoipa::path]` describes.
 macro_rules! route {
-    ($($handler:ident)::+) => {{
+    ($handler:ident) => {
+        $crate::route::route!(self::$handler)
+    };
+    ($module:ident :: $handler:ident) => {{
+        #[cfg(test)]
         #[derive(utoipa::OpenApi)]
-        #[openapi(paths($($handler)::+))]
-        struct Described;
+        #[openapi(paths($module::$handler))]
+        struct Alone;
 
-        let document = <Described as utoipa::OpenApi>::openapi();
-        $crate::Route::new(document, $($handler)::+)
+        pastey::paste! {
+            $crate::Route::new::<$module::[<__path_ $handler>], _>(
+                $module::$handler,
+                #[cfg(test)]
+                <Alone as utoipa::OpenApi>::openapi,
+            )
+        }
     }};
 }
 pub(super) use route;

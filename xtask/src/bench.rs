@@ -6,7 +6,8 @@
 //! unless start and load are what is measured.
 //!
 //! `cargo xtask bench serve` is about the server alone (`bench/serve.rs`), `cargo
-//! xtask bench browser` about the npm package (`bench/browser.rs`), `cargo xtask bench
+//! xtask bench browser` about the npm package (`bench/browser.rs`), `cargo xtask bench component`
+//! about a component under wasmtime (`bench/component.rs`), `cargo xtask bench
 //! kernels` about GEMM by shape (`bench/kernels.rs`), `cargo xtask bench encodings` about
 //! matrices in fewer bits (`bench/encodings.rs`), `cargo xtask bench python` about the Python package
 //! (`bench/python.rs`), `cargo xtask bench rows` about files of many rows (`bench/rows.rs`), `cargo
@@ -14,10 +15,13 @@
 
 mod accuracy;
 mod browser;
+mod client;
+mod component;
 mod conversation;
 mod encodings;
 mod int8;
 mod kernels;
+mod latency;
 mod machine;
 mod memory;
 mod minilm;
@@ -85,6 +89,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Measure the server of a built file under load
     Serve(serve::Arguments),
+    /// Measure a component under wasmtime: requests, and the start of a command
+    Component(component::Arguments),
     /// Measure the npm package in Chromium, beside onnxruntime-web
     Browser(browser::Arguments),
     /// Measure what storing the matrices in fewer bits costs and saves, beside float32
@@ -164,6 +170,7 @@ a new process of Python.";
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Some(Command::Serve(arguments)) => return serve::run(workspace, arguments),
+        Some(Command::Component(arguments)) => return component::run(workspace, arguments),
         Some(Command::Browser(arguments)) => return browser::run(workspace, arguments),
         Some(Command::Kernels) => return kernels::run(workspace),
         Some(Command::Python(arguments)) => return python::run(workspace, arguments),

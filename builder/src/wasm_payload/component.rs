@@ -73,7 +73,7 @@ impl<'a, S: Source + ?Sized> Component<'a, S> {
             offset = body.end;
         }
         Err(problem.unwrap_or(WasmError::MissingExport {
-            name: super::PAYLOAD_LEN,
+            name: super::PAYLOAD,
         }))
     }
 

@@ -14,7 +14,11 @@ pub(super) struct Outline<'a> {
     /// The types of all functions, first those of the imported ones.
     functions: Vec<u32>,
     imported_functions: usize,
+    has_imported_memory: bool,
+    /// Those that are defined.
     pub(super) memories: Vec<MemoryType>,
+    /// How many sections are before the memories.
+    pub(super) before_memories: usize,
     exports: Vec<Export<'a>>,
     pub(super) bodies: Vec<&'a [u8]>,
     pub(super) segment_count: u32,
@@ -29,6 +33,7 @@ impl<'a> Outline<'a> {
                 payload,
                 Payload::CustomSection(_)
                     | Payload::DataCountSection { .. }
+                    | Payload::MemorySection(_)
                     | Payload::CodeSectionStart { .. }
                     | Payload::DataSection(_)
             );
@@ -50,7 +55,7 @@ impl<'a> Outline<'a> {
                 for import in imports.into_imports() {
                     match import?.ty {
                         TypeRef::Func(of) | TypeRef::FuncExact(of) => self.functions.push(of),
-                        TypeRef::Memory(memory) => self.memories.push(memory),
+                        TypeRef::Memory(_) => self.has_imported_memory = true,
                         TypeRef::Table(_) | TypeRef::Global(_) | TypeRef::Tag(_) => {}
                     }
                 }
@@ -62,6 +67,7 @@ impl<'a> Outline<'a> {
                 }
             }
             Payload::MemorySection(memories) => {
+                self.before_memories = self.sections.len();
                 for memory in memories {
                     self.memories.push(memory?);
                 }
@@ -74,6 +80,12 @@ impl<'a> Outline<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Memory 0, if it is this module's own and has 32-bit addresses and pages of 64 KiB.
+    pub(super) fn memory(&self) -> Option<MemoryType> {
+        let first = self.memories.first().filter(|_| !self.has_imported_memory)?;
+        (!first.memory64 && !first.shared && first.page_size_log2.is_none()).then_some(*first)
     }
 
     /// The body of the exported function of this type.

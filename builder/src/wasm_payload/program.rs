@@ -2,29 +2,73 @@
 
 use super::outline::Outline;
 use super::skeleton::{Skeleton, read};
-use super::{PAYLOAD_LEN, PAYLOAD_READ, WasmError};
+use super::{PAYLOAD, WasmError};
 use encoderfile::Source;
 use encoderfile::limits::WASM32_PAYLOAD_LEN_MAX;
 use std::ops::Range;
 use wasm_encoder::{
-    CodeSection, DataCountSection, Encode, Function, Module, RawSection, SectionId,
+    CodeSection, ConstExpr, DataCountSection, Encode, Function, MemorySection, Module, RawSection,
+    SectionId,
 };
-use wasmparser::{BinaryReader, FunctionBody, Operator, ValType};
+use wasmparser::{BinaryReader, FunctionBody, MemoryType, Operator, ValType};
 
-/// The flags of a data segment that is copied only by `memory.init`.
-const PASSIVE: u8 = 1;
+/// The flags of a data segment that the host puts into memory 0.
+const ACTIVE: u8 = 0;
+
+/// A page of memory, in bytes.
+const PAGE: u64 = 64 << 10;
+
+/// All pages of a memory with 32-bit addresses.
+const PAGES_MAX: u64 = (4 << 30) / PAGE;
 
 /// A module without custom sections and without a payload.
 pub(super) struct Program<'a> {
-    /// Id and body of all sections up to the number of segments, in order.
+    /// Id and body of all sections up to the number of segments, in order, without the memories.
     sections: Vec<(u8, &'a [u8])>,
+    /// How many of them are before the memories.
+    before_memories: usize,
+    /// The first is the one that a payload is in.
+    memories: Vec<MemoryType>,
     bodies: Vec<&'a [u8]>,
-    /// Indices into `bodies`.
-    payload_len: usize,
-    payload_read: usize,
+    /// The body of [`PAYLOAD`], as an index into `bodies`.
+    payload: usize,
     /// The data section's segments, one after the other.
     segments: Vec<u8>,
     segment_count: u32,
+}
+
+/// Where a payload is in memory 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    address: u32,
+    length: u32,
+}
+
+impl Place {
+    fn pages(self) -> u64 {
+        u64::from(self.length).div_ceil(PAGE)
+    }
+
+    /// What [`PAYLOAD`] returns.
+    fn to_value(self) -> i64 {
+        (u64::from(self.address) << 32 | u64::from(self.length)).cast_signed()
+    }
+
+    /// The body of [`PAYLOAD`].
+    pub(super) fn body(place: Option<Self>) -> Vec<u8> {
+        let mut body = Function::new([]);
+        let value = place.map_or(0, Self::to_value);
+        body.instructions().i64_const(value).end();
+        body.into_raw_body()
+    }
+
+    /// What precedes the payload's bytes in its segment.
+    fn segment_header(self) -> Vec<u8> {
+        let mut header = vec![ACTIVE];
+        ConstExpr::i32_const(self.address.cast_signed()).encode(&mut header);
+        self.length.encode(&mut header);
+        header
+    }
 }
 
 impl<'a> Program<'a> {
@@ -33,61 +77,81 @@ impl<'a> Program<'a> {
         skeleton: &'a Skeleton,
     ) -> Result<Self, WasmError> {
         let outline = Outline::parse(&skeleton.bytes).map_err(WasmError::Malformed)?;
-        if !matches!(outline.memories.first(), Some(memory) if !memory.memory64) {
+        if outline.memory().is_none() {
             return Err(WasmError::NoMemory);
         }
-        let payload_len = outline.function(PAYLOAD_LEN, "() -> i32", &[], &[ValType::I32])?;
-        let payload_read =
-            outline.function(PAYLOAD_READ, "(i32, i32, i32)", &[ValType::I32; 3], &[])?;
+        let payload = outline.function(PAYLOAD, "() -> i64", &[], &[ValType::I64])?;
         let mut program = Self {
             sections: outline.sections,
+            before_memories: outline.before_memories,
+            memories: outline.memories,
             bodies: outline.bodies,
-            payload_len,
-            payload_read,
+            payload,
             segments: Vec::new(),
             segment_count: outline.segment_count,
         };
-        program.segments = match program.payload()? {
+        program.segments = match program.place()? {
             None => read(module, skeleton.segments.clone())?,
-            Some(length) => {
-                program.segment_count -= 1;
-                segments_before(length, module, skeleton.segments.clone())?
+            Some(place) => {
+                let pages = program.memories[0].initial.checked_sub(place.pages());
+                let pages = pages.filter(|pages| pages * PAGE == u64::from(place.address));
+                program.memories[0].initial = pages.ok_or(WasmError::PayloadSegment)?;
+                let count = program.segment_count.checked_sub(1);
+                program.segment_count = count.ok_or(WasmError::PayloadSegment)?;
+                segments_before(place, module, skeleton.segments.clone())?
             }
         };
         Ok(program)
     }
 
-    /// The length of the payload that the last segment is; `None` without one.
-    fn payload(&self) -> Result<Option<u32>, WasmError> {
-        let Some(last) = self.segment_count.checked_sub(1) else {
+    /// Where the payload is that the last segment is; `None` without one.
+    fn place(&self) -> Result<Option<Place>, WasmError> {
+        let body = FunctionBody::new(BinaryReader::new(self.bodies[self.payload], 0));
+        let mut code = body.get_operators_reader().map_err(WasmError::Malformed)?;
+        let Operator::I64Const { value } = code.read().map_err(WasmError::Malformed)? else {
             return Ok(None);
         };
-        if self.bodies[self.payload_read] != read_body(Some(last)) {
-            return Ok(None);
-        }
-        let body = FunctionBody::new(BinaryReader::new(self.bodies[self.payload_len], 0));
-        let first = body.get_operators_reader().and_then(|mut it| it.read());
-        match first.map_err(WasmError::Malformed)? {
-            Operator::I32Const { value } => Ok(Some(value.cast_unsigned())),
-            _ => Err(WasmError::PayloadSegment),
-        }
+        let value = value.cast_unsigned();
+        let half = |value: u64| u32::try_from(value & u64::from(u32::MAX)).unwrap_or_default();
+        let place = Place {
+            address: half(value >> 32),
+            length: half(value),
+        };
+        Ok((value != 0).then_some(place))
+    }
+
+    /// Where a payload of this length goes: behind all that the memory has.
+    fn place_for(&self, length: u32) -> Result<Place, WasmError> {
+        let pages = self.memories[0].initial;
+        let place = u32::try_from(pages * PAGE).map(|address| Place { address, length });
+        place
+            .ok()
+            .filter(|place| pages + place.pages() <= PAGES_MAX)
+            .ok_or(WasmError::PayloadTooLarge {
+                length: u64::from(length),
+                length_max: WASM32_PAYLOAD_LEN_MAX.min((PAGES_MAX - pages.min(PAGES_MAX)) * PAGE),
+            })
     }
 
     /// The module up to a payload of this length, or all of it without one.
     pub(super) fn encode(&self, payload: Option<u32>) -> Result<Vec<u8>, WasmError> {
+        let place = payload.map(|length| self.place_for(length)).transpose()?;
         let mut module = Module::new();
-        for &(id, data) in &self.sections {
+        let (before, after) = self.sections.split_at(self.before_memories);
+        for &(id, data) in before {
             module.section(&RawSection { id, data });
         }
-        let count = self.segment_count + u32::from(payload.is_some());
+        module.section(&self.memory_section(place));
+        for &(id, data) in after {
+            module.section(&RawSection { id, data });
+        }
+        let count = self.segment_count + u32::from(place.is_some());
         module.section(&DataCountSection { count });
-        module.section(&self.code(payload));
+        module.section(&self.code(place));
         let mut data = Vec::new();
         count.encode(&mut data);
         data.extend_from_slice(&self.segments);
-        if let Some(length) = payload {
-            data.extend(segment_header(length));
-        }
+        data.extend(place.map(Place::segment_header).unwrap_or_default());
         let length = data.len() as u64 + u64::from(payload.unwrap_or(0));
         let Ok(length) = u32::try_from(length) else {
             return Err(WasmError::PayloadTooLarge {
@@ -102,62 +166,51 @@ impl<'a> Program<'a> {
         Ok(bytes)
     }
 
-    fn code(&self, payload: Option<u32>) -> CodeSection {
-        let len_body = len_body(payload.unwrap_or(0));
-        // The payload's segment follows those of the program.
-        let read_body = read_body(payload.map(|_| self.segment_count));
+    /// The memories, the first of them with the pages of a payload.
+    fn memory_section(&self, place: Option<Place>) -> MemorySection {
+        let mut section = MemorySection::new();
+        let mut pages = place.map_or(0, Place::pages);
+        for memory in &self.memories {
+            let minimum = memory.initial + pages;
+            section.memory(wasm_encoder::MemoryType {
+                minimum,
+                maximum: memory.maximum.map(|maximum| maximum.max(minimum)),
+                memory64: memory.memory64,
+                shared: memory.shared,
+                page_size_log2: memory.page_size_log2,
+            });
+            pages = 0;
+        }
+        section
+    }
+
+    fn code(&self, place: Option<Place>) -> CodeSection {
+        let payload = Place::body(place);
         let mut code = CodeSection::new();
         for (index, body) in self.bodies.iter().enumerate() {
-            match index {
-                _ if index == self.payload_len => code.raw(&len_body),
-                _ if index == self.payload_read => code.raw(&read_body),
-                _ => code.raw(body),
+            match index == self.payload {
+                true => code.raw(&payload),
+                false => code.raw(body),
             };
         }
         code
     }
 }
 
-/// `segments` without the last one, which must be passive and of this length.
+/// `segments` without the last one, which must be the payload's.
 fn segments_before(
-    length: u32,
+    place: Place,
     module: &(impl Source + ?Sized),
     segments: Range<u64>,
 ) -> Result<Vec<u8>, WasmError> {
-    let end = segments.end.checked_sub(u64::from(length));
+    let end = segments.end.checked_sub(u64::from(place.length));
     let Some(end) = end.filter(|end| *end >= segments.start) else {
         return Err(WasmError::PayloadSegment);
     };
     let mut bytes = read(module, segments.start..end)?;
-    let Some(rest) = bytes.strip_suffix(segment_header(length).as_slice()) else {
+    let Some(rest) = bytes.strip_suffix(place.segment_header().as_slice()) else {
         return Err(WasmError::PayloadSegment);
     };
     bytes.truncate(rest.len());
     Ok(bytes)
-}
-
-/// What precedes the payload's bytes in its segment.
-fn segment_header(length: u32) -> Vec<u8> {
-    let mut header = vec![PASSIVE];
-    length.encode(&mut header);
-    header
-}
-
-/// The body of [`PAYLOAD_LEN`].
-pub(super) fn len_body(length: u32) -> Vec<u8> {
-    let mut body = Function::new([]);
-    body.instructions().i32_const(length.cast_signed()).end();
-    body.into_raw_body()
-}
-
-/// The body of [`PAYLOAD_READ`], for a payload in this segment.
-pub(super) fn read_body(segment: Option<u32>) -> Vec<u8> {
-    let mut body = Function::new([]);
-    let mut code = body.instructions();
-    if let Some(segment) = segment {
-        code.local_get(0).local_get(1).local_get(2);
-        code.memory_init(0, segment);
-    }
-    code.end();
-    body.into_raw_body()
 }

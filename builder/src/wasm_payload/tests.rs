@@ -1,25 +1,27 @@
 //! Injecting into modules that are made here: what is refused, and what a guest then reads.
 
-use super::program::{len_body, read_body};
+use super::program::Place;
 use super::*;
+use std::ops::Range;
 use wasm_encoder::{
     CodeSection, ConstExpr, CustomSection, DataSection, EntityType, ExportKind, ExportSection,
-    FunctionSection, ImportSection, MemorySection, Module, TypeSection,
+    Function, FunctionSection, ImportSection, MemorySection, Module, TypeSection,
 };
 use wasmtime::{Engine, Instance, Linker, Memory, Store, TypedFunc};
 
 /// A module like the base, with what the tests change.
 struct Parts {
-    len_export: &'static str,
-    len_type: u32,
+    export: &'static str,
+    /// Of the export.
+    of: u32,
     memory: Option<bool>,
     data: bool,
     custom: &'static [u8],
 }
 
 const BASE: Parts = Parts {
-    len_export: PAYLOAD_LEN,
-    len_type: 0,
+    export: PAYLOAD,
+    of: 0,
     memory: Some(false),
     data: true,
     custom: b"anything",
@@ -28,25 +30,23 @@ const BASE: Parts = Parts {
 impl Parts {
     fn module(&self) -> Vec<u8> {
         let mut types = TypeSection::new();
-        types.ty().function([], [wasm_encoder::ValType::I32]);
+        types.ty().function([], [wasm_encoder::ValType::I64]);
         types.ty().function([wasm_encoder::ValType::I32; 3], []);
         types.ty().function([wasm_encoder::ValType::I32], []);
         let mut imports = ImportSection::new();
         let exit = EntityType::Function(2);
         imports.import("wasi_snapshot_preview1", "proc_exit", exit);
         let mut functions = FunctionSection::new();
-        functions.function(0).function(1).function(self.len_type);
+        functions.function(0).function(1).function(self.of);
         let mut exports = ExportSection::new();
-        // The imported function is number 0, another one number 1.
-        exports.export(PAYLOAD_READ, ExportKind::Func, 2);
-        exports.export(self.len_export, ExportKind::Func, 3);
+        // The imported function is number 0, others are number 1 and 2.
+        exports.export(self.export, ExportKind::Func, 3);
         let mut code = CodeSection::new();
-        code.raw(&len_body(7)).raw(&read_body(None));
-        code.raw(&if self.len_type == 0 {
-            len_body(0)
-        } else {
-            read_body(None)
-        });
+        let mut nothing = Function::new([]);
+        nothing.instructions().end();
+        let [none, nothing] = [Place::body(None), nothing.into_raw_body()];
+        code.raw(&none).raw(&nothing);
+        code.raw(if self.of == 0 { &none } else { &nothing });
 
         let custom = CustomSection {
             name: "name".into(),
@@ -147,34 +147,34 @@ impl Guest {
         }
     }
 
-    fn len(&mut self) -> u32 {
-        let len = self.instance.get_typed_func(&mut self.store, PAYLOAD_LEN);
-        let len: TypedFunc<(), u32> = len.unwrap();
-        len.call(&mut self.store, ()).unwrap()
+    /// Where its payload is.
+    fn place(&mut self) -> Range<usize> {
+        let place = self.instance.get_typed_func(&mut self.store, PAYLOAD);
+        let place: TypedFunc<(), u64> = place.unwrap();
+        let place = place.call(&mut self.store, ()).unwrap();
+        let (address, length) = (place >> 32, place & 0xFFFF_FFFF);
+        usize::try_from(address).unwrap()..usize::try_from(address + length).unwrap()
     }
 
-    fn read(&mut self, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
-        let read = self.instance.get_typed_func(&mut self.store, PAYLOAD_READ);
-        let read: TypedFunc<(u32, u32, u32), ()> = read.unwrap();
-        read.call(&mut self.store, (1024, offset, length))?;
-        let mut bytes = vec![0; usize::try_from(length)?];
-        self.memory.read(&self.store, 1024, &mut bytes)?;
-        Ok(bytes)
+    fn payload(&mut self) -> &[u8] {
+        let place = self.place();
+        &self.memory.data(&self.store)[place]
     }
 }
 
 #[test]
-fn the_exports_read_the_payload() {
+fn the_payload_is_in_memory_on_pages_of_its_own() {
     for data in [true, false] {
-        let payload = payload(50_000);
-        let base = Parts { data, ..BASE }.module();
-        let mut guest = Guest::start(&injected(&base, &payload));
-        assert_eq!(guest.len(), 50_000);
-        assert_eq!(guest.read(0, 50_000).unwrap(), payload);
-        assert_eq!(guest.read(333, 4_000).unwrap(), payload[333..4_333]);
-        assert!(guest.read(49_999, 2).is_err());
-        let hello = &guest.memory.data(&guest.store)[16..21];
-        assert_eq!(hello, if data { b"hello" } else { &[0; 5] });
+        for length in [1, 50_000, 65_536, 65_537] {
+            let payload = payload(length);
+            let base = Parts { data, ..BASE }.module();
+            let mut guest = Guest::start(&injected(&base, &payload));
+            assert_eq!(guest.payload(), payload);
+            assert_eq!(guest.place().start, 65_536);
+            let memory = guest.memory.data(&guest.store);
+            assert_eq!(memory.len(), 65_536 + length.next_multiple_of(65_536));
+            assert_eq!(&memory[16..21], if data { b"hello" } else { &[0; 5] });
+        }
     }
 }
 
@@ -182,8 +182,8 @@ fn the_exports_read_the_payload() {
 fn the_base_has_no_payload() {
     let module = injected(&BASE.module(), &payload(50_000));
     let mut guest = Guest::start(&base_of(&module).unwrap());
-    assert_eq!(guest.len(), 0);
-    assert_eq!(guest.read(0, 100).unwrap(), [0; 100]);
+    assert_eq!(guest.place(), 0..0);
+    assert_eq!(guest.memory.data(&guest.store).len(), 65_536);
 }
 
 /// A module of which only the first bytes can be read.
@@ -244,7 +244,7 @@ fn a_module_that_is_no_base_is_refused() {
     assert!(matches!(error(b"\x7fELF\x02\x01\x01\0"), E::NotAModule));
     assert!(matches!(
         error(b"\0asm\x0d\0\x01\0"),
-        E::MissingExport { name: PAYLOAD_LEN }
+        E::MissingExport { name: PAYLOAD }
     ));
     assert!(matches!(error(b"\0asm\x01\0\0\0"), E::NoMemory));
     for memory in [None, Some(true)] {
@@ -257,22 +257,19 @@ fn a_module_that_is_no_base_is_refused() {
         .module();
         assert!(matches!(error(&module), E::NoMemory));
     }
-    let len_export = "other";
-    let module = Parts { len_export, ..BASE }.module();
-    assert!(matches!(error(&module), E::MissingExport { name } if name == PAYLOAD_LEN));
-    let module = Parts {
-        len_type: 1,
-        ..BASE
-    }
-    .module();
-    assert!(matches!(error(&module), E::ExportSignature { name, .. } if name == PAYLOAD_LEN));
+    let export = "other";
+    let module = Parts { export, ..BASE }.module();
+    assert!(matches!(error(&module), E::MissingExport { name } if name == PAYLOAD));
+    let module = Parts { of: 1, ..BASE }.module();
+    assert!(matches!(error(&module), E::ExportSignature { name, .. } if name == PAYLOAD));
 }
 
 #[test]
 fn an_invalid_base_is_refused() {
     let mut module = BASE.module();
     let call_missing = [0, 0x10, 0x63, 0x0b];
-    let body = [0, 0x41, 7, 0x0b];
+    // That of the function that has nothing to do with the payload.
+    let body = [0, 0x42, 0, 0x0b];
     let at = module.windows(4).position(|bytes| bytes == body).unwrap();
     module[at..at + 4].copy_from_slice(&call_missing);
     let error = inject(module.as_slice(), &[][..], &mut Vec::new()).unwrap_err();
@@ -303,10 +300,15 @@ fn a_damaged_module_never_panics() {
 #[test]
 fn another_length_than_that_of_the_segment_is_refused() {
     let mut module = injected(&BASE.module(), b"payload");
-    let body = len_body(7);
-    let mut at = module.windows(body.len()).enumerate();
-    // The first is that of the other function.
-    let at = at.rfind(|(_, bytes)| *bytes == body).unwrap().0;
-    module[at + 2] = 6;
+    let mut guest = Guest::start(&module);
+    let place = guest.place();
+    assert_eq!(place.len(), 7);
+    let number = (u64::try_from(place.start).unwrap() << 32) | 7;
+    let mut body = Function::new([]);
+    body.instructions().i64_const(number.cast_signed());
+    let body = body.into_raw_body();
+    let at = module.windows(body.len()).position(|bytes| bytes == body);
+    // The length is in the lowest bits.
+    module[at.unwrap() + 2] = 0x80 | 6;
     assert!(matches!(base_of(&module), Err(WasmError::PayloadSegment)));
 }

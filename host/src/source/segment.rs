@@ -1,57 +1,54 @@
 //! The module's own payload segment.
 //!
-//! A guest cannot read its own module, but it can copy out of a passive data
-//! segment. Which one it is, only the builder knows: this base exports two
-//! functions with a body for "no payload", and the builder replaces the bodies
-//! with "the payload's length" and "`memory.init` of the last segment".
+//! A guest cannot read its own module, but the host puts the module's active data segments into
+//! its memory. Where that of the payload is, only the builder knows: this base exports a function
+//! with a body for "no payload", and the builder replaces the body with the address and the
+//! length.
 
 use anyhow::ensure;
 use encoderfile::source::{ReadError, Source, checked_range};
 use std::hint::black_box;
+use std::slice;
 
-/// The payload's length in bytes; 0 without one. Replaced by the builder.
+/// Where the payload is: its address in the upper half, its length in bytes in the lower one; 0
+/// without one. Replaced by the builder.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn encoderfile_payload_len() -> u32 {
+extern "C" fn encoderfile_payload() -> u64 {
     // Opaque, so that no caller is compiled on the strength of it.
     black_box(0)
 }
 
-/// Copies `len` bytes of the payload from `offset` to `destination`. Replaced
-/// by the builder.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn encoderfile_payload_read(destination: *mut u8, offset: u32, len: u32) {
-    black_box((destination, offset, len));
-}
-
 /// The payload segment of this module.
 pub(super) fn own() -> anyhow::Result<Segment> {
-    let length = black_box(encoderfile_payload_len as extern "C" fn() -> u32)();
+    let place = black_box(encoderfile_payload as extern "C" fn() -> u64)();
+    let length = usize::try_from(place & u64::from(u32::MAX))?;
+    let address = usize::try_from(place >> 32)?;
     ensure!(
         length > 0,
         "it carries no model; build one onto it, or use --payload FILE"
     );
-    Ok(Segment { length })
+    // SAFETY: the builder has made the memory larger by these pages than the program was linked
+    // for, so that neither stack nor statics are there, and the heap grows behind them. Nobody
+    // writes to them.
+    let bytes = unsafe { slice::from_raw_parts(address as *const u8, length) };
+    Ok(Segment(bytes))
 }
 
-pub(super) struct Segment {
-    length: u32,
-}
+pub(super) struct Segment(&'static [u8]);
 
 impl Source for Segment {
     fn len(&self) -> u64 {
-        u64::from(self.length)
+        Source::len(self.0)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let range = checked_range(offset, buffer.len() as u64, self.len())?;
-        let read = black_box(encoderfile_payload_read as extern "C" fn(*mut u8, u32, u32));
-        read(
-            buffer.as_mut_ptr(),
-            u32::try_from(range.start)?,
-            u32::try_from(buffer.len())?,
-        );
-        Ok(())
+        self.0.read_at(offset, buffer)
+    }
+
+    fn mapped(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        let range = checked_range(offset, length, Source::len(self.0)).ok()?;
+        self.0
+            .get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
     }
 }

@@ -7,10 +7,8 @@
 //! share their cores with the server: a request costs a few system calls, and
 //! no answer is parsed.
 
-mod client;
 mod connections;
 mod fairness;
-mod latency;
 mod mixed;
 mod server;
 mod shutdown;
@@ -208,6 +206,6 @@ impl Arguments {
 }
 
 /// What a thread measured.
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> anyhow::Result<T> {
+pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> anyhow::Result<T> {
     thread.join().map_err(|_| anyhow!("a client panicked"))
 }

@@ -3,8 +3,8 @@
 //! Both come from 127.0.0.1, so these are turns between requests of one client;
 //! turns between clients are the same code one level up.
 
-use super::client::{Client, post};
-use super::latency::{Latencies, one_by_one};
+use crate::bench::client::{Client, post};
+use crate::bench::latency::{Latencies, one_by_one};
 use super::server::Server;
 use super::{SHORT_TEXT, Subject, joined};
 use crate::bench::report::{Report, Target, Unit};

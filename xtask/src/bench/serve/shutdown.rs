@@ -1,6 +1,6 @@
 //! SIGTERM under load: what was accepted is answered, then the server exits.
 
-use super::client::{Client, post};
+use crate::bench::client::{Client, post};
 use super::server::Server;
 use super::{Subject, joined};
 use crate::bench::report::{Report, Target, Unit};

@@ -1,8 +1,8 @@
 //! Texts a second: of `infer`, of one large request, and of many clients; and
 //! whether an answer under load is the same, bit for bit, as on an idle server.
 
-use super::client::{Client, get, post};
-use super::latency::{Latencies, probe};
+use crate::bench::client::{Client, get, post};
+use crate::bench::latency::{Latencies, probe};
 use super::server::{Server, cpu_seconds};
 use super::{SHORT_TEXT, Subject, joined};
 use crate::bench::report::{Report, Target, Unit};

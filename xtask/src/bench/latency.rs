@@ -1,7 +1,7 @@
 //! How long answers took, and the probes that ask for them.
 
 use super::client::Client;
-use crate::bench::report::{Report, Target, Unit};
+use super::report::{Report, Target, Unit};
 use anyhow::Context;
 use std::thread;
 use std::time::{Duration, Instant};

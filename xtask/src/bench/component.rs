@@ -1,0 +1,225 @@
+//! `cargo xtask bench component`: a component under wasmtime: requests, and the start of a command.
+//!
+//! Invariant: no server outlives its handle.
+
+use super::machine::Machine;
+use super::report::{Report, Target, Unit};
+use super::client::{Client, post};
+use super::serve::joined;
+use super::latency::{Latencies, one_by_one};
+use super::speed::Loaded;
+use super::turns::in_turns;
+use super::{minilm, publish};
+use crate::dist::{self, Scope};
+use crate::infer::Program;
+use crate::process;
+use crate::setup::{self, COMPONENT, WASM};
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use anyhow::{Context, bail};
+use serde_json::json;
+use std::iter;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// `cargo xtask bench component`
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The model's folder, of sentence embeddings [default: the default model's, in float32]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+
+    /// How often each thing is measured
+    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+
+    /// Write the table as Markdown to FILE [default: bench-component.md in the target folder]
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+/// 16 tokens of BERT's vocabulary, special tokens included.
+const TEXT: &str = "A small cat sits on the mat in front of an old house.";
+
+/// At once, for latencies under load.
+const CLIENTS: usize = 8;
+
+/// Requests of a turn.
+const REQUESTS: usize = 20;
+
+/// Until a server listens: it compiles the component if that is not in the cache.
+const START: Duration = Duration::from_secs(120);
+
+/// The options of a server whose instances answer more than one request.
+const REUSED: [&str; 4] = [
+    "--max-instance-reuse-count",
+    "1000000",
+    "--idle-instance-timeout",
+    "60s",
+];
+
+const NOTE: &str = "\
+wasmtime has compiled the component before; nothing of its first compilation is measured. Unless
+a row says that instances are reused, `wasmtime serve` makes one for each request. Beside a
+request of one client stands a text of the same 16 tokens in a loaded module, `infer` under
+`wasmtime run`, without HTTP. Eight clients share the machine's cores with the server.";
+
+/// Measures, prints and writes the table.
+pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut steps = Steps::new();
+    steps.begin("setup", "the wasm target and the wasmtime CLI");
+    setup::targets(workspace, &mut steps, &[WASM])?;
+    let wasmtime = setup::wasmtime(workspace)?;
+    let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
+    let folder = workspace.target.join("bench");
+    let model = minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?;
+    let [component, module] = [("component.wasm", COMPONENT), ("component.ef.wasm", WASM)]
+        .map(|(name, target)| (folder.join(name), target));
+    for (file, target) in [&component, &module] {
+        dist.build_model(Some(&model), Some(target), &[], file)?;
+    }
+    let subject = Subject {
+        wasmtime,
+        component: component.0,
+        module: module.0,
+        turns: usize::try_from(arguments.turns)?,
+    };
+    let machine = Machine::now()?;
+    steps.begin("measure", "in turns");
+    let mut report = Report::default();
+    report.note(NOTE.into());
+    subject.requests(&mut report)?;
+    subject.starts(&mut report)?;
+    let write = arguments.write.as_deref();
+    publish(
+        workspace,
+        &report,
+        &format!("{machine}\n"),
+        write,
+        "bench-component.md",
+    )
+}
+
+struct Subject {
+    wasmtime: PathBuf,
+    component: PathBuf,
+    module: PathBuf,
+    turns: usize,
+}
+
+impl Subject {
+    fn program(&self, file: &Path, options: &[&str]) -> Program {
+        Program::Wasm {
+            wasmtime: self.wasmtime.clone(),
+            options: options.iter().map(ToString::to_string).collect(),
+            file: file.to_owned(),
+        }
+    }
+
+    fn requests(&self, report: &mut Report) -> anyhow::Result<()> {
+        let request = post("/embed", &json!({"inputs": TEXT}));
+        let mut loaded = Loaded::start(&self.program(&self.module, &[]), 1, TEXT)?;
+        let texts = vec![TEXT; REQUESTS];
+        for (name, options) in [
+            ("an instance each", &[][..]),
+            ("instances reused", &REUSED[..]),
+        ] {
+            let server = Server::start(self, options)?;
+            let mut client = Client::new(server.address);
+            client.body(&request)?;
+            let [served, alone] = in_turns(
+                self.turns,
+                [
+                    &mut || {
+                        one_by_one(&mut client, iter::repeat_n(&request, REQUESTS))?.quantile(0.5)
+                    },
+                    &mut || Ok(loaded.seconds(&texts)? / REQUESTS as f64 * 1e3),
+                ],
+            )?;
+            let what = format!("a request of 16 tokens, {name}; beside it: in a loaded module");
+            report.race(what, Unit::Milliseconds, Target::None, [served, alone]);
+            let what = format!("{CLIENTS} clients, {name}");
+            self.at_once(server.address, &request)?
+                .rows(&what, Target::None, report)?;
+        }
+        Ok(())
+    }
+
+    fn at_once(&self, address: SocketAddr, request: &Vec<u8>) -> anyhow::Result<Latencies> {
+        let requests = self.turns * REQUESTS;
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|_| {
+                    scope.spawn(move || {
+                        let requests = iter::repeat_n(request, requests);
+                        one_by_one(&mut Client::new(address), requests)
+                    })
+                })
+                .collect();
+            let mut all = Latencies::default();
+            for client in clients {
+                all.extend(joined(client)??);
+            }
+            Ok(all)
+        })
+    }
+
+    /// From the start of `wasmtime run` to the end of the process.
+    fn starts(&self, report: &mut Report) -> anyhow::Result<()> {
+        let command = ["-S", "http"];
+        let component = self.program(&self.component, &command);
+        let module = self.program(&self.module, &[]);
+        let seconds =
+            |program: &Program| process::seconds(&mut program.command(&["infer", TEXT]));
+        seconds(&component)?;
+        seconds(&module)?;
+        let race = in_turns(
+            self.turns,
+            [&mut || seconds(&component), &mut || seconds(&module)],
+        )?;
+        let what = "wasmtime run to the first result; beside it: the module";
+        report.race(what, Unit::Seconds, Target::None, race);
+        Ok(())
+    }
+}
+
+/// A running `wasmtime serve`.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(subject: &Subject, options: &[&str]) -> anyhow::Result<Self> {
+        // Nobody else takes the port in the moment that it is free.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = Command::new(&subject.wasmtime);
+        command.args(["serve", "-S", "cli", "--addr", &address.to_string()]);
+        command.args(options).arg(&subject.component);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().context("wasmtime serve")?;
+        let mut server = Self { child, address };
+        let limit = Instant::now() + START;
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("wasmtime serve: {status}");
+            }
+            if Instant::now() > limit {
+                bail!("wasmtime serve: not listening after {} s", START.as_secs());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
