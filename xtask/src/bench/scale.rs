@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value = "20000", value_parser = clap::value_parser!(u64).range(100..))]
     rows: u64,
 
-    /// How often each job is run
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How often each job is run: a turn takes ten minutes on two cores
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
 
     /// Write the table as Markdown to FILE [default: bench-scale.md in the target folder]
