@@ -96,7 +96,23 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn from_payload(payload: Payload, executor: Executor) -> Result<Self, Error> {
-        let encoder = Arc::new(load(&payload, executor)?);
+        let encoder = load(&payload, executor)?;
+        Self::of(payload, encoder, executor)
+    }
+
+    /// As [`Model::from_payload`], without the hash of the weights: for a host that makes many
+    /// instances of a program that brings its own payload, and has to trust both alike. The hashes
+    /// of tokenizer and graph are checked.
+    ///
+    /// # Errors
+    /// As [`Model::open`], but for other weights than those that were written.
+    pub fn from_trusted_payload(payload: Payload, executor: Executor) -> Result<Self, Error> {
+        let encoder = guarded(|| Encoder::load(&payload))?;
+        Self::of(payload, encoder, executor)
+    }
+
+    fn of(payload: Payload, encoder: Encoder, executor: Executor) -> Result<Self, Error> {
+        let encoder = Arc::new(encoder);
         encoder.use_cores(executor.threads());
         Ok(Self(Arc::new(Opened {
             info: Info::of(&payload)?,

@@ -11,9 +11,6 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use utoipa::PartialSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 /// The members of a message itself are the protocol's, of which none may be `null`
 /// but a response's; `metadata` is the caller's.
@@ -43,10 +40,6 @@ impl Dialect for Mcp {
             "id": null,
             "error": { "code": code(failure.kind), "message": message },
         })
-    }
-
-    fn error_schema(&self) -> RefOr<Schema> {
-        Value::schema()
     }
 }
 

@@ -51,6 +51,24 @@ fn a_command_prints_what_the_module_prints() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// wasmtime grants a command no HTTP, and says what is missing.
+#[test]
+fn a_host_without_http_names_it() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let Some(wasmtime) = &workbench.programs().wasmtime else {
+        return Ok(());
+    };
+    let component = component(&workbench, "st-mean-normalize")?;
+    let mut run = Command::new(wasmtime);
+    run.arg("run").arg(component).args(["infer", "a cat"]);
+    let refused = process::finish(&mut run)?;
+    let names_it = refused.stderr.contains("wasi:http/types");
+    anyhow::ensure!(refused.code != Some(0) && names_it, "{}", refused.stderr);
+    Ok(())
+}
+
 #[test]
 fn a_command_that_fails_says_so() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {

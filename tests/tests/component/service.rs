@@ -29,10 +29,11 @@ impl Drop for Served {
 }
 
 impl Served {
-    fn start(wasmtime: &Path, component: &Path) -> anyhow::Result<Self> {
+    fn start(wasmtime: &Path, options: &[&str], component: &Path) -> anyhow::Result<Self> {
         let mut serve = Command::new(wasmtime);
         serve
             .args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"])
+            .args(options)
             .arg(component);
         let mut process = process::spawn(serve.stdout(Stdio::null()).stderr(Stdio::piped()))?;
         let mut lines = BufReader::new(process.stderr.take().context("its stderr")?).lines();
@@ -74,10 +75,16 @@ impl Served {
     }
 }
 
-fn served(workbench: &Workbench, model: &str) -> anyhow::Result<Option<Served>> {
+fn served(
+    workbench: &Workbench,
+    model: &str,
+    options: &[&str],
+) -> anyhow::Result<Option<Served>> {
     let component = component(workbench, model)?;
     let wasmtime = workbench.programs().wasmtime.as_deref();
-    wasmtime.map(|it| Served::start(it, &component)).transpose()
+    wasmtime
+        .map(|it| Served::start(it, options, &component))
+        .transpose()
 }
 
 #[test]
@@ -86,7 +93,7 @@ fn dialects_answer_as_the_command_line_does() -> anyhow::Result<()> {
         return Ok(());
     };
     let model = "st-mean-normalize";
-    let Some(server) = served(&workbench, model)? else {
+    let Some(server) = served(&workbench, model, &[])? else {
         return Ok(());
     };
     let module = workbench.built(model, &["--target", WASI])?;
@@ -144,7 +151,7 @@ fn mistakes_are_answered_and_the_server_lives() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let Some(server) = served(&workbench, "st-mean-normalize")? else {
+    let Some(server) = served(&workbench, "st-mean-normalize", &[])? else {
         return Ok(());
     };
     let long = json!({"inputs": ["a ".repeat(5_000_000)]}).to_string();
@@ -185,5 +192,50 @@ fn mistakes_are_answered_and_the_server_lives() -> anyhow::Result<()> {
     );
     let (status, _) = server.get("/health")?;
     ensure!(status == 200);
+    Ok(())
+}
+
+#[test]
+fn an_instance_that_is_used_again_answers_as_a_new_one() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let reused = ["--max-instance-reuse-count", "1000"];
+    let mut answers = Vec::new();
+    for options in [&[][..], &reused] {
+        let Some(server) = served(&workbench, "cls-multi-label", options)? else {
+            return Ok(());
+        };
+        for body in [
+            r#"{"inputs": ["a cat"]}"#,
+            "{",
+            r#"{"inputs": ["of the house"], "top_k": 1}"#,
+            r#"{"inputs": ["a cat"]}"#,
+        ] {
+            answers.push(server.post("/predict", body)?);
+        }
+    }
+    let (new, again) = answers.split_at(4);
+    ensure!(new == again, "{answers:?}");
+    ensure!(new[0] == new[3] && new[0].0 == 200, "{new:?}");
+    Ok(())
+}
+
+/// The host grants an instance memory for short texts, and not for long ones.
+#[test]
+fn an_instance_without_memory_fails_alone() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let limit = ["-W", "max-memory-size=16777216"];
+    let Some(server) = served(&workbench, "st-mean-normalize", &limit)? else {
+        return Ok(());
+    };
+    let short = r#"{"inputs": ["a cat"]}"#;
+    let long = json!({"inputs": vec!["a cat sits on the mat ".repeat(200); 400]}).to_string();
+    for (body, status) in [(short, 200), (&long, 500), (short, 200)] {
+        let (got, answer) = server.post("/predict", body)?;
+        ensure!(got == status, "{got} {answer}");
+    }
     Ok(())
 }

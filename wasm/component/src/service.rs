@@ -215,6 +215,8 @@ fn write(response: Response<Vec<u8>>, out: ResponseOutparam) {
         // Those of the dialects are valid.
         let _ = headers.append(name.as_str(), value.as_bytes());
     }
+    let length = bytes.len().to_string();
+    let _ = headers.append(header::CONTENT_LENGTH.as_str(), length.as_bytes());
     let response = OutgoingResponse::new(headers);
     let _ = response.set_status_code(head.status.as_u16());
     let body = response.body();

@@ -16,14 +16,14 @@ use crate::process;
 use crate::setup::{self, COMPONENT, WASM};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::json;
+use std::io::{BufRead, BufReader};
 use std::iter;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// `cargo xtask bench component`
 #[derive(clap::Args)]
@@ -49,9 +49,6 @@ const CLIENTS: usize = 8;
 
 /// Requests of a turn.
 const REQUESTS: usize = 20;
-
-/// Until a server listens: it compiles the component if that is not in the cache.
-const START: Duration = Duration::from_secs(120);
 
 /// The options of a server whose instances answer more than one request.
 const REUSED: [&str; 4] = [
@@ -194,24 +191,25 @@ struct Server {
 
 impl Server {
     fn start(subject: &Subject, options: &[&str]) -> anyhow::Result<Self> {
-        // Nobody else takes the port in the moment that it is free.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(&subject.wasmtime);
-        command.args(["serve", "-S", "cli", "--addr", &address.to_string()]);
+        command.args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"]);
         command.args(options).arg(&subject.component);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().context("wasmtime serve")?;
-        let mut server = Self { child, address };
-        let limit = Instant::now() + START;
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = server.child.try_wait()? {
-                bail!("wasmtime serve: {status}");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(Stdio::piped()).spawn();
+        let mut server = Self {
+            child: child.context("wasmtime serve")?,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        let stderr = server.child.stderr.take().context("its stderr")?;
+        let mut lines = BufReader::new(stderr).lines();
+        server.address = loop {
+            let line = lines.next().context("wasmtime serve: it ended")??;
+            if let Some((_, address)) = line.split_once("http://") {
+                break address.trim_end_matches('/').parse()?;
             }
-            if Instant::now() > limit {
-                bail!("wasmtime serve: not listening after {} s", START.as_secs());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
+        };
+        // It would wait where nobody reads.
+        thread::spawn(move || lines.for_each(drop));
         Ok(server)
     }
 }
