@@ -32,7 +32,7 @@ await build({
   root: given.folder,
   configFile: false,
   logLevel: "error",
-  build: { outDir: site, emptyOutDir: true, target: "esnext" },
+  build: { outDir: site, emptyOutDir: true },
 });
 const served = await serve({ "/": site });
 const browser = await launch(given.chromium);

@@ -7,8 +7,7 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { MODELS, run } from "./component/checks.js";
 
@@ -17,12 +16,11 @@ const folder = resolve(process.argv[2]);
 symlinkSync(fileURLToPath(new URL("node_modules", import.meta.url)), join(folder, "node_modules"));
 writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
 
-const jco = createRequire(import.meta.url).resolve("@bytecodealliance/jco/package.json");
-const program = join(dirname(jco), JSON.parse(readFileSync(jco, "utf8")).bin.jco);
+const jco = fileURLToPath(new URL("node_modules/@bytecodealliance/jco/dist/jco.js", import.meta.url));
 const libraries = {};
 for (const name of MODELS) {
   const out = join(folder, name);
-  execFileSync(process.execPath, [program, "transpile", join(folder, `${name}.wasm`), "-o", out, "--quiet"]);
+  execFileSync(process.execPath, [jco, "transpile", join(folder, `${name}.wasm`), "-o", out, "--quiet"]);
   libraries[name] = await import(pathToFileURL(join(out, `${name}.js`)));
 }
 const printed = JSON.parse(readFileSync(join(folder, "printed.json"), "utf8"));
