@@ -9,6 +9,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { _addPreopen } from "@bytecodealliance/preview2-shim/filesystem";
 import { MODELS, run } from "./component/checks.js";
 
 const folder = resolve(process.argv[2]);
@@ -18,6 +19,8 @@ writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
 
 const jco = fileURLToPath(new URL("node_modules/@bytecodealliance/jco/dist/jco.js", import.meta.url));
 const libraries = {};
+// preview2-shim grants no folder by itself.
+_addPreopen("/models", folder);
 for (const name of MODELS) {
   const out = join(folder, name);
   execFileSync(process.execPath, [jco, "transpile", join(folder, `${name}.wasm`), "-o", out, "--quiet"]);
@@ -25,7 +28,7 @@ for (const name of MODELS) {
 }
 const printed = JSON.parse(readFileSync(join(folder, "printed.json"), "utf8"));
 try {
-  for (const line of run(libraries, printed)) console.log(line);
+  for (const line of run(libraries, printed, "/models")) console.log(line);
 } catch (error) {
   console.error(error.message);
   process.exit(1);

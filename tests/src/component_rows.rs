@@ -30,7 +30,7 @@ pub fn sparse_embedding(result: &types::SparseEmbedding) -> Value {
 
 /// `infer` of a model for sequence classification: its scores in the order of the `labels`.
 pub fn classification(result: &types::Classification, labels: &[String]) -> Value {
-    let score = |label| {
+    let score = |label: &String| {
         let found = result.classes.iter().find(|it| it.label == *label);
         found.map(|it| it.score)
     };
@@ -42,8 +42,11 @@ pub fn classification(result: &types::Classification, labels: &[String]) -> Valu
 
 /// `infer` with `--labels`.
 pub fn zero_shot(result: &types::Classification) -> Value {
-    let (labels, scores): (Vec<&String>, Vec<f32>) =
-        result.classes.iter().map(|it| (&it.label, it.score)).unzip();
+    let (labels, scores): (Vec<&String>, Vec<f32>) = result
+        .classes
+        .iter()
+        .map(|it| (&it.label, it.score))
+        .unzip();
     with_usage(json!({ "labels": labels, "scores": scores }), result.usage)
 }
 
@@ -95,7 +98,10 @@ fn with_usage(mut row: Value, usage: Option<types::Usage>) -> Value {
 pub fn in_float32(printed: &Value) -> Value {
     match printed {
         Value::Number(number) if number.is_f64() => {
-            #[allow(clippy::cast_possible_truncation, reason = "they were float32 when they were printed")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "they were float32 when they were printed"
+            )]
             let value = number.as_f64().map(|it| it as f32);
             json!(value)
         }

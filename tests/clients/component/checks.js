@@ -1,7 +1,7 @@
 // What a program in JavaScript asks of components that jco transpiled, in Node and in a page:
-// `run(libraries, printed)`, where `libraries` has the transpiled modules and `printed` what the
-// command line prints, both by the name of the model. Gives a line for each check; throws at the
-// first that fails.
+// `run(libraries, printed, folder)`, where `libraries` has the transpiled modules and `printed` what
+// the command line prints, both by the name of the model, and `folder` is where components find the
+// files of all, if they may read them. Gives a line for each check; throws at the first that fails.
 
 // As in tests/src/compare.rs, between targets.
 const TOLERANCE = 1e-5;
@@ -13,7 +13,7 @@ const TAGGER = "bert-token_classification";
 /** The transpiled modules that are needed. */
 export const MODELS = [EMBEDDER, CLASSIFIER, TAGGER];
 
-export function run(libraries, printed) {
+export function run(libraries, printed, folder) {
   const { texts } = printed;
   const inputs = texts.map((text) => ({ tag: "text", val: text }));
   const open = (name) => libraries[name].encoder.Model.open();
@@ -39,15 +39,15 @@ export function run(libraries, printed) {
     }
   });
 
-  check("classes", () => {
-    const classifier = open(CLASSIFIER);
+  const classes = (classifier) => {
     const { labels } = classifier.info();
     for (const [place, { classes }] of classifier.classify(inputs).entries()) {
       const score = (label) => classes.find((it) => it.label === label).score;
       same(labels.map(score), printed[CLASSIFIER], (it) => it[place].scores);
       equal(classes[0].label, printed[CLASSIFIER].native[place].predicted_label);
     }
-  });
+  };
+  check("classes", () => classes(open(CLASSIFIER)));
 
   check("entities", () => {
     const tagger = open(TAGGER);
@@ -89,6 +89,12 @@ export function run(libraries, printed) {
     again[Symbol.dispose]();
     same(embedder.embed(inputs.slice(0, 1))[0].values, printed[EMBEDDER], (it) => it[0].embedding);
   });
+
+  if (folder !== undefined) {
+    check("the model of a file, by another component", () =>
+      classes(libraries[EMBEDDER].encoder.Model.open(`${folder}/${CLASSIFIER}.wasm`)),
+    );
+  }
   return passed;
 }
 

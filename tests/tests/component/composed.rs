@@ -72,6 +72,8 @@ fn a_router_asks_one_of_two_models() -> anyhow::Result<()> {
         bail!("a text of too many tokens has a vector");
     };
     ensure!(message.contains("tokens"), "{message}");
-    routed(long)?.map_err(anyhow::Error::msg).context("after an error")?;
+    routed(long)?
+        .map_err(anyhow::Error::msg)
+        .context("after an error")?;
     Ok(())
 }

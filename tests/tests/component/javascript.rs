@@ -31,13 +31,21 @@ fn node_and_pages_get_what_the_command_line_prints() -> anyhow::Result<()> {
     for (model, flags) in MODELS {
         let arguments: Vec<&str> = flags.iter().chain(&TEXTS).copied().collect();
         let Printed { native, module } = Printed::of(&workbench, model, &arguments)?;
-        printed.insert(model.to_owned(), json!({ "native": native, "module": module }));
-        fs::copy(component(&workbench, model)?, workbench.path(format!("{model}.wasm")))?;
+        printed.insert(
+            model.to_owned(),
+            json!({ "native": native, "module": module }),
+        );
+        fs::copy(
+            component(&workbench, model)?,
+            workbench.path(format!("{model}.wasm")),
+        )?;
     }
     workbench.write("printed.json", json!(printed).to_string())?;
     let tests = root().join("tests");
     let mut in_node = Command::new(&node);
-    in_node.arg(tests.join("clients/component_library.mjs")).arg(workbench.folder());
+    in_node
+        .arg(tests.join("clients/component_library.mjs"))
+        .arg(workbench.folder());
     process::pass(&mut in_node).context("in Node")?;
 
     let Some(chromium) = Program::Chromium.find()? else {

@@ -60,7 +60,8 @@ struct Printed {
 impl Printed {
     fn of(workbench: &Workbench, model: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let results = |mut command: Command| {
-            let finished = process::succeed(command.args(["infer", "--format", "jsonl"]).args(arguments))?;
+            let finished =
+                process::succeed(command.args(["infer", "--format", "jsonl"]).args(arguments))?;
             let lines = finished.text()?.lines();
             let rows: Result<Value, _> = lines.map(serde_json::from_str::<Value>).collect();
             anyhow::Ok(rows?)
@@ -71,8 +72,14 @@ impl Printed {
             Some(wasmtime) => {
                 let bundle = workbench.built(model, &["--target", "bundle"])?;
                 let mut command = Command::new(wasmtime);
-                command.arg("run").arg("--dir").arg(workbench.built_folder());
-                command.arg(workbench.base(WASI)?).arg("--payload").arg(bundle);
+                command
+                    .arg("run")
+                    .arg("--dir")
+                    .arg(workbench.built_folder());
+                command
+                    .arg(workbench.base(WASI)?)
+                    .arg("--payload")
+                    .arg(bundle);
                 Some(results(command)?)
             }
         };

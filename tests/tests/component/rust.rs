@@ -106,7 +106,8 @@ impl Caller<'_> {
         let got = self
             .instance
             .ask(|it, store| it.call_embed(store, model, &texts, None, None))?;
-        self.printed(&TEXTS)?.is(answered(got)?.iter().map(rows::embedding))?;
+        self.printed(&TEXTS)?
+            .is(answered(got)?.iter().map(rows::embedding))?;
         let reading = Reading {
             max_tokens: Some(5),
             ..plain()
@@ -122,7 +123,8 @@ impl Caller<'_> {
         ensure!(got[0].usage.is_some() && got[2].usage.is_none(), "{got:?}");
         let mut arguments = vec!["--normalize=true", "--dimensions=4", "--max-tokens=5"];
         arguments.extend(TEXTS);
-        self.printed(&arguments)?.is(got.iter().map(rows::embedding))
+        self.printed(&arguments)?
+            .is(got.iter().map(rows::embedding))
     }
 
     fn embed_tokens(&mut self) -> anyhow::Result<()> {
@@ -200,7 +202,8 @@ impl Caller<'_> {
             .ask(|it, store| it.call_rerank(store, model, "a house", &documents, None, Some(2)))?;
         let mut arguments = vec!["--query=a house", "--top-k=2"];
         arguments.extend(TEXTS);
-        self.printed(&arguments)?.is(answered(got)?.iter().map(rows::ranked))
+        self.printed(&arguments)?
+            .is(answered(got)?.iter().map(rows::ranked))
     }
 }
 
@@ -222,7 +225,10 @@ fn errors_say_who_is_at_fault() -> anyhow::Result<()> {
     let answer =
         instance.ask(|it, store| it.call_embed(store, model, &texts, None, Some(options)))?;
     let error = refused(answer)?;
-    ensure!(error.field.as_deref() == Some("dimensions") && error.input.is_none(), "{error:?}");
+    ensure!(
+        error.field.as_deref() == Some("dimensions") && error.input.is_none(),
+        "{error:?}"
+    );
 
     let reading = Reading {
         overflow: Some(types::Overflow::Error),
@@ -232,11 +238,17 @@ fn errors_say_who_is_at_fault() -> anyhow::Result<()> {
     let answer =
         instance.ask(|it, store| it.call_embed(store, model, &texts, Some(&reading), None))?;
     let error = refused(answer)?;
-    ensure!(error.input == Some(1) && error.message.contains("tokens"), "{error:?}");
+    ensure!(
+        error.input == Some(1) && error.message.contains("tokens"),
+        "{error:?}"
+    );
 
     let answer = instance.ask(|it, store| it.call_entities(store, model, &texts, None, None))?;
     let error = refused(answer)?;
-    ensure!(error.message.contains("entities") && error.message.contains("embed"), "{error:?}");
+    ensure!(
+        error.message.contains("entities") && error.message.contains("embed"),
+        "{error:?}"
+    );
 
     let cut = workbench.built(MODELS[0], &["--target", "bundle"])?;
     let cut = fs::read(cut)?;
@@ -272,7 +284,9 @@ fn models_of_an_instance_are_apart() -> anyhow::Result<()> {
     let embeds = answered(instance.open(None)?)?;
     let classifies = answered(instance.open(Some(&file))?)?;
     let again = answered(instance.open(None)?)?;
-    let labels = instance.ask(|it, store| it.call_info(store, classifies))?.labels;
+    let labels = instance
+        .ask(|it, store| it.call_info(store, classifies))?
+        .labels;
 
     let (vectors, classes) = (
         Printed::of(&workbench, one, &TEXTS)?,
@@ -285,7 +299,9 @@ fn models_of_an_instance_are_apart() -> anyhow::Result<()> {
         if round == 0 {
             let got = instance
                 .ask(|it, store| it.call_classify(store, classifies, &texts, None, None))?;
-            classes.is(answered(got)?.iter().map(|it| rows::classification(it, &labels)))?;
+            classes.is(answered(got)?
+                .iter()
+                .map(|it| rows::classification(it, &labels)))?;
             for gone in [embeds, classifies] {
                 instance.ask(|_, store| gone.resource_drop(store))?;
             }
@@ -294,7 +310,11 @@ fn models_of_an_instance_are_apart() -> anyhow::Result<()> {
     let request = json!({ "inputs": TEXTS }).to_string();
     let answer = instance.ask(|it, store| it.call_infer(store, again, &request))?;
     let answer: Value = serde_json::from_str(&answered(answer)?)?;
-    vectors.is(answer["results"].as_array().context("no results")?.iter().map(rows::in_float32))?;
+    vectors.is(answer["results"]
+        .as_array()
+        .context("no results")?
+        .iter()
+        .map(rows::in_float32))?;
     let answer = instance.ask(|it, store| it.call_infer(store, again, "{"))?;
     refused(answer).map(drop)
 }
