@@ -41,7 +41,8 @@ fn a_router_asks_one_of_two_models() -> anyhow::Result<()> {
         return Ok(());
     };
     let (small, large) = ("st-mean-normalize", "st-cls");
-    let router = wat::parse_str(include_str!("router.wat"))?;
+    let router = include_str!("router.wat").replace("{encoder}", include_str!("encoder.wat"));
+    let router = wat::parse_str(router)?;
     let bytes = |model| anyhow::Ok(fs::read(component(&workbench, model)?)?);
     let composed = compose(router, [("small", bytes(small)?), ("large", bytes(large)?)])?;
 
