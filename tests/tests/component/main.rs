@@ -86,7 +86,7 @@ impl Printed {
         Ok(Self { native, module })
     }
 
-    /// Whether those are the results of a component. A caller may be given less of each than is printed.
+    /// Whether those are the results of a component. More of each may be printed than a method gives.
     fn is(&self, got: impl IntoIterator<Item = Value>) -> anyhow::Result<()> {
         let got: Value = got.into_iter().collect();
         compare::targets(&got, &self.native, compare::TARGET_TOLERANCE)?;

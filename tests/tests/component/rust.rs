@@ -10,7 +10,7 @@ use std::fs;
 use types::{Error, Input, Reading};
 use wasmtime::component::ResourceAny;
 
-/// What the command line prints, and where it is found: a model, of an instance.
+/// A model of an instance, to be asked for what it can, and its name, under which the command line is asked.
 struct Caller<'a> {
     workbench: &'a Workbench,
     name: &'a str,
