@@ -1,22 +1,11 @@
 //! `encoderfile:encoder`, called by PyPI's wasmtime: `component_library.py`.
 
-use super::component;
+use super::{MODELS, component};
 use encoderfile_tests::process;
 use encoderfile_tests::programs::Program;
 use encoderfile_tests::workbench::Workbench;
 use std::path::Path;
 use std::process::Command;
-
-/// Models that together have every method.
-const MODELS: [&str; 7] = [
-    "st-mean-normalize",
-    "bert-token_classification",
-    "cls-multi-label",
-    "cls-pair-rerank",
-    "cls-pair-nli",
-    "bert-fill_mask",
-    "splade-max",
-];
 
 #[test]
 fn programs_get_what_the_command_line_prints() -> anyhow::Result<()> {

@@ -1,15 +1,35 @@
 //! A component: one file that is a command, a service and a library, and as readable as any other
 //! encoderfile.
 
+mod composed;
 mod file;
+mod javascript;
 mod library;
+mod rust;
 mod service;
 
+use anyhow::Context;
+use encoderfile_tests::compare::{self, Agreement};
+use encoderfile_tests::component_rows::in_float32;
 use encoderfile_tests::process;
 use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Models that together have every method.
+const MODELS: [&str; 7] = [
+    "st-mean-normalize",
+    "bert-token_classification",
+    "cls-multi-label",
+    "cls-pair-rerank",
+    "cls-pair-nli",
+    "bert-fill_mask",
+    "splade-max",
+];
+
+const TEXTS: [&str; 3] = ["a cat sits on the mat", "of the house in Berlin", ""];
 
 /// A model of `tests/models` as a component.
 fn component(workbench: &Workbench, model: &str) -> anyhow::Result<PathBuf> {
@@ -28,6 +48,54 @@ fn run(workbench: &Workbench, file: &Path, target: &str) -> anyhow::Result<Optio
     }
     command.arg(file);
     Ok(Some(command))
+}
+
+/// What `infer` prints of a model, a line for each result.
+struct Printed {
+    native: Value,
+    /// By the module, whose numbers a component has to the bit; absent where there is no wasmtime.
+    module: Option<Value>,
+}
+
+impl Printed {
+    fn of(workbench: &Workbench, model: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        let results = |mut command: Command| {
+            let finished =
+                process::succeed(command.args(["infer", "--format", "jsonl"]).args(arguments))?;
+            let lines = finished.text()?.lines();
+            let rows: Result<Value, _> = lines.map(serde_json::from_str::<Value>).collect();
+            anyhow::Ok(rows?)
+        };
+        let native = results(Command::new(workbench.built(model, &[])?))?;
+        let module = match &workbench.programs().wasmtime {
+            None => None,
+            Some(wasmtime) => {
+                let bundle = workbench.built(model, &["--target", "bundle"])?;
+                let mut command = Command::new(wasmtime);
+                command
+                    .arg("run")
+                    .arg("--dir")
+                    .arg(workbench.built_folder());
+                command
+                    .arg(workbench.base(WASI)?)
+                    .arg("--payload")
+                    .arg(bundle);
+                Some(results(command)?)
+            }
+        };
+        Ok(Self { native, module })
+    }
+
+    /// Whether those are the results of a component. More of each may be printed than a method gives.
+    fn is(&self, got: impl IntoIterator<Item = Value>) -> anyhow::Result<()> {
+        let got: Value = got.into_iter().collect();
+        compare::targets(&got, &self.native, compare::TARGET_TOLERANCE)?;
+        if let Some(module) = &self.module {
+            let same = compare::json(&got, &in_float32(module), Agreement::Within(0.0));
+            same.context("from the module")?;
+        }
+        Ok(())
+    }
 }
 
 #[test]
