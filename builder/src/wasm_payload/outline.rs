@@ -84,7 +84,10 @@ impl<'a> Outline<'a> {
 
     /// Memory 0, if it is this module's own and has 32-bit addresses and pages of 64 KiB.
     pub(super) fn memory(&self) -> Option<MemoryType> {
-        let first = self.memories.first().filter(|_| !self.has_imported_memory)?;
+        let first = self
+            .memories
+            .first()
+            .filter(|_| !self.has_imported_memory)?;
         (!first.memory64 && !first.shared && first.page_size_log2.is_none()).then_some(*first)
     }
 

@@ -248,7 +248,10 @@ fn the_document_that_is_kept_is_that_of_the_routes() {
         fs::write(path, &composed).unwrap();
     }
     let kept = fs::read_to_string(path).unwrap();
-    let differs = composed.lines().zip(kept.lines()).find(|(one, other)| one != other);
+    let differs = composed
+        .lines()
+        .zip(kept.lines())
+        .find(|(one, other)| one != other);
     assert_eq!(differs, None, "write it with SNAPSHOTS=overwrite");
     assert_eq!(composed.len(), kept.len());
 }

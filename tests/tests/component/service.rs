@@ -75,11 +75,7 @@ impl Served {
     }
 }
 
-fn served(
-    workbench: &Workbench,
-    model: &str,
-    options: &[&str],
-) -> anyhow::Result<Option<Served>> {
+fn served(workbench: &Workbench, model: &str, options: &[&str]) -> anyhow::Result<Option<Served>> {
     let component = component(workbench, model)?;
     let wasmtime = workbench.programs().wasmtime.as_deref();
     wasmtime

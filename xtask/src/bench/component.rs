@@ -2,11 +2,11 @@
 //!
 //! Invariant: no server outlives its handle.
 
+use super::client::{Client, post};
+use super::latency::{Latencies, one_by_one};
 use super::machine::Machine;
 use super::report::{Report, Target, Unit};
-use super::client::{Client, post};
 use super::serve::joined;
-use super::latency::{Latencies, one_by_one};
 use super::speed::Loaded;
 use super::turns::in_turns;
 use super::{minilm, publish};
@@ -169,8 +169,7 @@ impl Subject {
         let command = ["-S", "http"];
         let component = self.program(&self.component, &command);
         let module = self.program(&self.module, &[]);
-        let seconds =
-            |program: &Program| process::seconds(&mut program.command(&["infer", TEXT]));
+        let seconds = |program: &Program| process::seconds(&mut program.command(&["infer", TEXT]));
         seconds(&component)?;
         seconds(&module)?;
         let race = in_turns(

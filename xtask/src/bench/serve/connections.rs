@@ -1,10 +1,10 @@
 //! Connections that only cost: idle ones, and clients that never finish the
 //! head of their request.
 
-use crate::bench::client::{Client, connect, get, post};
-use crate::bench::latency::probe_for;
 use super::server::Server;
 use super::{SHORT_TEXT, Subject, joined};
+use crate::bench::client::{Client, connect, get, post};
+use crate::bench::latency::probe_for;
 use crate::bench::report::{Report, Target, Unit};
 use anyhow::Context;
 use serde_json::json;

@@ -3,10 +3,10 @@
 //! Both come from 127.0.0.1, so these are turns between requests of one client;
 //! turns between clients are the same code one level up.
 
-use crate::bench::client::{Client, post};
-use crate::bench::latency::{Latencies, one_by_one};
 use super::server::Server;
 use super::{SHORT_TEXT, Subject, joined};
+use crate::bench::client::{Client, post};
+use crate::bench::latency::{Latencies, one_by_one};
 use crate::bench::report::{Report, Target, Unit};
 use anyhow::ensure;
 use serde_json::json;

@@ -1,9 +1,9 @@
 //! All kinds of clients at once, for minutes: every request that was not
 //! dropped on purpose is answered, and nothing is left behind.
 
-use crate::bench::client::{Client, connect, get, post, post_bytes};
 use super::server::{Resources, Server};
 use super::{Subject, joined};
+use crate::bench::client::{Client, connect, get, post, post_bytes};
 use crate::bench::report::{Report, Target, Unit};
 use anyhow::{Context, ensure};
 use serde_json::json;

@@ -1,8 +1,8 @@
 //! SIGTERM under load: what was accepted is answered, then the server exits.
 
-use crate::bench::client::{Client, post};
 use super::server::Server;
 use super::{Subject, joined};
+use crate::bench::client::{Client, post};
 use crate::bench::report::{Report, Target, Unit};
 use serde_json::json;
 use std::net::SocketAddr;

@@ -1,10 +1,10 @@
 //! Texts a second: of `infer`, of one large request, and of many clients; and
 //! whether an answer under load is the same, bit for bit, as on an idle server.
 
-use crate::bench::client::{Client, get, post};
-use crate::bench::latency::{Latencies, probe};
 use super::server::{Server, cpu_seconds};
 use super::{SHORT_TEXT, Subject, joined};
+use crate::bench::client::{Client, get, post};
+use crate::bench::latency::{Latencies, probe};
 use crate::bench::report::{Report, Target, Unit};
 use crate::bench::turns::median;
 use crate::infer::{Program, argument};
