@@ -35,6 +35,7 @@ pub mod service;
 pub mod tei;
 #[cfg(test)]
 mod testing;
+mod texts;
 mod vector;
 
 use crate::failure::{Failure, Kind};

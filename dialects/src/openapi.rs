@@ -1,6 +1,7 @@
 //! The OpenAPI document. It is kept as a file, so that a program that serves it need not have
 //! the code that describes every type.
 
+use crate::texts;
 use serde_json::Value;
 use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
@@ -8,8 +9,8 @@ use utoipa::openapi::{RefOr, Schema};
 #[cfg(test)]
 mod composed;
 
-/// The document of any model, without the indentation that `docs/schemas/openapi.json` has.
-const KEPT: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
+/// The route of the document, under which `docs/schemas/openapi.json` is among the texts.
+pub(crate) const ROUTE: &str = "/openapi.json";
 
 /// A schema, or where it is in the document.
 pub(crate) type AnySchema = RefOr<Schema>;
@@ -24,7 +25,7 @@ pub(crate) fn schema<T: PartialSchema>() -> AnySchema {
 /// # Errors
 /// None that is known: of reading and writing JSON.
 pub fn document(model_id: &str) -> Result<String, serde_json::Error> {
-    let mut document: Value = serde_json::from_str(KEPT)?;
+    let mut document: Value = serde_json::from_str(texts::text(ROUTE).unwrap_or_default())?;
     document["info"]["title"] = format!("encoderfile: {model_id}").into();
     serde_json::to_string(&document)
 }

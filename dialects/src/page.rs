@@ -1,6 +1,7 @@
-//! The page for people. Its files are all there is under `/page` and `/ui`; whoever has
-//! no key may read them, since the page is what asks for one.
+//! The page for people: what is in the folders `dialects/src/page` and `web-demo/ui`, under `/page` and
+//! `/ui`. Whoever has no key may read it, since the page is what asks for one.
 
+use crate::{openapi, texts};
 use http::{HeaderValue, Response, StatusCode, header};
 
 /// Nothing but what this server sends.
@@ -9,47 +10,15 @@ const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none
 /// Browsers ask for it all the same, though the page names another.
 const FAVICON: &str = "/favicon.ico";
 
-/// The files by their routes. `page` is this page's own, `ui` what it shares with the demo.
-const FILES: [(&str, &str); 22] = [
-    ("/", include_str!("page/index.html")),
-    ("/page/forms.js", include_str!("page/forms.js")),
-    ("/page/main.js", include_str!("page/main.js")),
-    ("/page/page.css", include_str!("page/page.css")),
-    ("/page/results.js", include_str!("page/results.js")),
-    ("/page/run.js", include_str!("page/run.js")),
-    ("/page/server.js", include_str!("page/server.js")),
-    ("/page/snippets.js", include_str!("page/snippets.js")),
-    ("/page/tabs.js", include_str!("page/tabs.js")),
-    ("/page/tools.js", include_str!("page/tools.js")),
-    ("/ui/bars.js", include_str!("../../web-demo/ui/bars.js")),
-    ("/ui/base.css", include_str!("../../web-demo/ui/base.css")),
-    (
-        "/ui/clipboard.js",
-        include_str!("../../web-demo/ui/clipboard.js"),
-    ),
-    (
-        "/ui/contents.js",
-        include_str!("../../web-demo/ui/contents.js"),
-    ),
-    ("/ui/dom.js", include_str!("../../web-demo/ui/dom.js")),
-    ("/ui/format.js", include_str!("../../web-demo/ui/format.js")),
-    ("/ui/icon.svg", include_str!("../../web-demo/ui/icon.svg")),
-    ("/ui/mark.svg", include_str!("../../web-demo/ui/mark.svg")),
-    (
-        "/ui/results.css",
-        include_str!("../../web-demo/ui/results.css"),
-    ),
-    ("/ui/spans.js", include_str!("../../web-demo/ui/spans.js")),
-    ("/ui/table.js", include_str!("../../web-demo/ui/table.js")),
-    (
-        "/ui/vectors.js",
-        include_str!("../../web-demo/ui/vectors.js"),
-    ),
-];
-
 /// The paths of the page.
 pub fn paths() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(path, _)| *path).chain([FAVICON])
+    files().map(|(path, _)| path).chain([FAVICON])
+}
+
+/// The files by their paths.
+fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let paths = texts::routes().filter(|route| *route != openapi::ROUTE);
+    paths.filter_map(|path| Some((path, texts::text(path)?)))
 }
 
 /// The file at a path of the page; `None` for another path.
@@ -59,8 +28,8 @@ pub fn file(path: &str) -> Option<Response<&'static str>> {
         *none.status_mut() = StatusCode::NO_CONTENT;
         return Some(none);
     }
-    let (path, text) = FILES.iter().find(|(it, _)| *it == path)?;
-    let mut response = Response::new(*text);
+    let text = texts::text(path).filter(|_| path != openapi::ROUTE)?;
+    let mut response = Response::new(text);
     let headers = [
         (header::CONTENT_TYPE, content_type(path)),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -83,7 +52,8 @@ fn content_type(path: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::FILES;
+    use super::files;
+    use crate::texts;
     use std::collections::BTreeSet;
     use std::path::{Path, PathBuf};
 
@@ -97,22 +67,20 @@ mod tests {
     /// A browser would only find it missing, or ask for it later than it could.
     #[test]
     fn the_page_names_all_of_its_files_and_has_them() {
-        let (_, html) = FILES[0];
+        let html = texts::text("/").unwrap();
         let named: BTreeSet<String> = after(html, " href=\"")
             .chain(after(html, "src=\""))
             .filter(|path| path.starts_with("page/") || path.starts_with("ui/"))
             .filter_map(|path| Some(format!("/{}", path.split('#').next()?)))
             .collect();
-        let held: BTreeSet<String> = FILES[1..]
-            .iter()
-            .map(|(path, _)| (*path).to_owned())
-            .collect();
+        let paths = files().map(|(path, _)| path.to_owned());
+        let held: BTreeSet<String> = paths.filter(|path| path != "/").collect();
         assert_eq!(named, held);
     }
 
     #[test]
     fn modules_import_what_the_page_has() {
-        for (path, text) in FILES.iter().filter(|(path, _)| path.ends_with(".js")) {
+        for (path, text) in files().filter(|(path, _)| path.ends_with(".js")) {
             let imports = text.lines().filter(|line| line.starts_with("import "));
             for import in imports.flat_map(|line| after(line, " from \"")) {
                 let mut target = PathBuf::from(path);
@@ -124,7 +92,7 @@ mod tests {
                         target.push(part);
                     }
                 }
-                let is_held = FILES.iter().any(|(path, _)| Path::new(path) == target);
+                let is_held = files().any(|(path, _)| Path::new(path) == target);
                 assert!(is_held, "{path} imports {import}");
             }
         }

@@ -1,4 +1,4 @@
-//! The OpenAPI document, put together from the routes: what [`KEPT`](super::KEPT) has to be.
+//! The OpenAPI document, put together from the routes: what `docs/schemas/openapi.json` has to be.
 
 use crate::{DIALECTS, Dialect, Route};
 use serde_json::{Map, Value, json};
