@@ -123,13 +123,15 @@ impl<'a> Program<'a> {
     /// Where a payload of this length goes: behind all that the memory has.
     fn place_for(&self, length: u32) -> Result<Place, WasmError> {
         let pages = self.memories[0].initial;
+        let pages_max = self.memories[0].maximum.unwrap_or(PAGES_MAX);
+        let free = pages_max.min(PAGES_MAX).saturating_sub(pages);
         let place = u32::try_from(pages * PAGE).map(|address| Place { address, length });
         place
             .ok()
-            .filter(|place| pages + place.pages() <= PAGES_MAX)
+            .filter(|place| place.pages() <= free)
             .ok_or(WasmError::PayloadTooLarge {
                 length: u64::from(length),
-                length_max: WASM32_PAYLOAD_LEN_MAX.min((PAGES_MAX - pages.min(PAGES_MAX)) * PAGE),
+                length_max: WASM32_PAYLOAD_LEN_MAX.min(free * PAGE),
             })
     }
 
@@ -171,10 +173,9 @@ impl<'a> Program<'a> {
         let mut section = MemorySection::new();
         let mut pages = place.map_or(0, Place::pages);
         for memory in &self.memories {
-            let minimum = memory.initial + pages;
             section.memory(wasm_encoder::MemoryType {
-                minimum,
-                maximum: memory.maximum.map(|maximum| maximum.max(minimum)),
+                minimum: memory.initial + pages,
+                maximum: memory.maximum,
                 memory64: memory.memory64,
                 shared: memory.shared,
                 page_size_log2: memory.page_size_log2,

@@ -223,15 +223,16 @@ fn an_instance_without_memory_fails_alone() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let limit = ["-W", "max-memory-size=16777216"];
+    let limit = ["-W", "max-memory-size=8388608"];
     let Some(server) = served(&workbench, "st-mean-normalize", &limit)? else {
         return Ok(());
     };
     let short = r#"{"inputs": ["a cat"]}"#;
-    let long = json!({"inputs": vec!["a cat sits on the mat ".repeat(200); 400]}).to_string();
+    let long = json!({"inputs": vec!["a cat sits on the mat ".repeat(20_000); 4]}).to_string();
     for (body, status) in [(short, 200), (&long, 500), (short, 200)] {
         let (got, answer) = server.post("/predict", body)?;
-        ensure!(got == status, "{got} {answer}");
+        let begin: String = answer.chars().take(200).collect();
+        ensure!(got == status, "{got} {begin}");
     }
     Ok(())
 }
