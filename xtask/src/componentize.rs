@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
+use wasm_encoder::{RawSection, Section};
+use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
 fn main() -> anyhow::Result<()> {
@@ -32,35 +34,23 @@ fn main() -> anyhow::Result<()> {
 /// The sections with which debuggers name what is in a module or a component.
 const NAMES: [&str; 2] = ["name", "component-name"];
 
-/// The same module or component without names, which are 24 kB of every built file.
+/// The same module or component without names of its own, which are 24 kB of every built file.
 fn without_names(binary: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let (header, mut rest) = binary.split_at_checked(8).context("no wasm")?;
-    let mut kept = header.to_vec();
-    while let Some((id, after)) = rest.split_first() {
-        let (length, content) = var_u32(after)?;
-        let section = content.get(..length).context("a section is cut")?;
-        let is_names = *id == 0 && NAMES.contains(&custom_name(section)?);
-        let whole = rest.len() - content.len() + length;
-        if !is_names {
-            kept.extend(&rest[..whole]);
+    let (mut kept, mut depth) = (Vec::new(), 0_usize);
+    for payload in Parser::new(0).parse_all(binary) {
+        let payload = payload?;
+        let is_names = matches!(&payload, Payload::CustomSection(it) if NAMES.contains(&it.name()));
+        let section = payload.as_section().filter(|_| depth == 0 && !is_names);
+        if let Some((id, range)) = section {
+            let data = &binary[range];
+            RawSection { id, data }.append_to(&mut kept);
         }
-        rest = &rest[whole..];
+        match payload {
+            Payload::Version { range, .. } if depth == 0 => kept.extend(&binary[range]),
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
     }
     Ok(kept)
-}
-
-/// The name of a custom section.
-fn custom_name(section: &[u8]) -> anyhow::Result<&str> {
-    let (length, name) = var_u32(section)?;
-    Ok(str::from_utf8(
-        name.get(..length).context("a name is cut")?,
-    )?)
-}
-
-/// A LEB128 number, and what follows it.
-fn var_u32(bytes: &[u8]) -> anyhow::Result<(usize, &[u8])> {
-    let last = bytes.iter().position(|byte| byte & 0x80 == 0);
-    let (number, rest) = bytes.split_at(last.context("a number is cut")? + 1);
-    let digits = number.iter().rev().map(|byte| usize::from(byte & 0x7f));
-    Ok((digits.fold(0, |value, digit| value << 7 | digit), rest))
 }
