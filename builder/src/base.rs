@@ -5,6 +5,7 @@ mod mach_o;
 use crate::folder::read_file;
 use crate::oci::{Image, Platform};
 use crate::output::{Mode, write_file};
+use crate::precompiled::{PrecompileError, Precompiler};
 use crate::runtimes::Runtimes;
 use crate::target::{BUNDLE_TARGET, Target, WHEEL_TARGET};
 use crate::wasm_payload;
@@ -39,6 +40,8 @@ pub enum Base {
     MachO(MachO),
     /// A module with room for a payload segment.
     Wasm(Vec<u8>),
+    /// Such a module, which is compiled ahead with the payload in it.
+    Precompiled(Precompiler),
     /// An image of a container, with the payload as a layer of its own.
     Image(Image),
     /// A Python package.
@@ -93,10 +96,25 @@ impl Base {
         Self::from_bytes(program)
     }
 
+    /// The same, compiled ahead for wasmtime on this machine.
+    ///
+    /// # Errors
+    /// [`PrecompileError::NotWasm`] for what is no module.
+    pub fn precompiled(self) -> Result<Self, PrecompileError> {
+        match self {
+            Self::Wasm(module) => Ok(Self::Precompiled(Precompiler::new(module)?)),
+            _ => Err(PrecompileError::NotWasm),
+        }
+    }
+
     /// Whether this machine can run it.
     pub fn runs_here(&self) -> bool {
         let program = match self {
-            Self::Bundle | Self::Wasm(_) | Self::Image(_) | Self::Wheel => return false,
+            Self::Bundle
+            | Self::Wasm(_)
+            | Self::Precompiled(_)
+            | Self::Image(_)
+            | Self::Wheel => return false,
             Self::Native(program) => program,
             Self::MachO(program) => program.bytes(),
         };
@@ -121,8 +139,8 @@ impl Base {
     /// executable if it is a program.
     ///
     /// # Errors
-    /// [`WasmError`](wasm_payload::WasmError) for a module that cannot carry a payload, and
-    /// [`io::Error`] for what the system says. Neither leaves a file behind.
+    /// [`WasmError`](wasm_payload::WasmError) for a module that cannot carry a payload,
+    /// [`PrecompileError`] for one that wasmtime does not compile, and [`io::Error`] for what the system says. Neither leaves a file behind.
     pub fn write_with(
         &self,
         manifest: &Manifest,
@@ -130,7 +148,7 @@ impl Base {
         path: &Path,
     ) -> anyhow::Result<()> {
         let mode = match self {
-            Self::Bundle | Self::Image(_) | Self::Wheel => Mode::Data,
+            Self::Bundle | Self::Precompiled(_) | Self::Image(_) | Self::Wheel => Mode::Data,
             Self::Native(_) | Self::MachO(_) | Self::Wasm(_) => Mode::Executable,
         };
         write_file(path, mode, |out| self.write_to(manifest, payload, out))
@@ -153,6 +171,7 @@ impl Base {
             }
             Self::MachO(program) => program.write_with(payload, out),
             Self::Wasm(module) => Ok(wasm_payload::inject(module, payload, out)?),
+            Self::Precompiled(module) => Ok(module.write_with(payload, out)?),
             Self::Image(image) => Ok(image.write_with(manifest, payload, out)?),
             Self::Wheel => Ok(wheel::write(manifest, payload, out)?),
         }
@@ -165,10 +184,10 @@ impl Base {
     }
 
     /// How long a file with so many bytes of payload is; a module's is some bytes longer, for
-    /// what it says of the payload, and an image's or a wheel's at most that.
+    /// what it says of the payload, and at most that are an image's, a wheel's and what is compiled ahead.
     ///
     /// # Errors
-    /// A message alone for more than the executable's format can say.
+    /// A message alone for more than the executable's format can say, and [`PrecompileError`].
     pub fn length_with(&self, payload: u64) -> anyhow::Result<u64> {
         let before = match self {
             Self::Bundle => 0,
@@ -183,6 +202,7 @@ impl Base {
             }
             Self::MachO(program) => return program.length_with(payload),
             Self::Wasm(module) => module.len() as u64,
+            Self::Precompiled(module) => return Ok(module.length_with(payload)?),
             Self::Image(image) => return Ok(image.length_with(payload)),
             Self::Wheel => return Ok(wheel::length_with(payload)),
         };

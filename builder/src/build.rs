@@ -11,13 +11,14 @@ use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
 use crate::hub::Snapshot;
 use crate::oci::Platform;
+use crate::precompiled::{Form, PrecompileError};
 use crate::precision::Precision;
 use crate::runtimes::Runtimes;
 use crate::target::{BUNDLE_TARGET, COMPONENT_TARGET, HOST_TARGET, Target, WHEEL_TARGET};
 use crate::upstream::{self, Upstream};
 use crate::wasm_payload::{self, WasmError};
 use crate::wheel::WheelName;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::Manifest;
 use encoderfile::{Encoder, Executor, Payload, Source, golden, panics};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub target: Option<String>,
     /// A base program instead of the one that is carried.
     pub base: Option<PathBuf>,
+    /// Whether a module or a component is compiled ahead for wasmtime on this machine.
+    pub precompile: bool,
     /// Where to write [default: a name in the current folder].
     pub output: Option<PathBuf>,
     /// The `model_id` of results.
@@ -93,6 +96,8 @@ pub enum Kind {
     Wasm,
     /// A host of WebAssembly components.
     Component,
+    /// The one version of wasmtime, on machines like this one, that it was compiled for.
+    Precompiled(Form),
     /// A container engine.
     Image,
     /// Python, once pip has installed it.
@@ -107,6 +112,7 @@ impl Kind {
             Base::Native(_) | Base::MachO(_) => Self::Native,
             Base::Wasm(file) if !wasm_payload::is_module(file) => Self::Component,
             Base::Wasm(_) => Self::Wasm,
+            Base::Precompiled(module) => Self::Precompiled(module.form()),
             Base::Image(_) => Self::Image,
             Base::Wheel => Self::Wheel,
         }
@@ -137,6 +143,7 @@ impl Kind {
             Self::Windows => "exe",
             Self::Wasm => "ef.wasm",
             Self::Component => "component.wasm",
+            Self::Precompiled(_) => "cwasm",
             Self::Image => "tar",
             Self::Wheel => "whl",
         }
@@ -162,7 +169,7 @@ enum Finished {
 /// key at fault; [`RuntimeError`](crate::runtimes::RuntimeError) for a base program that cannot
 /// be had; [`ContainerError`](encoderfile::container::ContainerError) for a file that
 /// is no valid encoderfile; [`WasmError`] for a base that
-/// cannot carry a payload; [`std::io::Error`] for what the system says; and for settings
+/// cannot carry a payload; [`PrecompileError`] for one that cannot be compiled ahead; [`std::io::Error`] for what the system says; and for settings
 /// that contradict one another or the file, and files of upstream's format, a message
 /// alone. None of them leaves a file behind.
 pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> {
@@ -174,9 +181,16 @@ pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> 
         ),
         None => {
             let target = target.unwrap_or(HOST_TARGET);
+            if settings.precompile {
+                check_is_wasm(target)?;
+            }
             let base = Base::of_target(target, runtimes)?;
             (base, format!("base program for {target}"))
         }
+    };
+    let base = match settings.precompile {
+        true => base.precompiled()?,
+        false => base,
     };
     let prepared = prepare(&settings.beside(&base)?, runtimes.carried())?;
     let output = match &settings.output {
@@ -188,10 +202,22 @@ pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> 
     };
     prepared
         .write(&base, &output)
-        .map_err(|error| match error.is::<WasmError>() {
+        .map_err(|error| match error.is::<WasmError>() || error.is::<PrecompileError>() {
             true => error.context(of_base),
             false => error,
         })
+}
+
+/// Refuses a target that nothing is compiled ahead for, before anything is downloaded.
+fn check_is_wasm(target: &str) -> anyhow::Result<()> {
+    match Kind::of_target(target) {
+        Kind::Wasm | Kind::Component => return Ok(()),
+        Kind::Bundle | Kind::Wheel | Kind::Image => {}
+        _ => {
+            Target::find(target)?;
+        }
+    }
+    bail!(PrecompileError::NotWasm)
 }
 
 /// Makes a model ready to be written for any number of targets: all of a build but the base

@@ -143,7 +143,7 @@ pub(crate) struct Build {
     #[command(flatten)]
     pub(crate) many: Many,
 
-    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm, NAME.component.wasm, NAME.ef, NAME.tar or NAME-VERSION-py3-none-any.whl]
+    /// Where to write; with --models, the folder [default: NAME.encoderfile, NAME.ef.wasm, NAME.component.wasm, NAME.cwasm, NAME.ef, NAME.tar or NAME-VERSION-py3-none-any.whl]
     #[arg(short, long, alias = "output-path", value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -158,6 +158,10 @@ pub(crate) struct Build {
     /// A base program of your own, which nobody verifies
     #[arg(long, alias = "base-binary-path", value_name = "FILE")]
     pub(crate) base: Option<PathBuf>,
+
+    /// Compile the component (`wasm32-wasip2`) or module (`wasm32-wasip1`) ahead, so that it starts at once: for the version of wasmtime that `encoderfile version` names, and for processors that have what this one has
+    #[arg(long)]
+    pub(crate) precompile: bool,
 
     /// The `model_id` of results [default: the folder's or model's name]
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -231,7 +235,7 @@ pub(crate) struct Many {
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "config", "model", "from", "target", "base", "name", "model_version", "task",
         "weights_file", "weights", "weights_rules", "target_size", "min_cosine", "calibration",
-        "compute", "max_length", "license",
+        "compute", "max_length", "license", "precompile",
     ])]
     pub(crate) models: Option<PathBuf>,
 

@@ -1,5 +1,6 @@
 //! `inspect`: what is in an encoderfile, without running it.
 
+use crate::precompiled::{Description, Form};
 use crate::{upstream, wasm_payload};
 use anyhow::Context;
 use encoderfile::container::archive::is_tar;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 /// Everything a file says of itself, as JSON. Every hash is checked.
 ///
-/// It has `kind`, `format_version`, `name`, `version`, `task`, `payload_offset` (in bytes
+/// It has `kind`, of what was compiled ahead `compiled_for`, `format_version`, `name`, `version`, `task`, `payload_offset` (in bytes
 /// from the start of the file), `payload_digest`, and `artifacts`, each with its `artifact`,
 /// `offset`, `length` and `blake3`; of a model also `pipeline`, `understood` (the findings),
 /// `provenance`, `weights` and `tensors` (how many of the weights have which encoding), and of a tool its `bases`. A file of upstream's format 1 has
@@ -39,12 +40,16 @@ fn describe_file(path: &Path) -> anyhow::Result<Value> {
     let name = path.display().to_string();
     let file = MappedFile::open(path).with_context(|| name.clone())?;
     let kind = kind(file.bytes());
+    let compiled = Description::of(file.bytes());
     let (format_version, description) = match upstream::is_format_1(file.bytes()) {
         true => (1, describe_upstream(file.bytes())),
         false => (FORMAT_VERSION, describe(Arc::new(file))),
     };
     let mut all = Map::new();
     all.insert("kind".into(), kind.into());
+    if let Some(compiled) = compiled {
+        all.insert("compiled_for".into(), describe_compiled(&compiled));
+    }
     all.insert("format_version".into(), format_version.into());
     all.extend(description.with_context(|| name)?);
     Ok(Value::Object(all))
@@ -62,13 +67,27 @@ pub(crate) fn kind(file: &[u8]) -> &'static str {
                 false => "wasm module",
             }
         }
-        Some([0x7f, b'E', b'L', b'F']) => ELF,
+        Some([0x7f, b'E', b'L', b'F']) => match Form::of(file) {
+            Some(Form::Component) => "wasm component, compiled ahead",
+            Some(Form::Module) => "wasm module, compiled ahead",
+            None => ELF,
+        },
         Some([0xcf, 0xfa, 0xed, 0xfe]) => "Mach-O executable",
         Some([b'M', b'Z', ..]) => "PE executable",
         _ if is_tar(file) => "container image",
         _ if is_zip(file) => "Python wheel",
         _ => "bundle",
     }
+}
+
+/// What can run a file that was compiled ahead.
+fn describe_compiled(compiled: &Description) -> Value {
+    json!({
+        "wasmtime": compiled.wasmtime,
+        "architecture": compiled.architecture,
+        "target": compiled.triple,
+        "processor_features": compiled.features,
+    })
 }
 
 fn describe(file: Arc<MappedFile>) -> anyhow::Result<Map<String, Value>> {

@@ -7,7 +7,7 @@
 //! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks
 //! that the result runs and makes a payload of it, [`base`] knows the programs a payload can be
 //! appended to, [`runtimes`] has or fetches them for each [`target`] from a [`release`], [`oci`] makes container
-//! images of them, and [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
+//! images of them, [`precompiled`] compiles modules for wasmtime, and [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
 //! their files are up to date.
 
 mod architecture;
@@ -32,6 +32,7 @@ mod net;
 pub mod oci;
 pub mod output;
 pub mod precision;
+pub mod precompiled;
 mod progress;
 pub mod release;
 pub mod run;

@@ -15,6 +15,7 @@ use encoderfile::{Info, Payload, file, one_line, panics};
 use encoderfile_builder::carried::Carried;
 use encoderfile_builder::columnar::ParquetAndArrow;
 use encoderfile_builder::error::detail;
+use encoderfile_builder::precompiled::WASMTIME_VERSION;
 use encoderfile_builder::target::WASI_TARGET;
 use encoderfile_builder::{extract, inspect, run, schema};
 use std::io::Write;
@@ -98,7 +99,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
             let version = env!("CARGO_PKG_VERSION");
             let sets = Isa::names();
             print(&format!(
-                "encoderfile {version}\ntargets: {targets}\ninstruction sets: {sets}\n"
+                "encoderfile {version}\ntargets: {targets}\ninstruction sets: {sets}\nwasmtime: {WASMTIME_VERSION}\n"
             ))?;
         }
         Command::Runtime(command) => print(&runtime_command::run(cli, command)?)?,

@@ -5,9 +5,14 @@
 //! share, keeps the result in wasmtime's cache, and lets the guest read the
 //! model from FILE.
 //!
+//! What was compiled ahead (`precompiled`) is started as it is: the model is in its memory.
+//!
 //! Invariant: the guest sees its arguments, the standard streams, FILE's folder
-//! (to read) and the directories it was given; no environment and no network.
+//! (to read; not if it was compiled ahead) and the directories it was given; no environment and no network.
 
+mod precompiled;
+
+use crate::precompiled::Description;
 use crate::wasm_payload::{base_of, is_module};
 use anyhow::{Context, bail};
 use encoderfile::container::find_footer;
@@ -38,29 +43,49 @@ const COMPILE_SILENT_MAX: Duration = Duration::from_secs(1);
 /// Runs the model in `file` with `arguments` and returns the guest's exit code; one that is
 /// not within 0 to 255 is 255.
 ///
-/// A wasm module brings its own program. Every other encoderfile (a native one, a
+/// A wasm module brings its own program. What was compiled ahead is native code, which is trusted as
+/// an executable is that somebody starts. Every other encoderfile (a native one, a
 /// component or a bundle) is run by `embedded_base`. The guest can write to `directories`
 /// under the names they have here.
 ///
 /// # Errors
 /// [`WasmError`](crate::wasm_payload::WasmError) for a module that cannot be read, wasmtime's
 /// for a program that does not compile or traps, [`std::io::Error`] for what the system says,
-/// and a message alone for a file that is no encoderfile or that no program can run.
+/// and a message alone for a file that is no encoderfile or that no program can run, and for one that
+/// was compiled ahead for another version of wasmtime or another machine.
 pub fn run(
     file: &Path,
     embedded_base: Option<Vec<u8>>,
     directories: &[PathBuf],
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {
-    let name = file.display();
-    let base = base_for(file, embedded_base).with_context(|| name.to_string())?;
-    let mut wasi = wasi(file, directories, arguments)?;
+    let name = || file.display().to_string();
+    let exit = match compiled_ahead(file).with_context(name)? {
+        Some(description) => precompiled::run(file, &description, directories, arguments),
+        None => {
+            let base = base_for(file, embedded_base).with_context(name)?;
+            let mut wasi = wasi(file, directories, arguments)?;
+            stdio(&mut wasi)?;
+            execute(&engine()?, &base, wasi.build_p1())
+        }
+    };
+    let exit = exit.with_context(name)?;
+    Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)))
+}
+
+/// For what an encoderfile was compiled ahead, if it was.
+fn compiled_ahead(file: &Path) -> anyhow::Result<Option<Description>> {
+    let source = MappedFile::open(file)?;
+    let description = Description::of(source.bytes());
+    Ok(description.filter(|_| find_footer(&source).is_some()))
+}
+
+/// The streams of this program.
+fn stdio(wasi: &mut WasiCtxBuilder) -> anyhow::Result<()> {
     wasi.inherit_stdio();
     #[cfg(unix)]
-    report_broken_pipes(&mut wasi)?;
-    let exit = execute(&engine()?, &base, wasi.build_p1());
-    let exit = exit.with_context(|| name.to_string())?;
-    Ok(ExitCode::from(u8::try_from(exit).unwrap_or(u8::MAX)))
+    report_broken_pipes(wasi)?;
+    Ok(())
 }
 
 /// Runs `self-test` of a wasm module's own program; gives its exit code and what it printed.
@@ -113,17 +138,30 @@ fn wasi(
     let target = file.canonicalize()?;
     let folder = target.parent().context("it is no file")?;
     let payload = utf8(target.file_name().unwrap_or_default())?;
+    let payload = ["--payload".into(), format!("{GUEST_FOLDER}/{payload}")];
+    let mut wasi = guest(file, &payload, directories, arguments)?;
+    preopen(&mut wasi, folder, GUEST_FOLDER, FsPerms::ReadOnly)?;
+    Ok(wasi)
+}
+
+/// The arguments and the directories that the guest was given, `first` before its own arguments.
+fn guest(
+    file: &Path,
+    first: &[String],
+    directories: &[PathBuf],
+    arguments: &[OsString],
+) -> anyhow::Result<WasiCtxBuilder> {
     let mut wasi = WasiCtxBuilder::new();
     // Otherwise every read goes through a buffer and another thread. It
     // counts for the folders opened after it.
     wasi.allow_blocking_current_thread(true)
-        .arg(utf8(file.file_name().unwrap_or_default())?)
-        .arg("--payload")
-        .arg(format!("{GUEST_FOLDER}/{payload}"));
+        .arg(utf8(file.file_name().unwrap_or_default())?);
+    for argument in first {
+        wasi.arg(argument);
+    }
     for argument in arguments {
         wasi.arg(utf8(argument)?);
     }
-    preopen(&mut wasi, folder, GUEST_FOLDER, FsPerms::ReadOnly)?;
     for directory in directories {
         let guest_name = utf8(directory.as_os_str())?;
         preopen(&mut wasi, directory, guest_name, FsPerms::ReadWrite)?;
@@ -164,7 +202,11 @@ fn utf8(string: &OsStr) -> anyhow::Result<&str> {
 
 /// Compiles and runs a program; returns its exit code.
 fn execute(engine: &Engine, base: &[u8], wasi: WasiP1Ctx) -> anyhow::Result<i32> {
-    let module = compile(engine, base)?;
+    start(engine, &compile(engine, base)?, wasi)
+}
+
+/// Runs a module; returns its exit code.
+fn start(engine: &Engine, module: &Module, wasi: WasiP1Ctx) -> anyhow::Result<i32> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker_sync(&mut linker, |wasi| wasi).map_err(of_wasmtime)?;
     let mut store = Store::new(engine, wasi);
@@ -172,7 +214,7 @@ fn execute(engine: &Engine, base: &[u8], wasi: WasiP1Ctx) -> anyhow::Result<i32>
     // do not copy, and a multilingual vocabulary is a larger tensor than that.
     store.set_hostcall_fuel(usize::MAX);
     let instance = linker
-        .instantiate(&mut store, &module)
+        .instantiate(&mut store, module)
         .map_err(of_wasmtime)?;
     let start = instance
         .get_typed_func::<(), ()>(&mut store, "_start")
@@ -215,6 +257,8 @@ fn config() -> Config {
     // A panic has said on stderr what it is; the names of the functions that
     // led to it are stripped from the program.
     config.wasm_backtrace_max_frames(None);
+    // Of components alone.
+    config.concurrency_support(false);
     config
 }
 

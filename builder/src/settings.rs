@@ -11,6 +11,8 @@ use encoderfile_builder::folder::{Overrides, Paths};
 use encoderfile_builder::hub::{self, Downloaded, HubError, Named, Reference, Snapshot};
 use encoderfile_builder::oci;
 use encoderfile_builder::precision::Precision;
+use encoderfile_builder::precompiled::{Form, WASMTIME_VERSION};
+use encoderfile_builder::target::HOST_TARGET;
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::Path;
@@ -63,6 +65,7 @@ fn settings(arguments: &Build, mut config: ConfigFile) -> anyhow::Result<Setting
         origin,
         target: arguments.target.clone().or(config.target),
         base: arguments.base.clone().or(config.base_binary_path),
+        precompile: arguments.precompile,
         output: arguments.output.clone().or(config.output_path),
         name: arguments.name.clone().or(config.name),
         version: arguments.model_version.clone().or(config.version),
@@ -307,6 +310,14 @@ fn suggest(built: &Built) {
         Kind::Native | Kind::Windows => shown.to_string(),
         Kind::Wasm => format!("wasmtime run {shown}"),
         Kind::Component => format!("wasmtime run -S http {shown}"),
+        Kind::Precompiled(form) => {
+            eprintln!("compiled for wasmtime {WASMTIME_VERSION} on {HOST_TARGET}, with all that this processor has");
+            let http = match form {
+                Form::Module => "",
+                Form::Component => " -S http",
+            };
+            format!("wasmtime run --allow-precompiled{http} {shown}")
+        }
         Kind::Image => {
             let name = oci::name(&built.manifest);
             format!("docker load -i {shown} && docker run --rm {name}")

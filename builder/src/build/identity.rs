@@ -53,6 +53,7 @@ impl Settings {
             origin: _,
             target: _,
             base: _,
+            precompile: _,
             output: _,
             name: _,
             version: _,

@@ -5,6 +5,7 @@ mod composed;
 mod file;
 mod javascript;
 mod library;
+mod precompiled;
 mod rust;
 mod service;
 
@@ -17,6 +18,11 @@ use encoderfile_tests::workbench::Workbench;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// A component of that model, or a module, compiled ahead.
+fn precompiled(workbench: &Workbench, model: &str, target: &str) -> anyhow::Result<PathBuf> {
+    workbench.built(model, &["--target", target, "--precompile"])
+}
 
 /// Models that together have every method.
 const MODELS: [&str; 7] = [

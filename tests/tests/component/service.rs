@@ -15,7 +15,7 @@ use ureq::Agent;
 use ureq::http::Request;
 
 /// A component that is served on a free port of loopback.
-struct Served {
+pub(super) struct Served {
     process: Child,
     url: String,
     agent: Agent,
@@ -29,7 +29,11 @@ impl Drop for Served {
 }
 
 impl Served {
-    fn start(wasmtime: &Path, options: &[&str], component: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        wasmtime: &Path,
+        options: &[&str],
+        component: &Path,
+    ) -> anyhow::Result<Self> {
         let mut serve = Command::new(wasmtime);
         serve
             .args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"])
@@ -61,11 +65,11 @@ impl Served {
         ))
     }
 
-    fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
         self.ask(Request::get(format!("{}{path}", self.url)).body(String::new())?)
     }
 
-    fn post(&self, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
+    pub(super) fn post(&self, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
         let request = Request::post(format!("{}{path}", self.url));
         self.ask(
             request

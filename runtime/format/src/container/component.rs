@@ -1,6 +1,7 @@
 //! The end of a WebAssembly component. A component's last sections connect its core modules, so that
 //! the module that carries the payload cannot be its end; a custom section behind all others says
-//! where in the file the payload is.
+//! where in the file the payload is. What wasmtime compiles ahead, a component or a module, has the
+//! payload among its data too, and the same bytes behind it.
 
 use super::executable::bytes_at;
 use crate::source::{Source, checked_range};
@@ -21,7 +22,7 @@ const MAGIC: [u8; 8] = *b"ENCPLACE";
 /// The version of the locator.
 const VERSION: u64 = 1;
 
-/// Where the payload is: the last 32 bytes of a component, little endian.
+/// Where the payload is: the last 32 bytes of a component, or of what was compiled ahead, little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Locator {
     /// Of its first byte, from the start of the file.
@@ -56,7 +57,7 @@ impl Locator {
     }
 }
 
-/// Where the payload of a component is; `None` where it does not say so, or a place that is not within
+/// Where the payload of such a file is; `None` where it does not say so, or a place that is not within
 /// it.
 pub fn payload(source: &dyn Source) -> Option<Range<u64>> {
     let end = source.len().checked_sub(LOCATOR_LEN as u64)?;

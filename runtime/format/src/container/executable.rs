@@ -5,7 +5,8 @@
 //! payload is the section `__payload` of the segment `__ENCODERFILE` before them, so that the
 //! signature covers it. A PE file may get an Authenticode signature later: the certificate
 //! table at its end, which covers all before it. ELF files and wasm modules end where the
-//! payload ends; a component says at its end where it is ([`component`]). The archive of a container image has it in its last layer ([`archive`]), and a
+//! payload ends; a component says at its end where it is, and so does the ELF file that wasmtime makes of a
+//! component or a module ([`component`]). The archive of a container image has it in its last layer ([`archive`]), and a
 //! Python wheel as a file of its own ([`wheel`]).
 
 use super::{ContainerError, FOOTER_LEN, Footer, archive, component, wheel};
@@ -59,6 +60,8 @@ pub(super) fn extent(source: &dyn Source) -> Result<Extent, ContainerError> {
     match bytes_at(source, 0) {
         Some(MACH_O) => Ok(mach_o(source)?.unwrap_or(at_end)),
         Some([b'M', b'Z', ..]) => Ok(before_certificates(source).unwrap_or(at_end)),
+        // One that wasmtime has compiled is not to be changed, and says it behind its end.
+        Some([0x7f, b'E', b'L', b'F']) => Ok(within(source, component::payload).unwrap_or(at_end)),
         Some([b'P', b'K', ..]) => Ok(within(source, wheel::payload).unwrap_or(at_end)),
         _ => Ok(within(source, archive::payload).unwrap_or(at_end)),
     }

@@ -1,0 +1,139 @@
+//! Running what was compiled ahead: native code, which wasmtime maps and starts.
+
+use super::{of_wasmtime, stdio};
+use crate::precompiled::{self, Description, Form, WASMTIME_VERSION};
+use anyhow::{Context, ensure};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
+use wasmtime::{Engine, Module, Store, bail};
+use wasmtime_wasi::p2;
+use wasmtime_wasi::p2::bindings::sync::Command;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// Runs a file that was compiled for what `description` says; returns the guest's exit code. The
+/// model is in the guest's memory: it needs no folder.
+pub(super) fn run(
+    file: &Path,
+    description: &Description,
+    directories: &[PathBuf],
+    arguments: &[OsString],
+) -> anyhow::Result<i32> {
+    check(description)?;
+    let mut wasi = super::guest(file, &[], directories, arguments)?;
+    stdio(&mut wasi)?;
+    let engine = engine()?;
+    match description.form {
+        Form::Module => {
+            // SAFETY: as of a component.
+            let module = unsafe { Module::deserialize_file(&engine, file) };
+            super::start(&engine, &module.map_err(refused)?, wasi.build_p1())
+        }
+        Form::Component => {
+            // SAFETY: the file's machine code is trusted, as that of an executable is by whoever
+            // starts it; nobody changes a file that is mapped here while it runs.
+            let component = unsafe { Component::deserialize_file(&engine, file) };
+            start(&engine, &component.map_err(refused)?, wasi)
+        }
+    }
+}
+
+/// Refuses what another version, or another processor, would run.
+fn check(description: &Description) -> anyhow::Result<()> {
+    ensure!(
+        description.wasmtime == WASMTIME_VERSION,
+        "compiled ahead for wasmtime {}, and this encoderfile has wasmtime {WASMTIME_VERSION}: {}",
+        description.wasmtime,
+        again(description.form)
+    );
+    Ok(())
+}
+
+/// What to do about a file that does not start here.
+fn again(form: Form) -> String {
+    let target = form.target();
+    format!(
+        "build it again with this encoderfile (--from FILE --target {target} --precompile), or use the .wasm"
+    )
+}
+
+/// wasmtime says which setting, system or processor it is.
+fn refused(error: wasmtime::Error) -> anyhow::Error {
+    of_wasmtime(error).context("compiled ahead, and not for this machine: build it again here (--from FILE --precompile), or use the .wasm")
+}
+
+fn engine() -> anyhow::Result<Engine> {
+    let mut config = precompiled::config();
+    config.wasm_backtrace_max_frames(None);
+    Engine::new(&config).map_err(of_wasmtime)
+}
+
+/// What a component's host keeps for it.
+struct Guest {
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.resources,
+        }
+    }
+}
+
+/// WASI, and HTTP's types, which the service has: of the command's calls, each is a trap.
+///
+/// `Linker::define_unknown_imports_as_traps` is no help: it gives the resources that an interface
+/// has of another one a type of their own, also where that other one is WASI's.
+fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    p2::add_to_linker_sync(&mut linker)?;
+    let mut known = Vec::new();
+    for (interface, import) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = import.ty else {
+            continue;
+        };
+        let mut http = match interface.starts_with("wasi:http/") {
+            true => Some(linker.instance(interface)?),
+            false => None,
+        };
+        for (name, export) in instance.exports(engine) {
+            match (export.ty, &mut http) {
+                (ComponentItem::Resource(resource), http) if !known.contains(&resource) => {
+                    known.push(resource);
+                    if let Some(http) = http {
+                        http.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?;
+                    }
+                }
+                (ComponentItem::ComponentFunc(_), Some(http)) => {
+                    http.func_new(name, |_, _, _, _| bail!("a command asked for HTTP"))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(linker)
+}
+
+/// Runs the command of a component.
+fn start(engine: &Engine, component: &Component, mut wasi: WasiCtxBuilder) -> anyhow::Result<i32> {
+    let linker = linker(engine, component).map_err(of_wasmtime)?;
+    let guest = Guest {
+        wasi: wasi.build(),
+        resources: ResourceTable::new(),
+    };
+    let mut store = Store::new(engine, guest);
+    store.set_hostcall_fuel(usize::MAX);
+    let command = Command::instantiate(&mut store, component, &linker).map_err(of_wasmtime)?;
+    match command.wasi_cli_run().call_run(&mut store) {
+        Ok(Ok(())) => Ok(0),
+        Ok(Err(())) => Ok(1),
+        Err(error) => match error.downcast_ref() {
+            Some(I32Exit(code)) => Ok(*code),
+            None => Err(of_wasmtime(error)),
+        },
+    }
+}
