@@ -2,7 +2,7 @@
 
 use super::{of_wasmtime, stdio};
 use crate::precompiled::{self, Description, Form, WASMTIME_VERSION};
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use wasmtime::component::types::ComponentItem;
