@@ -110,11 +110,9 @@ impl Base {
     /// Whether this machine can run it.
     pub fn runs_here(&self) -> bool {
         let program = match self {
-            Self::Bundle
-            | Self::Wasm(_)
-            | Self::Precompiled(_)
-            | Self::Image(_)
-            | Self::Wheel => return false,
+            Self::Bundle | Self::Wasm(_) | Self::Precompiled(_) | Self::Image(_) | Self::Wheel => {
+                return false;
+            }
             Self::Native(program) => program,
             Self::MachO(program) => program.bytes(),
         };

@@ -11,8 +11,8 @@ use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
 use crate::hub::Snapshot;
 use crate::oci::Platform;
-use crate::precompiled::{Form, PrecompileError};
 use crate::precision::Precision;
+use crate::precompiled::{Form, PrecompileError};
 use crate::runtimes::Runtimes;
 use crate::target::{BUNDLE_TARGET, COMPONENT_TARGET, HOST_TARGET, Target, WHEEL_TARGET};
 use crate::upstream::{self, Upstream};
@@ -200,12 +200,12 @@ pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> 
             default_output(name, version, Kind::of(&base))?
         }
     };
-    prepared
-        .write(&base, &output)
-        .map_err(|error| match error.is::<WasmError>() || error.is::<PrecompileError>() {
+    prepared.write(&base, &output).map_err(|error| {
+        match error.is::<WasmError>() || error.is::<PrecompileError>() {
             true => error.context(of_base),
             false => error,
-        })
+        }
+    })
 }
 
 /// Refuses a target that nothing is compiled ahead for, before anything is downloaded.

@@ -45,7 +45,9 @@ pub enum PrecompileError {
     #[error("wasmtime {WASMTIME_VERSION} does not compile it: {0}")]
     Compile(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// wasmtime keeps data segments otherwise than its versions up to this one.
-    #[error("wasmtime {WASMTIME_VERSION} has compiled it, and the payload is not in the result as it was")]
+    #[error(
+        "wasmtime {WASMTIME_VERSION} has compiled it, and the payload is not in the result as it was"
+    )]
     PayloadChanged,
     /// What the system says.
     #[error(transparent)]

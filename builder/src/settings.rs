@@ -311,7 +311,9 @@ fn suggest(built: &Built) {
         Kind::Wasm => format!("wasmtime run {shown}"),
         Kind::Component => format!("wasmtime run -S http {shown}"),
         Kind::Precompiled(form) => {
-            eprintln!("compiled for wasmtime {WASMTIME_VERSION} on {HOST_TARGET}, with all that this processor has");
+            eprintln!(
+                "compiled for wasmtime {WASMTIME_VERSION} on {HOST_TARGET}, with all that this processor has"
+            );
             let http = match form {
                 Form::Module => "",
                 Form::Component => " -S http",

@@ -14,6 +14,9 @@ pub const WASMTIME_VERSION: &str = "48";
 /// The section of wasmtime's version and settings.
 const ENGINE_SECTION: &str = ".wasmtime.engine";
 
+/// Of its bytes; it has about a thousand.
+const ENGINE_SECTION_LEN_MAX: usize = 64 << 10;
+
 /// The form of that section.
 const ENGINE_SECTION_VERSION: u8 = 0;
 
@@ -73,10 +76,8 @@ impl Description {
         let (&length, rest) = rest.split_first()?;
         let (wasmtime, settings) = rest.split_at_checked(usize::from(length))?;
         let wasmtime = str::from_utf8(wasmtime).ok()?.to_owned();
-        let settings = match wasmtime == WASMTIME_VERSION {
-            true => settings_of(settings),
-            false => None,
-        };
+        let is_known = wasmtime == WASMTIME_VERSION && settings.len() <= ENGINE_SECTION_LEN_MAX;
+        let settings = is_known.then(|| settings_of(settings)).flatten();
         let (triple, features) = settings.unzip();
         Some(Self {
             form,

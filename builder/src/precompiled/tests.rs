@@ -15,8 +15,11 @@ const MODULE: &str = r#"(module
 /// A base of each form.
 fn bases() -> [(Form, Vec<u8>); 2] {
     let component = format!("(component (core {}", MODULE.trim_start_matches('('));
-    [(Form::Module, MODULE), (Form::Component, &format!("{component})"))]
-        .map(|(form, text)| (form, wat::parse_str(text).unwrap()))
+    [
+        (Form::Module, MODULE),
+        (Form::Component, &format!("{component})")),
+    ]
+    .map(|(form, text)| (form, wat::parse_str(text).unwrap()))
 }
 
 /// Bytes that end as a payload does.
@@ -143,7 +146,10 @@ fn only_a_base_of_webassembly_is_compiled() {
     let broken = [&wasm_payload::MAGIC[..], &[1, 0, 0, 0]].concat();
     let result = Precompiler::new(broken).unwrap();
     let result = result.write_with(&payload(1), &mut Vec::new());
-    assert!(matches!(result, Err(PrecompileError::Wasm(_))), "{result:?}");
+    assert!(
+        matches!(result, Err(PrecompileError::Wasm(_))),
+        "{result:?}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{of_wasmtime, stdio};
 use crate::precompiled::{self, Description, Form, WASMTIME_VERSION};
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use wasmtime::component::types::ComponentItem;
@@ -20,7 +20,12 @@ pub(super) fn run(
     directories: &[PathBuf],
     arguments: &[OsString],
 ) -> anyhow::Result<i32> {
-    check(description)?;
+    ensure!(
+        description.wasmtime == WASMTIME_VERSION,
+        "compiled ahead for wasmtime {}, and this encoderfile has wasmtime {WASMTIME_VERSION}: {}",
+        description.wasmtime,
+        again(file, description)
+    );
     let mut wasi = super::guest(file, &[], directories, arguments)?;
     stdio(&mut wasi)?;
     let engine = engine()?;
@@ -28,39 +33,38 @@ pub(super) fn run(
         Form::Module => {
             // SAFETY: as of a component.
             let module = unsafe { Module::deserialize_file(&engine, file) };
-            super::start(&engine, &module.map_err(refused)?, wasi.build_p1())
+            let module = module.map_err(|error| refused(file, description, &error))?;
+            super::start(&engine, &module, wasi.build_p1())
         }
         Form::Component => {
-            // SAFETY: the file's machine code is trusted, as that of an executable is by whoever
-            // starts it; nobody changes a file that is mapped here while it runs.
+            // SAFETY: whoever runs a file that was compiled ahead trusts its machine code, as that
+            // of an executable. It is mapped, which asks of its owner what `MappedFile` does.
             let component = unsafe { Component::deserialize_file(&engine, file) };
-            start(&engine, &component.map_err(refused)?, wasi)
+            let component = component.map_err(|error| refused(file, description, &error))?;
+            start(&engine, &component, wasi)
         }
     }
 }
 
-/// Refuses what another version, or another processor, would run.
-fn check(description: &Description) -> anyhow::Result<()> {
-    ensure!(
-        description.wasmtime == WASMTIME_VERSION,
-        "compiled ahead for wasmtime {}, and this encoderfile has wasmtime {WASMTIME_VERSION}: {}",
-        description.wasmtime,
-        again(description.form)
-    );
-    Ok(())
-}
-
-/// What to do about a file that does not start here.
-fn again(form: Form) -> String {
-    let target = form.target();
-    format!(
-        "build it again with this encoderfile (--from FILE --target {target} --precompile), or use the .wasm"
-    )
+/// What to do about a file that does not start here: its payload is read all the same.
+fn again(file: &Path, description: &Description) -> String {
+    let (file, target) = (file.display(), description.form.target());
+    format!("build it again here (--from {file} --target {target} --precompile), or use the .wasm")
 }
 
 /// wasmtime says which setting, system or processor it is.
-fn refused(error: wasmtime::Error) -> anyhow::Error {
-    of_wasmtime(error).context("compiled ahead, and not for this machine: build it again here (--from FILE --precompile), or use the .wasm")
+fn refused(file: &Path, description: &Description, error: &wasmtime::Error) -> anyhow::Error {
+    let said: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // The first is the file, where there are others.
+    let causes = match &*said {
+        [_, causes @ ..] if !causes.is_empty() => causes,
+        all => all,
+    };
+    anyhow!(
+        "compiled ahead for {description}, and this machine does not take it ({}): {}",
+        causes.join(": "),
+        again(file, description)
+    )
 }
 
 fn engine() -> anyhow::Result<Engine> {

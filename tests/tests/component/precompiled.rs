@@ -51,7 +51,10 @@ fn a_command_prints_what_it_prints_when_it_is_compiled_at_once() -> anyhow::Resu
             ensure!(printed == expected, "{model}, {target}: other numbers");
             let mut run = workbench.tool(&["run", shown(&file)?]);
             let printed = process::succeed(run.args(TEXTS))?.stdout;
-            ensure!(printed == expected, "{model}, {target}: other numbers by run");
+            ensure!(
+                printed == expected,
+                "{model}, {target}: other numbers by run"
+            );
         }
     }
     Ok(())
@@ -132,7 +135,10 @@ fn every_command_reads_it() -> anyhow::Result<()> {
         ensure!(kind.ends_with("compiled ahead"), "{inspected}");
         let compiled = &inspected["compiled_for"];
         ensure!(compiled["wasmtime"] == "48", "{compiled}");
-        ensure!(compiled["architecture"] == std::env::consts::ARCH, "{compiled}");
+        ensure!(
+            compiled["architecture"] == std::env::consts::ARCH,
+            "{compiled}"
+        );
         let text = workbench.run(&["inspect", file])?;
         ensure!(text.text()?.contains("compiled_for"), "{text:?}");
         let parts = format!("parts-{target}");
@@ -163,7 +169,11 @@ fn it_becomes_every_other_file_and_every_other_it() -> anyhow::Result<()> {
         (&ahead, component_ahead, built(component_ahead)?),
         (&ahead, module_ahead, built(module_ahead)?),
         (&native, component_ahead, built(component_ahead)?),
-        (&built(module_ahead)?, component_ahead, built(component_ahead)?),
+        (
+            &built(module_ahead)?,
+            component_ahead,
+            built(component_ahead)?,
+        ),
     ] {
         let mut build = workbench.tool(&["build", "-o", "out", "--from", shown(from)?, "--target"]);
         process::succeed(build.args(target))?;
@@ -174,7 +184,10 @@ fn it_becomes_every_other_file_and_every_other_it() -> anyhow::Result<()> {
         );
     }
     workbench.run(&["build", "-o", "out", "--from", shown(&ahead)?])?;
-    ensure!(workbench.read("out")? == fs::read(native)?, "to this machine: other bytes");
+    ensure!(
+        workbench.read("out")? == fs::read(native)?,
+        "to this machine: other bytes"
+    );
     Ok(())
 }
 
@@ -270,7 +283,12 @@ fn only_webassembly_is_compiled_ahead() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    for target in [&[][..], &["--target", "bundle"], &["--target", "wheel"], &["--target", "oci"]] {
+    for target in [
+        &[][..],
+        &["--target", "bundle"],
+        &["--target", "wheel"],
+        &["--target", "oci"],
+    ] {
         let build = [&["build", "--precompile", "-o", "out"], target].concat();
         workbench.refuses(&build, &["--precompile", "wasm32-wasip2", "wasm32-wasip1"])?;
         ensure!(!workbench.path("out").exists(), "{target:?}");
