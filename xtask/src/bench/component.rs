@@ -73,15 +73,16 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
     let folder = workspace.target.join("bench");
     let model = minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?;
-    let [component, module] = [("component.wasm", COMPONENT), ("component.ef.wasm", WASM)]
-        .map(|(name, target)| (folder.join(name), target));
-    for (file, target) in [&component, &module] {
-        dist.build_model(Some(&model), Some(target), &[], file)?;
-    }
+    let build = |name: &str, target, options: &[&str]| {
+        let file = folder.join(name);
+        dist.build_model(Some(&model), Some(target), options, &file)?;
+        anyhow::Ok(file)
+    };
     let subject = Subject {
         wasmtime,
-        component: component.0,
-        module: module.0,
+        component: build("component.wasm", COMPONENT, &[])?,
+        ahead: build("component.cwasm", COMPONENT, &["--precompile"])?,
+        module: build("component.ef.wasm", WASM, &[])?,
         turns: usize::try_from(arguments.turns)?,
     };
     let machine = Machine::now()?;
@@ -103,6 +104,8 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
 struct Subject {
     wasmtime: PathBuf,
     component: PathBuf,
+    /// The same, compiled ahead.
+    ahead: PathBuf,
     module: PathBuf,
     turns: usize,
 }
@@ -166,18 +169,30 @@ impl Subject {
 
     /// From the start of `wasmtime run` to the end of the process.
     fn starts(&self, report: &mut Report) -> anyhow::Result<()> {
-        let command = ["-S", "http"];
-        let component = self.program(&self.component, &command);
+        let component = self.program(&self.component, &["-S", "http"]);
+        let ahead = self.program(&self.ahead, &["--allow-precompiled", "-S", "http"]);
         let module = self.program(&self.module, &[]);
         let seconds = |program: &Program| process::seconds(&mut program.command(&["infer", TEXT]));
-        seconds(&component)?;
-        seconds(&module)?;
-        let race = in_turns(
-            self.turns,
-            [&mut || seconds(&component), &mut || seconds(&module)],
-        )?;
-        let what = "wasmtime run to the first result; beside it: the module";
-        report.race(what, Unit::Seconds, Target::None, race);
+        for (what, program, beside) in [
+            (
+                "wasmtime run to the first result; beside it: the module",
+                &component,
+                &module,
+            ),
+            (
+                "the same, compiled ahead; beside it: not compiled ahead",
+                &ahead,
+                &component,
+            ),
+        ] {
+            seconds(program)?;
+            seconds(beside)?;
+            let race = in_turns(
+                self.turns,
+                [&mut || seconds(program), &mut || seconds(beside)],
+            )?;
+            report.race(what, Unit::Seconds, Target::None, race);
+        }
         Ok(())
     }
 }
