@@ -312,7 +312,7 @@ fn suggest(built: &Built) {
         Kind::Component => format!("wasmtime run -S http {shown}"),
         Kind::Precompiled(form) => {
             eprintln!(
-                "compiled for wasmtime {WASMTIME_VERSION} on {HOST_TARGET}, with all that this processor has"
+                "for wasmtime {WASMTIME_VERSION} on {HOST_TARGET}, on processors that have what this one has"
             );
             let http = match form {
                 Form::Module => "",
