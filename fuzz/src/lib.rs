@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "checkpoint",
         about: "PyTorch's archives and safetensors files",
@@ -67,6 +67,12 @@ pub const TARGETS: [Target; 10] = [
         about: "files of upstream's format 1",
         run: targets::upstream::run,
         seeds: targets::upstream::seeds,
+    },
+    Target {
+        name: "precompiled",
+        about: "what a file that was compiled ahead says of wasmtime and the processor",
+        run: targets::precompiled::run,
+        seeds: targets::precompiled::seeds,
     },
     Target {
         name: "request",

@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod container;
 pub(crate) mod graph;
 pub(crate) mod model;
+pub(crate) mod precompiled;
 pub(crate) mod request;
 pub(crate) mod server;
 pub(crate) mod tokenizer;

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 }
 
 /// The targets, in the order in which they run.
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 11] = [
     "checkpoint",
     "container",
     "model",
@@ -31,6 +31,7 @@ const TARGETS: [&str; 10] = [
     "tokenizer",
     "vocabulary",
     "upstream",
+    "precompiled",
     "request",
     "capi",
     "server",
