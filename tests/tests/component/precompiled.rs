@@ -4,6 +4,7 @@
 use super::service::Served;
 use super::{component, precompiled};
 use anyhow::{Context, ensure};
+use encoderfile_builder::precompiled::WASMTIME_VERSION;
 use encoderfile_tests::process;
 use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;
@@ -134,7 +135,7 @@ fn every_command_reads_it() -> anyhow::Result<()> {
         let kind = inspected["kind"].as_str().unwrap_or_default();
         ensure!(kind.ends_with("compiled ahead"), "{inspected}");
         let compiled = &inspected["compiled_for"];
-        ensure!(compiled["wasmtime"] == "48", "{compiled}");
+        ensure!(compiled["wasmtime"] == WASMTIME_VERSION, "{compiled}");
         ensure!(
             compiled["architecture"] == std::env::consts::ARCH,
             "{compiled}"
@@ -201,8 +202,9 @@ fn of_another_version(workbench: &Workbench, target: &str) -> anyhow::Result<Pat
         usize::try_from(section.file_range().context("no bytes")?.0)?
     };
     // The form of the section, and the length of the version, come before it.
-    ensure!(bytes[place..place + 4] == *b"\0\x0248");
-    bytes[place + 2..place + 4].copy_from_slice(b"47");
+    let version = place + 2..place + 2 + WASMTIME_VERSION.len();
+    ensure!(bytes[version.clone()] == *WASMTIME_VERSION.as_bytes());
+    bytes[version].copy_from_slice(b"47");
     workbench.write(&format!("{target}.cwasm"), bytes)
 }
 
@@ -214,7 +216,8 @@ fn for_another_version_it_is_read_and_not_run() -> anyhow::Result<()> {
     for (target, options) in TARGETS {
         let file = of_another_version(&workbench, target)?;
         let name = shown(&file)?;
-        let words = [name, "wasmtime 47", "wasmtime 48", "--precompile", target];
+        let ours = format!("wasmtime {WASMTIME_VERSION}");
+        let words = [name, "wasmtime 47", &ours, "--precompile", target];
         workbench.refuses(&["run", name, "infer", "a"], &words)?;
         let inspected = workbench.run(&["inspect", name, "--json"])?.json()?;
         ensure!(inspected["compiled_for"]["wasmtime"] == "47", "{inspected}");
