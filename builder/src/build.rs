@@ -200,12 +200,17 @@ pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> 
             default_output(name, version, Kind::of(&base))?
         }
     };
-    prepared.write(&base, &output).map_err(|error| {
-        match error.is::<WasmError>() || error.is::<PrecompileError>() {
-            true => error.context(of_base),
-            false => error,
-        }
+    let written = prepared.write(&base, &output);
+    written.map_err(|error| match is_of_base(&error) {
+        true => error.context(of_base),
+        false => error,
     })
+}
+
+/// Whether it is the base program of which no file can be written.
+fn is_of_base(error: &anyhow::Error) -> bool {
+    let precompile = error.downcast_ref::<PrecompileError>();
+    error.is::<WasmError>() || precompile.is_some_and(|it| !matches!(it, PrecompileError::Io(_)))
 }
 
 /// Refuses a target that nothing is compiled ahead for, before anything is downloaded.
