@@ -3,7 +3,10 @@
 //!
 //! Invariant: a component is compiled once on a machine; afterwards wasmtime's cache has it.
 
+use crate::component_rows;
+use crate::request::{self, Item};
 use anyhow::Context;
+use serde_json::{Map, Value};
 use std::path::Path;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, ResourceAny, ResourceTable, ResourceType};
@@ -123,10 +126,18 @@ impl Host {
 
     /// An instance of an encoderfile that is a component.
     pub fn instance(&self, component: &[u8], folder: Option<&Path>) -> anyhow::Result<Instance> {
-        let component = self.compile(component)?;
-        let linker = self.linker(&component)?;
+        self.instance_of(&self.compile(component)?, folder)
+    }
+
+    /// An instance of a compiled component.
+    pub fn instance_of(
+        &self,
+        component: &Component,
+        folder: Option<&Path>,
+    ) -> anyhow::Result<Instance> {
+        let linker = self.linker(component)?;
         let mut store = self.store(folder)?;
-        let library = bindings::Library::instantiate(&mut store, &component, &linker);
+        let library = bindings::Library::instantiate(&mut store, component, &linker);
         let library = library.map_err(of_wasmtime)?;
         Ok(Instance {
             store,
@@ -156,6 +167,43 @@ impl Instance {
         let path = path.transpose()?;
         self.ask(|it, store| it.call_open(store, path))
     }
+
+    /// The results of all items, as the command line prints them, by the model of a file: of `infer`,
+    /// or of `tokenize`, which has no options.
+    pub fn results(
+        &mut self,
+        file: &Path,
+        command: &str,
+        items: &[Item],
+        options: &Map<String, Value>,
+    ) -> anyhow::Result<Vec<Value>> {
+        let model = answered(self.open(Some(file))?)?;
+        if command == "tokenize" {
+            let inputs: Vec<types::Input> = items.iter().map(input).collect();
+            let lists = self.ask(|it, store| it.call_tokenize(store, model, &inputs, None))?;
+            return Ok(answered(lists)?
+                .iter()
+                .map(component_rows::tokenized)
+                .collect());
+        }
+        let request = request::body(items, options)?.to_string();
+        let answer = self.ask(|it, store| it.call_infer(store, model, &request))?;
+        let mut answer: Value = serde_json::from_str(&answered(answer)?)?;
+        Ok(serde_json::from_value(answer["results"].take())?)
+    }
+}
+
+fn input(item: &Item) -> types::Input {
+    let text = item.text.clone();
+    match item.text_pair.clone() {
+        Some(pair) => types::Input::Pair((text, pair)),
+        None => types::Input::Text(text),
+    }
+}
+
+/// The results, or the error as one of the test.
+pub fn answered<T>(answer: Result<T, Error>) -> anyhow::Result<T> {
+    answer.map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 
 /// The two error types do not know each other.

@@ -81,6 +81,19 @@ pub fn ranked(result: &types::Ranked) -> Value {
     with_usage(row, result.usage)
 }
 
+/// A result of `tokenize`.
+pub fn tokenized(result: &types::TokenList) -> Value {
+    let tokens = result.tokens.iter().map(|it| {
+        json!({
+            "token": it.text, "token_id": it.id, "start": it.start, "end": it.end, "special": it.special,
+        })
+    });
+    let tokens: Vec<Value> = tokens.collect();
+    let all = tokens.len();
+    let row = json!({ "tokens": tokens, "tokens_total": all, "tokens_used": all });
+    with_usage(row, result.usage)
+}
+
 /// The result with how much of the text it is of, where that is said.
 fn with_usage(mut row: Value, usage: Option<types::Usage>) -> Value {
     if let (Some(usage), Some(row)) = (usage, row.as_object_mut()) {

@@ -56,3 +56,10 @@ pub fn arguments(options: &Map<String, Value>) -> Vec<String> {
     });
     arguments.collect()
 }
+
+/// The body of a request.
+pub fn body(items: &[Item], options: &Map<String, Value>) -> serde_json::Result<Value> {
+    let mut body = options.clone();
+    body.insert("inputs".into(), serde_json::to_value(items)?);
+    Ok(Value::Object(body))
+}

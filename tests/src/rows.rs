@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::Deserialize;
 
 /// One line of `infer -f jsonl`. Which fields there are depends on the task.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// Embedding: one vector a token.
@@ -30,7 +30,7 @@ pub struct Row {
 }
 
 /// The weight of a vocabulary entry.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SparseValue {
     /// Index into the vocabulary.
@@ -54,7 +54,7 @@ pub struct TokenInfo {
 }
 
 /// A token and its vector.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TokenVector {
     /// `[hidden_size]`.
@@ -64,7 +64,7 @@ pub struct TokenVector {
 }
 
 /// A token and its label.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TokenPrediction {
     /// Which token.

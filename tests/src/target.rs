@@ -1,17 +1,19 @@
 //! The ways to run a model: the same command line, or the same requests, on every
 //! target.
 
+use crate::component_service::{REUSED, Served};
 use crate::process::{self, Finished};
 use crate::programs::Programs;
 use crate::request::{self, Item};
 use crate::rows::{self, Row, Tokenized};
 use crate::workbench::Workbench;
 use anyhow::{Context, bail, ensure};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// The builder's name for WASI hosts.
@@ -32,6 +34,10 @@ pub enum Target {
     WasmtimeModule,
     /// The wasmtime CLI with the base component, and a bundle in a pre-opened folder.
     Component,
+    /// The base component in a program of wasmtime's crate, which opens a bundle by its WIT.
+    Library,
+    /// `wasmtime serve` with the model's own component.
+    Service,
     /// Node's WASI with the model's own module.
     Node,
     /// `encoderfile run` with the model's own module.
@@ -46,10 +52,11 @@ pub enum Target {
 
 impl Target {
     /// Those that are quick enough for every model.
-    pub const EVERY_MODEL: [Self; 7] = [
+    pub const EVERY_MODEL: [Self; 8] = [
         Self::Native,
         Self::Wasmtime,
         Self::Component,
+        Self::Library,
         Self::Node,
         Self::Browser,
         Self::Python,
@@ -57,11 +64,13 @@ impl Target {
     ];
 
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Native,
         Self::Wasmtime,
         Self::WasmtimeModule,
         Self::Component,
+        Self::Library,
+        Self::Service,
         Self::Node,
         Self::Run,
         Self::Browser,
@@ -76,6 +85,8 @@ impl Target {
             Self::Wasmtime => "wasmtime",
             Self::WasmtimeModule => "wasmtime module",
             Self::Component => "component",
+            Self::Library => "component library",
+            Self::Service => "component service",
             Self::Node => "node",
             Self::Run => "run",
             Self::Browser => "browser",
@@ -86,7 +97,23 @@ impl Target {
 
     /// Whether it takes the command line of a built file, rather than being a library.
     pub fn has_command_line(self) -> bool {
-        !matches!(self, Self::Browser | Self::Python | Self::C)
+        !matches!(
+            self,
+            Self::Library | Self::Service | Self::Browser | Self::Python | Self::C
+        )
+    }
+
+    /// Whether it can recompute the results that are stored in a file.
+    pub fn has_self_test(self) -> bool {
+        !matches!(self, Self::Library | Self::Service)
+    }
+
+    /// Whether it is what [`Self::Wasmtime`] runs in another form, and has its numbers to the bit.
+    pub fn has_the_modules_numbers(self) -> bool {
+        matches!(
+            self,
+            Self::WasmtimeModule | Self::Component | Self::Library | Self::Service | Self::Run
+        )
     }
 
     /// As names of trials have it.
@@ -100,8 +127,8 @@ impl Workbench {
     /// Whether the programs for a target are there.
     pub fn has(&self, target: Target) -> bool {
         match target {
-            Target::Native | Target::Run => true,
-            Target::Wasmtime | Target::WasmtimeModule | Target::Component => {
+            Target::Native | Target::Run | Target::Library => true,
+            Target::Wasmtime | Target::WasmtimeModule | Target::Component | Target::Service => {
                 self.programs().wasmtime.is_some()
             }
             Target::Node => self.programs().node.is_some(),
@@ -153,7 +180,7 @@ impl Workbench {
                 command.arg("run").arg(&built.module);
                 command
             }
-            Target::Browser | Target::Python | Target::C => {
+            Target::Library | Target::Service | Target::Browser | Target::Python | Target::C => {
                 bail!("a library has no command line")
             }
         };
@@ -249,18 +276,27 @@ impl Workbench {
         items: &[Item],
         options: &Map<String, Value>,
     ) -> anyhow::Result<Value> {
-        let mut request = options.clone();
-        request.insert("inputs".into(), serde_json::to_value(items)?);
+        let request = request::body(items, options)?;
         let input = tempfile::NamedTempFile::new()?;
-        fs::write(
-            input.path(),
-            format!("{command} {}\n", Value::Object(request)),
-        )?;
+        fs::write(input.path(), format!("{command} {request}\n"))?;
         let mut lines = Command::new(self.c_program("lines")?);
         lines.arg(&built.bundle);
         process::finish_with_input(&mut lines, input.path())?
             .succeeded()?
             .json()
+    }
+
+    /// The answer to one request, by wasmtime's server.
+    fn in_service(
+        &self,
+        built: &Built,
+        items: &[Item],
+        options: &Map<String, Value>,
+    ) -> anyhow::Result<Value> {
+        let request = request::body(items, options)?.to_string();
+        let (status, answer) = built.served(self)?.post("/predict", &request)?;
+        ensure!(status == 200, "{status} {answer}");
+        Ok(serde_json::from_str(&answer)?)
     }
 
     /// What a library gives for a command, as the command line prints it.
@@ -272,8 +308,18 @@ impl Workbench {
         items: &[Item],
         options: &Map<String, Value>,
     ) -> anyhow::Result<Vec<String>> {
-        if target == Target::C {
-            let answer = self.in_c(built, command, items, options)?;
+        let answer = match target {
+            Target::C => Some(self.in_c(built, command, items, options)?),
+            Target::Service if command == "infer" => Some(self.in_service(built, items, options)?),
+            // Over HTTP, tokens are TEI's: spelt as in the text, and of no pairs.
+            Target::Library | Target::Service => {
+                let mut library = self.component_library(built.folder())?;
+                let results = library.results(&built.bundle, command, items, options)?;
+                Some(json!({ "results": results }))
+            }
+            _ => None,
+        };
+        if let Some(answer) = answer {
             return Ok(match answer["results"].as_array() {
                 Some(results) if command == "infer" => {
                     results.iter().map(Value::to_string).collect()
@@ -322,6 +368,8 @@ pub struct Built {
     pub module: PathBuf,
     /// The payload alone.
     pub bundle: PathBuf,
+    /// Its component under wasmtime, started when it is first asked.
+    served: OnceLock<Result<Served, String>>,
 }
 
 impl Built {
@@ -355,7 +403,26 @@ impl Built {
             module: build(Some(WASI), "model.ef.wasm")?,
             bundle: build(Some("bundle"), "model.ef")?,
             folder,
+            served: OnceLock::new(),
         })
+    }
+
+    /// A server of the model's own component, whose instances are used again.
+    fn served(&self, workbench: &Workbench) -> anyhow::Result<&Served> {
+        let start = || {
+            let component = self.folder.path().join("model.wasm");
+            let mut build = workbench.tool(&["build", "--target", COMPONENT, "--from"]);
+            process::succeed(build.arg(&self.bundle).arg("-o").arg(&component))?;
+            let wasmtime = workbench.programs().wasmtime.as_ref();
+            Served::start(wasmtime.context("no wasmtime")?, &REUSED, &component)
+        };
+        let served = self.served.get_or_init(|| {
+            let served: anyhow::Result<Served> = start();
+            served.map_err(|error| format!("{error:#}"))
+        });
+        served
+            .as_ref()
+            .map_err(|error| anyhow::Error::msg(error.clone()))
     }
 
     /// Where the files are; for others beside them.

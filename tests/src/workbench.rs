@@ -4,11 +4,13 @@
 //! workbench of the test program is open, and the last one takes the files with it.
 
 use crate::browser::Browser;
+use crate::component_host::{Host, Instance};
 use crate::fixture::{self, DEFAULT_MODEL};
 use crate::process::{self, Finished};
 use crate::programs::{Programs, root};
 #[cfg(unix)]
 use crate::server::Server;
+use crate::target::COMPONENT;
 use anyhow::{Context, ensure};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tempfile::TempDir;
+use wasmtime::component::Component;
 
 /// The programs, and an empty folder that is removed with it.
 pub struct Workbench {
@@ -31,6 +34,8 @@ struct Shared {
     builds: Mutex<HashMap<Recipe, Build>>,
     /// Started when it is first needed.
     browser: Mutex<Option<Browser>>,
+    /// The base component, compiled when it is first needed.
+    component: Mutex<Option<(Host, Component)>>,
 }
 
 /// What the programs of `tests/capi` are compiled with: C11 and POSIX, without warnings.
@@ -66,6 +71,7 @@ impl Shared {
             folder: tempfile::tempdir()?,
             builds: Mutex::default(),
             browser: Mutex::default(),
+            component: Mutex::default(),
         });
         *shared = Arc::downgrade(&new);
         Ok(Some(new))
@@ -113,6 +119,20 @@ impl Workbench {
             *browser = Some(Browser::start(programs)?);
         }
         Ok(browser)
+    }
+
+    /// An instance of the base component, which may read the files of a folder.
+    pub(crate) fn component_library(&self, folder: &Path) -> anyhow::Result<Instance> {
+        let mut compiled = lock(&self.shared.component);
+        let (host, component) = match &mut *compiled {
+            Some(compiled) => compiled,
+            none => {
+                let host = Host::new()?;
+                let component = host.compile(&fs::read(self.base(COMPONENT)?)?)?;
+                none.insert((host, component))
+            }
+        };
+        host.instance_of(component, Some(folder))
     }
 
     /// The workbench's folder.

@@ -78,8 +78,12 @@ struct Subject {
 struct Model {
     subject: Subject,
     built: OnceLock<Result<Built, String>>,
-    native: OnceLock<Result<(Line, Results), String>>,
+    native: OnceLock<Checked>,
+    module: OnceLock<Checked>,
 }
+
+/// The line of a table and what it is of, or what was wrong.
+type Checked = Result<(Line, Results), String>;
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
@@ -237,6 +241,7 @@ impl Model {
             subject,
             built: OnceLock::new(),
             native: OnceLock::new(),
+            module: OnceLock::new(),
         }
     }
 
@@ -244,13 +249,22 @@ impl Model {
     fn check(&self, workbench: &Workbench, target: Target) -> anyhow::Result<Line> {
         let built = self.built(workbench)?;
         let native = self.native(workbench)?;
-        if target == Target::Native {
-            return Ok(native.0.clone());
+        match target {
+            Target::Native => return Ok(native.0.clone()),
+            Target::Wasmtime => return Ok(self.module(workbench)?.0.clone()),
+            _ => {}
         }
-        let checked = self
+        let (line, results) = self
             .subject
-            .check_on(target, workbench, built, Some(&native.1));
-        Ok(checked?.0)
+            .check_on(target, workbench, built, Some(&native.1))?;
+        if target.has_the_modules_numbers() && workbench.has(Target::Wasmtime) {
+            let module = &self.module(workbench)?.1;
+            ensure!(
+                results == *module,
+                "other numbers than those of the module in wasmtime"
+            );
+        }
+        Ok(line)
     }
 
     /// Checks the model natively against its reference results and those of `other`.
@@ -292,6 +306,20 @@ impl Model {
         native
             .as_ref()
             .map_err(|error| anyhow::anyhow!("native: {error}"))
+    }
+
+    /// In wasmtime, by the base module.
+    fn module(&self, workbench: &Workbench) -> anyhow::Result<&(Line, Results)> {
+        let (built, native) = (self.built(workbench)?, self.native(workbench)?);
+        let module = self.module.get_or_init(|| {
+            let checked =
+                self.subject
+                    .check_on(Target::Wasmtime, workbench, built, Some(&native.1));
+            checked.map_err(|error| format!("{error:#}"))
+        });
+        module
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("wasmtime: {error}"))
     }
 }
 
@@ -418,6 +446,7 @@ impl Subject {
 }
 
 /// What a target made of a model's cases and requests.
+#[derive(PartialEq)]
 struct Results {
     rows: Vec<Row>,
     requests: Vec<Value>,

@@ -2,6 +2,7 @@
 //! in. A program of its own, so that no other task compiles wit-component.
 
 use anyhow::Context;
+use std::borrow::Cow;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ fn main() -> anyhow::Result<()> {
         .module(&core)?
         .adapter(
             WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-            &without_names(WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?,
+            WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
         )?
         .validate(true)
         .encode()?;
@@ -34,22 +35,30 @@ fn main() -> anyhow::Result<()> {
 /// The sections with which debuggers name what is in a module or a component.
 const NAMES: [&str; 2] = ["name", "component-name"];
 
-/// The same module or component without names of its own, which are 24 kB of every built file.
+/// The same module or component, and what is in it, without names, which are 24 kB of every built
+/// file. It is no good to take them out of what ComponentEncoder reads: by them it finds the adapter's
+/// stack pointer.
 fn without_names(binary: &[u8]) -> anyhow::Result<Vec<u8>> {
     let (mut kept, mut depth) = (Vec::new(), 0_usize);
     for payload in Parser::new(0).parse_all(binary) {
         let payload = payload?;
         let is_names = matches!(&payload, Payload::CustomSection(it) if NAMES.contains(&it.name()));
         let section = payload.as_section().filter(|_| depth == 0 && !is_names);
+        let is_nested = matches!(
+            payload,
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. }
+        );
         if let Some((id, range)) = section {
-            let data = &binary[range];
-            RawSection { id, data }.append_to(&mut kept);
+            let mut data = Cow::from(&binary[range]);
+            if is_nested {
+                data = without_names(&data)?.into();
+            }
+            RawSection { id, data: &data }.append_to(&mut kept);
         }
         match payload {
             Payload::Version { range, .. } if depth == 0 => kept.extend(&binary[range]),
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
+            _ => depth += usize::from(is_nested),
         }
     }
     Ok(kept)

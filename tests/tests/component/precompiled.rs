@@ -1,10 +1,10 @@
 //! What is compiled ahead: it answers as what it was made of, by wasmtime's commands and by `run`; whatever
 //! reads an encoderfile reads it; and for another version, or cut, it is refused.
 
-use super::service::Served;
 use super::{component, precompiled};
 use anyhow::{Context, ensure};
 use encoderfile_builder::precompiled::WASMTIME_VERSION;
+use encoderfile_tests::component_service::Served;
 use encoderfile_tests::process;
 use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;

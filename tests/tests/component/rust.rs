@@ -2,7 +2,7 @@
 
 use super::{MODELS, Printed, TEXTS, component};
 use anyhow::{Context, bail, ensure};
-use encoderfile_tests::component_host::{Host, Instance, types};
+use encoderfile_tests::component_host::{Host, Instance, answered, types};
 use encoderfile_tests::component_rows as rows;
 use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
@@ -34,11 +34,6 @@ fn plain() -> Reading {
         truncation_side: None,
         max_tokens: None,
     }
-}
-
-/// The results, or the error as one of the test.
-fn answered<T>(answer: Result<T, Error>) -> anyhow::Result<T> {
-    answer.map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 
 /// The error of a request.

@@ -3,81 +3,12 @@
 
 use super::component;
 use anyhow::{Context, bail, ensure};
+use encoderfile_tests::component_service::{REUSED, Served};
 use encoderfile_tests::process;
 use encoderfile_tests::target::WASI;
 use encoderfile_tests::workbench::Workbench;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use ureq::Agent;
 use ureq::http::Request;
-
-/// A component that is served on a free port of loopback.
-pub(super) struct Served {
-    process: Child,
-    url: String,
-    agent: Agent,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Served {
-    pub(super) fn start(
-        wasmtime: &Path,
-        options: &[&str],
-        component: &Path,
-    ) -> anyhow::Result<Self> {
-        let mut serve = Command::new(wasmtime);
-        serve
-            .args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"])
-            .args(options)
-            .arg(component);
-        let mut process = process::spawn(serve.stdout(Stdio::null()).stderr(Stdio::piped()))?;
-        let mut lines = BufReader::new(process.stderr.take().context("its stderr")?).lines();
-        let url = loop {
-            let line = lines.next().context("it ended")??;
-            if let Some(at) = line.find("http://127.0.0.1:") {
-                break line[at..].trim_end_matches('/').to_owned();
-            }
-        };
-        // It would wait where nobody reads.
-        thread::spawn(move || lines.for_each(drop));
-        let agent = Agent::config_builder().http_status_as_error(false).build();
-        Ok(Self {
-            process,
-            url,
-            agent: agent.into(),
-        })
-    }
-
-    fn ask(&self, request: Request<String>) -> anyhow::Result<(u16, String)> {
-        let mut response = self.agent.run(request)?;
-        Ok((
-            response.status().as_u16(),
-            response.body_mut().read_to_string()?,
-        ))
-    }
-
-    pub(super) fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
-        self.ask(Request::get(format!("{}{path}", self.url)).body(String::new())?)
-    }
-
-    pub(super) fn post(&self, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
-        let request = Request::post(format!("{}{path}", self.url));
-        self.ask(
-            request
-                .header("content-type", "application/json")
-                .body(body.to_owned())?,
-        )
-    }
-}
 
 fn served(workbench: &Workbench, model: &str, options: &[&str]) -> anyhow::Result<Option<Served>> {
     let component = component(workbench, model)?;
@@ -179,7 +110,7 @@ fn mistakes_are_answered_and_the_server_lives() -> anyhow::Result<()> {
             bail!("{path}: {got} {answer}");
         }
     }
-    let zipped = Request::post(format!("{}/predict", server.url));
+    let zipped = Request::post(server.url("/predict"));
     let zipped = zipped.header("content-type", "application/json");
     let (status, answer) = server.ask(
         zipped
@@ -200,9 +131,8 @@ fn an_instance_that_is_used_again_answers_as_a_new_one() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let reused = ["--max-instance-reuse-count", "1000"];
     let mut answers = Vec::new();
-    for options in [&[][..], &reused] {
+    for options in [&[][..], &REUSED] {
         let Some(server) = served(&workbench, "cls-multi-label", options)? else {
             return Ok(());
         };
