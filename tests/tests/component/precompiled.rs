@@ -281,6 +281,46 @@ fn a_damaged_one_is_refused() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The command and `inspect` check every artifact; a service what each of its instances reads, and not
+/// the weights.
+#[test]
+fn a_changed_artifact_is_refused_by_name() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let whole = precompiled(&workbench, MODEL, COMPONENT)?;
+    let inspected = workbench.run(&["inspect", shown(&whole)?, "--json"])?;
+    let inspected = inspected.json()?;
+    let artifacts = inspected["artifacts"].as_array().context("no artifacts")?;
+    ensure!(artifacts.len() == 5, "{inspected}");
+    let whole = fs::read(whole)?;
+    for artifact in artifacts {
+        let name = artifact["artifact"].as_str().context("no name")?;
+        let [offset, length] = ["offset", "length"].map(|it| artifact[it].as_u64());
+        let middle = offset.context("no offset")? + length.context("no length")? / 2;
+        let mut changed = whole.clone();
+        changed[usize::try_from(middle)?] ^= 1;
+        let file = workbench.write("changed.cwasm", changed)?;
+        let words = [name, "do not match their hash"];
+        workbench.refuses(&["inspect", shown(&file)?], &words)?;
+        workbench.refuses(&["run", shown(&file)?, "infer", "a"], &words)?;
+        let Some(wasmtime) = &workbench.programs().wasmtime else {
+            continue;
+        };
+        let server = Served::start(wasmtime, &["--allow-precompiled"], &file)?;
+        let (status, answer) = server.post("/predict", r#"{"inputs": ["a"]}"#)?;
+        match name {
+            "tokenizer" | "graph" => {
+                let is_said = words.iter().all(|word| answer.contains(word));
+                ensure!(status == 424 && is_said, "{name}: {status} {answer}");
+            }
+            "weights" => ensure!(status == 200, "{name}: {status} {answer}"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn only_webassembly_is_compiled_ahead() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
