@@ -27,6 +27,8 @@ pub enum Program {
     Skopeo,
     /// umoci, which unpacks them.
     Umoci,
+    /// The adapter for Spin, a component.
+    SpinAdapter,
     /// The npm package, as npm publishes it.
     NpmPackage,
     /// The folder of the demo page.
@@ -70,6 +72,7 @@ impl Program {
             Self::Chromium => "ENCODERFILE_CHROMIUM",
             Self::Skopeo => "ENCODERFILE_SKOPEO",
             Self::Umoci => "ENCODERFILE_UMOCI",
+            Self::SpinAdapter => "ENCODERFILE_SPIN",
             Self::NpmPackage => "ENCODERFILE_NPM",
             Self::Demo => "ENCODERFILE_DEMO",
             Self::Library => "ENCODERFILE_CAPI",
@@ -107,6 +110,7 @@ impl Program {
             Self::Chromium => on_path("chromium"),
             Self::Skopeo => on_path("skopeo"),
             Self::Umoci => on_path("umoci"),
+            Self::SpinAdapter => Some(spin_adapter()).filter(|path| path.is_file()),
             Self::NpmPackage => Some(npm_package()).filter(|path| path.is_file()),
             Self::Demo => Some(demo()).filter(|path| path.is_dir()),
             Self::Library => Some(library()).filter(|path| path.is_dir()),
@@ -175,6 +179,11 @@ pub fn folder_named_in(program: &[u8]) -> anyhow::Result<Option<PathBuf>> {
 fn dist() -> PathBuf {
     let name = format!("encoderfile{}", env::consts::EXE_SUFFIX);
     root().join("dist").join(name)
+}
+
+/// Where `cargo xtask dist` puts the adapter for Spin.
+fn spin_adapter() -> PathBuf {
+    root().join("dist/encoderfile-spin.wasm")
 }
 
 /// Where `cargo xtask dist` puts the npm package.

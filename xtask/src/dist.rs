@@ -5,7 +5,7 @@ use crate::demo;
 use crate::npm;
 use crate::process;
 use crate::python;
-use crate::setup::{self, WASM};
+use crate::setup::{self, BROWSER, WASM};
 use crate::steps::Steps;
 use crate::table::{Align, Table};
 use crate::wasm_opt::WasmOpt;
@@ -61,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     }
     let mut steps = Steps::new();
     steps.begin("setup", "the targets of what is not native");
-    setup::targets(workspace, &mut steps, &[WASM])?;
+    setup::targets(workspace, &mut steps, &[WASM, BROWSER])?;
     let dist = build(workspace, &mut steps, Scope::Programs)?;
     let package = match setup::node() {
         Ok(node) => {
@@ -74,7 +74,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         }
     };
     let wheel = python::build(workspace, &mut steps, &dist.tool)?;
+    let adapter = spin_adapter(workspace, &workspace.root.join("dist"))?;
     let mut parts = dist.parts(workspace)?;
+    let shown = workspace.shown(&adapter).to_string();
+    parts.push(vec![
+        "Spin adapter".into(),
+        megabytes(size(&adapter)?),
+        shown,
+    ]);
     if let Some((package, site)) = package {
         package.list(workspace, &mut parts)?;
         site.list(workspace, &mut parts)?;
@@ -189,9 +196,32 @@ fn wasm_opt(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<W
 const HOST: &str = "encoderfile-host";
 const COMPONENT: &str = "encoderfile-component";
 
-/// Makes the component of a core module, beside it.
+/// What the adapter of `wasm/spin` is called where it is given away.
+pub(crate) const SPIN_ADAPTER: &str = "encoderfile-spin.wasm";
+
+/// Makes the adapter of `wasm/spin`, which asks nothing of WASI, in `folder`.
+pub(crate) fn spin_adapter(workspace: &Workspace, folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut build = workspace.cargo(&["build", "--package", "encoderfile-spin"]);
+    build.args(["--profile", "wasm", "--target", BROWSER]);
+    process::run(build.arg("--config").arg(remapped(workspace, BROWSER)?))?;
+    let module = workspace
+        .target
+        .join(BROWSER)
+        .join("wasm/encoderfile_spin.wasm");
+    let adapter = folder.join(SPIN_ADAPTER);
+    make_component(workspace, &module, &adapter)?;
+    Ok(adapter)
+}
+
+/// Makes the component of the base module, beside it.
 fn componentize(workspace: &Workspace, module: &Path) -> anyhow::Result<PathBuf> {
     let component = module.with_file_name("encoderfile-component.wasm");
+    make_component(workspace, module, &component)?;
+    Ok(component)
+}
+
+/// Makes the component of a core module.
+fn make_component(workspace: &Workspace, module: &Path, output: &Path) -> anyhow::Result<()> {
     let mut make = workspace.cargo(&["run", "--quiet", "--release"]);
     make.args([
         "--package",
@@ -200,8 +230,7 @@ fn componentize(workspace: &Workspace, module: &Path) -> anyhow::Result<PathBuf>
         "componentize",
     ]);
     make.args(["--bin", "componentize", "--"]);
-    process::run(make.args([module, &component]))?;
-    Ok(component)
+    process::run(make.args([module, output]))
 }
 
 /// Links the program of a package for WASI, and gives what was made of it.

@@ -10,7 +10,7 @@ mod provenance;
 mod sign;
 mod targets;
 
-use crate::dist::{DEFAULT_MODEL, megabytes, size};
+use crate::dist::{self, DEFAULT_MODEL, megabytes, size};
 use crate::npm;
 use crate::packages::Packages;
 use crate::process;
@@ -99,6 +99,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     steps.begin("crates", "what cargo installs the tool from");
     crates::pack(workspace, &for_tools, &folder)?;
     npm::build(workspace, &mut steps, &node)?;
+    if targets.iter().any(|it| it.triple == setup::COMPONENT) {
+        dist::spin_adapter(workspace, &folder)?;
+    }
     let for_npm = description::for_npm(&targets, &folder, &workspace.version, address)?;
     npm::pack_for_release(workspace, &for_npm, &folder.join("npm"))?;
     steps.begin("bills", "what each program is made of, as CycloneDX");

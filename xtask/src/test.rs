@@ -85,6 +85,7 @@ impl Programs {
 /// What is tested.
 struct Built {
     dist: Dist,
+    spin_adapter: PathBuf,
     package: Package,
     site: Site,
     /// A Python that has the wheel; absent where there is none to build it.
@@ -112,6 +113,7 @@ pub(crate) fn run(
         )?,
     }
     let dist = dist::build(workspace, &mut steps, Scope::Everything)?;
+    let spin_adapter = dist::spin_adapter(workspace, &workspace.root.join("dist"))?;
     let package = npm::build(workspace, &mut steps, &programs.node)?;
     npm::check_pages(workspace, &mut steps, &programs.node)?;
     let site = demo::build(workspace, &mut steps)?;
@@ -122,6 +124,7 @@ pub(crate) fn run(
     };
     let built = Built {
         dist,
+        spin_adapter,
         package,
         site,
         python,
@@ -268,6 +271,7 @@ fn check_arm64(workspace: &Workspace) -> anyhow::Result<()> {
 fn cargo_test(workspace: &Workspace, built: &Built, programs: &Programs) -> Command {
     let mut tests = workspace.cargo(&["test", "--workspace", "--release", "--no-fail-fast"]);
     tests.env("ENCODERFILE_BIN", &built.dist.tool);
+    tests.env("ENCODERFILE_SPIN", &built.spin_adapter);
     tests.env("ENCODERFILE_NPM", &built.package.tarball);
     tests.env("ENCODERFILE_DEMO", &built.site.folder);
     if let Some(library) = &built.dist.library {

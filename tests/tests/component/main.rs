@@ -8,6 +8,7 @@ mod library;
 mod precompiled;
 mod rust;
 mod service;
+mod spin;
 
 use anyhow::Context;
 use encoderfile_tests::compare::{self, Agreement};
