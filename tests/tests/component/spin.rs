@@ -71,8 +71,9 @@ fn a_program_for_spin_has_the_models_embeddings() -> anyhow::Result<()> {
     };
     let llm: &Guest = instance.fermyon_spin_llm();
     let mut embed = |name: &str, texts: &[&str]| {
+        let name = name.to_owned();
         let texts: Vec<String> = texts.iter().map(|it| (*it).to_owned()).collect();
-        llm.call_generate_embeddings(&mut store, name, &texts)
+        llm.call_generate_embeddings(&mut store, &name, &texts)
             .map_err(of_wasmtime)
     };
     for name in [MODEL, &MODEL.to_uppercase()] {
@@ -99,7 +100,7 @@ fn a_program_for_spin_has_the_models_embeddings() -> anyhow::Result<()> {
         embed("another", &TEXTS)?,
         Err(Error::ModelNotSupported)
     ));
-    let generated = llm.call_infer(&mut store, MODEL, "Once", None);
+    let generated = llm.call_infer(&mut store, &MODEL.to_owned(), "Once", None);
     ensure!(matches!(
         generated.map_err(of_wasmtime)?,
         Err(Error::ModelNotSupported)
@@ -118,7 +119,7 @@ fn a_model_without_embeddings_is_not_supported() -> anyhow::Result<()> {
     };
     let texts = TEXTS.map(str::to_owned);
     let llm = instance.fermyon_spin_llm();
-    let answer = llm.call_generate_embeddings(&mut store, model, &texts);
+    let answer = llm.call_generate_embeddings(&mut store, &model.to_owned(), &texts);
     ensure!(matches!(
         answer.map_err(of_wasmtime)?,
         Err(Error::ModelNotSupported)
