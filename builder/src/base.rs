@@ -138,7 +138,8 @@ impl Base {
     ///
     /// # Errors
     /// [`WasmError`](wasm_payload::WasmError) for a module that cannot carry a payload,
-    /// [`PrecompileError`] for one that wasmtime does not compile, and [`io::Error`] for what the system says. Neither leaves a file behind.
+    /// [`PrecompileError`] for one that wasmtime does not compile, and [`io::Error`] for what the system
+    /// says. None of them leaves a file behind.
     pub fn write_with(
         &self,
         manifest: &Manifest,

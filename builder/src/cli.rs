@@ -271,6 +271,10 @@ pub(crate) struct Run {
     #[arg(long = "dir", value_name = "DIR")]
     pub(crate) directories: Vec<PathBuf>,
 
+    /// Of a file that was compiled ahead (`build --precompile`), start the machine code, which is in no sandbox
+    #[arg(long)]
+    pub(crate) allow_precompiled: bool,
+
     /// An encoderfile: wasm, native or bundle
     pub(crate) file: PathBuf,
 

@@ -84,7 +84,8 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => {
             let base = Carried::open()?.program(WASI_TARGET)?;
             let (directories, passed) = (&arguments.directories, &arguments.arguments);
-            return run::run(&arguments.file, base, directories, passed);
+            let is_allowed = arguments.allow_precompiled;
+            return run::run(&arguments.file, base, is_allowed, directories, passed);
         }
         Command::Schema { file } => {
             let schema = match file {

@@ -5,10 +5,12 @@
 //! share, keeps the result in wasmtime's cache, and lets the guest read the
 //! model from FILE.
 //!
-//! What was compiled ahead (`precompiled`) is started as it is: the model is in its memory.
+//! What was compiled ahead is no exception, unless whoever runs it allows its machine code
+//! (`precompiled`): then it is started as it is, with the model in its memory.
 //!
 //! Invariant: the guest sees its arguments, the standard streams, FILE's folder
-//! (to read; not if it was compiled ahead) and the directories it was given; no environment and no network.
+//! (to read) and the directories it was given; no environment and no network. Machine code of a file runs
+//! only where that is allowed.
 
 mod precompiled;
 
@@ -43,10 +45,10 @@ const COMPILE_SILENT_MAX: Duration = Duration::from_secs(1);
 /// Runs the model in `file` with `arguments` and returns the guest's exit code; one that is
 /// not within 0 to 255 is 255.
 ///
-/// A wasm module brings its own program. What was compiled ahead is native code, which is trusted as
-/// an executable is that somebody starts. Every other encoderfile (a native one, a
-/// component or a bundle) is run by `embedded_base`. The guest can write to `directories`
-/// under the names they have here.
+/// A wasm module brings its own program. Every other encoderfile (a native one, a
+/// component or a bundle) is run by `embedded_base`, and so is what was compiled ahead, unless
+/// `allow_precompiled`: its native code is trusted then as an executable is that somebody starts. The
+/// guest can write to `directories` under the names they have here.
 ///
 /// # Errors
 /// [`WasmError`](crate::wasm_payload::WasmError) for a module that cannot be read, wasmtime's
@@ -56,11 +58,16 @@ const COMPILE_SILENT_MAX: Duration = Duration::from_secs(1);
 pub fn run(
     file: &Path,
     embedded_base: Option<Vec<u8>>,
+    allow_precompiled: bool,
     directories: &[PathBuf],
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {
     let name = || file.display().to_string();
-    let exit = match compiled_ahead(file).with_context(name)? {
+    let compiled = match allow_precompiled {
+        true => compiled_ahead(file).with_context(name)?,
+        false => None,
+    };
+    let exit = match compiled {
         Some(description) => precompiled::run(file, &description, directories, arguments),
         None => {
             let base = base_for(file, embedded_base).with_context(name)?;
@@ -429,7 +436,7 @@ mod tests {
             (footer(), "contains no wasm program"),
         ] {
             std::fs::write(&file, bytes).unwrap();
-            let error = run(&file, None, &[], &[]).unwrap_err();
+            let error = run(&file, None, false, &[], &[]).unwrap_err();
             let message = format!("{error:#}");
             assert!(message.contains("model.ef: "), "{message}");
             assert!(message.contains(expected), "{message}");

@@ -197,7 +197,7 @@ const HOST: &str = "encoderfile-host";
 const COMPONENT: &str = "encoderfile-component";
 
 /// What the adapter of `wasm/spin` is called where it is given away.
-pub(crate) const SPIN_ADAPTER: &str = "encoderfile-spin.wasm";
+const SPIN_ADAPTER: &str = "encoderfile-spin.wasm";
 
 /// Makes the adapter of `wasm/spin`, which asks nothing of WASI, in `folder`.
 pub(crate) fn spin_adapter(workspace: &Workspace, folder: &Path) -> anyhow::Result<PathBuf> {

@@ -4,6 +4,7 @@
 //! follows it there, postcard of wasmtime's own types, is read of this version alone.
 
 use object::{Object, ObjectSection};
+use serde::Deserialize;
 use std::fmt;
 use wasmtime::{Engine, Precompiled};
 
@@ -96,62 +97,33 @@ impl fmt::Display for Description {
     }
 }
 
-/// The triple, and the processor's features that are used.
-fn settings_of(bytes: &[u8]) -> Option<(String, Vec<String>)> {
-    let mut settings = Postcard(bytes);
-    let triple = settings.string()?.to_owned();
-    // Those of every processor come first.
-    settings.flags()?;
-    let flags = settings.flags()?;
-    let used = flags.iter().filter(|(_, is_used)| *is_used);
-    let features = used.map(|(name, _)| name.trim_start_matches("has_").to_owned());
-    Some((triple, features.collect()))
+/// The beginning of wasmtime's settings, in its order.
+#[derive(Deserialize)]
+struct Settings<'a> {
+    triple: &'a str,
+    #[serde(borrow, rename = "shared")]
+    _shared: Vec<(&'a str, Flag<'a>)>,
+    #[serde(borrow)]
+    processor: Vec<(&'a str, Flag<'a>)>,
 }
 
-/// What of postcard's encoding is needed.
-struct Postcard<'a>(&'a [u8]);
+/// The value of one of Cranelift's settings.
+#[derive(Deserialize)]
+#[allow(
+    dead_code,
+    reason = "only switches are looked at, and the others have to be read past"
+)]
+enum Flag<'a> {
+    Enum(&'a str),
+    Num(u8),
+    Bool(bool),
+}
 
-impl<'a> Postcard<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (&byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(byte)
-    }
-
-    /// Seven bits a byte, the lowest first.
-    fn number(&mut self) -> Option<usize> {
-        let mut number = 0_usize;
-        for shift in (0..usize::BITS).step_by(7) {
-            let byte = self.byte()?;
-            number |= usize::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn string(&mut self) -> Option<&'a str> {
-        let length = self.number()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        str::from_utf8(bytes).ok()
-    }
-
-    /// Names, and whether each is a switch that is on: a `Vec<(&str, FlagValue)>`.
-    fn flags(&mut self) -> Option<Vec<(&'a str, bool)>> {
-        let count = self.number()?;
-        let mut flags = Vec::new();
-        for _ in 0..count {
-            let name = self.string()?;
-            let is_on = match self.number()? {
-                0 => self.string().map(|_| false)?,
-                1 => self.byte().map(|_| false)?,
-                2 => self.byte()? == 1,
-                _ => return None,
-            };
-            flags.push((name, is_on));
-        }
-        Some(flags)
-    }
+/// The triple, and the processor's features that are used.
+fn settings_of(bytes: &[u8]) -> Option<(String, Vec<String>)> {
+    let (settings, _) = postcard::take_from_bytes::<Settings<'_>>(bytes).ok()?;
+    let flags = settings.processor.into_iter();
+    let used = flags.filter(|(_, flag)| matches!(flag, Flag::Bool(true)));
+    let features = used.map(|(name, _)| name.trim_start_matches("has_").to_owned());
+    Some((settings.triple.to_owned(), features.collect()))
 }

@@ -49,7 +49,9 @@ pub(super) fn run(
 /// What to do about a file that does not start here: its payload is read all the same.
 fn again(file: &Path, description: &Description) -> String {
     let (file, target) = (file.display(), description.form.target());
-    format!("build it again here (--from {file} --target {target} --precompile), or use the .wasm")
+    format!(
+        "leave out --allow-precompiled, or build it again here (--from {file} --target {target} --precompile)"
+    )
 }
 
 /// wasmtime says which setting, system or processor it is.

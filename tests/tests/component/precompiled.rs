@@ -18,6 +18,9 @@ const MODEL: &str = "st-mean-normalize";
 
 const TEXTS: [&str; 4] = ["infer", "a cat sits on the mat", "of the house", ""];
 
+/// What `encoderfile run` and wasmtime have to be told to run machine code.
+const ALLOWED: &str = "--allow-precompiled";
+
 /// What wasmtime has to be told to run each target.
 const TARGETS: [(&str, &[&str]); 2] = [(COMPONENT, &["-S", "http"]), (WASI, &[])];
 
@@ -46,16 +49,18 @@ fn a_command_prints_what_it_prints_when_it_is_compiled_at_once() -> anyhow::Resu
                 return Ok(());
             };
             let expected = process::succeed(run.args(TEXTS))?.stdout;
-            let options = [&["--allow-precompiled"], options].concat();
+            let options = [&[ALLOWED], options].concat();
             let mut run = wasmtime(&workbench, &options, &file).context("no wasmtime")?;
             let printed = process::succeed(run.args(TEXTS))?.stdout;
             ensure!(printed == expected, "{model}, {target}: other numbers");
-            let mut run = workbench.tool(&["run", shown(&file)?]);
-            let printed = process::succeed(run.args(TEXTS))?.stdout;
-            ensure!(
-                printed == expected,
-                "{model}, {target}: other numbers by run"
-            );
+            for options in [&["run", ALLOWED][..], &["run"]] {
+                let mut run = workbench.tool(options);
+                let printed = process::succeed(run.arg(&file).args(TEXTS))?.stdout;
+                ensure!(
+                    printed == expected,
+                    "{model}, {target}: other numbers by {options:?}"
+                );
+            }
         }
     }
     Ok(())
@@ -72,7 +77,7 @@ fn a_service_answers_as_the_component() -> anyhow::Result<()> {
     let ahead = precompiled(&workbench, MODEL, COMPONENT)?;
     let at_once = component(&workbench, MODEL)?;
     let servers = [
-        Served::start(wasmtime, &["--allow-precompiled"], &ahead)?,
+        Served::start(wasmtime, &[ALLOWED], &ahead)?,
         Served::start(wasmtime, &[], &at_once)?,
     ];
     let texts = json!({"inputs": ["a cat", "of the house"]}).to_string();
@@ -102,7 +107,8 @@ fn run_gives_it_what_it_gives_a_module() -> anyhow::Result<()> {
     workbench.write("lines.txt", "a cat\nof the house\n")?;
     let rows = ["infer", "--input", "lines.txt", "--format", "jsonl"];
     let module = workbench.built(MODEL, &["--target", WASI])?;
-    let run = |file: &Path| workbench.tool(&["run", "--dir", ".", file.to_str().unwrap_or("")]);
+    let run =
+        |file: &Path| workbench.tool(&["run", ALLOWED, "--dir", ".", file.to_str().unwrap_or("")]);
     let expected = process::succeed(run(&module).args(rows))?.stdout;
     for (target, _) in TARGETS {
         let file = precompiled(&workbench, MODEL, target)?;
@@ -113,7 +119,7 @@ fn run_gives_it_what_it_gives_a_module() -> anyhow::Result<()> {
         let tested = process::succeed(run(&file).arg("self-test"))?;
         ensure!(tested.text()?.contains("6"), "{target}: {tested:?}");
         // A folder that nobody has given it.
-        let mut run = workbench.tool(&["run", shown(&file)?]);
+        let mut run = workbench.tool(&["run", ALLOWED, shown(&file)?]);
         process::finish(run.args(rows))?.refused(&["lines.txt"])?;
     }
     Ok(())
@@ -217,16 +223,17 @@ fn for_another_version_it_is_read_and_not_run() -> anyhow::Result<()> {
         let file = of_another_version(&workbench, target)?;
         let name = shown(&file)?;
         let ours = format!("wasmtime {WASMTIME_VERSION}");
-        let words = [name, "wasmtime 47", &ours, "--precompile", target];
-        workbench.refuses(&["run", name, "infer", "a"], &words)?;
+        let words = [name, "wasmtime 47", &ours, ALLOWED, "--precompile", target];
+        workbench.refuses(&["run", ALLOWED, name, "infer", "a"], &words)?;
         let inspected = workbench.run(&["inspect", name, "--json"])?.json()?;
         ensure!(inspected["compiled_for"]["wasmtime"] == "47", "{inspected}");
         // As the refusal says.
+        workbench.run(&["run", name, "infer", "a"])?;
         let arguments = ["build", "--from", name, "--target", target, "--precompile"];
         let mut build = workbench.tool(&arguments);
         process::succeed(build.args(["-o", "again"]))?;
-        workbench.run(&["run", "again", "infer", "a"])?;
-        let options = [&["--allow-precompiled"], options].concat();
+        workbench.run(&["run", ALLOWED, "again", "infer", "a"])?;
+        let options = [&[ALLOWED], options].concat();
         let Some(mut run) = wasmtime(&workbench, &options, &file) else {
             continue;
         };
@@ -236,6 +243,36 @@ fn for_another_version_it_is_read_and_not_run() -> anyhow::Result<()> {
             "{}",
             refused.stderr
         );
+    }
+    Ok(())
+}
+
+/// Somebody else's file may call itself whatever it likes: without being told to, `run` starts none of
+/// its machine code, which is broken here, and computes what its payload says in the sandbox.
+#[test]
+fn machine_code_runs_only_where_it_is_allowed() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let module = workbench.built(MODEL, &["--target", WASI])?;
+    let expected = workbench.run(&[&["run", shown(&module)?], &TEXTS[..]].concat())?;
+    for (target, _) in TARGETS {
+        let mut bytes = fs::read(precompiled(&workbench, MODEL, target)?)?;
+        let code = {
+            let object = object::File::parse(&*bytes)?;
+            let section = object.section_by_name(".text").context("no code")?;
+            section.file_range().context("no bytes")?
+        };
+        let (start, length) = (usize::try_from(code.0)?, usize::try_from(code.1)?);
+        ensure!(length > 1 << 20, "{length} bytes of code");
+        bytes[start..start + length].fill(0xcc);
+        workbench.write("model.encoderfile", bytes)?;
+        let arguments = [&["run", "model.encoderfile"], &TEXTS[..]].concat();
+        let printed = workbench.run(&arguments)?;
+        ensure!(printed.stdout == expected.stdout, "{target}: other numbers");
+        let arguments = [&["run", ALLOWED, "model.encoderfile"], &TEXTS[..]].concat();
+        let crashed = workbench.finish(&workbench.programs().encoderfile, &arguments)?;
+        ensure!(crashed.code != Some(0), "{target}: which code ran?");
     }
     Ok(())
 }
@@ -252,7 +289,7 @@ fn wasmtime_wants_to_be_told() -> anyhow::Result<()> {
     };
     let refused = process::finish(run.args(["infer", "a"]))?;
     ensure!(
-        refused.code != Some(0) && refused.stderr.contains("--allow-precompiled"),
+        refused.code != Some(0) && refused.stderr.contains(ALLOWED),
         "{}",
         refused.stderr
     );
@@ -270,6 +307,8 @@ fn a_damaged_one_is_refused() -> anyhow::Result<()> {
         workbench.write("cut.cwasm", &whole[..place])?;
         workbench.refuses(&["inspect", "cut.cwasm"], &["cut.cwasm"])?;
         workbench.refuses(&["run", "cut.cwasm", "infer", "a"], &["cut.cwasm"])?;
+        let run = ["run", ALLOWED, "cut.cwasm", "infer", "a"];
+        workbench.refuses(&run, &["cut.cwasm"])?;
     }
     for place in end - 32..end {
         let mut flipped = whole.clone();
@@ -277,6 +316,8 @@ fn a_damaged_one_is_refused() -> anyhow::Result<()> {
         workbench.write("flipped.cwasm", flipped)?;
         workbench.refuses(&["inspect", "flipped.cwasm"], &["flipped.cwasm"])?;
         workbench.refuses(&["run", "flipped.cwasm", "infer", "a"], &["flipped.cwasm"])?;
+        let run = ["run", ALLOWED, "flipped.cwasm", "infer", "a"];
+        workbench.refuses(&run, &["flipped.cwasm"])?;
     }
     Ok(())
 }
@@ -303,11 +344,11 @@ fn a_changed_artifact_is_refused_by_name() -> anyhow::Result<()> {
         let file = workbench.write("changed.cwasm", changed)?;
         let words = [name, "do not match their hash"];
         workbench.refuses(&["inspect", shown(&file)?], &words)?;
-        workbench.refuses(&["run", shown(&file)?, "infer", "a"], &words)?;
+        workbench.refuses(&["run", ALLOWED, shown(&file)?, "infer", "a"], &words)?;
         let Some(wasmtime) = &workbench.programs().wasmtime else {
             continue;
         };
-        let server = Served::start(wasmtime, &["--allow-precompiled"], &file)?;
+        let server = Served::start(wasmtime, &[ALLOWED], &file)?;
         let (status, answer) = server.post("/predict", r#"{"inputs": ["a"]}"#)?;
         match name {
             "tokenizer" | "graph" => {
