@@ -83,7 +83,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn seeds() -> anyhow::Result<Vec<Vec<u8>>> {
-    const SEEDS: [&str; 28] = [
+    const SEEDS: [&str; 31] = [
         "0/predict\n\n{\"inputs\": [\"a text\"], \"normalize\": false}",
         "1/predict\n\n{\"inputs\": [{\"text\": \"a\", \"text_pair\": \"b\"}], \"partial\": true}",
         "2/predict\n\n{\"inputs\": [\"a text\"], \"aggregation\": \"simple\", \"stride\": 2}",
@@ -112,6 +112,9 @@ pub(crate) fn seeds() -> anyhow::Result<Vec<Vec<u8>>> {
         "0/mcp\n\n{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"tools/call\", \"params\": {\"name\": \"embed\", \"arguments\": {\"texts\": [\"a\"]}}}",
         "0/encoderfile.sentence_embedding.SentenceEmbeddingInference/Predict\n\n\n\u{1}a",
         "0/tei.v1.Embed/Embed\n\n\n\u{1}a",
+        "0/tei.v1.Embed/EmbedStream\n\n\n\u{1}a",
+        "0/tei.v1.Tokenize/DecodeStream\n\n\n\u{1}\u{2}",
+        "6/tei.v1.Rerank/RerankStream\n\n\n\u{1}a\u{12}\u{1}b",
     ];
     Ok(SEEDS.iter().map(|seed| seed.as_bytes().to_vec()).collect())
 }

@@ -21,7 +21,8 @@ use encoderfile_dialects::service::{Capability, Report, Service};
 use encoderfile_dialects::tei::classify::ranked;
 use encoderfile_dialects::tei::token_rows;
 use encoderfile_dialects::tei::tokens::spelt;
-use futures_util::{Stream, StreamExt};
+use futures_util::stream::try_unfold;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,9 +184,14 @@ impl Tei {
         let (tei, client) = (self.clone(), client(&request));
         let answers = request.into_inner().map(move |message| {
             let answered = message.map(|message| answer(tei.clone(), client, message));
-            async move { Ok(answered?.await?.0) }
+            async move { Ok::<A, Status>(answered?.await?.0) }
         });
-        Response::new(Box::pin(answers.buffered(self.ahead())))
+        let answers = Box::pin(answers.buffered(self.ahead()));
+        // tonic's stream fails again each time that it is asked after a failure.
+        Response::new(Box::pin(try_unfold(answers, async |mut answers| {
+            let answer: Option<A> = answers.try_next().await?;
+            Ok(answer.map(|answer| (answer, answers)))
+        })))
     }
 
     fn ahead(&self) -> usize {
