@@ -1,12 +1,14 @@
 //! Base programs: what a payload is appended to, or put into.
 
 mod mach_o;
+mod wasm;
 
 use crate::folder::read_file;
 use crate::oci::{Image, Platform};
 use crate::output::{Mode, write_file};
 use crate::precompiled::{PrecompileError, Precompiler};
 use crate::runtimes::Runtimes;
+use crate::snapshot::SnapshotError;
 use crate::target::{BUNDLE_TARGET, Target, WHEEL_TARGET};
 use crate::wasm_payload;
 use crate::wheel;
@@ -20,6 +22,7 @@ use mach_o::MachO;
 use memchr::memmem;
 use std::io::{self, Read, Write};
 use std::path::Path;
+pub use wasm::WasmBase;
 
 /// The decimal digits of a version of the format, and the line feed.
 const VERSION_LEN_MAX: usize = 11;
@@ -38,8 +41,8 @@ pub enum Base {
     Native(Vec<u8>),
     /// An executable for macOS, with the payload in a segment, signed.
     MachO(MachO),
-    /// A module with room for a payload segment.
-    Wasm(Vec<u8>),
+    /// A module or a component, with the payload in a segment.
+    Wasm(WasmBase),
     /// Such a module, which is compiled ahead with the payload in it.
     Precompiled(Precompiler),
     /// An image of a container, with the payload as a layer of its own.
@@ -96,13 +99,24 @@ impl Base {
         Self::from_bytes(program)
     }
 
+    /// The same, whose files have the memory of the loaded model.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotComponent`] for any other.
+    pub fn snapshot(self) -> Result<Self, SnapshotError> {
+        match self {
+            Self::Wasm(base) => Ok(Self::Wasm(base.snapshot()?)),
+            _ => Err(SnapshotError::NotComponent),
+        }
+    }
+
     /// The same, compiled ahead for wasmtime on this machine.
     ///
     /// # Errors
     /// [`PrecompileError::NotWasm`] for what is no module.
     pub fn precompiled(self) -> Result<Self, PrecompileError> {
         match self {
-            Self::Wasm(module) => Ok(Self::Precompiled(Precompiler::new(module)?)),
+            Self::Wasm(base) => Ok(Self::Precompiled(Precompiler::new(base)?)),
             _ => Err(PrecompileError::NotWasm),
         }
     }
@@ -125,7 +139,7 @@ impl Base {
     /// A message alone for a Mach-O program that is cut short or has no room for a payload.
     pub fn from_bytes(bytes: Vec<u8>) -> anyhow::Result<Self> {
         if bytes.starts_with(&wasm_payload::MAGIC) {
-            Ok(Self::Wasm(bytes))
+            Ok(Self::Wasm(bytes.into()))
         } else if executable::is_mach_o(&bytes) {
             Ok(Self::MachO(MachO::new(bytes)?))
         } else {
@@ -137,7 +151,7 @@ impl Base {
     /// executable if it is a program.
     ///
     /// # Errors
-    /// [`WasmError`](wasm_payload::WasmError) for a module that cannot carry a payload,
+    /// [`SnapshotError`] for a module or a component that cannot carry a payload,
     /// [`PrecompileError`] for one that wasmtime does not compile, and [`io::Error`] for what the system
     /// says. None of them leaves a file behind.
     pub fn write_with(
@@ -169,7 +183,7 @@ impl Base {
                 copy(payload, out)
             }
             Self::MachO(program) => program.write_with(payload, out),
-            Self::Wasm(module) => Ok(wasm_payload::inject(module, payload, out)?),
+            Self::Wasm(base) => Ok(base.write_with(payload, out)?),
             Self::Precompiled(module) => Ok(module.write_with(payload, out)?),
             Self::Image(image) => Ok(image.write_with(manifest, payload, out)?),
             Self::Wheel => Ok(wheel::write(manifest, payload, out)?),
@@ -200,7 +214,7 @@ impl Base {
                 return Ok(length);
             }
             Self::MachO(program) => return program.length_with(payload),
-            Self::Wasm(module) => module.len() as u64,
+            Self::Wasm(base) => base.program().len() as u64,
             Self::Precompiled(module) => return Ok(module.length_with(payload)?),
             Self::Image(image) => return Ok(image.length_with(payload)),
             Self::Wheel => return Ok(wheel::length_with(payload)),

@@ -9,16 +9,17 @@ use crate::error::BuildError;
 use crate::fingerprint::Material;
 use crate::folder::{self, Overrides, Paths};
 use crate::graph::Graph;
-use crate::hub::Snapshot;
+use crate::hub;
 use crate::oci::Platform;
 use crate::precision::Precision;
 use crate::precompiled::{Form, PrecompileError};
 use crate::runtimes::Runtimes;
+use crate::snapshot::SnapshotError;
 use crate::target::{BUNDLE_TARGET, COMPONENT_TARGET, HOST_TARGET, Target, WHEEL_TARGET};
 use crate::upstream::{self, Upstream};
-use crate::wasm_payload::{self, WasmError};
+use crate::wasm_payload;
 use crate::wheel::WheelName;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use encoderfile::file::MappedFile;
 use encoderfile::manifest::Manifest;
 use encoderfile::{Encoder, Executor, Payload, Source, golden, panics};
@@ -38,7 +39,7 @@ pub enum Origin {
     /// A model folder in Hugging Face layout.
     Folder(Paths),
     /// A model of the hub, which has been fetched.
-    Hub(Box<Snapshot>),
+    Hub(Box<hub::Snapshot>),
 }
 
 /// What is built. `None` is what the model's folder or file says, or else the default.
@@ -53,6 +54,8 @@ pub struct Settings {
     pub base: Option<PathBuf>,
     /// Whether a module or a component is compiled ahead for wasmtime on this machine.
     pub precompile: bool,
+    /// Whether a component has the memory of the loaded model.
+    pub snapshot: bool,
     /// Where to write [default: a name in the current folder].
     pub output: Option<PathBuf>,
     /// The `model_id` of results.
@@ -110,8 +113,10 @@ impl Kind {
             Base::Bundle => Self::Bundle,
             Base::Native(program) if is_pe(program) => Self::Windows,
             Base::Native(_) | Base::MachO(_) => Self::Native,
-            Base::Wasm(file) if !wasm_payload::is_module(file) => Self::Component,
-            Base::Wasm(_) => Self::Wasm,
+            Base::Wasm(base) => match wasm_payload::is_module(base.program()) {
+                true => Self::Wasm,
+                false => Self::Component,
+            },
             Base::Precompiled(module) => Self::Precompiled(module.form()),
             Base::Image(_) => Self::Image,
             Base::Wheel => Self::Wheel,
@@ -168,8 +173,8 @@ enum Finished {
 /// [`BuildError`](crate::BuildError) for a model that cannot be built, with the file and
 /// key at fault; [`RuntimeError`](crate::runtimes::RuntimeError) for a base program that cannot
 /// be had; [`ContainerError`](encoderfile::container::ContainerError) for a file that
-/// is no valid encoderfile; [`WasmError`] for a base that
-/// cannot carry a payload; [`PrecompileError`] for one that cannot be compiled ahead; [`std::io::Error`] for what the system says; and for settings
+/// is no valid encoderfile; [`SnapshotError`] for a wasm base that
+/// cannot carry a payload or load its model; [`PrecompileError`] for one that cannot be compiled ahead; [`std::io::Error`] for what the system says; and for settings
 /// that contradict one another or the file, and files of upstream's format, a message
 /// alone. None of them leaves a file behind.
 pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> {
@@ -181,12 +186,14 @@ pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> 
         ),
         None => {
             let target = target.unwrap_or(HOST_TARGET);
-            if settings.precompile {
-                check_is_wasm(target)?;
-            }
+            settings.check_is_wasm(target)?;
             let base = Base::of_target(target, runtimes)?;
             (base, format!("base program for {target}"))
         }
+    };
+    let base = match settings.snapshot {
+        true => base.snapshot()?,
+        false => base,
     };
     let base = match settings.precompile {
         true => base.precompiled()?,
@@ -209,20 +216,15 @@ pub fn build(settings: &Settings, runtimes: &Runtimes) -> anyhow::Result<Built> 
 
 /// Whether it is the base program of which no file can be written.
 fn is_of_base(error: &anyhow::Error) -> bool {
-    let precompile = error.downcast_ref::<PrecompileError>();
-    error.is::<WasmError>() || precompile.is_some_and(|it| !matches!(it, PrecompileError::Io(_)))
-}
-
-/// Refuses a target that nothing is compiled ahead for, before anything is downloaded.
-fn check_is_wasm(target: &str) -> anyhow::Result<()> {
-    match Kind::of_target(target) {
-        Kind::Wasm | Kind::Component => return Ok(()),
-        Kind::Bundle | Kind::Wheel | Kind::Image => {}
-        _ => {
-            Target::find(target)?;
-        }
+    let of_snapshot = |it: &SnapshotError| !matches!(it, SnapshotError::Io(_));
+    if let Some(error) = error.downcast_ref::<PrecompileError>() {
+        return match error {
+            PrecompileError::Io(_) => false,
+            PrecompileError::Wasm(error) => of_snapshot(error),
+            _ => true,
+        };
     }
-    bail!(PrecompileError::NotWasm)
+    error.downcast_ref().is_some_and(of_snapshot)
 }
 
 /// Makes a model ready to be written for any number of targets: all of a build but the base
@@ -283,6 +285,27 @@ impl Prepared {
 }
 
 impl Settings {
+    /// Refuses a target of which there is no snapshot, or that nothing is compiled ahead for, before
+    /// anything is downloaded.
+    fn check_is_wasm(&self, target: &str) -> anyhow::Result<()> {
+        let kind = Kind::of_target(target);
+        if !(self.snapshot || self.precompile) {
+            return Ok(());
+        }
+        if !matches!(kind, Kind::Bundle | Kind::Wheel | Kind::Image) {
+            Target::find(target)?;
+        }
+        ensure!(
+            !self.snapshot || kind == Kind::Component,
+            SnapshotError::NotComponent
+        );
+        ensure!(
+            matches!(kind, Kind::Wasm | Kind::Component),
+            PrecompileError::NotWasm
+        );
+        Ok(())
+    }
+
     /// What is to be written.
     fn finish(&self, carried: &Carried) -> anyhow::Result<Finished> {
         match &self.origin {

@@ -163,6 +163,10 @@ pub(crate) struct Build {
     #[arg(long)]
     pub(crate) precompile: bool,
 
+    /// Put the memory of the loaded model into the component (`wasm32-wasip2`), so that an instance answers without loading it; the file is larger for it
+    #[arg(long, conflicts_with = "target_size")]
+    pub(crate) snapshot: bool,
+
     /// The `model_id` of results [default: the folder's or model's name]
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: Option<String>,
@@ -235,7 +239,7 @@ pub(crate) struct Many {
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "config", "model", "from", "target", "base", "name", "model_version", "task",
         "weights_file", "weights", "weights_rules", "target_size", "min_cosine", "calibration",
-        "compute", "max_length", "license", "precompile",
+        "compute", "max_length", "license", "precompile", "snapshot",
     ])]
     pub(crate) models: Option<PathBuf>,
 

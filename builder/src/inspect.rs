@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 /// Everything a file says of itself, as JSON. Every hash is checked.
 ///
-/// It has `kind`, of what was compiled ahead `compiled_for`, `format_version`, `name`, `version`, `task`, `payload_offset` (in bytes
+/// It has `kind`, of what was compiled ahead `compiled_for`, of a component with the memory of a loaded model `snapshot`, `format_version`, `name`, `version`, `task`, `payload_offset` (in bytes
 /// from the start of the file), `payload_digest`, and `artifacts`, each with its `artifact`,
 /// `offset`, `length` and `blake3`; of a model also `pipeline`, `understood` (the findings),
 /// `provenance`, `weights` and `tensors` (how many of the weights have which encoding), and of a tool its `bases`. A file of upstream's format 1 has
@@ -41,6 +41,7 @@ fn describe_file(path: &Path) -> anyhow::Result<Value> {
     let file = MappedFile::open(path).with_context(|| name.clone())?;
     let kind = kind(file.bytes());
     let compiled = Description::of(file.bytes());
+    let is_snapshot = wasm_payload::is_snapshot(&file);
     let (format_version, description) = match upstream::is_format_1(file.bytes()) {
         true => (1, describe_upstream(file.bytes())),
         false => (FORMAT_VERSION, describe(Arc::new(file))),
@@ -49,6 +50,9 @@ fn describe_file(path: &Path) -> anyhow::Result<Value> {
     all.insert("kind".into(), kind.into());
     if let Some(compiled) = compiled {
         all.insert("compiled_for".into(), describe_compiled(&compiled));
+    }
+    if is_snapshot {
+        all.insert("snapshot".into(), true.into());
     }
     all.insert("format_version".into(), format_version.into());
     all.extend(description.with_context(|| name)?);

@@ -7,7 +7,8 @@
 //! splits the ONNX model, [`hub`] fetches a folder from the Hugging Face Hub, [`assemble`] checks
 //! that the result runs and makes a payload of it, [`base`] knows the programs a payload can be
 //! appended to, [`runtimes`] has or fetches them for each [`target`] from a [`release`], [`oci`] makes container
-//! images of them, [`precompiled`] compiles modules for wasmtime, and [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
+//! images of them, [`snapshot`] puts the memory of a loaded
+//! model into a component, [`precompiled`] compiles modules for wasmtime, and [`output`] writes files. [`models_file`] lists many models, and [`fingerprint`] says which of
 //! their files are up to date.
 
 mod architecture;
@@ -38,6 +39,7 @@ pub mod release;
 pub mod run;
 pub mod runtimes;
 pub mod schema;
+pub mod snapshot;
 pub mod target;
 pub mod test;
 mod trial;

@@ -54,7 +54,7 @@ fn report(error: &anyhow::Error, verbose: bool) {
 fn compute(infer: &Infer) -> anyhow::Result<()> {
     let name = || infer.file.display().to_string();
     let payload = Payload::open(file::open(&infer.file)?).with_context(name)?;
-    encoderfile_infer::run(payload, &infer.arguments, Some(&ParquetAndArrow))
+    encoderfile_infer::run(payload.into(), &infer.arguments, Some(&ParquetAndArrow))
 }
 
 fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {

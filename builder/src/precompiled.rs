@@ -15,7 +15,9 @@ mod description;
 
 pub use description::{Description, Form, WASMTIME_VERSION};
 
-use crate::wasm_payload::{self, WasmError};
+use crate::base::WasmBase;
+use crate::snapshot::SnapshotError;
+use crate::wasm_payload;
 use encoderfile::Source;
 use encoderfile::container::component::{self, LOCATOR_LEN, Locator};
 use encoderfile::file::MappedFile;
@@ -40,7 +42,7 @@ pub enum PrecompileError {
     NotWasm,
     /// The base cannot carry the payload.
     #[error(transparent)]
-    Wasm(#[from] WasmError),
+    Wasm(#[from] SnapshotError),
     /// wasmtime refuses it.
     #[error("wasmtime {WASMTIME_VERSION} does not compile it: {0}")]
     Compile(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -56,7 +58,7 @@ pub enum PrecompileError {
 
 /// A base module or component, of which files are compiled ahead.
 pub struct Precompiler {
-    base: Vec<u8>,
+    base: WasmBase,
     form: Form,
 }
 
@@ -65,9 +67,11 @@ impl Precompiler {
     ///
     /// # Errors
     /// [`PrecompileError::NotWasm`] for any other.
-    pub fn new(base: Vec<u8>) -> Result<Self, PrecompileError> {
-        let form = match base.starts_with(&wasm_payload::MAGIC) {
-            true if wasm_payload::is_module(&base) => Form::Module,
+    pub fn new(base: impl Into<WasmBase>) -> Result<Self, PrecompileError> {
+        let base = base.into();
+        let program = base.program();
+        let form = match program.starts_with(&wasm_payload::MAGIC) {
+            true if wasm_payload::is_module(program) => Form::Module,
             true => Form::Component,
             false => return Err(PrecompileError::NotWasm),
         };
@@ -90,7 +94,7 @@ impl Precompiler {
     ) -> Result<(), PrecompileError> {
         // Mapped, so that of the payload there is in memory only what wasmtime makes of it.
         let mut file = BufWriter::new(tempfile::NamedTempFile::new()?);
-        wasm_payload::inject(&self.base, payload, &mut file)?;
+        self.base.write_with(payload, &mut file)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         let program = MappedFile::open(file.path())?;
         let payload = self.payload_of(&program, payload.len())?;
@@ -109,7 +113,7 @@ impl Precompiler {
     /// # Errors
     /// [`PrecompileError`].
     pub fn length_with(&self, payload: u64) -> Result<u64, PrecompileError> {
-        let elf = self.compile(&self.base)?;
+        let elf = self.compile(self.base.program())?;
         let others = elf.len() as u64 + PADDING_MAX + LOCATOR_LEN as u64;
         Ok(others.saturating_add(payload))
     }

@@ -66,6 +66,7 @@ fn settings(arguments: &Build, mut config: ConfigFile) -> anyhow::Result<Setting
         target: arguments.target.clone().or(config.target),
         base: arguments.base.clone().or(config.base_binary_path),
         precompile: arguments.precompile,
+        snapshot: arguments.snapshot,
         output: arguments.output.clone().or(config.output_path),
         name: arguments.name.clone().or(config.name),
         version: arguments.model_version.clone().or(config.version),

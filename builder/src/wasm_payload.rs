@@ -10,7 +10,8 @@
 //!
 //! Invariant: [`inject`] and [`base_of`] write through the same function, which
 //! takes nothing from a payload but its length. So one base gives one module
-//! per payload and, whatever was injected into it, one base back.
+//! per payload and, whatever was injected into it, one base back; but for a snapshot, where the heap
+//! of a loaded model is behind the payload: it is no base, and both refuse it.
 
 mod component;
 mod outline;
@@ -27,6 +28,7 @@ use encoderfile::source::ReadError;
 use program::Program;
 use skeleton::Skeleton;
 use std::io::Write;
+use std::ops::Range;
 use wasmparser::{BinaryReaderError, Validator};
 
 /// The export `() -> i64` that returns where in memory 0 the payload is: its address in the upper
@@ -102,6 +104,11 @@ pub enum WasmError {
     /// The body, the memory and the last segment contradict each other.
     #[error("the last data segment is not the payload that `{PAYLOAD}` announces")]
     PayloadSegment,
+    /// Nothing else can be put where its payload is.
+    #[error(
+        "it has the memory of a loaded model (--snapshot) and is no base program any more: --from takes its model"
+    )]
+    Snapshot,
     /// The result would not load.
     #[error("the base does not validate: {0}")]
     Invalid(#[source] BinaryReaderError),
@@ -160,6 +167,28 @@ pub fn base_of(module: &(impl Source + ?Sized)) -> Result<Vec<u8>, WasmError> {
     }
     let skeleton = Skeleton::read(module)?;
     Program::parse(module, &skeleton)?.encode(None)
+}
+
+/// Writes a component that Wizer has made a snapshot of, with the payload that its model was loaded
+/// from; the same bytes are announced, but not in it.
+pub(crate) fn complete(
+    snapshot: &(impl Source + ?Sized),
+    payload: &(impl Source + ?Sized),
+    out: &mut dyn Write,
+) -> Result<(), WasmError> {
+    Component::read(snapshot)?.complete(payload, out)
+}
+
+/// Where the payload of a component is in its memory.
+pub(crate) fn place_in(component: &(impl Source + ?Sized)) -> Result<Range<usize>, WasmError> {
+    let place = Component::read(component)?.place()?;
+    Ok(place.ok_or(WasmError::PayloadSegment)?.range())
+}
+
+/// Whether a file is a component with the memory of a loaded model.
+pub(crate) fn is_snapshot(file: &(impl Source + ?Sized)) -> bool {
+    let is_snapshot = || Component::read(file)?.is_snapshot();
+    is_component(file).is_ok_and(|it| it) && is_snapshot().is_ok_and(|it| it)
 }
 
 /// Whether a file is a module, which the built-in host runs; a component is none.

@@ -9,11 +9,12 @@ use encoderfile::graph::{ISA_VARIABLE, Isa};
 #[cfg(not(target_family = "wasm"))]
 use encoderfile::{Encoder, Error, Info};
 use encoderfile::{Executor, Model, Payload, panics};
+use encoderfile_infer::Opened;
 use encoderfile_licenses::Notices;
 use std::process::ExitCode;
 
 /// Runs the command and says how the process should end.
-pub(crate) fn run(cli: &Cli, notices: &Notices) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(cli: &Cli, notices: &Notices, loaded: Option<Model>) -> anyhow::Result<ExitCode> {
     if let Ok(name) = std::env::var(ISA_VARIABLE) {
         Isa::choose(&name).context(ISA_VARIABLE)?;
     }
@@ -44,25 +45,34 @@ pub(crate) fn run(cli: &Cli, notices: &Notices) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         // A server's panics are caught where they fail one request, and are logged.
-        command => panics::catch(|| once(command, payload, notices))?,
+        command => {
+            let loaded = loaded.filter(|_| cli.payload.is_none());
+            panics::catch(|| once(command, payload, loaded, notices))?
+        }
     }
 }
 
 /// A command that ends by itself.
-fn once(command: &Command, payload: Payload, notices: &Notices) -> anyhow::Result<ExitCode> {
+fn once(
+    command: &Command,
+    payload: Payload,
+    loaded: Option<Model>,
+    notices: &Notices,
+) -> anyhow::Result<ExitCode> {
+    let opened = |payload: Payload| loaded.map_or(payload.into(), Opened::Model);
     match command {
         Command::Infer {
             arguments,
             onnx_runtime,
         } => {
             onnx_runtime.check()?;
-            encoderfile_infer::run(payload, arguments, None)?;
+            encoderfile_infer::run(opened(payload), arguments, None)?;
         }
         Command::Info { licenses: true, .. } => info::print_licences(&payload, notices)?,
         Command::Info { json, .. } => info::print(&payload, *json)?,
-        Command::SelfTest => return self_test(payload),
+        Command::SelfTest => return self_test(opened(payload)),
         Command::Tokenize { texts, options } => {
-            encoderfile_infer::tokenize(payload, texts, &options.0, None)?;
+            encoderfile_infer::tokenize(opened(payload), texts, &options.0, None)?;
         }
         #[cfg(not(target_family = "wasm"))]
         Command::Health { .. } | Command::Serve { .. } | Command::Mcp { .. } => {}
@@ -70,8 +80,8 @@ fn once(command: &Command, payload: Payload, notices: &Notices) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-fn self_test(payload: Payload) -> anyhow::Result<ExitCode> {
-    let report = Model::from_payload(payload, Executor::AllCores)?.self_test()?;
+fn self_test(model: Opened) -> anyhow::Result<ExitCode> {
+    let report = model.load(Executor::AllCores)?.self_test()?;
     let verdict = if report.passed() { "passed" } else { "FAILED" };
     println(&format!(
         "self-test {verdict}: {} cases, {} with other token ids, largest difference {:.1e} (limit {:.0e}), computed with {}",

@@ -13,7 +13,7 @@ pub use source::open;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use encoderfile::{detail, one_line};
+use encoderfile::{Model, detail, one_line};
 use encoderfile_licenses::Notices;
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -22,8 +22,9 @@ use std::process::ExitCode;
 /// [`BASE_MARK`](encoderfile::container::BASE_MARK), and the version of the format.
 static MARK: &str = "encoderfile base program of format 2\n";
 
-/// Does what the command line says, in a program with these notices.
-pub fn run(notices: &Notices) -> ExitCode {
+/// Does what the command line says, in a program with these notices, of whose own model somebody may
+/// have loaded it already.
+pub fn run(notices: &Notices, loaded: Option<Model>) -> ExitCode {
     // What nobody reads, a linker leaves out.
     black_box(MARK);
     let cli = match cli::Cli::try_parse() {
@@ -46,7 +47,7 @@ pub fn run(notices: &Notices) -> ExitCode {
     };
     #[cfg(target_family = "wasm")]
     end_on_panic(cli.verbose);
-    match commands::run(&cli, notices) {
+    match commands::run(&cli, notices, loaded) {
         Ok(code) => code,
         Err(error) if encoderfile_infer::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

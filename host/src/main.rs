@@ -11,5 +11,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    encoderfile_host::run(&NOTICES)
+    encoderfile_host::run(&NOTICES, None)
 }

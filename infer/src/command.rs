@@ -3,6 +3,7 @@
 use crate::cli::{Format, Infer, Texts};
 use crate::columnar::Columnar;
 use crate::layout::{self, Kind, Layout, Output, Schema};
+use crate::opened::Opened;
 use crate::progress::Progress;
 use crate::rows::{Columns, Id, Place, Placed, Rows, Start, is_stdin};
 use crate::stream::{Answers, Stream};
@@ -10,7 +11,7 @@ use crate::tally::Tally;
 use crate::unfinished::{Found, Identity, Unfinished};
 use anyhow::{Context, bail, ensure};
 use encoderfile::precision::{Precision, Quantized};
-use encoderfile::{Error, Executor, Item, Model, Options, Payload, Prediction, Values, output};
+use encoderfile::{Error, Executor, Item, Model, Options, Prediction, Values, output};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fs;
@@ -27,21 +28,21 @@ const PART_TIME: Duration = Duration::from_secs(2);
 /// Of a command line that makes no sense, of rows that cannot be read or computed, and what the system
 /// says.
 pub fn run(
-    payload: Payload,
+    model: Opened,
     arguments: &Infer,
     columnar: Option<&'static dyn Columnar>,
 ) -> anyhow::Result<()> {
     let format = Format::of(arguments);
     let options = &arguments.options.0;
     let columns = Columns::of(&arguments.texts, arguments.id_column.as_ref());
-    let digest = payload.digest();
+    let digest = model.digest();
     if options.query.is_some() {
         let is_json = matches!(format, Format::Json | Format::Jsonl);
         ensure!(
             is_json && !arguments.resume && arguments.errors.is_none(),
             "--query ranks all texts when it has them: json and jsonl alone, without --resume and --errors"
         );
-        return rank(payload, arguments, format, columnar);
+        return rank(model, arguments, format, columnar);
     }
     let output = arguments.texts.output.as_deref();
     let kept = kept(arguments, format)?;
@@ -68,7 +69,7 @@ pub fn run(
         may_fail: arguments.errors.is_some(),
     };
     let rows = Rows::open(&arguments.texts, &columns, columnar, start)?;
-    let model = model(payload, arguments)?;
+    let model = load(model, arguments)?;
     let schema = schema(&model, arguments, format, &rows)?;
     let layout = layout::of(format, &schema, &model.info().name, columnar)?;
     let tally = unfinished.as_ref().map(|it| it.tally().clone());
@@ -116,13 +117,13 @@ fn kept(arguments: &Infer, format: Format) -> anyhow::Result<Option<&Path>> {
 /// # Errors
 /// As [`run`].
 pub fn tokenize(
-    payload: Payload,
+    model: Opened,
     texts: &Texts,
     options: &Options,
     columnar: Option<&'static dyn Columnar>,
 ) -> anyhow::Result<()> {
     let rows = Rows::open(texts, &Columns::of(texts, None), columnar, Start::default())?;
-    let model = Model::from_payload(payload, Executor::AllCores)?;
+    let model = model.load(Executor::AllCores)?;
     model.check(options)?;
     let output = texts.output.as_deref();
     let mut answers = Answers::open(output, Format::Json, &model.info().name)?;
@@ -135,25 +136,25 @@ pub fn tokenize(
     answers.finish()
 }
 
-fn model(payload: Payload, arguments: &Infer) -> anyhow::Result<Model> {
+fn load(model: Opened, arguments: &Infer) -> anyhow::Result<Model> {
     let executor = arguments
         .threads
         .map_or(Executor::AllCores, Executor::Threads);
-    let model = Model::from_payload(payload, executor)?;
+    let model = model.load(executor)?;
     model.check(&arguments.options.0)?;
     Ok(model)
 }
 
 /// Answers to a query, which are ranked when all of them are known.
 fn rank(
-    payload: Payload,
+    model: Opened,
     arguments: &Infer,
     format: Format,
     columnar: Option<&'static dyn Columnar>,
 ) -> anyhow::Result<()> {
     let columns = Columns::of(&arguments.texts, None);
     let rows = Rows::open(&arguments.texts, &columns, columnar, Start::default())?;
-    let model = model(payload, arguments)?;
+    let model = load(model, arguments)?;
     let options = &arguments.options.0;
     let output = arguments.texts.output.as_deref();
     let mut answers = Answers::open(output, format, &model.info().name)?;
@@ -178,7 +179,7 @@ fn rank(
 
 /// What makes a run another than the one that left a folder.
 fn identity(
-    digest: &[u8],
+    model: &str,
     arguments: &Infer,
     format: Format,
     columns: &Columns,
@@ -192,7 +193,6 @@ fn identity(
         );
     }
     let inputs: Vec<Value> = texts.input.iter().map(|path| input(path)).collect();
-    let model: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let identity = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "model": model,

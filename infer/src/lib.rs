@@ -9,6 +9,7 @@ mod cli;
 mod columnar;
 mod command;
 mod layout;
+mod opened;
 mod options;
 mod progress;
 mod rows;
@@ -20,6 +21,7 @@ pub use cli::{Format, Infer, InputFormat, Texts};
 pub use columnar::Columnar;
 pub use command::{run, tokenize};
 pub use layout::{Ids, Kind, Layout, Output, Part, Schema};
+pub use opened::Opened;
 pub use options::Flags;
 pub use rows::{Columns, Id, Places, Row, Source};
 

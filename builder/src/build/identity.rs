@@ -54,6 +54,7 @@ impl Settings {
             target: _,
             base: _,
             precompile: _,
+            snapshot: _,
             output: _,
             name: _,
             version: _,

@@ -1,7 +1,7 @@
 //! A component with a payload: its sections as they are, but for the core module that carries the
 //! payload, and behind them a custom section that says where the payload is.
 
-use super::program::Program;
+use super::program::{Place, Program};
 use super::skeleton::{Skeleton, read, var_u32};
 use super::{WasmError, copy, payload_len};
 use encoderfile::Source;
@@ -77,6 +77,16 @@ impl<'a, S: Source + ?Sized> Component<'a, S> {
         }))
     }
 
+    /// Where the payload is in the module's memory.
+    pub(super) fn place(&self) -> Result<Option<Place>, WasmError> {
+        self.program(&self.skeleton()?)?.place()
+    }
+
+    /// Whether the module has the memory of a loaded model.
+    pub(super) fn is_snapshot(&self) -> Result<bool, WasmError> {
+        Ok(self.program(&self.skeleton()?)?.loaded().is_some())
+    }
+
     /// Writes it with another payload.
     pub(super) fn inject(
         &self,
@@ -88,10 +98,34 @@ impl<'a, S: Source + ?Sized> Component<'a, S> {
         let program = self.program(&skeleton)?;
         let without_bytes = program.encode(Some(0))?;
         self.validate(&without_bytes)?;
-        let head = program.encode(Some(length))?;
-        let module_len = head.len() as u64 + u64::from(length);
+        self.write(program.encode(Some(length))?, payload, out)
+    }
+
+    /// Writes a snapshot, as Wizer leaves it, with the payload that it was made of.
+    pub(super) fn complete(
+        &self,
+        payload: &(impl Source + ?Sized),
+        out: &mut dyn Write,
+    ) -> Result<(), WasmError> {
+        let skeleton = self.skeleton()?;
+        let program = self.program(&skeleton)?;
+        let place = program.loaded().ok_or(WasmError::PayloadSegment)?;
+        if place.range().len() as u64 != payload.len() {
+            return Err(WasmError::PayloadSegment);
+        }
+        self.write(program.encode_snapshot()?, payload, out)
+    }
+
+    /// Writes it with a module of which `head` is all before the payload.
+    fn write(
+        &self,
+        head: Vec<u8>,
+        payload: &(impl Source + ?Sized),
+        out: &mut dyn Write,
+    ) -> Result<(), WasmError> {
+        let module_len = head.len() as u64 + payload.len();
         let module_len = u32::try_from(module_len).map_err(|_| WasmError::PayloadTooLarge {
-            length: u64::from(length),
+            length: payload.len(),
             length_max: encoderfile::limits::WASM32_PAYLOAD_LEN_MAX,
         })?;
         let mut bytes = read(self.file, self.before.clone())?;
@@ -100,7 +134,7 @@ impl<'a, S: Source + ?Sized> Component<'a, S> {
         bytes.extend(head);
         let locator = Locator {
             offset: bytes.len() as u64,
-            length: u64::from(length),
+            length: payload.len(),
         };
         out.write_all(&bytes)?;
         copy(payload, out)?;

@@ -35,16 +35,25 @@ pub(super) struct Program<'a> {
     /// The data section's segments, one after the other.
     segments: Vec<u8>,
     segment_count: u32,
+    /// Of a snapshot: where the payload is. What is behind it in memory is of the model that was loaded
+    /// from it, and no other payload can take its place.
+    loaded: Option<Place>,
 }
 
 /// Where a payload is in memory 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     address: u32,
     length: u32,
 }
 
 impl Place {
+    /// Its bytes in a memory.
+    pub(crate) fn range(self) -> Range<usize> {
+        let start = self.address as usize;
+        start..start + self.length as usize
+    }
+
     fn pages(self) -> u64 {
         u64::from(self.length).div_ceil(PAGE)
     }
@@ -72,16 +81,14 @@ impl Place {
 }
 
 impl<'a> Program<'a> {
-    pub(super) fn parse(
-        module: &(impl Source + ?Sized),
-        skeleton: &'a Skeleton,
-    ) -> Result<Self, WasmError> {
+    /// All but the segments.
+    fn outlined(skeleton: &'a Skeleton) -> Result<Self, WasmError> {
         let outline = Outline::parse(&skeleton.bytes).map_err(WasmError::Malformed)?;
         if outline.memory().is_none() {
             return Err(WasmError::NoMemory);
         }
         let payload = outline.function(PAYLOAD, "() -> i64", &[], &[ValType::I64])?;
-        let mut program = Self {
+        Ok(Self {
             sections: outline.sections,
             before_memories: outline.before_memories,
             memories: outline.memories,
@@ -89,23 +96,52 @@ impl<'a> Program<'a> {
             payload,
             segments: Vec::new(),
             segment_count: outline.segment_count,
+            loaded: None,
+        })
+    }
+
+    pub(super) fn parse(
+        module: &(impl Source + ?Sized),
+        skeleton: &'a Skeleton,
+    ) -> Result<Self, WasmError> {
+        let mut program = Self::outlined(skeleton)?;
+        let all = skeleton.segments.clone();
+        let Some(place) = program.place()? else {
+            program.segments = read(module, all)?;
+            return Ok(program);
         };
-        program.segments = match program.place()? {
-            None => read(module, skeleton.segments.clone())?,
-            Some(place) => {
-                let pages = program.memories[0].initial.checked_sub(place.pages());
-                let pages = pages.filter(|pages| pages * PAGE == u64::from(place.address));
-                program.memories[0].initial = pages.ok_or(WasmError::PayloadSegment)?;
-                let count = program.segment_count.checked_sub(1);
-                program.segment_count = count.ok_or(WasmError::PayloadSegment)?;
-                segments_before(place, module, skeleton.segments.clone())?
+        let pages = program.memories[0].initial.checked_sub(place.pages());
+        let behind = pages.and_then(|pages| (pages * PAGE).checked_sub(place.address.into()));
+        let (pages, behind) = pages.zip(behind).ok_or(WasmError::PayloadSegment)?;
+        let before = segments_before(place, module, all.clone());
+        match (behind, before) {
+            (0, before) => {
+                program.segments = before?;
+                program.memories[0].initial = pages;
             }
-        };
+            (_, Err(WasmError::PayloadSegment)) => {
+                // As Wizer leaves it.
+                program.segments = read(module, all)?;
+                program.loaded = Some(place);
+                return Ok(program);
+            }
+            (_, before) => {
+                program.segments = before?;
+                program.loaded = Some(place);
+            }
+        }
+        let count = program.segment_count.checked_sub(1);
+        program.segment_count = count.ok_or(WasmError::PayloadSegment)?;
         Ok(program)
     }
 
+    /// Where the payload of a snapshot is.
+    pub(super) fn loaded(&self) -> Option<Place> {
+        self.loaded
+    }
+
     /// Where the payload is that the last segment is; `None` without one.
-    fn place(&self) -> Result<Option<Place>, WasmError> {
+    pub(super) fn place(&self) -> Result<Option<Place>, WasmError> {
         let body = FunctionBody::new(BinaryReader::new(self.bodies[self.payload], 0));
         let mut code = body.get_operators_reader().map_err(WasmError::Malformed)?;
         let Operator::I64Const { value } = code.read().map_err(WasmError::Malformed)? else {
@@ -137,13 +173,26 @@ impl<'a> Program<'a> {
 
     /// The module up to a payload of this length, or all of it without one.
     pub(super) fn encode(&self, payload: Option<u32>) -> Result<Vec<u8>, WasmError> {
+        if self.loaded.is_some() {
+            return Err(WasmError::Snapshot);
+        }
         let place = payload.map(|length| self.place_for(length)).transpose()?;
+        self.encode_at(place, place.map_or(0, Place::pages))
+    }
+
+    /// A snapshot up to the payload that it was made of.
+    pub(super) fn encode_snapshot(&self) -> Result<Vec<u8>, WasmError> {
+        self.encode_at(self.loaded, 0)
+    }
+
+    /// With so many pages more for a payload in `place`.
+    fn encode_at(&self, place: Option<Place>, pages: u64) -> Result<Vec<u8>, WasmError> {
         let mut module = Module::new();
         let (before, after) = self.sections.split_at(self.before_memories);
         for &(id, data) in before {
             module.section(&RawSection { id, data });
         }
-        module.section(&self.memory_section(place));
+        module.section(&self.memory_section(pages));
         for &(id, data) in after {
             module.section(&RawSection { id, data });
         }
@@ -154,7 +203,7 @@ impl<'a> Program<'a> {
         count.encode(&mut data);
         data.extend_from_slice(&self.segments);
         data.extend(place.map(Place::segment_header).unwrap_or_default());
-        let length = data.len() as u64 + u64::from(payload.unwrap_or(0));
+        let length = data.len() as u64 + u64::from(place.map_or(0, |it| it.length));
         let Ok(length) = u32::try_from(length) else {
             return Err(WasmError::PayloadTooLarge {
                 length,
@@ -168,10 +217,9 @@ impl<'a> Program<'a> {
         Ok(bytes)
     }
 
-    /// The memories, the first of them with the pages of a payload.
-    fn memory_section(&self, place: Option<Place>) -> MemorySection {
+    /// The memories, the first of them with so many pages more.
+    fn memory_section(&self, mut pages: u64) -> MemorySection {
         let mut section = MemorySection::new();
-        let mut pages = place.map_or(0, Place::pages);
         for memory in &self.memories {
             section.memory(wasm_encoder::MemoryType {
                 minimum: memory.initial + pages,

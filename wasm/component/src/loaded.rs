@@ -4,14 +4,19 @@ use encoderfile::{Error, Executor, Model, one_line};
 use std::path::Path;
 use std::sync::OnceLock;
 
+static OWN: OnceLock<Result<Model, Problem>> = OnceLock::new();
+
 /// The model in this component.
 ///
 /// # Errors
 /// Why there is none, each time anew.
 pub(crate) fn own() -> Result<Model, Problem> {
-    static OWN: OnceLock<Result<Model, Problem>> = OnceLock::new();
-
     OWN.get_or_init(|| load(None)).clone()
+}
+
+/// The model in this component, where it is loaded: of a snapshot from the start.
+pub(crate) fn loaded() -> Option<Model> {
+    OWN.get()?.clone().ok()
 }
 
 /// The model in a file, or that in this component.
