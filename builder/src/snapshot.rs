@@ -266,3 +266,6 @@ impl ComponentInstanceState for Memory<'_> {
         self.get::<f64>(instance, function).map_or(0, f64::to_bits)
     }
 }
+
+#[cfg(test)]
+mod tests;

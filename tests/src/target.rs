@@ -38,6 +38,8 @@ pub enum Target {
     Library,
     /// `wasmtime serve` with the model's own component.
     Service,
+    /// `encoderfile run` with the model's own component, with the memory of the loaded model and compiled ahead.
+    Snapshot,
     /// Node's WASI with the model's own module.
     Node,
     /// `encoderfile run` with the model's own module.
@@ -64,13 +66,14 @@ impl Target {
     ];
 
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Native,
         Self::Wasmtime,
         Self::WasmtimeModule,
         Self::Component,
         Self::Library,
         Self::Service,
+        Self::Snapshot,
         Self::Node,
         Self::Run,
         Self::Browser,
@@ -87,6 +90,7 @@ impl Target {
             Self::Component => "component",
             Self::Library => "component library",
             Self::Service => "component service",
+            Self::Snapshot => "component snapshot",
             Self::Node => "node",
             Self::Run => "run",
             Self::Browser => "browser",
@@ -112,7 +116,12 @@ impl Target {
     pub fn has_the_modules_numbers(self) -> bool {
         matches!(
             self,
-            Self::WasmtimeModule | Self::Component | Self::Library | Self::Service | Self::Run
+            Self::WasmtimeModule
+                | Self::Component
+                | Self::Library
+                | Self::Service
+                | Self::Snapshot
+                | Self::Run
         )
     }
 
@@ -127,7 +136,7 @@ impl Workbench {
     /// Whether the programs for a target are there.
     pub fn has(&self, target: Target) -> bool {
         match target {
-            Target::Native | Target::Run | Target::Library => true,
+            Target::Native | Target::Run | Target::Library | Target::Snapshot => true,
             Target::Wasmtime | Target::WasmtimeModule | Target::Component | Target::Service => {
                 self.programs().wasmtime.is_some()
             }
@@ -178,6 +187,12 @@ impl Workbench {
             Target::Run => {
                 let mut command = Command::new(&programs.encoderfile);
                 command.arg("run").arg(&built.module);
+                command
+            }
+            Target::Snapshot => {
+                let mut command = Command::new(&programs.encoderfile);
+                command.args(["run", "--allow-precompiled"]);
+                command.arg(built.snapshot(self)?);
                 command
             }
             Target::Library | Target::Service | Target::Browser | Target::Python | Target::C => {
@@ -370,6 +385,8 @@ pub struct Built {
     pub bundle: PathBuf,
     /// Its component under wasmtime, started when it is first asked.
     served: OnceLock<Result<Served, String>>,
+    /// The component with the memory of the loaded model, compiled ahead.
+    snapshot: OnceLock<Result<PathBuf, String>>,
 }
 
 impl Built {
@@ -404,7 +421,27 @@ impl Built {
             bundle: build(Some("bundle"), "model.ef")?,
             folder,
             served: OnceLock::new(),
+            snapshot: OnceLock::new(),
         })
+    }
+
+    fn snapshot(&self, workbench: &Workbench) -> anyhow::Result<&Path> {
+        let build = || {
+            let snapshot = self.folder.path().join("model.cwasm");
+            let options = ["--target", COMPONENT, "--snapshot", "--precompile"];
+            let mut build = workbench.tool(&["build"]);
+            build.args(options).arg("--from").arg(&self.bundle);
+            process::succeed(build.arg("-o").arg(&snapshot))?;
+            Ok(snapshot)
+        };
+        let snapshot = self.snapshot.get_or_init(|| {
+            let built: anyhow::Result<PathBuf> = build();
+            built.map_err(|error| format!("{error:#}"))
+        });
+        let snapshot = snapshot
+            .as_ref()
+            .map_err(|it| anyhow::Error::msg(it.clone()))?;
+        Ok(snapshot)
     }
 
     /// A server of the model's own component, whose instances are used again.

@@ -8,15 +8,17 @@ mod library;
 mod precompiled;
 mod rust;
 mod service;
+mod snapshot;
 mod spin;
 
 use anyhow::Context;
 use encoderfile_tests::compare::{self, Agreement};
 use encoderfile_tests::component_rows::in_float32;
+use encoderfile_tests::component_service::Served;
 use encoderfile_tests::process;
 use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -103,6 +105,25 @@ impl Printed {
         }
         Ok(())
     }
+}
+
+/// Whether two services answer alike, errors and all.
+fn answers_as(one: &Served, other: &Served) -> anyhow::Result<()> {
+    let texts = json!({"inputs": ["a cat", "of the house"]}).to_string();
+    for (path, body) in [
+        ("/predict", &*texts),
+        ("/embed", &texts),
+        ("/v1/embeddings", r#"{"input": "a cat"}"#),
+        ("/predict", "{"),
+        ("/rerank", r#"{"query": "a", "texts": ["b"]}"#),
+    ] {
+        let same = one.post(path, body)? == other.post(path, body)?;
+        anyhow::ensure!(same, "{path}: {body}");
+    }
+    for path in ["/health", "/info", "/openapi.json", "/"] {
+        anyhow::ensure!(one.get(path)? == other.get(path)?, "{path}");
+    }
+    Ok(())
 }
 
 #[test]

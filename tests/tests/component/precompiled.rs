@@ -9,7 +9,7 @@ use encoderfile_tests::process;
 use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;
 use object::{Object, ObjectSection};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,26 +76,10 @@ fn a_service_answers_as_the_component() -> anyhow::Result<()> {
     };
     let ahead = precompiled(&workbench, MODEL, COMPONENT)?;
     let at_once = component(&workbench, MODEL)?;
-    let servers = [
-        Served::start(wasmtime, &[ALLOWED], &ahead)?,
-        Served::start(wasmtime, &[], &at_once)?,
-    ];
-    let texts = json!({"inputs": ["a cat", "of the house"]}).to_string();
-    for (path, body) in [
-        ("/predict", &*texts),
-        ("/embed", &texts),
-        ("/v1/embeddings", r#"{"input": "a cat"}"#),
-        ("/predict", "{"),
-        ("/rerank", r#"{"query": "a", "texts": ["b"]}"#),
-    ] {
-        let [got, expected] = servers.each_ref().map(|it| it.post(path, body));
-        ensure!(got? == expected?, "{path}: {body}");
-    }
-    for path in ["/health", "/info", "/openapi.json", "/"] {
-        let [got, expected] = servers.each_ref().map(|it| it.get(path));
-        ensure!(got? == expected?, "{path}");
-    }
-    Ok(())
+    super::answers_as(
+        &Served::start(wasmtime, &[ALLOWED], &ahead)?,
+        &Served::start(wasmtime, &[], &at_once)?,
+    )
 }
 
 /// Arguments, exit codes and directories, as of a module.
