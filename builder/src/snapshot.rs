@@ -125,8 +125,9 @@ fn payload_of(program: &MappedFile) -> Option<&[u8]> {
 /// An instance that has loaded its model.
 fn start(component: &[u8]) -> wasmtime::Result<(Store<()>, Instance)> {
     let mut config = Config::new();
-    // Of what processors may round differently they do what all can.
+    // Where processors may give different bits, all give the same.
     config.relaxed_simd_deterministic(true);
+    config.cranelift_nan_canonicalization(true);
     let engine = Engine::new(&config)?;
     let component = Component::new(&engine, component)?;
     let mut store = Store::new(&engine, ());

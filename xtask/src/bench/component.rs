@@ -60,7 +60,8 @@ const REUSED: [&str; 4] = [
 
 const NOTE: &str = "\
 wasmtime has compiled the component before; nothing of its first compilation is measured. Unless
-a row says that instances are reused, `wasmtime serve` makes one for each request. Beside a
+a row says that instances are reused, `wasmtime serve` makes one for each request; a snapshot
+has the memory of the loaded model, which the others load. Beside a
 request of one client stands a text of the same 16 tokens in a loaded module, `infer` under
 `wasmtime run`, without HTTP. Eight clients share the machine's cores with the server.";
 
@@ -81,7 +82,9 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let subject = Subject {
         wasmtime,
         component: build("component.wasm", COMPONENT, &[])?,
+        snapshot: build("snapshot.wasm", COMPONENT, &["--snapshot"])?,
         ahead: build("component.cwasm", COMPONENT, &["--precompile"])?,
+        snapshot_ahead: build("snapshot.cwasm", COMPONENT, &["--snapshot", "--precompile"])?,
         module: build("component.ef.wasm", WASM, &[])?,
         turns: usize::try_from(arguments.turns)?,
     };
@@ -104,8 +107,11 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
 struct Subject {
     wasmtime: PathBuf,
     component: PathBuf,
-    /// The same, compiled ahead.
+    /// With the memory of the loaded model.
+    snapshot: PathBuf,
+    /// Both, compiled ahead.
     ahead: PathBuf,
+    snapshot_ahead: PathBuf,
     module: PathBuf,
     turns: usize,
 }
@@ -123,11 +129,12 @@ impl Subject {
         let request = post("/embed", &json!({"inputs": TEXT}));
         let mut loaded = Loaded::start(&self.program(&self.module, &[]), 1, TEXT)?;
         let texts = vec![TEXT; REQUESTS];
-        for (name, options) in [
-            ("an instance each", &[][..]),
-            ("instances reused", &REUSED[..]),
+        for (name, file, options) in [
+            ("an instance each", &self.component, &[][..]),
+            ("an instance each, of a snapshot", &self.snapshot, &[]),
+            ("instances reused", &self.component, &REUSED[..]),
         ] {
-            let server = Server::start(self, options)?;
+            let server = Server::start(&self.wasmtime, file, options)?;
             let mut client = Client::new(server.address);
             client.body(&request)?;
             let [served, alone] = in_turns(
@@ -170,7 +177,8 @@ impl Subject {
     /// From the start of `wasmtime run` to the end of the process.
     fn starts(&self, report: &mut Report) -> anyhow::Result<()> {
         let component = self.program(&self.component, &["-S", "http"]);
-        let ahead = self.program(&self.ahead, &["--allow-precompiled", "-S", "http"]);
+        let [ahead, snapshot] = [&self.ahead, &self.snapshot_ahead]
+            .map(|file| self.program(file, &["--allow-precompiled", "-S", "http"]));
         let module = self.program(&self.module, &[]);
         let seconds = |program: &Program| process::seconds(&mut program.command(&["infer", TEXT]));
         for (what, program, beside) in [
@@ -183,6 +191,11 @@ impl Subject {
                 "the same, compiled ahead; beside it: not compiled ahead",
                 &ahead,
                 &component,
+            ),
+            (
+                "a snapshot, compiled ahead; beside it: no snapshot, compiled ahead",
+                &snapshot,
+                &ahead,
             ),
         ] {
             seconds(program)?;
@@ -204,10 +217,10 @@ struct Server {
 }
 
 impl Server {
-    fn start(subject: &Subject, options: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new(&subject.wasmtime);
+    fn start(wasmtime: &Path, component: &Path, options: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(wasmtime);
         command.args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"]);
-        command.args(options).arg(&subject.component);
+        command.args(options).arg(component);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(Stdio::piped()).spawn();
         let mut server = Self {
