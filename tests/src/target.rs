@@ -181,6 +181,9 @@ impl Workbench {
                 // V8's fast calls of Node's WASI collect garbage where they must not, and then
                 // it crashes (nodejs/node#46777).
                 command.args(["--no-warnings", "--no-turbo-fast-api-calls"]);
+                // Compiling hot functions again takes twice as long as all else that a process does here,
+                // and is what the browser does.
+                command.arg("--liftoff-only");
                 command.arg(script).arg(&built.module);
                 command
             }
