@@ -2,6 +2,7 @@
 // by what the file says of itself.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -69,6 +70,21 @@ function archive(files) {
 /** A container image, whose last layer has the payload as its one file. */
 const image = (payload) => archive([TEXT.encode("{}"), archive([payload])]);
 
+/** What the tool writes for hosts of WebAssembly. */
+const WASM = {
+  module: ["--target", "wasm32-wasip1"],
+  component: ["--target", "wasm32-wasip2"],
+  snapshot: ["--target", "wasm32-wasip2", "--snapshot"],
+  ahead: ["--target", "wasm32-wasip2", "--precompile"],
+};
+
+/** The model of the project, built by the tool. */
+async function built(given, project, options) {
+  const [from, file] = [join(project.folder, MODEL), join(project.folder, "built")];
+  execFileSync(given.tool, ["build", "--from", from, ...options, "-o", file], { stdio: "pipe" });
+  return new Uint8Array(await readFile(file));
+}
+
 /** The same results from each, of memory and of a server. */
 export async function layouts(given, project) {
   const module = join(project.package, "dist", "node.js");
@@ -78,8 +94,9 @@ export async function layouts(given, project) {
   const expected = await embeddings(payload);
   const server = await serve({ "/": project.folder });
   try {
-    for (const [name, layout] of Object.entries({ machO, signedPe, image })) {
-      const file = layout(payload);
+    const files = Object.entries({ machO, signedPe, image }).map(([name, layout]) => [name, layout(payload)]);
+    for (const [name, options] of Object.entries(WASM)) files.push([name, await built(given, project, options)]);
+    for (const [name, file] of files) {
       assert.deepEqual(await embeddings(file), expected, name);
       await writeFile(join(project.folder, name), file);
       assert.deepEqual(await embeddings(`${server.url}/${name}`), expected, `${name} of a server`);
