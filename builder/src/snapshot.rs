@@ -131,6 +131,8 @@ fn start(component: &[u8]) -> wasmtime::Result<(Store<()>, Instance)> {
     let engine = Engine::new(&config)?;
     let component = Component::new(&engine, component)?;
     let mut store = Store::new(&engine, ());
+    // Wizer reads all of the memory in one call, and wasmtime would refuse one of more than 128 MiB.
+    store.set_hostcall_fuel(usize::MAX);
     let instance = linker(&engine, &component)?.instantiate(&mut store, &component)?;
     open(&mut store, &component, &instance)?;
     Ok((store, instance))

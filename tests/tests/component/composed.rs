@@ -8,7 +8,7 @@ use encoderfile_tests::workbench::Workbench;
 use serde_json::json;
 use std::fs;
 use wac_graph::types::Package;
-use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
+use wac_graph::{CompositionGraph, EncodeOptions, NodeId, plug};
 
 const ENCODER: &str = "encoderfile:encoder/encoder@0.1.0";
 
@@ -76,5 +76,52 @@ fn a_router_asks_one_of_two_models() -> anyhow::Result<()> {
     routed(long)?
         .map_err(anyhow::Error::msg)
         .context("after an error")?;
+    Ok(())
+}
+
+/// A later minor version before 1.0 is another interface: whoever asks for it is told its name, by wac and
+/// by wasmtime, and nothing is called that has another type.
+#[test]
+fn another_version_of_the_interface_is_named() -> anyhow::Result<()> {
+    let Some(workbench) = Workbench::open()? else {
+        return Ok(());
+    };
+    let model = fs::read(component(&workbench, "st-mean-normalize")?)?;
+    let asks = |version: &str| {
+        let name = format!("encoderfile:encoder/encoder@{version}");
+        let text = include_str!("encoder.wat");
+        wat::parse_str(format!("(component (import \"{name}\" (instance {text})))"))
+    };
+    let plugged = |version: &str| {
+        let mut graph = CompositionGraph::new();
+        let mut register = |name: &str, bytes| {
+            let package = Package::from_bytes(name, None, bytes, graph.types_mut())?;
+            anyhow::Ok(graph.register_package(package)?)
+        };
+        let program = register("test:program", asks(version)?)?;
+        let model = register("test:model", model.clone())?;
+        Ok(plug(&mut graph, vec![model], program)?)
+    };
+    // Patches of one minor version are one interface.
+    plugged("0.1.0").and_then(|()| plugged("0.1.7"))?;
+    let refused: anyhow::Result<()> = plugged("0.2.0");
+    ensure!(refused.is_err(), "it was plugged in");
+
+    let host = Host::new()?;
+    let program = host.compile(&asks("0.2.0")?)?;
+    let linker = host.linker(&program)?;
+    let started = linker.instantiate(&mut host.store(None)?, &program);
+    let Err(error) = started.map(drop).map_err(of_wasmtime) else {
+        bail!("it was started");
+    };
+    let message = format!("{error:#}");
+    ensure!(
+        message.contains("encoderfile:encoder/encoder@0.2.0"),
+        "{message}"
+    );
+    // The host lives.
+    let mut instance = host.instance(&model, None)?;
+    let opened = instance.open(None)?;
+    ensure!(opened.is_ok(), "{opened:?}");
     Ok(())
 }
