@@ -208,8 +208,10 @@ fn read_panels(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Panels, ReadEr
     if isa.panel_width() == PANEL && matrix.mapped_panels().is_some() {
         return Ok(Panels::Mapped(Arc::clone(matrix)));
     }
-    let is_float32 = matrix.encoding() == WeightsEncoding::F32;
-    if matrix.panels().is_some() && !is_float32 {
+    // Of float32 too, decoding a block of a panel costs less than a second copy of all of them; where
+    // they are not mapped, the first one is let go.
+    let stays = matrix.encoding() != WeightsEncoding::F32 || matrix.mapped().is_some();
+    if matrix.panels().is_some() && stays {
         return Ok(Panels::Encoded(Encoded::read(matrix)?));
     }
     let read_stored = |first: usize, panels: &mut [f32]| matrix.read_panels(first, panels);
