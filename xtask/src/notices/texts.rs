@@ -17,7 +17,7 @@ const NO_TEXTS: [&str; 4] = ["rs", "a", "c", "h"];
 
 /// Packages that ship no text, and one under the same licence that does: of the same project where a
 /// text names its holders.
-const SHIPPED_BY: [(&str, &str); 16] = [
+const SHIPPED_BY: [(&str, &str); 17] = [
     ("alloc-stdlib", "alloc-no-stdlib"),
     ("cranelift-assembler-x64", "wasmtime"),
     ("cranelift-bitset", "wasmtime"),
@@ -33,6 +33,7 @@ const SHIPPED_BY: [(&str, &str); 16] = [
     ("wasmtime-internal-core", "wasmtime"),
     ("wasmtime-internal-jit-icache-coherence", "wasmtime"),
     ("wasmtime-wasi-io", "wasmtime"),
+    ("wasmtime-wizer", "wasmtime"),
     ("winapi-x86_64-pc-windows-gnu", "winapi"),
 ];
 
