@@ -1,19 +1,20 @@
 //! `encoderfile:encoder`, called in JavaScript: transpiled by jco, in Node and in a page.
 
-use super::{Printed, TEXTS, component};
+use super::{Printed, TEXTS};
 use anyhow::Context;
 use encoderfile_tests::process;
 use encoderfile_tests::programs::{Program, has_node_modules, root};
+use encoderfile_tests::target::COMPONENT;
 use encoderfile_tests::workbench::Workbench;
 use serde_json::{Map, json};
 use std::fs;
 use std::process::Command;
 
-/// Those of `clients/component/checks.js`, with the flags of what is asked there.
-const MODELS: [(&str, &[&str]); 3] = [
-    ("st-mean-normalize", &[]),
-    ("cls-multi-label", &[]),
-    ("bert-token_classification", &["--aggregation=simple"]),
+/// Those of `clients/component/checks.js`: how they are built, and the flags of what is asked there.
+const MODELS: [(&str, &[&str], &[&str]); 3] = [
+    ("st-mean-normalize", &[], &[]),
+    ("cls-multi-label", &["--snapshot"], &[]),
+    ("bert-token_classification", &[], &["--aggregation=simple"]),
 ];
 
 #[test]
@@ -28,17 +29,15 @@ fn node_and_pages_get_what_the_command_line_prints() -> anyhow::Result<()> {
         return Ok(());
     }
     let mut printed = Map::from_iter([("texts".to_owned(), json!(TEXTS))]);
-    for (model, flags) in MODELS {
+    for (model, options, flags) in MODELS {
         let arguments: Vec<&str> = flags.iter().chain(&TEXTS).copied().collect();
         let Printed { native, module } = Printed::of(&workbench, model, &arguments)?;
         printed.insert(
             model.to_owned(),
             json!({ "native": native, "module": module }),
         );
-        fs::copy(
-            component(&workbench, model)?,
-            workbench.path(format!("{model}.wasm")),
-        )?;
+        let component = workbench.built(model, &[&["--target", COMPONENT], options].concat())?;
+        fs::copy(component, workbench.path(format!("{model}.wasm")))?;
     }
     workbench.write("printed.json", json!(printed).to_string())?;
     let tests = root().join("tests");
