@@ -24,9 +24,9 @@ fn payload(length: usize) -> Vec<u8> {
     bytes
 }
 
-fn snapshot(base: &[u8], payload: &Vec<u8>) -> Result<Vec<u8>, SnapshotError> {
+fn snapshot(base: &[u8], payload: &[u8]) -> Result<Vec<u8>, SnapshotError> {
     let mut out = Vec::new();
-    write_with(base, payload, &mut out)?;
+    write_with(base, &payload, &mut out)?;
     Ok(out)
 }
 
