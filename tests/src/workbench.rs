@@ -31,7 +31,7 @@ pub struct Workbench {
 struct Shared {
     programs: Programs,
     folder: TempDir,
-    builds: Mutex<HashMap<Recipe, Build>>,
+    builds: Mutex<HashMap<Recipe, Arc<Build>>>,
     /// Started when it is first needed.
     browser: Mutex<Option<Browser>>,
     /// The base component, compiled when it is first needed.
@@ -51,8 +51,13 @@ pub const C_FLAGS: [&str; 6] = [
 /// A model's name and the options of its build.
 type Recipe = (String, Vec<String>);
 
-/// A finished build, or why there is none.
-type Build = Arc<OnceLock<Result<PathBuf, String>>>;
+/// A build.
+struct Build {
+    /// A folder that is its own, whoever of those who ask for it makes it.
+    place: PathBuf,
+    /// The file, or why there is none.
+    made: OnceLock<Result<PathBuf, String>>,
+}
 
 /// Held weakly: a static is never dropped, and its files would stay.
 static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
@@ -85,11 +90,15 @@ impl Shared {
     ) -> anyhow::Result<PathBuf> {
         let mut builds = lock(&self.builds);
         let place = self.folder.path().join(builds.len().to_string());
-        let build = builds.entry(recipe).or_default().clone();
+        let new = || {
+            let made = OnceLock::new();
+            Arc::new(Build { place, made })
+        };
+        let build = builds.entry(recipe).or_insert_with(new).clone();
         drop(builds);
-        let made = build.get_or_init(|| {
-            let made = fs::create_dir(&place).map_err(Into::into);
-            let made = made.and_then(|()| make(place.join("model")));
+        let made = build.made.get_or_init(|| {
+            let made = fs::create_dir(&build.place).map_err(Into::into);
+            let made = made.and_then(|()| make(build.place.join("model")));
             made.map_err(|error| format!("{error:#}"))
         });
         made.clone().map_err(anyhow::Error::msg)
