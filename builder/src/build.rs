@@ -220,7 +220,7 @@ fn is_of_base(error: &anyhow::Error) -> bool {
     if let Some(error) = error.downcast_ref::<PrecompileError>() {
         return match error {
             PrecompileError::Io(_) => false,
-            PrecompileError::Wasm(error) => of_snapshot(error),
+            PrecompileError::Base(error) => of_snapshot(error),
             _ => true,
         };
     }

@@ -42,7 +42,7 @@ pub enum PrecompileError {
     NotWasm,
     /// The base cannot carry the payload.
     #[error(transparent)]
-    Wasm(#[from] SnapshotError),
+    Base(#[from] SnapshotError),
     /// wasmtime refuses it.
     #[error("wasmtime {WASMTIME_VERSION} does not compile it: {0}")]
     Compile(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -162,4 +162,4 @@ fn find(elf: &[u8], bytes: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

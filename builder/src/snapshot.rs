@@ -7,7 +7,7 @@
 //! Those are put back as the one segment that they were, on the pages where the guest found them, so
 //! that every reader finds the payload as in any component.
 //!
-//! **Invariant:** the same base and payload give the same bytes, on every machine. A guest asks its
+//! **Invariant:** the same base and payload give the same bytes. A guest asks its
 //! host for two things while it loads: random numbers, to seed hash tables with, and the
 //! environment. It gets zeros, and an empty one; whatever else it asks for ends the build.
 

@@ -28,7 +28,7 @@ impl Opened {
         }
     }
 
-    /// Loads it, where it is not.
+    /// Loads it, where it is not; one that is loaded keeps the threads that it has.
     ///
     /// # Errors
     /// As of [`Model::from_payload`].

@@ -23,7 +23,7 @@ fn bases() -> [(Form, Vec<u8>); 2] {
 }
 
 /// Bytes that end as a payload does.
-fn payload(length: usize) -> Vec<u8> {
+pub(crate) fn payload(length: usize) -> Vec<u8> {
     let footer = Footer {
         format_version: 2,
         metadata_offset: 0,
@@ -147,7 +147,7 @@ fn only_a_base_of_webassembly_is_compiled() {
     let result = Precompiler::new(broken).unwrap();
     let result = result.write_with(&payload(1), &mut Vec::new());
     assert!(
-        matches!(result, Err(PrecompileError::Wasm(_))),
+        matches!(result, Err(PrecompileError::Base(_))),
         "{result:?}"
     );
 }

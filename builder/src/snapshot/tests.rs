@@ -2,26 +2,14 @@
 
 use super::*;
 use crate::precompiled::Precompiler;
-use encoderfile::container::{Footer, find_footer};
+use crate::precompiled::tests::payload;
+use encoderfile::container::find_footer;
 
 const GUEST: &str = include_str!("guest.wat");
 
 /// The component, whose `open` does that too.
 fn guest(load: &str) -> Vec<u8> {
     wat::parse_str(GUEST.replace("LOAD", load)).unwrap()
-}
-
-/// Bytes that end as a payload does, over pages of memory.
-fn payload(length: usize) -> Vec<u8> {
-    let footer = Footer {
-        format_version: 2,
-        metadata_offset: 0,
-        metadata_length: 0,
-        flags: 1,
-    };
-    let mut bytes: Vec<u8> = (0..length).map(|i| (i % 251).to_le_bytes()[0]).collect();
-    bytes.extend(footer.to_bytes());
-    bytes
 }
 
 fn snapshot(base: &[u8], payload: &[u8]) -> Result<Vec<u8>, SnapshotError> {

@@ -1,6 +1,6 @@
 //! The file: what it asks of a host, and that every command reads it.
 
-use super::component;
+use super::{component, read_by_all};
 use anyhow::{Context, ensure};
 use encoderfile_tests::target::COMPONENT;
 use encoderfile_tests::workbench::Workbench;
@@ -82,17 +82,8 @@ fn every_command_reads_it() -> anyhow::Result<()> {
         return Ok(());
     };
     let file = component(&workbench, "st-mean-normalize")?;
-    let file = file.to_str().context("a path of UTF-8")?;
-    let inspected = workbench.run(&["inspect", file, "--json"])?.json()?;
+    let inspected = read_by_all(&workbench, &file)?;
     ensure!(inspected["kind"] == "wasm component", "{inspected}");
-    workbench.run(&["extract", file, "-o", "parts"])?;
-    ensure!(workbench.path("parts/tokenizer.json").exists());
-    let tested = workbench.run(&["test", file])?;
-    ensure!(tested.text()?.contains("hashes"), "{tested:?}");
-    let results = workbench.run(&["run", file, "infer", "a"])?;
-    ensure!(results.text()?.contains("\"embedding\""), "{results:?}");
-    let native = workbench.run(&["infer", file, "a"])?;
-    ensure!(native.text()?.contains("\"embedding\""), "{native:?}");
     Ok(())
 }
 

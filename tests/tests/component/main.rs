@@ -107,6 +107,27 @@ impl Printed {
     }
 }
 
+/// Has every command that reads encoderfiles read one; gives what `inspect` says of it.
+fn read_by_all(workbench: &Workbench, file: &Path) -> anyhow::Result<Value> {
+    let file = file.to_str().context("a path of UTF-8")?;
+    let inspected = workbench.run(&["inspect", file, "--json"])?.json()?;
+    let parts = tempfile::tempdir_in(workbench.folder())?;
+    let folder = parts.path().join("parts");
+    let folder = folder.to_str().context("a path of UTF-8")?;
+    workbench.run(&["extract", file, "-o", folder])?;
+    anyhow::ensure!(parts.path().join("parts/tokenizer.json").exists());
+    let tested = workbench.run(&["test", file])?;
+    anyhow::ensure!(tested.text()?.contains("hashes"), "{tested:?}");
+    for arguments in [
+        ["infer", file, "a"].as_slice(),
+        &["run", file, "infer", "a"],
+    ] {
+        let results = workbench.run(arguments)?;
+        anyhow::ensure!(results.text()?.contains("\"embedding\""), "{results:?}");
+    }
+    Ok(inspected)
+}
+
 /// Whether two services answer alike, errors and all.
 fn answers_as(one: &Served, other: &Served) -> anyhow::Result<()> {
     let texts = json!({"inputs": ["a cat", "of the house"]}).to_string();

@@ -18,6 +18,7 @@ use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use serde_json::json;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::iter;
 use std::net::SocketAddr;
@@ -31,6 +32,10 @@ pub(crate) struct Arguments {
     /// The model's folder, of sentence embeddings [default: the default model's, in float32]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+
+    /// The tool's own model instead, in int8
+    #[arg(long, conflicts_with = "model")]
+    carried: bool,
 
     /// How often each thing is measured
     #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..))]
@@ -73,10 +78,19 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let wasmtime = setup::wasmtime(workspace)?;
     let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
     let folder = workspace.target.join("bench");
-    let model = minilm::or_given(arguments.model.as_deref(), workspace, &dist, &folder)?;
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let model = match arguments.carried {
+        true => None,
+        false => Some(minilm::or_given(
+            arguments.model.as_deref(),
+            workspace,
+            &dist,
+            &folder,
+        )?),
+    };
     let build = |name: &str, target, options: &[&str]| {
         let file = folder.join(name);
-        dist.build_model(Some(&model), Some(target), options, &file)?;
+        dist.build_model(model.as_deref(), Some(target), options, &file)?;
         anyhow::Ok(file)
     };
     let subject = Subject {
@@ -180,7 +194,10 @@ impl Subject {
         let [ahead, snapshot] = [&self.ahead, &self.snapshot_ahead]
             .map(|file| self.program(file, &["--allow-precompiled", "-S", "http"]));
         let module = self.program(&self.module, &[]);
-        let seconds = |program: &Program| process::seconds(&mut program.command(&["infer", TEXT]));
+        let milliseconds = |program: &Program| {
+            let seconds = process::seconds(&mut program.command(&["infer", TEXT]))?;
+            anyhow::Ok(seconds * 1e3)
+        };
         for (what, program, beside) in [
             (
                 "wasmtime run to the first result; beside it: the module",
@@ -198,13 +215,13 @@ impl Subject {
                 &ahead,
             ),
         ] {
-            seconds(program)?;
-            seconds(beside)?;
+            milliseconds(program)?;
+            milliseconds(beside)?;
             let race = in_turns(
                 self.turns,
-                [&mut || seconds(program), &mut || seconds(beside)],
+                [&mut || milliseconds(program), &mut || milliseconds(beside)],
             )?;
-            report.race(what, Unit::Seconds, Target::None, race);
+            report.race(what, Unit::Milliseconds, Target::None, race);
         }
         Ok(())
     }
