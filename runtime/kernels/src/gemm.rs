@@ -21,7 +21,7 @@ use crate::shape::{ShapeError, ensure};
 #[cfg(doc)]
 use encoded::EncodedB;
 use linear::Epilogue;
-pub(crate) use micro_kernel::{Initial, MicroKernel, NR_MAX, Panels, Strip, Tile};
+pub(crate) use micro_kernel::{Half, Initial, MicroKernel, NR_MAX, Panels, Strip, Tile};
 use std::ops::Range;
 pub(crate) use strips::Strips;
 use zerocopy::IntoBytes;
@@ -114,6 +114,11 @@ pub(crate) trait BlockedB: Copy {
     fn depth(self) -> usize;
 
     fn columns(self) -> usize;
+
+    /// The columns of a panel.
+    fn panel_width<V: MicroKernel>(self) -> usize {
+        V::PANEL
+    }
 
     /// NR columns from `first` on, which is a multiple of NR, over some of the depth: from a
     /// multiple of [`PANEL_BLOCK`] values on, to another or to the end. They are asked for one
@@ -209,7 +214,7 @@ impl<'a> PackedB<'a> {
 
     /// Whether the micro-kernel can read these panels.
     pub(crate) fn fits<V: MicroKernel>(self) -> bool {
-        self.panel_width == V::PANEL
+        V::reads_panels_of(self.panel_width)
     }
 }
 
@@ -220,6 +225,10 @@ impl BlockedB for PackedB<'_> {
 
     fn columns(self) -> usize {
         self.columns
+    }
+
+    fn panel_width<V: MicroKernel>(self) -> usize {
+        self.panel_width
     }
 
     #[inline(always)]
@@ -233,6 +242,19 @@ impl BlockedB for PackedB<'_> {
     where
         Self: 'm,
     {
+        if V::READS_HALVES && self.panel_width != V::PANEL {
+            let block = depth.start * self.panel_width..depth.end * self.panel_width;
+            let mut panels = self.panels.chunks_exact(self.depth * self.panel_width);
+            let panel = panels.nth(first / self.panel_width).unwrap_or(&[]);
+            let half = match first.is_multiple_of(self.panel_width) {
+                true => Half::First,
+                false => Half::Second,
+            };
+            return Panels {
+                half: Some(half),
+                ..Panels::last([&panel[block]; 2])
+            };
+        }
         let block = depth.start * V::PANEL..depth.end * V::PANEL;
         let panels = self.panels.chunks_exact(self.depth * V::PANEL);
         let panel = |after: usize| panels.clone().nth(first / V::PANEL + after);
@@ -246,6 +268,7 @@ impl BlockedB for PackedB<'_> {
         };
         Panels {
             values: [first_one, second].map(some),
+            half: None,
             next,
         }
     }
@@ -276,7 +299,7 @@ pub(crate) fn gemm<V: MicroKernel>(
     if b.depth() == 0 {
         return without_depth::<V>(token, (a.count, b.columns()), epilogue, c);
     }
-    let depth = PANEL_BLOCK / V::PANEL;
+    let depth = PANEL_BLOCK / b.panel_width::<V>();
     for start in (0..b.depth()).step_by(depth) {
         let block = start..b.depth().min(start + depth);
         let (is_first, is_last) = (start == 0, block.end == b.depth());

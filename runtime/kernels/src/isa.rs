@@ -106,6 +106,11 @@ impl Isa {
         self.run(PanelWidth)
     }
 
+    /// Whether the micro-kernel reads panels of so many columns.
+    pub fn reads_panels_of(self, columns: usize) -> bool {
+        self.run(ReadsPanelsOf(columns))
+    }
+
     fn widest() -> Self {
         Self::all()
             .pop()
@@ -132,6 +137,17 @@ impl Isa {
 impl fmt::Debug for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+struct ReadsPanelsOf(usize);
+
+impl Kernel for ReadsPanelsOf {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<V: MicroKernel>(self, _token: V::Token) -> bool {
+        V::reads_panels_of(self.0)
     }
 }
 

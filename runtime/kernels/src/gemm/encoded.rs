@@ -90,6 +90,7 @@ impl BlockedB for EncodedB<'_> {
         let first = panels.next().unwrap_or_default();
         Panels {
             values: [first, panels.next().unwrap_or(first)],
+            half: None,
             next,
         }
     }

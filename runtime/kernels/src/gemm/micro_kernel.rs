@@ -22,6 +22,14 @@ pub(crate) trait MicroKernel: Simd {
     const NR: usize;
     /// Whether a strip of fewer rows than MR has zeros for the others.
     const PADS: bool;
+    /// Whether it reads either half of a panel of twice its columns ([`Panels::half`]), as those
+    /// are that a file has ([`PANEL`](crate::PANEL)).
+    const READS_HALVES: bool = false;
+
+    /// Whether it reads panels of so many columns.
+    fn reads_panels_of(columns: usize) -> bool {
+        columns == Self::PANEL || Self::READS_HALVES && columns == 2 * Self::PANEL
+    }
 
     /// `C = initial + A · B`: each value is one sum, in the order of the depth.
     ///
@@ -39,11 +47,20 @@ pub(crate) struct Strip<'a> {
     pub(crate) rows: usize,
 }
 
+/// Of a panel's columns.
+#[derive(Clone, Copy)]
+pub(crate) enum Half {
+    First,
+    Second,
+}
+
 /// NR columns of B: a panel, or two, whose values at each depth are side by side. Where the
 /// micro-kernel has one, the second is not looked at.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     pub(crate) values: [&'a [f32]; 2],
+    /// Which half of a panel of twice as many columns; `None` of a panel of its own.
+    pub(crate) half: Option<Half>,
     /// What comes after them, as it is stored, to be fetched into a cache meanwhile.
     pub(crate) next: [&'a [u8]; 2],
 }
@@ -54,6 +71,7 @@ impl<'a> Panels<'a> {
     pub(crate) fn last(values: [&'a [f32]; 2]) -> Self {
         Self {
             values,
+            half: None,
             next: [&[]; 2],
         }
     }

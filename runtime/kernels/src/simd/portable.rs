@@ -154,6 +154,7 @@ impl MicroKernel for F32x4 {
     const PANEL: usize = 8;
     const NR: usize = 8;
     const PADS: bool = true;
+    const READS_HALVES: bool = true;
 
     fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
         portable::micro_kernel(token, a, b, c);

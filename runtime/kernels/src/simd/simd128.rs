@@ -152,6 +152,7 @@ impl MicroKernel for F32x4 {
     const PANEL: usize = 8;
     const NR: usize = 8;
     const PADS: bool = true;
+    const READS_HALVES: bool = true;
 
     #[inline(always)]
     fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {

@@ -11,23 +11,32 @@ use crate::{
 /// The width of panels that are read as they are stored.
 const STORED: usize = 16;
 
+/// The panels of a file.
+fn stored_panels(b: &[f32], (depth, columns): (usize, usize)) -> AlignedBuffer {
+    let mut panels = AlignedBuffer::default();
+    panels.resize(columns.next_multiple_of(STORED) * depth);
+    for (place, value) in panels.iter_mut().enumerate() {
+        let (panel, row) = (place / (STORED * depth), place / STORED % depth);
+        let column = panel * STORED + place % STORED;
+        *value = if column < columns {
+            b[row * columns + column]
+        } else {
+            0.0
+        };
+    }
+    panels
+}
+
 /// Panels in one go, or some of wider ones after the other, where an instruction set's are
 /// not as wide.
 fn packed(isa: Isa, b: &[f32], shape: (usize, usize), stored: bool) -> PackedMatrix {
     if !stored {
         return PackedMatrix::new(isa, b, shape, Order::Rows).unwrap();
     }
-    let (depth, columns) = shape;
-    let read = |first: usize, panels: &mut [f32]| {
-        for (place, value) in panels.iter_mut().enumerate() {
-            let (panel, row) = (first + place / (STORED * depth), place / STORED % depth);
-            let column = panel * STORED + place % STORED;
-            *value = if column < columns {
-                b[row * columns + column]
-            } else {
-                0.0
-            };
-        }
+    let (depth, _) = shape;
+    let panels = stored_panels(b, shape);
+    let read = |first: usize, values: &mut [f32]| {
+        values.copy_from_slice(&panels[first * STORED * depth..][..values.len()]);
         Ok::<_, ()>(())
     };
     PackedMatrix::read_panels(isa, shape, STORED, read).unwrap()
@@ -71,6 +80,39 @@ fn values_are_the_exact_ones() {
             }
         }
     });
+}
+
+/// To the bit, where they are, also by a micro-kernel that is half as wide.
+#[test]
+fn stored_panels_are_multiplied_by_where_they_are() {
+    assert!(Isa::all().iter().all(|isa| isa.reads_panels_of(STORED)));
+    let check = |rows: usize, shape: (usize, usize), seed: u64| {
+        let (depth, columns) = shape;
+        let mut numbers = Numbers::of(seed);
+        let (a, b) = (numbers.vec(rows * depth), numbers.vec(depth * columns));
+        let bias = numbers.vec(columns.next_multiple_of(STORED));
+        let panels = stored_panels(&b, shape);
+        let stored = Weights::F32(PackedB::new(&panels, shape, STORED).unwrap());
+        for isa in Isa::all() {
+            let mut c = vec![f32::NAN; rows * columns];
+            linear(isa, &Threads(2), &a, stored, epilogue(&bias), &mut c).unwrap();
+            let packed = packed(isa, &b, shape, false);
+            let expected = multiplied(isa, &a, &packed, &bias[..columns], 1);
+            let is_same = c
+                .iter()
+                .zip(&expected)
+                .all(|(c, e)| c.to_bits() == e.to_bits());
+            assert!(is_same, "{isa:?} {rows} × {depth} × {columns}");
+        }
+    };
+    let shapes = (1..30usize, 1..70usize, 1..80usize, 0..u64::MAX);
+    for_each(&shapes, |(rows, depth, columns, seed)| {
+        check(rows, (depth, columns), seed);
+    });
+    if !cfg!(miri) {
+        // Several blocks of the depth.
+        check(13, (1200, 70), 1);
+    }
 }
 
 /// To the bit, with rows that are part of wider ones in A and in C.

@@ -1,6 +1,6 @@
 //! The micro-kernel of four rows and eight columns: for processors with few registers.
 
-use super::{Initial, Panels, Strip, Tile};
+use super::{Half, Initial, Panels, Strip, Tile};
 use crate::simd::{Baseline, F32x4, Simd};
 #[cfg(target_family = "wasm")]
 use std::sync::OnceLock;
@@ -33,7 +33,9 @@ pub unsafe fn use_tile_kernel(kernel: TileKernel) -> bool {
 pub(crate) fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
     let (rows, rows_rest) = a.values.as_chunks::<4>();
     let (panel, panel_rest) = b.values[0].as_chunks::<8>();
-    let is_packed = rows_rest.is_empty() && panel_rest.is_empty() && rows.len() == panel.len();
+    let per_row = if b.half.is_some() { 2 } else { 1 };
+    let is_packed =
+        rows_rest.is_empty() && panel_rest.is_empty() && rows.len() * per_row == panel.len();
     assert!(is_packed, "packed rows and panels");
     let mut sums = [[0.0; 8]; 4];
     for (row, sums) in sums.iter_mut().take(a.rows).enumerate() {
@@ -43,7 +45,22 @@ pub(crate) fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut
         };
         sums.copy_from_slice(&initial[..8]);
     }
-    multiply(token, rows, panel, &mut sums);
+    // Never both halves of one row.
+    let (wide, _) = panel.as_chunks::<2>();
+    match b.half {
+        None => multiply(token, rows, panel, &mut sums),
+        Some(Half::First) => {
+            multiply_four(token, rows, wide.iter().map(|[first, _]| first), &mut sums);
+        }
+        Some(Half::Second) => {
+            multiply_four(
+                token,
+                rows,
+                wide.iter().map(|[_, second]| second),
+                &mut sums,
+            );
+        }
+    }
     for (row, sums) in sums.iter().take(a.rows).enumerate() {
         c.values[row * c.stride..][..8].copy_from_slice(sums);
     }
@@ -64,13 +81,18 @@ fn multiply(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &mut [
         }
         return;
     }
-    multiply_four(token, rows, panel, sums);
+    multiply_four(token, rows, panel.iter(), sums);
 }
 
 /// Four splats and two vectors for eight multiplications and additions, written
 /// so that nothing is left to be unrolled.
 #[inline(never)]
-fn multiply_four(token: Baseline, rows: &[[f32; 4]], panel: &[[f32; 8]], sums: &mut [[f32; 8]; 4]) {
+fn multiply_four<'a>(
+    token: Baseline,
+    rows: &[[f32; 4]],
+    panel: impl Iterator<Item = &'a [f32; 8]>,
+    sums: &mut [[f32; 8]; 4],
+) {
     let [row0, row1, row2, row3] = &*sums;
     let [mut low0, mut low1, mut low2, mut low3] = [
         F32x4::load(token, row0),
