@@ -2,6 +2,7 @@
 
 use crate::capi::{self, Library};
 use crate::demo;
+use crate::notices;
 use crate::npm;
 use crate::process;
 use crate::python;
@@ -196,20 +197,23 @@ fn wasm_opt(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<W
 const HOST: &str = "encoderfile-host";
 const COMPONENT: &str = "encoderfile-component";
 
-/// What the adapter of `wasm/spin` is called where it is given away.
-const SPIN_ADAPTER: &str = "encoderfile-spin.wasm";
+/// The package of the adapter for Spin, `wasm/spin`, and what it is called where it is given away.
+pub(crate) const SPIN_ADAPTER: &str = "encoderfile-spin";
 
-/// Makes the adapter of `wasm/spin`, which asks nothing of WASI, in `folder`.
+/// Makes the adapter for Spin, which asks nothing of WASI, in `folder`, with its notices beside it.
 pub(crate) fn spin_adapter(workspace: &Workspace, folder: &Path) -> anyhow::Result<PathBuf> {
-    let mut build = workspace.cargo(&["build", "--package", "encoderfile-spin"]);
+    let mut build = workspace.cargo(&["build", "--package", SPIN_ADAPTER]);
     build.args(["--profile", "wasm", "--target", BROWSER]);
     process::run(build.arg("--config").arg(remapped(workspace, BROWSER)?))?;
     let module = workspace
         .target
         .join(BROWSER)
         .join("wasm/encoderfile_spin.wasm");
-    let adapter = folder.join(SPIN_ADAPTER);
+    let adapter = folder.join(format!("{SPIN_ADAPTER}.wasm"));
     make_component(workspace, &module, &adapter)?;
+    let notices = folder.join(format!("{SPIN_ADAPTER}.THIRD-PARTY.txt"));
+    fs::copy(notices::of_spin_adapter(workspace), &notices)
+        .with_context(|| notices.display().to_string())?;
     Ok(adapter)
 }
 

@@ -8,6 +8,7 @@ mod libraries;
 mod texts;
 mod toolchain;
 
+use crate::dist::SPIN_ADAPTER;
 use crate::packages::{Linked, Packages};
 use crate::release::TARGETS;
 use crate::setup::{BROWSER, WASM};
@@ -57,7 +58,7 @@ impl Targets {
 const HOST: &str = "encoderfile-host";
 const COMPONENT: &str = "encoderfile-component";
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     Program {
         file: "native.txt",
         is: "native base programs; what some targets alone need is among it",
@@ -98,6 +99,11 @@ const PROGRAMS: [Program; 7] = [
         is: "the WebAssembly module of the npm package",
         linked: &[("encoderfile-wasm", Targets::One(BROWSER))],
     },
+    Program {
+        file: SPIN,
+        is: "the adapter for Spin",
+        linked: &[(SPIN_ADAPTER, Targets::One(BROWSER))],
+    },
 ];
 
 /// The file of the C library.
@@ -105,6 +111,9 @@ const LIBRARY: &str = "library.txt";
 
 /// The file of the npm package.
 const NPM: &str = "npm.txt";
+
+/// The file of the adapter for Spin.
+const SPIN: &str = "spin.txt";
 
 /// Something of others, or all that is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +168,11 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
 /// The file with the notices of the npm package.
 pub(crate) fn of_npm_package(workspace: &Workspace) -> PathBuf {
     path(workspace, NPM)
+}
+
+/// The file with the notices of the adapter for Spin.
+pub(crate) fn of_spin_adapter(workspace: &Workspace) -> PathBuf {
+    path(workspace, SPIN)
 }
 
 /// The file with the notices of the C library.

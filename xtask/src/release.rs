@@ -99,13 +99,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     steps.begin("crates", "what cargo installs the tool from");
     crates::pack(workspace, &for_tools, &folder)?;
     npm::build(workspace, &mut steps, &node)?;
-    if targets.iter().any(|it| it.triple == setup::COMPONENT) {
+    let has_spin_adapter = targets.iter().any(|it| it.triple == setup::COMPONENT);
+    if has_spin_adapter {
         dist::spin_adapter(workspace, &folder)?;
     }
     let for_npm = description::for_npm(&targets, &folder, &workspace.version, address)?;
     npm::pack_for_release(workspace, &for_npm, &folder.join("npm"))?;
     steps.begin("bills", "what each program is made of, as CycloneDX");
-    bills(workspace, &built, &folder)?;
+    bills(workspace, &built, has_spin_adapter, &folder)?;
     steps.begin(
         "provenance",
         "what it was made of, checksums and their signature",
@@ -216,18 +217,23 @@ impl Assemble<'_> {
 fn bills(
     workspace: &Workspace,
     built: &[(&Target, Programs)],
+    has_spin_adapter: bool,
     folder: &Path,
 ) -> anyhow::Result<()> {
     let packages = Packages::read(workspace)?;
-    let write = |package: &str, target: &Target, program: String| {
+    let write = |package: &str, target: &str, program: String| {
         let path = folder.join(program + ".cdx.json");
-        sbom::write(workspace, &packages, (package, target.rust), &path)
+        sbom::write(workspace, &packages, (package, target), &path)
     };
     for (target, programs) in built {
-        write(target.base_package(), target, target.base_name())?;
+        write(target.base_package(), target.rust, target.base_name())?;
         if programs.tool.is_some() {
-            write("encoderfile-builder", target, target.tool_name())?;
+            write("encoderfile-builder", target.rust, target.tool_name())?;
         }
+    }
+    if has_spin_adapter {
+        let program = format!("{}.wasm", dist::SPIN_ADAPTER);
+        write(dist::SPIN_ADAPTER, setup::BROWSER, program)?;
     }
     Ok(())
 }
