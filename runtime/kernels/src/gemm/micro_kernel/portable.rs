@@ -45,7 +45,8 @@ pub(crate) fn micro_kernel(token: Baseline, a: Strip<'_>, b: Panels<'_>, c: &mut
         };
         sums.copy_from_slice(&initial[..8]);
     }
-    // Never both halves of one row.
+    // Never both halves of one row. A kernel that was given reads packed panels alone, and a page has
+    // no others: nothing is mapped there.
     let (wide, _) = panel.as_chunks::<2>();
     match b.half {
         None => multiply(token, rows, panel, &mut sums),
