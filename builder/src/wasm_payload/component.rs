@@ -2,7 +2,7 @@
 //! payload, and behind them a custom section that says where the payload is.
 
 use super::program::{Place, Program};
-use super::skeleton::{Skeleton, read, var_u32};
+use super::skeleton::{Section, Skeleton, read, sections};
 use super::{WasmError, copy, payload_len};
 use encoderfile::Source;
 use encoderfile::container::component::{LOCATOR_LEN, Locator, SECTION};
@@ -44,37 +44,35 @@ impl<'a, S: Source + ?Sized> Component<'a, S> {
     /// Finds the first module in it that can carry a payload.
     pub(super) fn read(file: &'a S) -> Result<Self, WasmError> {
         let end = without_locator(file)?;
-        let mut offset = 8;
-        let mut problem = None;
-        while offset < end {
-            let mut id = [0];
-            file.read_at(offset, &mut id)
-                .map_err(WasmError::ReadModule)?;
-            let (length, start) = var_u32(file, offset + 1, end)?;
-            let body = start..start + u64::from(length);
-            if body.end > end {
-                return Err(WasmError::Truncated { offset });
-            }
-            if id[0] == u8::from(ComponentSectionId::CoreModule) {
-                let component = Self {
-                    file,
-                    before: 0..offset,
-                    module: body.clone(),
-                    after: body.end..end,
-                };
-                match component
-                    .skeleton()
-                    .and_then(|it| component.program(&it).map(drop))
-                {
-                    Ok(()) => return Ok(component),
-                    Err(error) => problem = problem.or(Some(error)),
-                }
-            }
-            offset = body.end;
-        }
-        Err(problem.unwrap_or(WasmError::MissingExport {
+        let mut found = Err(WasmError::MissingExport {
             name: super::PAYLOAD,
-        }))
+        });
+        let mut is_first = true;
+        for section in sections(file, end) {
+            let Section { offset, id, body } = section?;
+            if found.is_ok() || id != u8::from(ComponentSectionId::CoreModule) {
+                continue;
+            }
+            let component = Self {
+                file,
+                before: 0..offset,
+                after: body.end..end,
+                module: body,
+            };
+            match component.check() {
+                Ok(()) => found = Ok(component),
+                Err(problem) if is_first => found = Err(problem),
+                Err(_) => {}
+            }
+            is_first = false;
+        }
+        found
+    }
+
+    /// Whether its module can carry a payload.
+    fn check(&self) -> Result<(), WasmError> {
+        let skeleton = self.skeleton()?;
+        self.program(&skeleton).map(drop)
     }
 
     /// Where the payload is in the module's memory.

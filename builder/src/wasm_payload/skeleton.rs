@@ -10,6 +10,9 @@ use wasmparser::BinaryReader;
 /// payload that some other tool rewrote past recognition.
 const BASE_LEN_MAX: u64 = 256 << 20;
 
+/// The magic number and the version.
+const HEADER_LEN: usize = 8;
+
 /// A module cut off in its data section, after the number of segments: all of
 /// it that can be parsed without reading a payload.
 pub(super) struct Skeleton {
@@ -42,7 +45,7 @@ impl Skeleton {
 }
 
 fn check_header(module: &(impl Source + ?Sized)) -> Result<(), WasmError> {
-    let mut header = [0; 8];
+    let mut header = [0; HEADER_LEN];
     if module.len() < header.len() as u64 {
         return Err(WasmError::NotAModule);
     }
@@ -58,30 +61,56 @@ fn check_header(module: &(impl Source + ?Sized)) -> Result<(), WasmError> {
 /// Where the data section begins, and its body.
 fn data_section(module: &(impl Source + ?Sized)) -> Result<Option<(u64, Range<u64>)>, WasmError> {
     let mut data = None;
-    let mut offset = 8;
-    while offset < module.len() {
-        let mut id = [0];
-        module
-            .read_at(offset, &mut id)
-            .map_err(WasmError::ReadModule)?;
-        let (length, start) = var_u32(module, offset + 1, module.len())?;
-        let end = start + u64::from(length);
-        if end > module.len() {
-            return Err(WasmError::Truncated { offset });
-        }
-        match id[0] {
+    for section in sections(module, module.len()) {
+        let Section { offset, id, body } = section?;
+        match id {
             id if id == u8::from(SectionId::Custom) => {}
             id if data.is_some() => return Err(WasmError::SectionAfterData { id, offset }),
-            id if id == u8::from(SectionId::Data) => data = Some((offset, start..end)),
+            id if id == u8::from(SectionId::Data) => data = Some((offset, body)),
             _ => {}
         }
-        offset = end;
     }
     Ok(data)
 }
 
+/// A section of a module or of a component.
+pub(super) struct Section {
+    /// Where it begins.
+    pub(super) offset: u64,
+    pub(super) id: u8,
+    /// What it is without its id and its length.
+    pub(super) body: Range<u64>,
+}
+
+/// The sections before `end`, which must be the end of one. Their bodies are not read.
+pub(super) fn sections(
+    file: &(impl Source + ?Sized),
+    end: u64,
+) -> impl Iterator<Item = Result<Section, WasmError>> {
+    let mut next = HEADER_LEN as u64;
+    std::iter::from_fn(move || {
+        let offset = (next < end).then_some(next)?;
+        let section = section(file, offset, end);
+        next = section.as_ref().map_or(end, |section| section.body.end);
+        Some(section)
+    })
+}
+
+fn section(file: &(impl Source + ?Sized), offset: u64, end: u64) -> Result<Section, WasmError> {
+    let mut id = [0];
+    file.read_at(offset, &mut id)
+        .map_err(WasmError::ReadModule)?;
+    let (length, start) = var_u32(file, offset + 1, end)?;
+    let body = start..start + u64::from(length);
+    if body.end > end {
+        return Err(WasmError::Truncated { offset });
+    }
+    let [id] = id;
+    Ok(Section { offset, id, body })
+}
+
 /// The LEB128 number at `offset`, and where it ends.
-pub(super) fn var_u32(
+fn var_u32(
     module: &(impl Source + ?Sized),
     offset: u64,
     end: u64,

@@ -2,11 +2,13 @@
 
 use super::program::Place;
 use super::*;
+use encoderfile::container::component::Locator;
 use std::ops::Range;
 use wasm_encoder::{
-    CodeSection, ConstExpr, CustomSection, DataSection, EntityType, ExportKind, ExportSection,
-    Function, FunctionSection, ImportSection, MemorySection, Module, TypeSection,
+    CodeSection, ComponentSectionId, ConstExpr, CustomSection, DataSection, EntityType, ExportKind,
+    ExportSection, Function, FunctionSection, ImportSection, MemorySection, Module, TypeSection,
 };
+use wasmparser::Parser;
 use wasmtime::{Engine, Instance, Linker, Memory, Store, TypedFunc};
 
 /// A module like the base, with what the tests change.
@@ -78,6 +80,36 @@ impl Parts {
     }
 }
 
+/// A component like the base: the module, and behind it another one that can carry no payload.
+fn component_of(module: &[u8]) -> Vec<u8> {
+    let mut component = wasm_encoder::Component::new();
+    let other = Parts {
+        export: "other",
+        ..BASE
+    }
+    .module();
+    for data in [module, &other] {
+        component.section(&wasm_encoder::RawSection {
+            id: ComponentSectionId::CoreModule.into(),
+            data,
+        });
+    }
+    component.finish()
+}
+
+/// A base of each kind.
+fn bases(parts: &Parts) -> [Vec<u8>; 2] {
+    let module = parts.module();
+    let component = component_of(&module);
+    [module, component]
+}
+
+fn validate(file: &[u8]) {
+    let features = wasmparser::WasmFeatures::default() | wasmparser::WasmFeatures::COMPONENT_MODEL;
+    let mut validator = Validator::new_with_features(features);
+    validator.validate_all(file).unwrap();
+}
+
 fn injected(base: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     inject(base, payload, &mut out).unwrap();
@@ -91,17 +123,18 @@ fn payload(length: usize) -> Vec<u8> {
 #[test]
 fn every_payload_gives_the_same_base_back() {
     for data in [true, false] {
-        let base = Parts { data, ..BASE }.module();
-        let stripped = base_of(base.as_slice()).unwrap();
-        Validator::new().validate_all(&stripped).unwrap();
-        assert_eq!(base_of(&stripped).unwrap(), stripped);
-        for length in [0, 1, 127, 128, 70_000, 3 << 20] {
-            let payload = payload(length);
-            let module = injected(&base, &payload);
-            assert_eq!(base_of(&module).unwrap(), stripped, "{length}");
-            assert_eq!(injected(&stripped, &payload), module, "{length}");
-            // The payload that is there is replaced.
-            assert_eq!(injected(&injected(&base, b"other"), &payload), module);
+        for base in bases(&Parts { data, ..BASE }) {
+            let stripped = base_of(base.as_slice()).unwrap();
+            validate(&stripped);
+            assert_eq!(base_of(&stripped).unwrap(), stripped);
+            for length in [0, 1, 127, 128, 70_000, 3 << 20] {
+                let payload = payload(length);
+                let file = injected(&base, &payload);
+                assert_eq!(base_of(&file).unwrap(), stripped, "{length}");
+                assert_eq!(injected(&stripped, &payload), file, "{length}");
+                // The payload that is there is replaced.
+                assert_eq!(injected(&injected(&base, b"other"), &payload), file);
+            }
         }
     }
 }
@@ -121,8 +154,20 @@ fn custom_sections_change_nothing() {
 fn the_module_validates_and_ends_in_the_payload() {
     let payload = payload(70_000);
     let module = injected(&BASE.module(), &payload);
-    Validator::new().validate_all(&module).unwrap();
+    validate(&module);
     assert!(module.ends_with(&payload));
+}
+
+#[test]
+fn a_component_validates_and_its_end_says_where_the_payload_is() {
+    let payload = payload(70_000);
+    let [_, base] = bases(&BASE);
+    let component = injected(&base, &payload);
+    validate(&component);
+    let (_, end) = component.split_last_chunk().unwrap();
+    let Locator { offset, length } = Locator::parse(end).unwrap();
+    let place = usize::try_from(offset).unwrap()..usize::try_from(offset + length).unwrap();
+    assert!(component[place] == payload);
 }
 
 struct Guest {
@@ -221,14 +266,18 @@ fn a_payload_that_wasm_cannot_address_is_refused() {
     let length = WASM32_PAYLOAD_LEN_MAX + 1;
     let start = Vec::new();
     let payload = Unreadable { start, length };
-    let error = inject(BASE.module().as_slice(), &payload, &mut Vec::new()).unwrap_err();
-    assert!(matches!(error, WasmError::PayloadTooLarge { .. }));
-    let message = error.to_string();
-    assert!(message.contains(&length.to_string()), "{message}");
-    assert!(
-        message.contains(&WASM32_PAYLOAD_LEN_MAX.to_string()),
-        "{message}"
-    );
+    for base in bases(&BASE) {
+        let mut out = Vec::new();
+        let error = inject(base.as_slice(), &payload, &mut out).unwrap_err();
+        assert!(matches!(error, WasmError::PayloadTooLarge { .. }));
+        assert!(out.is_empty());
+        let message = error.to_string();
+        assert!(message.contains(&length.to_string()), "{message}");
+        assert!(
+            message.contains(&WASM32_PAYLOAD_LEN_MAX.to_string()),
+            "{message}"
+        );
+    }
 }
 
 fn error(module: &[u8]) -> WasmError {
@@ -284,15 +333,40 @@ fn a_cut_module_is_refused() {
     }
 }
 
+/// Anywhere but between two of its sections: it has no end of its own, but the locator that a reader
+/// of payloads needs.
 #[test]
-fn a_damaged_module_never_panics() {
-    let module = injected(&BASE.module(), b"payload");
-    for index in 0..module.len() {
-        for bit in 0..8 {
-            let mut damaged = module.clone();
-            damaged[index] ^= 1 << bit;
-            let _ = base_of(&damaged);
-            let _ = inject(&damaged, b"another".as_slice(), &mut Vec::new());
+fn a_cut_component_is_refused() {
+    let [_, base] = bases(&BASE);
+    let component = injected(&base, b"payload");
+    let whole: Vec<usize> = (0..component.len())
+        .filter(|length| base_of(&component[..*length]).is_ok())
+        .collect();
+    let modules: Vec<usize> = Parser::new(0)
+        .parse_all(&component)
+        .filter_map(|section| match section.unwrap() {
+            wasmparser::Payload::ModuleSection {
+                unchecked_range, ..
+            } => Some(unchecked_range.end),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(whole, modules);
+}
+
+#[test]
+fn a_damaged_file_never_panics() {
+    for base in bases(&BASE) {
+        let file = injected(&base, b"payload");
+        for index in 0..file.len() {
+            for bit in 0..8 {
+                let mut damaged = file.clone();
+                damaged[index] ^= 1 << bit;
+                let _ = base_of(&damaged);
+                let _ = is_snapshot(&damaged);
+                let _ = place_in(&damaged);
+                let _ = inject(&damaged, b"another".as_slice(), &mut Vec::new());
+            }
         }
     }
 }
