@@ -2,6 +2,7 @@
 
 mod info;
 
+use crate::allocator;
 use crate::cli::{Cli, Command};
 use crate::source;
 use anyhow::Context;
@@ -59,7 +60,10 @@ fn once(
     loaded: Option<Model>,
     notices: &Notices,
 ) -> anyhow::Result<ExitCode> {
-    let opened = |payload: Payload| loaded.map_or(payload.into(), Opened::Model);
+    let opened = |payload: Payload| match loaded {
+        Some(model) => Opened::from(model),
+        None => Opened::from(payload).then(allocator::release),
+    };
     match command {
         Command::Infer {
             arguments,
@@ -102,6 +106,7 @@ fn self_test(model: Opened) -> anyhow::Result<ExitCode> {
 #[cfg(not(target_family = "wasm"))]
 fn model(payload: &Payload) -> Result<(Encoder, Info), Error> {
     let encoder = encoderfile::load(payload, Executor::AllCores)?;
+    allocator::release();
     Ok((encoder, Info::of(payload)?))
 }
 

@@ -5,6 +5,7 @@
 //! wasm32-wasip2. It finds its payload ([`source`]) and does what it is told ([`commands`]): the crate
 //! `encoderfile_infer` reads texts and writes results, `encoderfile_server` answers requests.
 
+mod allocator;
 mod cli;
 mod commands;
 mod source;

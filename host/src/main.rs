@@ -6,10 +6,6 @@ use encoderfile_licenses::NATIVE as NOTICES;
 use encoderfile_licenses::WASM as NOTICES;
 use std::process::ExitCode;
 
-#[cfg(not(target_family = "wasm"))]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     encoderfile_host::run(&NOTICES, None)
 }

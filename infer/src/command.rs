@@ -35,7 +35,7 @@ pub fn run(
     let format = Format::of(arguments);
     let options = &arguments.options.0;
     let columns = Columns::of(&arguments.texts, arguments.id_column.as_ref());
-    let digest = model.digest();
+    let digest = model.digest().to_owned();
     if options.query.is_some() {
         let is_json = matches!(format, Format::Json | Format::Jsonl);
         ensure!(

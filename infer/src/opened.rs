@@ -2,40 +2,56 @@
 
 use encoderfile::{Error, Executor, Model, Payload};
 
-/// A model that is opened.
-pub enum Opened {
-    /// And still to be loaded.
-    Payload(Box<Payload>),
-    /// And loaded by somebody else.
-    Model(Model),
+/// A model that is opened, and is loaded when it is known that there is something to compute.
+pub struct Opened {
+    /// Of the payload, in hexadecimal.
+    digest: String,
+    load: Box<dyn FnOnce(Executor) -> Result<Model, Error>>,
 }
 
 impl From<Payload> for Opened {
     fn from(payload: Payload) -> Self {
-        Self::Payload(Box::new(payload))
+        Self {
+            digest: payload
+                .digest()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            load: Box::new(|executor| Model::from_payload(payload, executor)),
+        }
+    }
+}
+
+/// One that somebody else has loaded keeps the threads that it has.
+impl From<Model> for Opened {
+    fn from(model: Model) -> Self {
+        Self {
+            digest: model.info().payload_digest.clone(),
+            load: Box::new(|_| Ok(model)),
+        }
     }
 }
 
 impl Opened {
-    /// Of the payload, in hexadecimal.
-    pub(crate) fn digest(&self) -> String {
-        match self {
-            Self::Payload(payload) => {
-                let bytes = payload.digest();
-                bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-            }
-            Self::Model(model) => model.info().payload_digest.clone(),
+    /// With something to do when it is loaded.
+    #[must_use]
+    pub fn then(self, loaded: fn()) -> Self {
+        Self {
+            load: Box::new(move |executor| (self.load)(executor).inspect(|_| loaded())),
+            digest: self.digest,
         }
     }
 
-    /// Loads it, where it is not; one that is loaded keeps the threads that it has.
+    /// Of the payload, in hexadecimal.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Loads it, where it is not.
     ///
     /// # Errors
     /// As of [`Model::from_payload`].
     pub fn load(self, executor: Executor) -> Result<Model, Error> {
-        match self {
-            Self::Payload(payload) => Model::from_payload(*payload, executor),
-            Self::Model(model) => Ok(model),
-        }
+        (self.load)(executor)
     }
 }
