@@ -37,9 +37,11 @@ impl Model {
     /// Opens a file.
     #[staticmethod]
     fn open(py: Python<'_>, path: PathBuf, threads: Option<NonZeroUsize>) -> PyResult<Self> {
-        let source = encoderfile::file::open(path);
-        let source = source.map_err(|error| errors::exception(&error.into()))?;
-        Self::of(py, source, threads)
+        let source = encoderfile::file::open(&path);
+        let model = source
+            .map_err(Error::from)
+            .and_then(|source| Self::of(py, source, threads));
+        model.map_err(|error| errors::exception(&error.in_file(path.display())))
     }
 
     /// Opens the default model that a tool carries.
@@ -50,17 +52,18 @@ impl Model {
         threads: Option<NonZeroUsize>,
     ) -> PyResult<Self> {
         let carried = || {
-            let payload = Payload::open(encoderfile::file::open(tool)?)?;
+            let payload = Payload::open(encoderfile::file::open(&tool)?)?;
             Ok(payload.artifact(ArtifactKind::DefaultModel)?)
         };
-        let carried = carried().map_err(|error: Error| errors::exception(&error))?;
-        Self::of(py, Arc::new(carried), threads)
+        let model = carried().and_then(|carried| Self::of(py, Arc::new(carried), threads));
+        model.map_err(|error: Error| errors::exception(&error.in_file(tool.display())))
     }
 
     /// Takes what is in memory.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: Vec<u8>, threads: Option<NonZeroUsize>) -> PyResult<Self> {
-        Self::of(py, Arc::new(data), threads)
+        let model = Self::of(py, Arc::new(data), threads);
+        model.map_err(|error| errors::exception(&error))
     }
 
     /// Lets go of it. What is being computed is computed to its end.
@@ -216,10 +219,9 @@ impl Model {
         py: Python<'_>,
         source: Arc<dyn Source>,
         threads: Option<NonZeroUsize>,
-    ) -> PyResult<Self> {
+    ) -> Result<Self, Error> {
         let executor = threads.map_or(Executor::AllCores, Executor::Threads);
-        let opened = py.detach(|| Opened::of(source.clone(), executor));
-        let opened = opened.map_err(|error| errors::exception(&error))?;
+        let opened = py.detach(|| Opened::of(source.clone(), executor))?;
         Ok(Self {
             source,
             executor,

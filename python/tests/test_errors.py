@@ -119,8 +119,10 @@ def test_wrong_files(path: Path, tmp_path: Path) -> None:
         file = tmp_path / name
         file.write_bytes(bad)
         for source in (file, os.fspath(file), bad, bytearray(bad), memoryview(bad)):
-            with pytest.raises(ModelFileError, match=words):
+            with pytest.raises(ModelFileError, match=words) as refused:
                 Encoderfile.load(source)
+            is_named = str(refused.value).startswith(f"{file}: ")
+            assert is_named == isinstance(source, str | Path)
 
 
 @pytest.mark.parametrize("threads", [0, -1])

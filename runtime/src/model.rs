@@ -63,7 +63,9 @@ impl Model {
     /// The same.
     #[cfg(not(target_os = "unknown"))]
     pub fn open_with(path: impl AsRef<Path>, executor: Executor) -> Result<Self, Error> {
-        Self::from_source(crate::file::open(path)?, executor)
+        let path = path.as_ref();
+        let model = Self::from_source(crate::file::open(path)?, executor);
+        model.map_err(|error| error.in_file(path.display()))
     }
 
     /// A model in memory.

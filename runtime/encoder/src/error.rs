@@ -13,6 +13,7 @@ use encoderfile_format::manifest::ManifestError;
 use encoderfile_format::source::ReadFailure;
 use encoderfile_graph::{GraphError, Stage};
 use encoderfile_proto::Malformed;
+use std::fmt::Display;
 
 /// A file without a model, or a request without a result.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -40,6 +41,15 @@ pub enum FileError {
         path: String,
         /// What the system says.
         source: ReadFailure,
+    },
+    /// What is wrong with the file of that name.
+    #[error("{path}: {problem}")]
+    In {
+        /// As it was given.
+        path: String,
+        /// What is wrong.
+        #[source]
+        problem: Box<FileError>,
     },
     /// It is no valid container, or cannot be read.
     #[error(transparent)]
@@ -83,6 +93,29 @@ pub enum FileError {
         /// The graph's output, or what was made of it.
         place: String,
     },
+}
+
+impl Error {
+    /// Of a file that somebody gave by its name.
+    #[must_use]
+    pub fn in_file(self, path: impl Display) -> Self {
+        match self {
+            Self::File(problem) => Self::File(problem.in_file(path)),
+            other => other,
+        }
+    }
+}
+
+impl FileError {
+    fn in_file(self, path: impl Display) -> Self {
+        match self {
+            named @ (Self::Open { .. } | Self::In { .. }) => named,
+            problem => Self::In {
+                path: path.to_string(),
+                problem: problem.into(),
+            },
+        }
+    }
 }
 
 /// What of a pipeline does not fit its task.
@@ -220,6 +253,7 @@ pub fn detail<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a st
 fn of_file(error: &FileError) -> Option<&str> {
     match error {
         FileError::Graph(graph) => graph.detail(),
+        FileError::In { problem, .. } => of_file(problem),
         _ => None,
     }
 }

@@ -221,6 +221,10 @@ fn refusals(bench: &Bench) -> anyhow::Result<()> {
     let whole = fs::read(&path)?;
     fs::write(&cut, whole.get(..whole.len() / 2).context("half")?)?;
     let said = Model::open(&cut).err().context("a cut file was opened")?;
+    ensure!(
+        said.to_string()
+            .starts_with(&format!("{}: ", cut.display()))
+    );
     let loaded = load("m", &path);
     for (statements, words) in [
         (vec!["SELECT encode('a')".into()], "no model is loaded; `SELECT encoderfile_load("),

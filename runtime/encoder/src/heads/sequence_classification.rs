@@ -121,7 +121,12 @@ impl SequenceClassification {
 
 /// What comes out, in words.
 pub(super) fn describe(pipeline: &Pipeline) -> String {
-    format!("logits per text: {}", pipeline.embedding_width())
+    let (width, activation) = (pipeline.embedding_width(), pipeline.activation.name());
+    let relevance = match pipeline.labels.len() {
+        1 => format!(", relevance by {}", pipeline.rerank_activation.name()),
+        _ => String::new(),
+    };
+    format!("logits per text: {width}; scores by {activation}{relevance}")
 }
 
 impl Head for SequenceClassification {
