@@ -3,7 +3,8 @@
 
 use encoderfile::{Executor, Threads};
 use encoderfile_kernels::{
-    Activation, Epilogue, Isa, Order, PackedMatrix, Parallel, ShapeError, Weights, linear,
+    Activation, Epilogue, Isa, LinearLayer, Order, PackedMatrix, Parallel, ShapeError, Weights,
+    linear,
 };
 use std::ops::Range;
 use std::sync::Mutex;
@@ -44,14 +45,16 @@ pub(super) fn each_chunk<T: Send>(
 /// `A · B` for a B that is prepared, A of so many rows.
 pub(super) fn times(a: &[f32], rows: usize, weights: Weights<'_>) -> Result<Vec<f32>, ShapeError> {
     let bias = vec![0.0; weights.padded_columns()];
-    let epilogue = Epilogue {
-        bias: &bias,
-        activation: Activation::None,
-    };
     let mut products = vec![0.0; rows * weights.columns()];
-    if weights.depth() > 0 {
-        linear(Isa::in_use(), &Cores, a, weights, epilogue, &mut products)?;
-    }
+    let layer = LinearLayer {
+        weights,
+        epilogue: Epilogue {
+            bias: &bias,
+            activation: Activation::None,
+        },
+        output: &mut products,
+    };
+    linear(Isa::in_use(), &Cores, (a, rows), &mut [layer])?;
     Ok(products)
 }
 

@@ -26,7 +26,7 @@ use tract_hir::tract_core::plan;
 use onnx::external::ExternalInitializers;
 use onnx::{operators, reader};
 use ops::Backend;
-use ops::linear::Linear;
+use ops::linear;
 use ops::quantisation::{Quantize, RoundToSteps};
 use passes::{attention_mask, indices};
 
@@ -256,8 +256,8 @@ impl Run<'_> {
     ) -> Result<(), GraphError> {
         let mut is_enough = false;
         let evaluated = self.evaluate_with(sequence, |context, state, node, inputs| {
-            let linear = node.op_as::<Linear>();
-            if let Some(name) = linear.and_then(|it| it.weights.name()) {
+            let names = linear::layers(node).iter();
+            for name in names.filter_map(|it| it.weights.name()) {
                 let rows = inputs[0].try_as_plain_ram()?;
                 is_enough = before(name, rows.as_slice()?).is_break();
                 ensure!(!is_enough, "enough was seen");

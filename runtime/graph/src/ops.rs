@@ -40,6 +40,7 @@ debug_is_name!(
     geglu::GeGlu,
     layer_norm::LayerNorm,
     linear::Linear,
+    linear::LinearGroup,
     linear::MatMulWeight,
     quantisation::Dequantize,
     quantisation::Quantize,

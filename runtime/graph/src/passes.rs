@@ -57,5 +57,10 @@ pub(crate) fn fuse(model: &mut TypedModel, backend: &Backend) -> TractResult<()>
             reshaped.replace(model)?;
         }
     }
+    for id in 0..model.nodes.len() {
+        if let Some(group) = linear::GroupMatch::of(model, id) {
+            group.replace(model)?;
+        }
+    }
     model.compact()
 }

@@ -5,7 +5,7 @@
 //! `cargo xtask bench kernels` runs it in turns with ONNX Runtime and makes a table.
 
 use encoderfile_kernels::{
-    Activation, Epilogue, Isa, Order, PackedMatrix, Sequential, Weights, linear,
+    Activation, Epilogue, Isa, LinearLayer, Order, PackedMatrix, Sequential, Weights, linear,
 };
 use std::error::Error;
 use std::time::Instant;
@@ -70,8 +70,12 @@ impl Product {
                 bias: &bias,
                 activation: Activation::None,
             };
-            let b = Weights::F32(packed.as_b());
-            linear(isa, &Sequential, &self.a, b, epilogue, &mut c)
+            let layer = LinearLayer {
+                weights: Weights::F32(packed.as_b()),
+                epilogue,
+                output: &mut c,
+            };
+            linear(isa, &Sequential, (&self.a, self.rows), &mut [layer])
         };
         multiply()?;
         Ok(self.gigaflops(|| {

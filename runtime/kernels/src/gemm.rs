@@ -278,9 +278,9 @@ impl BlockedB for PackedB<'_> {
 #[derive(Default)]
 pub(crate) struct Memory {
     /// A, a block of the depth of it.
-    strips: AlignedBuffer,
+    pub(crate) strips: AlignedBuffer,
     /// Of B, what is decoded.
-    panels: AlignedBuffer,
+    pub(crate) panels: AlignedBuffer,
 }
 
 /// Computes C, with an epilogue or none.
@@ -299,37 +299,56 @@ pub(crate) fn gemm<V: MicroKernel>(
     if b.depth() == 0 {
         return without_depth::<V>(token, (a.count, b.columns()), epilogue, c);
     }
-    let depth = PANEL_BLOCK / b.panel_width::<V>();
-    for start in (0..b.depth()).step_by(depth) {
-        let block = start..b.depth().min(start + depth);
-        let (is_first, is_last) = (start == 0, block.end == b.depth());
-        let Memory { strips, panels } = &mut *memory;
-        strips.resize(Strips::length::<V>(a.count, block.len()));
-        let strips = Strips::of_rows::<V>(a.columns(block.clone()), strips);
-        for first in (0..b.columns().min(c.width)).step_by(V::NR) {
-            let panels = b.block::<V>(token, first, block.clone(), panels);
-            let columns = first..c.width.min(first + V::NR);
-            let mut biases = [0.0; NR_MAX];
-            let initial = match epilogue {
-                _ if !is_first => Initial::Sums,
-                Some(epilogue) => epilogue.biases::<V>(first, &mut biases),
-                None => Initial::ZEROS,
-            };
-            let end = columns.end;
-            strips.multiply::<V>(token, panels, initial, &mut c.columns(columns));
-            if let Some(Epilogue { activation, .. }) = epilogue.filter(|_| is_last)
-                && (end.is_multiple_of(ACTIVATED_COLUMNS) || end == c.width)
-            {
-                let columns = (end - 1) / ACTIVATED_COLUMNS * ACTIVATED_COLUMNS..end;
-                activation.apply_to_rows::<V>(token, a.count, &mut c.columns(columns));
-            }
+    let Memory { strips, panels } = memory;
+    for block in depth_blocks(b.depth(), b.panel_width::<V>()) {
+        let strips = Strips::of_block::<V>(a, block.clone(), strips);
+        multiply_block::<V>(token, strips, (b, block), epilogue, panels, c);
+    }
+}
+
+/// Cuts the depth into blocks of which a panel is in a cache.
+#[inline(always)]
+pub(crate) fn depth_blocks(depth: usize, panel_width: usize) -> impl Iterator<Item = Range<usize>> {
+    let each = PANEL_BLOCK / panel_width;
+    let starts = (0..depth).step_by(each);
+    starts.map(move |start| start..depth.min(start + each))
+}
+
+/// Adds to C the products of a block of the depth, of which A has been packed; after the last
+/// block C has its activation too.
+#[inline(always)]
+pub(crate) fn multiply_block<V: MicroKernel>(
+    token: V::Token,
+    a: Strips<'_>,
+    (b, block): (impl BlockedB, Range<usize>),
+    epilogue: Option<Epilogue<'_>>,
+    memory: &mut AlignedBuffer,
+    c: &mut RowsMut<'_>,
+) {
+    let (is_first, is_last) = (block.start == 0, block.end == b.depth());
+    for first in (0..b.columns().min(c.width)).step_by(V::NR) {
+        let panels = b.block::<V>(token, first, block.clone(), memory);
+        let columns = first..c.width.min(first + V::NR);
+        let mut biases = [0.0; NR_MAX];
+        let initial = match epilogue {
+            _ if !is_first => Initial::Sums,
+            Some(epilogue) => epilogue.biases::<V>(first, &mut biases),
+            None => Initial::ZEROS,
+        };
+        let end = columns.end;
+        a.multiply::<V>(token, panels, initial, &mut c.columns(columns));
+        if let Some(Epilogue { activation, .. }) = epilogue.filter(|_| is_last)
+            && (end.is_multiple_of(ACTIVATED_COLUMNS) || end == c.width)
+        {
+            let columns = (end - 1) / ACTIVATED_COLUMNS * ACTIVATED_COLUMNS..end;
+            activation.apply_to_rows::<V>(token, a.rows(), &mut c.columns(columns));
         }
     }
 }
 
 /// Sums of nothing.
 #[inline(always)]
-fn without_depth<V: MicroKernel>(
+pub(crate) fn without_depth<V: MicroKernel>(
     token: V::Token,
     (count, columns): (usize, usize),
     epilogue: Option<Epilogue<'_>>,

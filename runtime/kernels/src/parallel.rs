@@ -57,23 +57,25 @@ pub(crate) fn each_chunk(
     length: usize,
     compute: &(dyn Fn(usize, &mut [f32]) + Sync),
 ) {
-    if output.is_empty() {
-        return;
+    let chunks = output.chunks_mut(length.max(1)).collect();
+    each_part(parallel, chunks, compute);
+}
+
+/// Has each of some parts computed.
+pub(crate) fn each_part<T: Send>(
+    parallel: &dyn Parallel,
+    parts: Vec<T>,
+    compute: &(dyn Fn(usize, T) + Sync),
+) {
+    if parts.len() <= 1 {
+        return parts.into_iter().for_each(|part| compute(0, part));
     }
-    let length = length.max(1);
-    if output.len() <= length {
-        return compute(0, output);
-    }
-    let chunks: Vec<_> = output
-        .chunks_mut(length)
-        .map(Some)
-        .map(Mutex::new)
-        .collect();
-    parallel.each(chunks.len(), &|place| {
-        let mut chunk = chunks[place].lock().unwrap_or_else(PoisonError::into_inner);
+    let parts: Vec<_> = parts.into_iter().map(Some).map(Mutex::new).collect();
+    parallel.each(parts.len(), &|place| {
+        let mut part = parts[place].lock().unwrap_or_else(PoisonError::into_inner);
         // Taken, so that a second call with the same number has nothing to compute.
-        if let Some(chunk) = chunk.take() {
-            compute(place, chunk);
+        if let Some(part) = part.take() {
+            compute(place, part);
         }
     });
 }

@@ -11,12 +11,13 @@ mod encoding;
 mod gemm;
 mod int8;
 mod layer_norm;
+mod layers;
 mod parts;
 mod quantise;
 mod rope;
 mod softmax;
 
-use crate::{Isa, Parallel};
+use crate::{Epilogue, Isa, LinearLayer, Parallel, ShapeError, Weights};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use std::ops::Range;
@@ -84,6 +85,25 @@ impl Numbers {
     fn vec(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.next()).collect()
     }
+}
+
+/// A linear layer alone, of as many rows as there is place for.
+fn linear(
+    isa: Isa,
+    parallel: &dyn Parallel,
+    a: &[f32],
+    weights: Weights<'_>,
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+) -> Result<(), ShapeError> {
+    let rows = output.len().checked_div(weights.columns());
+    let rows = rows.or_else(|| a.len().checked_div(weights.depth()));
+    let layer = LinearLayer {
+        weights,
+        epilogue,
+        output,
+    };
+    crate::linear(isa, parallel, (a, rows.unwrap_or(0)), &mut [layer])
 }
 
 /// So many parts on as many threads, however little the work is.

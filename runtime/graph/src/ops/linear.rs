@@ -5,7 +5,7 @@
 use super::Backend;
 use super::weights::LinearWeights;
 use encoderfile_format::weights::{Matrix, WeightsError};
-use encoderfile_kernels::{Activation, Epilogue};
+use encoderfile_kernels::{Activation, Epilogue, LinearLayer, linear};
 use std::sync::OnceLock;
 use tract_hir::internal::*;
 
@@ -65,36 +65,84 @@ impl EvalOp for Linear {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
-        let length = |axis: &Axis| match *axis {
-            Axis::Input(axis) => input.shape()[axis],
-            Axis::Fixed(length) => length,
-        };
-        let shape: TVec<usize> = self.output.iter().map(length).collect();
-        let (depth, columns) = (self.weights.depth(), self.weights.columns());
-        let length = shape.iter().product::<usize>();
-        ensure!(
-            input.len() * columns == length * depth,
-            "rows of {:?} times {depth} × {columns}",
-            input.shape()
-        );
-        // Zeros would take another 1 to 2 % of the time of a text (all-MiniLM-L6-v2, 128 and
-        // 256 tokens, in turns).
-        // SAFETY: `linear` reads nothing of its output and writes every value of it, or
-        // refuses it, and then the tensor is dropped.
-        let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
-        {
-            let input = input.try_as_plain_ram()?;
-            let mut plain = output.try_as_plain_ram_mut()?;
-            let (input, output) = (input.as_slice()?, plain.as_slice_mut()?);
-            let epilogue = Epilogue {
-                bias: &self.bias,
-                activation: self.activation,
-            };
-            let smoothing = self.smoothing.as_deref();
-            self.weights.multiply(input, smoothing, epilogue, output)?;
-        }
-        Ok(tvec!(output.into_tvalue()))
+        multiply(std::slice::from_ref(self), &input)
     }
+}
+
+/// Linear layers of one input, of which each is an output. Its rows are packed once.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct LinearGroup {
+    pub(crate) layers: TVec<Linear>,
+}
+
+impl Op for LinearGroup {
+    fn name(&self) -> StaticName {
+        "Linear".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl TypedOp for LinearGroup {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let mut facts = tvec!();
+        for layer in &self.layers {
+            facts.extend(layer.output_facts(inputs)?);
+        }
+        Ok(facts)
+    }
+
+    as_op!();
+}
+
+impl EvalOp for LinearGroup {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let input = args_1!(inputs);
+        multiply(&self.layers, &input)
+    }
+}
+
+/// The linear layers that a node computes.
+pub(crate) fn layers(node: &TypedNode) -> &[Linear] {
+    let group = || Some(&*node.op_as::<LinearGroup>()?.layers);
+    let alone = node.op_as::<Linear>().map(std::slice::from_ref);
+    alone.or_else(group).unwrap_or_default()
+}
+
+fn multiply(layers: &[Linear], input: &Tensor) -> TractResult<TVec<TValue>> {
+    let mut outputs: TVec<Tensor> = tvec!();
+    for layer in layers {
+        outputs.push(layer.uninitialized_output(input)?);
+    }
+    let mut plain: TVec<_> = tvec!();
+    for output in &mut outputs {
+        plain.push(output.try_as_plain_ram_mut()?);
+    }
+    let rows = layers
+        .first()
+        .and_then(|it| input.len().checked_div(it.weights.depth()));
+    let mut products: TVec<LinearLayer<'_>> = tvec!();
+    for (layer, output) in layers.iter().zip(&mut plain) {
+        products.push(LinearLayer {
+            weights: layer.weights.as_factor(layer.smoothing.as_deref())?,
+            epilogue: Epilogue {
+                bias: &layer.bias,
+                activation: layer.activation,
+            },
+            output: output.as_slice_mut()?,
+        });
+    }
+    if let Some(layer) = layers.first() {
+        let input = input.try_as_plain_ram()?;
+        let rows = (input.as_slice()?, rows.unwrap_or(0));
+        let Backend { isa, cores, .. } = &layer.weights.backend;
+        linear(*isa, &**cores, rows, &mut products)?;
+    }
+    drop(products);
+    drop(plain);
+    Ok(outputs.into_iter().map(Tensor::into_tvalue).collect())
 }
 
 /// A matrix in the payload that is the second input of `MatMul`.
@@ -171,6 +219,36 @@ impl Expansion for MatMulWeight {
 }
 
 impl Linear {
+    /// A tensor for what it makes of an input, in which every value is still to be written.
+    fn uninitialized_output(&self, input: &Tensor) -> TractResult<Tensor> {
+        let length = |axis: &Axis| match *axis {
+            Axis::Input(axis) => input.shape()[axis],
+            Axis::Fixed(length) => length,
+        };
+        let shape: TVec<usize> = self.output.iter().map(length).collect();
+        let (depth, columns) = (self.weights.depth(), self.weights.columns());
+        let length = shape.iter().product::<usize>();
+        ensure!(
+            input.len() * columns == length * depth,
+            "rows of {:?} times {depth} × {columns}",
+            input.shape()
+        );
+        // Zeros would take another 1 to 2 % of the time of a text (all-MiniLM-L6-v2, 128 and
+        // 256 tokens, in turns).
+        // SAFETY: `linear` reads nothing of its outputs and writes every value of them, or
+        // refuses them, and then the tensors are dropped.
+        unsafe { Tensor::uninitialized::<f32>(&shape) }
+    }
+
+    /// Whether rows are packed for this layer as for the other.
+    pub(crate) fn packs_as(&self, other: &Self) -> bool {
+        let factors = [self, other].map(|it| it.weights.as_factor(it.smoothing.as_deref()));
+        match factors {
+            [Ok(first), Ok(second)] => self.weights.backend.isa.packs_alike(first, second),
+            _ => false,
+        }
+    }
+
     /// Without a bias or an activation.
     pub(crate) fn plain(weights: Arc<LinearWeights>, output: TVec<Axis>) -> Self {
         let bias = vec![0.0; weights.padded_columns()].into();

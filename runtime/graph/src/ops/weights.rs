@@ -2,12 +2,10 @@
 //! the file is mapped (zero-copy), in fewer bits too: those stay as small in memory.
 
 use super::Backend;
-use crate::cores::Cores;
 use encoderfile_format::manifest::Compute;
 use encoderfile_format::weights::{Matrix, PANEL, WeightsEncoding, WeightsError};
 use encoderfile_kernels::{
-    EncodedB, Epilogue, INT8_DEPTH_MAX, Int8Matrix, Isa, Order, PackedB, PackedMatrix, ShapeError,
-    Weights, linear,
+    EncodedB, INT8_DEPTH_MAX, Int8Matrix, Order, PackedB, PackedMatrix, ShapeError, Weights,
 };
 use std::sync::Arc;
 
@@ -20,8 +18,7 @@ pub(crate) struct LinearWeights {
     /// Of the tensor, where it is stored outside the graph.
     name: Option<String>,
     panels: Panels,
-    isa: Isa,
-    cores: Arc<Cores>,
+    pub(crate) backend: Backend,
     depth: usize,
     columns: usize,
 }
@@ -105,8 +102,7 @@ impl LinearWeights {
         Ok(Self {
             name: Some(matrix.name().into()),
             panels,
-            isa: backend.isa,
-            cores: Arc::clone(&backend.cores),
+            backend: backend.clone(),
             depth: matrix.rows(),
             columns: matrix.columns(),
         })
@@ -129,8 +125,7 @@ impl LinearWeights {
         Ok(Self {
             name: None,
             panels,
-            isa: backend.isa,
-            cores: Arc::clone(&backend.cores),
+            backend: backend.clone(),
             depth,
             columns,
         })
@@ -162,16 +157,12 @@ impl LinearWeights {
         matches!(self.panels, Panels::Int8(_))
     }
 
-    /// `activation(input · weights + bias)`, of whole rows. Only int8 weights take factors
-    /// ([`Weights::Int8`]).
-    pub(crate) fn multiply(
-        &self,
-        input: &[f32],
-        smoothing: Option<&[f32]>,
-        epilogue: Epilogue<'_>,
-        output: &mut [f32],
-    ) -> Result<(), ShapeError> {
-        let weights = match &self.panels {
+    /// As what kernels multiply by. Only int8 weights take factors ([`Weights::Int8`]).
+    pub(crate) fn as_factor<'a>(
+        &'a self,
+        smoothing: Option<&'a [f32]>,
+    ) -> Result<Weights<'a>, ShapeError> {
+        Ok(match &self.panels {
             Panels::F32(packed) => Weights::F32(packed.as_b()),
             Panels::Mapped(matrix) => {
                 // They were mapped when the matrix was read, and stay so.
@@ -181,8 +172,7 @@ impl LinearWeights {
             }
             Panels::Encoded(encoded) => Weights::Encoded(encoded.as_b()?),
             Panels::Int8(matrix) => Weights::Int8 { matrix, smoothing },
-        };
-        linear(self.isa, &*self.cores, input, weights, epilogue, output)
+        })
     }
 }
 
@@ -223,10 +213,13 @@ fn read_panels(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Panels, ReadEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cores::Cores;
     use crate::ops::isa_of_tests;
     use encoderfile_format::source::{ReadError, Source};
     use encoderfile_format::weights::{External, Layout};
-    use encoderfile_kernels::{Activation, PANEL_ALIGNMENT, Parallel};
+    use encoderfile_kernels::{
+        Activation, Epilogue, LinearLayer, PANEL_ALIGNMENT, Parallel, linear,
+    };
 
     const DEPTH: usize = 300;
     const COLUMNS: usize = 410;
@@ -253,8 +246,13 @@ mod tests {
         };
         let mut output = vec![f32::NAN; rows * weights.columns()];
         let input = values(rows * weights.depth());
-        let multiplied = weights.multiply(&input, None, epilogue, &mut output);
-        multiplied.unwrap();
+        let layer = LinearLayer {
+            weights: weights.as_factor(None).unwrap(),
+            epilogue,
+            output: &mut output,
+        };
+        let Backend { isa, cores, .. } = &weights.backend;
+        linear(*isa, &**cores, (&input, rows), &mut [layer]).unwrap();
         output
     }
 

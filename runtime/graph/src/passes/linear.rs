@@ -1,11 +1,12 @@
 //! Recognises linear layers: products with a constant matrix, with the bias and the GELU
-//! after them, and reshapes before and after that need not be computed.
+//! after them, and reshapes before and after that need not be computed. Those of one input
+//! become one operator.
 //!
 //! **Invariant:** a constant that was packed is gone from the model.
 
 use super::pattern::{constant_input, is_binary, is_gelu, only_successor, single};
 use crate::ops::Backend;
-use crate::ops::linear::{Axis, Linear};
+use crate::ops::linear::{Axis, Linear, LinearGroup};
 use crate::ops::weights::LinearWeights;
 use encoderfile_kernels::{Activation, Order};
 use tract_hir::internal::*;
@@ -182,6 +183,48 @@ impl FoldedReshape {
         let last = model.node(self.last);
         TypedModelPatch::replace_single_op(model, last, &[self.input], op)?.apply(model)
     }
+}
+
+/// Linear layers of one input, whose rows are packed alike.
+pub(super) struct GroupMatch {
+    input: OutletId,
+    nodes: Vec<usize>,
+}
+
+impl GroupMatch {
+    /// Those of the input of the node `id`, if that is a linear layer and others are.
+    pub(super) fn of(model: &TypedModel, id: usize) -> Option<Self> {
+        let node = model.node(id);
+        let first = node.op_as::<Linear>()?;
+        let input = node.inputs[0];
+        let successors = &model.node(input.node).outputs[input.slot].successors;
+        let is_alike = |it: &usize| {
+            let op = model.node(*it).op_as::<Linear>();
+            op.is_some_and(|op| first.packs_as(op)) && is_used(model, *it)
+        };
+        let nodes = successors.iter().map(|successor| successor.node);
+        let nodes: Vec<usize> = nodes.filter(is_alike).collect();
+        (nodes.len() > 1).then_some(Self { input, nodes })
+    }
+
+    pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
+        let layers = self.nodes.iter().filter_map(|id| model.node(*id).op_as());
+        let layers: TVec<Linear> = layers.cloned().collect();
+        let name = format!("{}.group", model.node(self.nodes[0]).name);
+        let mut patch = TypedModelPatch::default();
+        let input = patch.tap_model(model, self.input)?;
+        let outputs = patch.wire_node(name, LinearGroup { layers }, &[input])?;
+        for (id, output) in self.nodes.into_iter().zip(outputs) {
+            patch.shunt_outside(model, id.into(), output)?;
+        }
+        patch.apply(model)
+    }
+}
+
+/// Whether anybody takes what a node gives: nobody does after it was replaced.
+fn is_used(model: &TypedModel, id: usize) -> bool {
+    let mut outputs = model.node(id).outputs.iter();
+    model.outputs.contains(&id.into()) || outputs.any(|output| !output.successors.is_empty())
 }
 
 impl Linear {

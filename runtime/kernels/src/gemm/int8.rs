@@ -192,20 +192,29 @@ impl Int8Matrix {
         self.scales.len()
     }
 
-    /// Multiplies `count` rows of A, and adds a bias for each column. The caller has
-    /// checked that A and C have the rows, and that there is a factor for each column of A.
+    /// Quantises rows of A as this matrix and others for the same micro-kernel multiply them. The
+    /// caller has checked that A has the rows, and that there is a factor for each of its columns.
     #[inline(always)]
-    pub(crate) fn multiply(
+    pub(crate) fn quantise(
         &self,
-        (a, count): (&[f32], usize),
+        a: (&[f32], usize),
         smoothing: Option<&[f32]>,
-        bias: &[f32],
-        memory: &mut Quantised,
-        c: &mut RowsMut<'_>,
+        quantised: &mut Quantised,
     ) {
+        quantised.quantise(a, self.depth, smoothing, self.kernel);
+    }
+
+    /// Whether rows of A that were quantised for one are for the other too.
+    pub(crate) fn quantises_as(&self, other: &Self) -> bool {
+        std::mem::discriminant(&self.kernel) == std::mem::discriminant(&other.kernel)
+    }
+
+    /// Multiplies rows of A, and adds a bias for each column. The caller has checked that C has
+    /// the rows.
+    #[inline(always)]
+    pub(crate) fn multiply(&self, a: &Quantised, bias: &[f32], c: &mut RowsMut<'_>) {
         let columns = self.kernel.columns();
         let words = self.kernel.words(self.depth);
-        memory.quantise((a, count), self.depth, smoothing, self.kernel);
         let mut sums = [0; SUMS_MAX];
         for first_column in (0..self.scales.len()).step_by(columns) {
             let panel = &self.words[first_column * words..][..columns * words];
@@ -213,10 +222,10 @@ impl Int8Matrix {
             let scales = &self.scales[first_column..][..columns];
             let column_sums = &self.column_sums[first_column..][..columns];
             let bias = &bias[first_column..][..columns];
-            for (first, rows) in row_blocks(count, self.kernel.rows()) {
-                let block = &memory.words[first * words..][..rows * words];
+            for (first, rows) in row_blocks(a.rows.len(), self.kernel.rows()) {
+                let block = &a.words[first * words..][..rows * words];
                 self.kernel.multiply(block, panel, rows, &mut sums);
-                let of_rows = &memory.rows[first..][..rows];
+                let of_rows = &a.rows[first..][..rows];
                 for (row, (sums, of_row)) in sums.chunks_exact_mut(columns).zip(of_rows).enumerate()
                 {
                     let to = &mut c.values[(first + row) * c.stride + first_column..];

@@ -1,6 +1,7 @@
 //! A, packed in strips: at most MR rows, one value of each side by side.
 
 use super::{Initial, MicroKernel, Panels, Rows, RowsMut, Strip, Tile, pack};
+use crate::aligned::AlignedBuffer;
 use crate::simd::LANES_MAX;
 use std::ops::Range;
 
@@ -32,6 +33,23 @@ impl<'a> Strips<'a> {
         Self::pack::<V>((rows.count, rows.width), memory, |range, strip, width| {
             pack::transpose(rows.some(range), strip, width);
         })
+    }
+
+    /// Packs a block of the depth of rows into memory that is made as long.
+    #[inline(always)]
+    pub(crate) fn of_block<V: MicroKernel>(
+        rows: Rows<'_>,
+        block: Range<usize>,
+        memory: &'a mut AlignedBuffer,
+    ) -> Self {
+        memory.resize(Self::length::<V>(rows.count, block.len()));
+        Self::of_rows::<V>(rows.columns(block), memory)
+    }
+
+    /// How many rows there are.
+    #[inline(always)]
+    pub(crate) fn rows(self) -> usize {
+        self.rows
     }
 
     /// Packs the rows of the transpose alike: as many as `rows` are wide.

@@ -1,10 +1,9 @@
 //! Values in fewer bits than float32.
 
-use super::{Numbers, Threads, for_each, up_to};
+use super::{Numbers, Threads, for_each, linear, up_to};
 use crate::encoding::PANEL;
 use crate::{
     Activation, EncodedB, Epilogue, GroupLen, Isa, Order, PackedMatrix, Weights, WeightsEncoding,
-    linear,
 };
 use half::{bf16, f16};
 

@@ -1,12 +1,10 @@
 //! float32 GEMM and its panels.
 
-use super::{Numbers, Threads, U, assert_close, for_each, rounds_products, up_to};
+use super::{Numbers, Threads, U, assert_close, for_each, linear, rounds_products, up_to};
 use crate::aligned::AlignedBuffer;
 use crate::gemm::{Initial, Memory, MicroKernel, PackedB, Panels, Rows, RowsMut, Strip, Tile};
 use crate::simd::Kernel;
-use crate::{
-    Activation, Epilogue, Isa, Order, PANEL_ALIGNMENT, PackedMatrix, Sequential, Weights, linear,
-};
+use crate::{Activation, Epilogue, Isa, Order, PANEL_ALIGNMENT, PackedMatrix, Sequential, Weights};
 
 /// The width of panels that are read as they are stored.
 const STORED: usize = 16;

@@ -1,9 +1,9 @@
 //! int8 GEMM.
 
-use super::{Numbers, assert_close, for_each, up_to};
+use super::{Numbers, assert_close, for_each, linear, up_to};
 use crate::gemm::int8::micro_kernel::Int8Kernel;
 use crate::gemm::int8::{DEPTH_MAX, Int8Matrix};
-use crate::{Activation, Epilogue, Isa, Order, Sequential, Weights, linear};
+use crate::{Activation, Epilogue, Isa, Order, Sequential, Weights};
 
 /// Every micro-kernel that each instruction set has.
 fn kernels() -> impl Iterator<Item = (Isa, Int8Kernel)> {
