@@ -1,15 +1,17 @@
 //! Whether the notices that a program prints are of everything in it: a package leaves its name in
 //! the program, in the places of its panics.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use encoderfile::Payload;
-use encoderfile_tests::programs::folder_named_in;
+use encoderfile_tests::process;
+use encoderfile_tests::programs::{Program, folder_named_in};
 use encoderfile_tests::target::{COMPONENT, WASI};
 use encoderfile_tests::workbench::Workbench;
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 /// `bytes-1.12.1/src/`, or with backslashes. Before it may be the end of whatever is in front.
@@ -20,13 +22,19 @@ const PACKAGES_MIN: usize = 30;
 
 const MODEL: &str = "bert-sequence_classification";
 
-/// `bytes 1.12.1` of every package that the program names. What is compressed in its payload
-/// holds ends of names.
-fn packages(program: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let place = Regex::new(PLACE)?;
-    let bytes = fs::read(program)?;
+/// A built file without its payload: what is compressed in that holds ends of names.
+fn without_payload(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = fs::read(file)?;
     let payload = Payload::open(Arc::new(bytes.clone()))?;
-    let program = &bytes[..usize::try_from(payload.start())?];
+    let start = usize::try_from(payload.start())?;
+    let length = usize::try_from(encoderfile::Source::len(&payload.bytes()?))?;
+    bytes.drain(start..start + length);
+    Ok(bytes)
+}
+
+/// `bytes 1.12.1` of every package that the program names.
+fn packages(program: &[u8]) -> anyhow::Result<BTreeSet<String>> {
+    let place = Regex::new(PLACE)?;
     let ids = place.captures_iter(program).map(|found| {
         let (_, [name, version]) = found.extract();
         [name, version].map(String::from_utf8_lossy).join(" ")
@@ -34,14 +42,13 @@ fn packages(program: &Path) -> anyhow::Result<BTreeSet<String>> {
     Ok(ids.collect())
 }
 
-/// Every package in the program is in the notices, with a licence.
-fn check(program: &Path, notices: &str) -> anyhow::Result<()> {
+/// Every package in the program, of which there are some, is in the notices, with a licence.
+fn check(program: &[u8], least: usize, notices: &str) -> anyhow::Result<()> {
     let packages = packages(program)?;
     ensure!(
-        packages.len() >= PACKAGES_MIN,
-        "only {} packages are found in {}",
-        packages.len(),
-        program.display()
+        packages.len() >= least,
+        "only {} packages are found",
+        packages.len()
     );
     let is_named = |id: &&String| {
         let mut titles = notices
@@ -54,13 +61,19 @@ fn check(program: &Path, notices: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The same of a built file.
+fn check_file(file: &Path, notices: &str) -> anyhow::Result<()> {
+    check(&without_payload(file)?, PACKAGES_MIN, notices)
+        .with_context(|| file.display().to_string())
+}
+
 #[test]
 fn of_the_tool() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
     let notices = workbench.run(&["licenses"])?;
-    check(&workbench.programs().encoderfile, notices.text()?)
+    check_file(&workbench.programs().encoderfile, notices.text()?)
 }
 
 #[test]
@@ -72,7 +85,7 @@ fn of_a_native_file() -> anyhow::Result<()> {
     let notices = workbench
         .finish(&file, &["info", "--licenses"])?
         .succeeded()?;
-    check(&file, notices.text()?)
+    check_file(&file, notices.text()?)
 }
 
 #[test]
@@ -82,7 +95,29 @@ fn of_a_wasm_file() -> anyhow::Result<()> {
     };
     let file = workbench.build(MODEL, &["--target", "wasm32-wasip1"], "model.wasm")?;
     let notices = workbench.run(&["run", "model.wasm", "info", "--licenses"])?;
-    check(&file, notices.text()?)
+    check_file(&file, notices.text()?)
+}
+
+#[test]
+fn of_a_component() -> anyhow::Result<()> {
+    let (Some(workbench), Some(wasmtime)) = (Workbench::open()?, Program::Wasmtime.find()?) else {
+        return Ok(());
+    };
+    let file = workbench.build(MODEL, &["--target", COMPONENT], "model.wasm")?;
+    let mut info = Command::new(wasmtime);
+    info.args(["run", "-S", "http"]).arg(&file);
+    info.args(["info", "--licenses"]);
+    check_file(&file, process::succeed(&mut info)?.text()?)
+}
+
+/// Which is a library, and has them beside it.
+#[test]
+fn of_the_adapter_for_spin() -> anyhow::Result<()> {
+    let Some(adapter) = Program::SpinAdapter.find()? else {
+        return Ok(());
+    };
+    let notices = fs::read_to_string(adapter.with_extension("THIRD-PARTY.txt"))?;
+    check(&fs::read(adapter)?, 1, &notices)
 }
 
 #[test]
@@ -90,13 +125,14 @@ fn a_package_without_notice_is_found() -> anyhow::Result<()> {
     let Some(workbench) = Workbench::open()? else {
         return Ok(());
     };
-    let program = &workbench.programs().encoderfile;
+    let program = without_payload(&workbench.programs().encoderfile)?;
     let notices = workbench.run(&["licenses"])?;
-    let Some(some) = packages(program)?.pop_last() else {
+    let Some(some) = packages(&program)?.pop_last() else {
         anyhow::bail!("no package in the tool");
     };
     let without = notices.text()?.replace(&format!("{some}: "), "");
-    ensure!(check(program, &without).is_err(), "{some} is not missed");
+    let checked = check(&program, PACKAGES_MIN, &without);
+    ensure!(checked.is_err(), "{some} is not missed");
     Ok(())
 }
 

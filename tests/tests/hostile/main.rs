@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, reason = "what fails here is a failed test")]
 
 mod bounds;
+mod components;
 mod container;
 mod executables;
 mod forge;
