@@ -50,8 +50,9 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::File`] for a file that is not there, is no encoderfile, does not match its
-    /// hashes, or holds a model that cannot be served; [`Error::Bug`] for a panic of a
-    /// library over it.
+    /// hashes, or holds a model that cannot be served: [`FileError::In`], with the path, of what
+    /// [`Model::from_source`] says, but for one that cannot be opened ([`FileError::Open`]).
+    /// [`Error::Bug`] for a panic of a library over it.
     #[cfg(not(target_os = "unknown"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(path, Executor::AllCores)

@@ -42,7 +42,7 @@ pub enum FileError {
         /// What the system says.
         source: ReadFailure,
     },
-    /// What is wrong with the file of that name.
+    /// What is wrong with the file of that name: of a model that was opened by its path.
     #[error("{path}: {problem}")]
     In {
         /// As it was given.
