@@ -12,6 +12,7 @@
 //! (to read) and the directories it was given; no environment and no network. Machine code of a file runs
 //! only where that is allowed.
 
+pub mod http_traps;
 mod precompiled;
 
 use crate::precompiled::Description;

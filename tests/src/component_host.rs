@@ -6,10 +6,10 @@
 use crate::component_rows;
 use crate::request::{self, Item};
 use anyhow::Context;
+use encoderfile_builder::run::http_traps::trap_http;
 use serde_json::{Map, Value};
 use std::path::Path;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker, ResourceAny, ResourceTable, ResourceType};
+use wasmtime::component::{Component, Linker, ResourceAny, ResourceTable};
 use wasmtime::{Cache, Config, Engine, Store};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -70,37 +70,9 @@ impl Host {
     }
 
     /// What a component imports: WASI, and HTTP's types, of which every function is a trap.
-    ///
-    /// `Linker::define_unknown_imports_as_traps` is no help: it gives the resources that an interface
-    /// has of another one a type of their own, also where that other one is WASI's.
     pub fn linker(&self, component: &Component) -> anyhow::Result<Linker<State>> {
         let mut linker = self.wasi.clone();
-        let mut known = Vec::new();
-        for (interface, import) in component.component_type().imports(&self.engine) {
-            let ComponentItem::ComponentInstance(instance) = import.ty else {
-                continue;
-            };
-            let mut http = match interface.starts_with("wasi:http/") {
-                true => Some(linker.instance(interface).map_err(of_wasmtime)?),
-                false => None,
-            };
-            for (name, export) in instance.exports(&self.engine) {
-                let defined = match (export.ty, &mut http) {
-                    (ComponentItem::Resource(resource), http) if !known.contains(&resource) => {
-                        known.push(resource);
-                        http.as_mut()
-                            .map(|it| it.resource(name, ResourceType::host::<()>(), |_, _| Ok(())))
-                    }
-                    (ComponentItem::ComponentFunc(_), Some(http)) => {
-                        Some(http.func_new(name, |_, _, _, _| {
-                            wasmtime::bail!("a library asked for HTTP")
-                        }))
-                    }
-                    _ => None,
-                };
-                defined.transpose().map_err(of_wasmtime)?;
-            }
-        }
+        trap_http(&mut linker, &self.engine, component).map_err(of_wasmtime)?;
         Ok(linker)
     }
 

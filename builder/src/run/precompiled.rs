@@ -1,13 +1,13 @@
 //! Running what was compiled ahead: native code, which wasmtime maps and starts.
 
+use super::http_traps::trap_http;
 use super::{of_wasmtime, stdio};
 use crate::precompiled::{self, Description, Form, WASMTIME_VERSION};
 use anyhow::{anyhow, ensure};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
-use wasmtime::{Engine, Module, Store, bail};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Module, Store};
 use wasmtime_wasi::p2;
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -90,43 +90,12 @@ impl WasiView for Guest {
     }
 }
 
-/// WASI, and HTTP's types, which the service has: of the command's calls, each is a trap.
-///
-/// `Linker::define_unknown_imports_as_traps` is no help: it gives the resources that an interface
-/// has of another one a type of their own, also where that other one is WASI's.
-fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    p2::add_to_linker_sync(&mut linker)?;
-    let mut known = Vec::new();
-    for (interface, import) in component.component_type().imports(engine) {
-        let ComponentItem::ComponentInstance(instance) = import.ty else {
-            continue;
-        };
-        let mut http = match interface.starts_with("wasi:http/") {
-            true => Some(linker.instance(interface)?),
-            false => None,
-        };
-        for (name, export) in instance.exports(engine) {
-            match (export.ty, &mut http) {
-                (ComponentItem::Resource(resource), http) if !known.contains(&resource) => {
-                    known.push(resource);
-                    if let Some(http) = http {
-                        http.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?;
-                    }
-                }
-                (ComponentItem::ComponentFunc(_), Some(http)) => {
-                    http.func_new(name, |_, _, _, _| bail!("a command asked for HTTP"))?;
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(linker)
-}
-
 /// Runs the command of a component.
 fn start(engine: &Engine, component: &Component, mut wasi: WasiCtxBuilder) -> anyhow::Result<i32> {
-    let linker = linker(engine, component).map_err(of_wasmtime)?;
+    let mut linker = Linker::new(engine);
+    p2::add_to_linker_sync(&mut linker)
+        .and_then(|()| trap_http(&mut linker, engine, component))
+        .map_err(of_wasmtime)?;
     let guest = Guest {
         wasi: wasi.build(),
         resources: ResourceTable::new(),
