@@ -5,8 +5,8 @@ get_filename_component(_encoderfile_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." 
 if(NOT TARGET encoderfile::encoderfile)
   add_library(encoderfile::encoderfile SHARED IMPORTED)
   set_target_properties(encoderfile::encoderfile PROPERTIES
-    IMPORTED_LOCATION "${_encoderfile_prefix}/lib/@SHARED@"
-    IMPORTED_SONAME "@SONAME@"
+    IMPORTED_LOCATION "${_encoderfile_prefix}/@SHARED@"
+    @KNOWN_BY@
     INTERFACE_INCLUDE_DIRECTORIES "${_encoderfile_prefix}/include")
 
   add_library(encoderfile::static STATIC IMPORTED)

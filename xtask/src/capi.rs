@@ -1,6 +1,8 @@
 //! `dist/capi`: libencoderfile as programs in C find it, shared and static, with its header, and files
 //! for pkg-config and CMake. The folder may be anywhere.
 
+mod system;
+
 use crate::dist::{PARTS, megabytes, size};
 use crate::notices;
 use crate::process;
@@ -11,25 +13,10 @@ use anyhow::Context;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use system::System;
 
 /// The version of the interface: `ENCODERFILE_ABI_VERSION`.
 const ABI: &str = "0";
-
-/// What the linker is told of what the library needs of the system, as `rustc --print
-/// native-static-libs` says.
-const MACOS: &[&str] = &["-liconv", "-lSystem", "-lc", "-lm"];
-
-/// The same; and that tract's assembly needs no executable stack.
-const LINUX: &[&str] = &[
-    "-lgcc_s",
-    "-lutil",
-    "-lrt",
-    "-lpthread",
-    "-lm",
-    "-ldl",
-    "-lc",
-    "-Wl,-z,noexecstack",
-];
 
 /// What it is put together of.
 pub(crate) struct Built<'a> {
@@ -77,10 +64,13 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts together what cargo has built. `None` where libraries have other names.
+/// Puts together what cargo has built. `None` on Windows, for which a release has it.
 pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Option<Library>> {
     if !cfg!(unix) {
-        steps.skip("C library", "its files are laid out for Unix alone")?;
+        steps.skip(
+            "C library",
+            "on Windows it is that of a release, which Linux links",
+        )?;
         return Ok(None);
     }
     steps.begin(
@@ -104,99 +94,31 @@ pub(crate) fn lay_out(
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    let names = Names::of(workspace, built.target);
+    let system = System::of(built.target);
     let library = Library {
-        shared: folder.join("lib").join(&names.file),
+        shared: folder.join(system.file(&workspace.version)),
         archive: folder.join("lib/libencoderfile.a"),
         folder,
     };
-    for folder in [
+    let folders = [
         "include",
         "lib/pkgconfig",
         "lib/cmake/encoderfile",
         "share/doc/encoderfile",
-    ] {
-        let folder = library.folder.join(folder);
+    ];
+    let folders = folders.map(|it| library.folder.join(it));
+    let of_shared = library.shared.parent().map(Path::to_owned);
+    for folder in folders.into_iter().chain(of_shared) {
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
     let archive = built.folder.join("libencoderfile_capi.a");
     copy(&archive, &library.archive)?;
-    share(workspace, built, &library, &names)?;
-    write_files(workspace, &library.folder, &names)?;
+    system.share(workspace, built, &library)?;
+    write_files(workspace, &library.folder, &system)?;
     Ok(library)
 }
 
-/// What the shared library is called: itself, what programs look for when they are started, and
-/// what they are linked with.
-struct Names {
-    file: String,
-    soname: String,
-    link: String,
-    /// What a program is linked with beside it.
-    system: &'static [&'static str],
-}
-
-impl Names {
-    fn of(workspace: &Workspace, target: &str) -> Self {
-        let version = &workspace.version;
-        if is_apple(target) {
-            return Self {
-                file: format!("libencoderfile.{version}.dylib"),
-                soname: format!("libencoderfile.{ABI}.dylib"),
-                link: "libencoderfile.dylib".into(),
-                system: MACOS,
-            };
-        }
-        Self {
-            file: format!("libencoderfile.so.{version}"),
-            soname: format!("libencoderfile.so.{ABI}"),
-            link: "libencoderfile.so".into(),
-            system: LINUX,
-        }
-    }
-}
-
-fn is_apple(target: &str) -> bool {
-    target.ends_with("-apple-darwin")
-}
-
-/// The shared library and the links to it. For ELF it is linked of the static one, with versions of
-/// its symbols; what nobody calls is left out. Threads of a model may outlive it, so that it is
-/// never unloaded.
-fn share(
-    workspace: &Workspace,
-    built: Built<'_>,
-    library: &Library,
-    names: &Names,
-) -> anyhow::Result<()> {
-    if is_apple(built.target) {
-        let made = built.folder.join("libencoderfile_capi.dylib");
-        copy(&made, &library.shared)?;
-    } else {
-        let script = workspace.root.join("capi/package/encoderfile.map");
-        let mut link = built.linker;
-        link.arg("-shared").arg("-s").arg("-o").arg(&library.shared);
-        link.arg(format!("-Wl,-soname,{}", names.soname));
-        link.arg(format!("-Wl,--version-script={}", script.display()));
-        link.arg("-Wl,--whole-archive").arg(&library.archive);
-        link.args([
-            "-Wl,--no-whole-archive",
-            "-Wl,--gc-sections",
-            "-Wl,--as-needed",
-        ]);
-        link.args(["-Wl,-z,relro,-z,now", "-Wl,-z,nodelete"]);
-        process::run(link.args(names.system))?;
-    }
-    for name in [&names.soname, &names.link] {
-        let link = library.folder.join("lib").join(name);
-        #[cfg(unix)]
-        std::os::unix::fs::symlink(&names.file, &link)
-            .with_context(|| link.display().to_string())?;
-    }
-    Ok(())
-}
-
-fn write_files(workspace: &Workspace, folder: &Path, names: &Names) -> anyhow::Result<()> {
+fn write_files(workspace: &Workspace, folder: &Path, system: &System) -> anyhow::Result<()> {
     let root = &workspace.root;
     copy(
         &root.join("capi/include/encoderfile.h"),
@@ -212,8 +134,9 @@ fn write_files(workspace: &Workspace, folder: &Path, names: &Names) -> anyhow::R
     let series = version
         .rsplit_once('.')
         .map_or(version, |(series, _)| series);
-    let (flags, list) = (names.system.join(" "), names.system.join(";"));
-    for (name, to, system) in [
+    let [file, known_by] = system.imported();
+    let (flags, list) = (system.libraries().join(" "), system.libraries().join(";"));
+    for (name, to, libraries) in [
         ("encoderfile.pc", "lib/pkgconfig", &flags),
         ("encoderfile-config.cmake", "lib/cmake/encoderfile", &list),
         (
@@ -227,9 +150,9 @@ fn write_files(workspace: &Workspace, folder: &Path, names: &Names) -> anyhow::R
         let text = text
             .replace("@VERSION@", version)
             .replace("@SERIES@", series)
-            .replace("@SHARED@", &names.link)
-            .replace("@SONAME@", &names.soname)
-            .replace("@SYSTEM@", system);
+            .replace("@SHARED@", &file)
+            .replace("@KNOWN_BY@", &known_by)
+            .replace("@SYSTEM@", libraries);
         let to = folder.join(to).join(name);
         fs::write(&to, text).with_context(|| to.display().to_string())?;
     }

@@ -19,6 +19,7 @@ mod conformance;
 mod demo;
 mod deny;
 mod dist;
+mod dll;
 mod documents;
 mod fuzz;
 mod infer;

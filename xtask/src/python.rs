@@ -1,7 +1,9 @@
 //! The wheel that `pip install encoderfile` gets: the runtime for Python, compiled by maturin, with
 //! the tool beside it.
 
+use crate::packages::Packages;
 use crate::process;
+use crate::sbom;
 use crate::setup::clients::{self, Environment};
 use crate::steps::Steps;
 use crate::table::Table;
@@ -40,6 +42,17 @@ pub(crate) struct Packer<'a> {
     workspace: &'a Workspace,
     /// A Python that has maturin.
     python: PathBuf,
+}
+
+/// A module for another system than a wheel was made for.
+pub(crate) struct Module<'a> {
+    pub(crate) file: &'a Path,
+    /// What Python looks for there.
+    pub(crate) name: &'a str,
+    /// What pip calls the system.
+    pub(crate) platform: &'a str,
+    /// As Rust names it.
+    pub(crate) target: &'a str,
 }
 
 /// Makes the wheel, with a tool in it. `None` where there is no Python to do so.
@@ -95,6 +108,45 @@ impl<'a> Packer<'a> {
         maturin.arg("--out").arg(output);
         maturin.env("CARGO_TARGET_DIR", &self.workspace.target);
         Ok(maturin)
+    }
+
+    /// Exchanges the module of the wheel in a folder; `epoch` is the time of its files.
+    pub(crate) fn exchange(
+        &self,
+        module: &Module<'_>,
+        folder: &Path,
+        epoch: &str,
+    ) -> anyhow::Result<()> {
+        let version = &self.workspace.version;
+        let wheel = |action: &str| {
+            let python = self.python.to_string_lossy();
+            let mut command = self.workspace.command(&python, &["-m", "wheel", action]);
+            command.env("SOURCE_DATE_EPOCH", epoch);
+            command
+        };
+        let unpacked = self.workspace.target.join("wheel-unpacked");
+        empty(&unpacked)?;
+        let before = only_file(folder)?;
+        process::run(wheel("unpack").arg("--dest").arg(&unpacked).arg(&before))?;
+        fs::remove_file(&before)?;
+        let package = unpacked.join(format!("encoderfile-{version}"));
+        fs::remove_file(package.join("encoderfile/_encoderfile.abi3.so"))?;
+        place(module.file, &package.join("encoderfile").join(module.name))?;
+        self.describe(module, &package)?;
+        process::run(wheel("pack").arg("--dest-dir").arg(folder).arg(&package))?;
+        let packed = only_file(folder)?;
+        let mut tags = wheel("tags");
+        tags.args(["--platform-tag", module.platform, "--remove"]);
+        process::run(tags.arg(packed))
+    }
+
+    /// What the module is made of, in place of what the other was.
+    fn describe(&self, module: &Module<'_>, package: &Path) -> anyhow::Result<()> {
+        let information = format!("encoderfile-{}.dist-info/sboms", self.workspace.version);
+        let bill = only_file(&package.join(information))?;
+        let packages = Packages::read(self.workspace)?;
+        let of = ("encoderfile-python", module.target);
+        sbom::write(self.workspace, &packages, of, &bill)
     }
 }
 

@@ -156,7 +156,7 @@ fn languages(
     for output in [&wheels, &libraries] {
         fs::create_dir(output).with_context(|| output.display().to_string())?;
     }
-    for target in targets.iter().filter(|it| it.has_languages()) {
+    for target in targets.iter().filter(|it| it.has_tool) {
         let tool = folder.join(target.tool_name());
         builder.wheel(target, packer, &tool, &wheels)?;
         builder.library(target, &libraries)?;

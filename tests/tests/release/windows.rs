@@ -1,13 +1,15 @@
 //! What is Windows's own: paths, line ends, Ctrl-C and signatures. Wine stands in for it.
 
 use crate::machine::{Machine, add_wine_library};
-use crate::{Release, trial};
+use crate::{Release, languages, trial};
 use anyhow::{Context, ensure};
+use encoderfile::{Model, Options};
 use encoderfile_builder::target::Target;
-use encoderfile_tests::process;
 use encoderfile_tests::server::Server;
+use encoderfile_tests::{process, programs};
 use libtest_mimic::Trial;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -15,8 +17,27 @@ pub(crate) const TARGET: &str = "x86_64-pc-windows-msvc";
 
 const MODEL: &str = "bert-sequence_classification";
 
-pub(crate) fn trials(release: &Arc<Release>) -> [Trial; 3] {
+/// Scores are printed with four digits, and summed in any order.
+const SCORE_TOLERANCE: f32 = 2e-4;
+
+/// Debian's MinGW, for whom the C library is laid out.
+const MINGW: &str = "x86_64-w64-mingw32-gcc";
+
+/// The first is the most like the query; Windows hands `main` other texts in an encoding of its own.
+const TEXTS: [&str; 2] = ["How do I reset my password?", "Our office is in Berlin."];
+
+/// Makes a program of a library: its path is the second.
+type Compile = fn(&Path, &Path) -> anyhow::Result<()>;
+
+pub(crate) fn trials(release: &Arc<Release>) -> [Trial; 6] {
+    let linked = |how: &str, compile: Compile| {
+        let check = move |release: &Release| c_library(release, compile);
+        trial(&format!("windows/c-{how}"), release, check)
+    };
     [
+        linked("shared", shared),
+        linked("static", archived),
+        linked("cmake", cmake),
         trial("windows/paths-and-lines", release, paths_and_lines),
         trial("windows/ctrl-c", release, ctrl_c),
         trial("windows/authenticode", release, authenticode),
@@ -111,6 +132,95 @@ fn authenticode(release: &Release) -> anyhow::Result<()> {
     let said = verify("changed.exe")?;
     ensure!(!hashes_agree(said.text()?), "{}", said.text()?);
     Ok(())
+}
+
+/// The example in C, compiled by MinGW, ranks texts as the runtime does here, and says what is wrong with
+/// a file that is not there.
+fn c_library(release: &Release, compile: Compile) -> anyhow::Result<()> {
+    let mut root = Machine::Wine.root(target()?)?;
+    let library = languages::unpack_library(release, target()?, root.folder())?;
+    root.program = root.folder().join("search.exe");
+    compile(&library, &root.program)?;
+    let dll = "encoderfile.dll";
+    fs::copy(library.join("bin").join(dll), root.folder().join(dll))?;
+
+    let model = programs::root().join("models/all-MiniLM-L6-v2.ef");
+    let query = "I forgot my login";
+    let expected = Model::open(&model)?.similarity(query, TEXTS, &Options::default())?;
+    let mut search = root.command();
+    let found = process::succeed(search.arg(&model).arg(query).args(TEXTS))?;
+    let lines: Vec<&str> = found.text()?.lines().map(str::trim_end).collect();
+    ensure!(lines.len() == TEXTS.len(), "{lines:?}");
+    for ((line, text), score) in lines.iter().zip(TEXTS).zip(expected) {
+        let (number, found) = line.split_once("  ").context("no score")?;
+        let apart = (number.parse::<f32>()? - score).abs();
+        ensure!(found == text && apart < SCORE_TOLERANCE, "{line}: {score}");
+    }
+    let mut search = root.command();
+    let refused = process::finish(search.args(["no-such", "a", "b"]))?;
+    let said = refused.stderr.trim_end();
+    ensure!(
+        refused.code == Some(1) && said.starts_with("error: no-such: "),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+/// With the import library, which the linker finds by its name.
+fn shared(library: &Path, program: &Path) -> anyhow::Result<()> {
+    gcc(program, &flags(library, &["--cflags", "--libs"])?)
+}
+
+/// With the static library, and what pkg-config says that it needs.
+fn archived(library: &Path, program: &Path) -> anyhow::Result<()> {
+    let archive = library.join("lib/libencoderfile.a");
+    let mut flags = flags(library, &["--static", "--cflags", "--libs"])?;
+    for flag in &mut flags {
+        if flag == "-lencoderfile" {
+            *flag = archive.display().to_string();
+        }
+    }
+    gcc(program, &flags)
+}
+
+fn gcc(program: &Path, flags: &[String]) -> anyhow::Result<()> {
+    let mut compile = Command::new(MINGW);
+    compile.args([
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Werror",
+        "-o",
+    ]);
+    compile.arg(program).arg(example().join("search.c"));
+    process::succeed(compile.args(flags))?;
+    Ok(())
+}
+
+fn cmake(library: &Path, program: &Path) -> anyhow::Result<()> {
+    let folder = program.parent().context("no folder")?;
+    let build = folder.join("build");
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(example()).arg("-B").arg(&build);
+    configure.arg(format!("-DCMAKE_PREFIX_PATH={}", library.display()));
+    configure.arg("-DCMAKE_SYSTEM_NAME=Windows");
+    configure.arg(format!("-DCMAKE_C_COMPILER={MINGW}"));
+    process::succeed(&mut configure)?;
+    process::succeed(Command::new("cmake").arg("--build").arg(&build))?;
+    fs::copy(build.join("search.exe"), program)?;
+    Ok(())
+}
+
+fn example() -> PathBuf {
+    programs::root().join("capi/examples/c")
+}
+
+fn flags(library: &Path, arguments: &[&str]) -> anyhow::Result<Vec<String>> {
+    let mut command = Command::new("pkg-config");
+    command.env("PKG_CONFIG_PATH", library.join("lib/pkgconfig"));
+    let said = process::succeed(command.args(arguments).arg("encoderfile"))?;
+    shlex::split(said.text()?).context("flags")
 }
 
 /// Whether the digest in the signature is that of the file.

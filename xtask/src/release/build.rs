@@ -1,11 +1,12 @@
 //! Compiling and linking for a target: with zig, but for wasm.
 
 use super::frameworks;
-use super::targets::Target;
+use super::targets::{self, Target};
 use crate::capi;
 use crate::dist;
+use crate::dll::Dll;
 use crate::process;
-use crate::python::{self, Packer};
+use crate::python::{self, Module, Packer};
 use crate::setup::clients::{self, ZIG};
 use crate::setup::{COMPONENT, WASM};
 use crate::steps::Steps;
@@ -89,14 +90,11 @@ impl<'a> Builder<'a> {
     /// The C library for a target, as an archive that tar and gzip unpack.
     pub(super) fn library(&self, target: &Target, output: &Path) -> anyhow::Result<()> {
         let name = target.library_name(&self.workspace.version);
-        process::run(&mut self.zigbuild(target, "encoderfile-capi")?)?;
-        let mut linker = self.workspace.command("python", &["-m", "ziglang", "cc"]);
-        linker.args(["-target", &target.zig_linker()]);
-        linker.env("PATH", self.path()?);
+        self.compile_library(target, "encoderfile-capi")?;
         let built = capi::Built {
             target: target.rust,
             folder: self.folder(target),
-            linker,
+            linker: self.linker(target)?,
         };
         let above = self.workspace.target.join("capi");
         capi::lay_out(self.workspace, built, above.join(&name))?;
@@ -118,24 +116,76 @@ impl<'a> Builder<'a> {
     ) -> anyhow::Result<()> {
         let folder = self.workspace.target.join("wheel");
         let mut maturin = packer.maturin(tool, target.suffix, &folder)?;
-        maturin.args(["--profile", PROFILE, "--target", target.rust, "--zig"]);
-        if target.glibc.is_some() {
+        // Where maturin links no module, one of here is exchanged.
+        let compiled = match target.is_windows() {
+            true => targets::find(&self.workspace.host)?,
+            false => target,
+        };
+        maturin.args(["--profile", PROFILE, "--target", compiled.rust, "--zig"]);
+        if compiled.glibc.is_some() {
             maturin.args(["--compatibility", "manylinux2014"]);
         }
-        self.prepare(&mut maturin, target)?;
+        self.prepare(&mut maturin, compiled)?;
         process::run(&mut maturin)?;
+        if target.is_windows() {
+            let module = Module {
+                file: &self.python_module(target)?,
+                name: "_encoderfile.pyd",
+                platform: "win_amd64",
+                target: target.rust,
+            };
+            packer.exchange(&module, &folder, &self.epoch)?;
+        }
         let wheel = python::only_file(&folder)?;
         let name = wheel.file_name().context("a wheel without a name")?;
         super::copy(&wheel, &output.join(name))
     }
 
-    /// `cargo zigbuild` of a package for a target.
+    /// The module of Python for Windows.
+    fn python_module(&self, target: &Target) -> anyhow::Result<PathBuf> {
+        self.compile_library(target, "encoderfile-python")?;
+        let folder = self.folder(target);
+        let module = folder.join("_encoderfile.pyd");
+        let dll = Dll {
+            archive: &folder.join("libencoderfile_python.a"),
+            exports: vec!["PyInit__encoderfile".into()],
+            output: &module,
+            import_library: None,
+        };
+        dll.link(self.linker(target)?)?;
+        Ok(module)
+    }
+
+    /// `cargo zigbuild` of packages for a target.
     fn zigbuild(&self, target: &Target, package: &str) -> anyhow::Result<Command> {
-        let mut zigbuild = self.workspace.command("cargo", &["zigbuild", "--locked"]);
-        zigbuild.args(["--profile", PROFILE, "--target", &target.zig()]);
-        zigbuild.args(["--package", package]);
-        self.prepare(&mut zigbuild, target)?;
-        Ok(zigbuild)
+        self.zig_cargo("zigbuild", target, package)
+    }
+
+    /// The libraries of a package for a target: a shared one only of macOS, since the others are linked of
+    /// the static one.
+    fn compile_library(&self, target: &Target, package: &str) -> anyhow::Result<()> {
+        let mut rustc = self.zig_cargo("rustc", target, package)?;
+        let kinds = match target.is_apple() {
+            true => "staticlib,cdylib",
+            false => "staticlib",
+        };
+        process::run(rustc.args(["--lib", "--crate-type", kinds]))
+    }
+
+    fn zig_cargo(&self, action: &str, target: &Target, package: &str) -> anyhow::Result<Command> {
+        let mut command = self.workspace.command("cargo-zigbuild", &[action]);
+        command.args(["--locked", "--profile", PROFILE]);
+        command.args(["--target", &target.zig(), "--package", package]);
+        self.prepare(&mut command, target)?;
+        Ok(command)
+    }
+
+    /// What links for a target.
+    fn linker(&self, target: &Target) -> anyhow::Result<Command> {
+        let mut linker = self.workspace.command("python", &["-m", "ziglang", "cc"]);
+        linker.args(["-target", &target.zig_linker()]);
+        linker.env("PATH", self.path()?);
+        Ok(linker)
     }
 
     /// What whatever compiles for a target is told by its environment.
@@ -143,7 +193,7 @@ impl<'a> Builder<'a> {
         let name = target.rust.replace('-', "_");
         let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", name.to_uppercase());
         let mut flags = self.remap.rust.clone();
-        if target.rust.ends_with("-apple-darwin") {
+        if target.is_apple() {
             let frameworks = self.workspace.target.join("frameworks");
             frameworks::write(self.workspace, &frameworks)?;
             flags += &format!(" -Lframework={}", frameworks.display());

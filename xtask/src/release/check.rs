@@ -27,7 +27,7 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T length) {
 pub(super) fn run(workspace: &Workspace, mut steps: Steps, folder: &Path) -> anyhow::Result<()> {
     steps.begin(
         "setup",
-        "emulators, a substitute for Windows, and who verifies signatures",
+        "emulators, a substitute for Windows and its C compiler, and who verifies signatures",
     );
     if !folder.is_dir() {
         bail!(
@@ -36,7 +36,11 @@ pub(super) fn run(workspace: &Workspace, mut steps: Steps, folder: &Path) -> any
         );
     }
     setup::targets(workspace, &mut steps, &[WASM])?;
-    for (program, package) in [("wine", "wine"), ("osslsigncode", "osslsigncode")] {
+    for (program, package) in [
+        ("wine", "wine"),
+        ("osslsigncode", "osslsigncode"),
+        ("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"),
+    ] {
         setup::debian_program(program, package)?;
     }
     setup::minisign()?;

@@ -89,11 +89,15 @@ impl Target {
         format!("encoderfile-{}{}", self.triple, self.suffix)
     }
 
-    /// Whether there is a wheel and a C library for it. The library is laid out for Unix; and maturin 1.16
-    /// makes with zig no wheel for Windows: its list of exports has the module's name with a full stop,
-    /// which is no symbol.
-    pub(crate) fn has_languages(&self) -> bool {
-        self.has_tool && self.suffix.is_empty()
+    /// Whether it is macOS.
+    pub(crate) fn is_apple(&self) -> bool {
+        self.rust.ends_with("-apple-darwin")
+    }
+
+    /// Whether it is Windows. With zig maturin 1.16 makes no wheel for it: its list of exports has the
+    /// module's name with a full stop, which is no symbol.
+    pub(crate) fn is_windows(&self) -> bool {
+        self.rust.contains("-windows-")
     }
 
     /// What its C library is called, without `.tar.gz`.
@@ -103,7 +107,7 @@ impl Target {
 
     /// What zig's own linker calls it: without Rust's vendor.
     pub(crate) fn zig_linker(&self) -> String {
-        self.zig().replace("-unknown-", "-")
+        self.zig().replace("-unknown-", "-").replace("-pc-", "-")
     }
 
     /// What zig is told.
