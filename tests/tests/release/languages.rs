@@ -94,6 +94,9 @@ fn check_wheel(release: &Release, target: &Target, wheel: &Wheel) -> anyhow::Res
     check_code(target, &module)?;
     let exported = exports(&module)?;
     ensure!(exported.contains(MODULE_ENTRY), "{exported:?}");
+    let is_code = |path: &&PathBuf| path.extension().is_some_and(|it| it == "so" || it == "pyd");
+    let modules = files_in(&package)?.iter().filter(is_code).count();
+    ensure!(modules == 1, "{modules} modules");
     let tool = fs::read(package.join(format!("bin/encoderfile{}", target.suffix())))?;
     ensure!(
         tool == fs::read(release.tool_of(target))?,

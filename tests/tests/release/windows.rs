@@ -141,8 +141,6 @@ fn c_library(release: &Release, compile: Compile) -> anyhow::Result<()> {
     let library = languages::unpack_library(release, target()?, root.folder())?;
     root.program = root.folder().join("search.exe");
     compile(&library, &root.program)?;
-    let dll = "encoderfile.dll";
-    fs::copy(library.join("bin").join(dll), root.folder().join(dll))?;
 
     let model = programs::root().join("models/all-MiniLM-L6-v2.ef");
     let query = "I forgot my login";
@@ -168,10 +166,18 @@ fn c_library(release: &Release, compile: Compile) -> anyhow::Result<()> {
 
 /// With the import library, which the linker finds by its name.
 fn shared(library: &Path, program: &Path) -> anyhow::Result<()> {
-    gcc(program, &flags(library, &["--cflags", "--libs"])?)
+    gcc(program, &flags(library, &["--cflags", "--libs"])?)?;
+    place_dll(library, program)
 }
 
-/// With the static library, and what pkg-config says that it needs.
+/// Where Windows looks for it: beside the program.
+fn place_dll(library: &Path, program: &Path) -> anyhow::Result<()> {
+    let dll = library.join("bin/encoderfile.dll");
+    fs::copy(dll, program.with_file_name("encoderfile.dll"))?;
+    Ok(())
+}
+
+/// With the static library, and what pkg-config says that it needs: no other file is beside the program.
 fn archived(library: &Path, program: &Path) -> anyhow::Result<()> {
     let archive = library.join("lib/libencoderfile.a");
     let mut flags = flags(library, &["--static", "--cflags", "--libs"])?;
@@ -209,7 +215,7 @@ fn cmake(library: &Path, program: &Path) -> anyhow::Result<()> {
     process::succeed(&mut configure)?;
     process::succeed(Command::new("cmake").arg("--build").arg(&build))?;
     fs::copy(build.join("search.exe"), program)?;
-    Ok(())
+    place_dll(library, program)
 }
 
 fn example() -> PathBuf {

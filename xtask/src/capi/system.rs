@@ -108,8 +108,7 @@ impl System {
         }
     }
 
-    /// The shared library, and what programs find it by. Threads of a model may outlive it, so that it is
-    /// never unloaded.
+    /// The shared library, and what programs find it by.
     pub(super) fn share(
         &self,
         workspace: &Workspace,
@@ -163,7 +162,8 @@ impl System {
     }
 }
 
-/// Of the static library, with versions of its symbols; what nobody calls is left out.
+/// Of the static library, with versions of its symbols; what nobody calls is left out. Threads of a model
+/// may outlive it, so that it is never unloaded.
 fn link_elf(workspace: &Workspace, built: Built<'_>, library: &Library) -> anyhow::Result<()> {
     let script = workspace.root.join("capi/package/encoderfile.map");
     let mut link = built.linker;
