@@ -18,6 +18,7 @@ mod panels;
 pub(crate) mod quantised;
 mod quantize;
 mod reach;
+mod shapes;
 mod smoothing;
 mod source;
 mod storage;
@@ -110,6 +111,9 @@ impl Graph {
             limit = self::limit(&proto, &graph, model)?;
         }
         let binding = Binding::of(path, &proto, &graph, model, output, limit.max_tokens)?;
+        shapes::resolve(&proto, &mut graph, limit.max_tokens);
+        constants::lift(&mut graph);
+        remove_unused(&mut graph);
         folding::fold(&proto, &mut graph);
         let tensors: HashSet<&String> = graph.initializer.iter().map(|it| &it.name).collect();
         quantised.retain(|name, _| tensors.contains(name));

@@ -100,7 +100,7 @@ pub(super) fn without_values(graph: &mut GraphProto) -> Vec<Vec<i64>> {
     weights.into_iter().map(|tensor| tensor.dims).collect()
 }
 
-fn datum_type(input: &ValueInfoProto) -> DatumType {
+pub(super) fn datum_type(input: &ValueInfoProto) -> DatumType {
     let value = input.r#type.as_ref().and_then(|it| it.value.as_ref());
     match value {
         Some(type_proto::Value::TensorType(tensor))

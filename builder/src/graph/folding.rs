@@ -106,7 +106,10 @@ fn defines(node: &NodeProto, values: &HashSet<String>) -> bool {
 fn foldable(graph: &GraphProto) -> HashSet<String> {
     let tensors = graph.initializer.iter();
     let mut constants: HashSet<&str> = tensors.map(|it| it.name.as_str()).collect();
+    // A tensor of more axes that is only laid out anew is replaced by what it becomes.
+    let is_replaced = |it: &TensorProto| it.dims.len() > 2 && uses(graph, &it.name) == 1;
     let large = graph.initializer.iter().filter(|it| is_large(it));
+    let large = large.filter(|it| !is_replaced(it));
     let large: HashSet<&str> = large.map(|it| it.name.as_str()).collect();
     let mut folded = HashSet::new();
     for node in &graph.node {
@@ -126,6 +129,13 @@ fn foldable(graph: &GraphProto) -> HashSet<String> {
         }
     }
     folded
+}
+
+/// How often a value is taken.
+fn uses(graph: &GraphProto, name: &str) -> usize {
+    let outputs = graph.output.iter().map(|it| it.name.clone());
+    let taken = graph.node.iter().flat_map(used).chain(outputs);
+    taken.filter(|it| it == name).count()
 }
 
 /// The values of those that something else needs.

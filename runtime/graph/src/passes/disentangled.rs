@@ -72,7 +72,7 @@ impl Match {
 }
 
 /// Packs a constant, of which three axes are heads, width and positions, and all others
-/// one long.
+/// one long. In that order it needs no copy.
 fn table(tensor: &Tensor, axes: [usize; 3], isa: Isa) -> TractResult<PositionTable> {
     let plain = tensor.try_as_plain_ram()?;
     let values = plain.as_slice::<f32>()?;
@@ -80,6 +80,9 @@ fn table(tensor: &Tensor, axes: [usize; 3], isa: Isa) -> TractResult<PositionTab
     let [head, width, position] =
         axes.map(|axis| tensor.shape()[axis + 1..].iter().product::<usize>());
     let [heads, widths, positions] = shape;
+    if [head, width, position] == [widths * positions, positions, 1] {
+        return Ok(PositionTable::new(isa, values, shape)?);
+    }
     let mut row_major = Vec::with_capacity(values.len());
     for at_head in 0..heads {
         for at_width in 0..widths {

@@ -1,0 +1,427 @@
+//! Shapes, worked out once, when the file is built. One text is computed at a time: of what exporters
+//! compute of shapes at every start, only the number of tokens is not known before.
+
+use super::conditionals::{datum_type, without_values};
+use encoderfile::graph::{read, set_input_shapes};
+use encoderfile::onnx::{
+    GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
+    tensor_proto::DataType,
+    tensor_shape_proto::{Dimension, dimension},
+    type_proto,
+};
+use std::collections::{HashMap, HashSet};
+use tract_hir::infer::InferenceModelExt;
+use tract_hir::internal::*;
+
+/// Operators whose result is of their data's type.
+const SAME_TYPE: [&str; 13] = [
+    "Add",
+    "Concat",
+    "Div",
+    "Expand",
+    "Gather",
+    "Identity",
+    "Mul",
+    "Reshape",
+    "Slice",
+    "Squeeze",
+    "Sub",
+    "Tile",
+    "Unsqueeze",
+];
+
+/// Makes constants of the integers that are the same for every text, writes targets of `Reshape` with
+/// one unknown length as a constant with `-1`, and leaves out what repeats a tensor once. The graph is
+/// then one for a single text, as its inputs say.
+pub(super) fn resolve(model: &ModelProto, graph: &mut GraphProto, max_tokens: u32) {
+    let Ok(known) = Known::of(model, graph, max_tokens) else {
+        // Whoever loads the graph says what is wrong with it.
+        return;
+    };
+    let integers = integers(graph);
+    let mut constants = Constants::default();
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for mut node in std::mem::take(&mut graph.node) {
+        if let Some(tensor) = known.integers(&node, &integers) {
+            graph.initializer.push(tensor);
+            continue;
+        }
+        if known.repeats_once(&node) {
+            node.op_type = "Identity".into();
+            node.input.truncate(1);
+            node.attribute.clear();
+        } else if let Some(target) = known.target(&node) {
+            node.input[1] = constants.name(target);
+        }
+        nodes.push(node);
+    }
+    graph.node = nodes;
+    graph.initializer.extend(constants.tensors());
+    for input in &mut graph.input {
+        if let Some(type_proto::Value::TensorType(tensor)) =
+            input.r#type.as_mut().and_then(|it| it.value.as_mut())
+        {
+            tensor.shape = Some(one_text());
+        }
+    }
+}
+
+fn one_text() -> TensorShapeProto {
+    let dims = [
+        dimension::Value::DimValue(1),
+        dimension::Value::DimParam("tokens".into()),
+    ];
+    TensorShapeProto {
+        dim: dims
+            .into_iter()
+            .map(|value| Dimension { value: Some(value) })
+            .collect(),
+    }
+}
+
+/// The names of values that are int64, as far as it shows.
+fn integers(graph: &GraphProto) -> HashSet<String> {
+    let is_int64 = |it: &&TensorProto| it.data_type == DataType::Int64 as i32;
+    let tensors = graph.initializer.iter().filter(is_int64);
+    let mut integers: HashSet<String> = tensors.map(|it| it.name.clone()).collect();
+    for node in &graph.node {
+        let is_one = match node.op_type.as_str() {
+            "Shape" | "Size" => true,
+            operator => {
+                SAME_TYPE.contains(&operator)
+                    && node.input.first().is_some_and(|it| integers.contains(it))
+            }
+        };
+        if is_one {
+            integers.extend(node.output.iter().cloned());
+        }
+    }
+    integers
+}
+
+/// What holds for every text, of values by their names.
+struct Known {
+    values: HashMap<String, Arc<Tensor>>,
+    shapes: HashMap<String, TVec<TDim>>,
+}
+
+impl Known {
+    fn of(model: &ModelProto, graph: &GraphProto, max_tokens: u32) -> TractResult<Self> {
+        let mut graph = graph.clone();
+        let inputs: Vec<DatumType> = graph.input.iter().map(datum_type).collect();
+        let weights = without_values(&mut graph);
+        let model = ModelProto {
+            graph: Some(graph.clone()),
+            ..model.clone()
+        };
+        let mut model = read(&model)?;
+        let float = f32::datum_type();
+        set_input_shapes(&mut model, max_tokens, |index| {
+            inputs.get(index).copied().unwrap_or(float)
+        })?;
+        for (index, shape) in weights.into_iter().enumerate() {
+            let fact = InferenceFact::dt_shape(float, shape);
+            model.set_input_fact(inputs.len() + index, fact)?;
+        }
+        model.analyse(true)?;
+        let mut known = Self {
+            values: HashMap::new(),
+            shapes: HashMap::new(),
+        };
+        for node in &model.nodes {
+            // A node is named after its first output, and no shape is computed of another.
+            let fact = &node.outputs[0].fact;
+            if let Some(value) = fact.value.concretize() {
+                known.values.insert(node.name.clone(), value);
+            }
+            if let Some(shape) = fact.shape.concretize() {
+                known.shapes.insert(node.name.clone(), shape);
+            }
+        }
+        Ok(known)
+    }
+
+    /// A vector of lengths, or one: of `None` where it depends on the text.
+    fn lengths(&self, name: &str) -> Option<(Vec<Option<i64>>, &[usize])> {
+        let value = self.values.get(name)?;
+        let lengths = value.cast_to::<TDim>().ok()?;
+        let plain = lengths.try_as_plain_ram().ok()?;
+        let lengths = plain.as_slice::<TDim>().ok()?;
+        let lengths = lengths.iter().map(|it| it.to_i64().ok());
+        Some((lengths.collect(), value.shape()))
+    }
+
+    /// What a node computes, if those are int64 and the same for every text.
+    fn integers(&self, node: &NodeProto, integers: &HashSet<String>) -> Option<TensorProto> {
+        let [output] = node.output.as_slice() else {
+            return None;
+        };
+        let (lengths, shape) = self.lengths(output).filter(|_| integers.contains(output))?;
+        let lengths: Option<Vec<i64>> = lengths.into_iter().collect();
+        let dims = shape.iter().map(|it| i64::try_from(*it).ok());
+        Some(TensorProto {
+            name: output.clone(),
+            data_type: DataType::Int64.into(),
+            dims: dims.collect::<Option<_>>()?,
+            int64_data: lengths?,
+            ..TensorProto::default()
+        })
+    }
+
+    /// Whether a node gives the tensor that it was given.
+    fn repeats_once(&self, node: &NodeProto) -> bool {
+        let shape = |names: &[String]| self.shapes.get(names.first()?);
+        let shapes = (shape(&node.input), shape(&node.output));
+        ["Expand", "Tile"].contains(&node.op_type.as_str())
+            && shapes.0.is_some()
+            && shapes.0 == shapes.1
+    }
+
+    /// The target of a `Reshape` that is computed, if no more than one of its lengths depends on the
+    /// text.
+    fn target(&self, node: &NodeProto) -> Option<Vec<i64>> {
+        let [_, target] = node.input.as_slice() else {
+            return None;
+        };
+        let (lengths, _) = self.lengths(target).filter(|_| node.op_type == "Reshape")?;
+        let unknown = lengths.iter().filter(|it| it.is_none()).count();
+        let are_lengths = lengths.iter().flatten().all(|it| *it > 0);
+        let written = lengths.into_iter().map(|it| it.unwrap_or(-1));
+        (unknown == 1 && are_lengths).then(|| written.collect())
+    }
+}
+
+/// Targets of `Reshape`, each once.
+#[derive(Default)]
+struct Constants(Vec<Vec<i64>>);
+
+impl Constants {
+    fn name(&mut self, target: Vec<i64>) -> String {
+        let place = self.0.iter().position(|it| *it == target);
+        let place = place.unwrap_or_else(|| {
+            self.0.push(target);
+            self.0.len() - 1
+        });
+        name(place)
+    }
+
+    fn tensors(self) -> impl Iterator<Item = TensorProto> {
+        let targets = self.0.into_iter().enumerate();
+        targets.map(|(place, target)| TensorProto {
+            name: name(place),
+            data_type: DataType::Int64.into(),
+            // A vector has a length that fits.
+            dims: vec![i64::try_from(target.len()).unwrap_or(i64::MAX)],
+            int64_data: target,
+            ..TensorProto::default()
+        })
+    }
+}
+
+/// No exporter's.
+fn name(place: usize) -> String {
+    format!("encoderfile/shape_{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use encoderfile::onnx::{OperatorSetIdProto, TypeProto, ValueInfoProto};
+
+    fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: operator.into(),
+            name: output.into(),
+            input: inputs.iter().map(|it| (*it).into()).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn integers(name: &str, values: &[i64]) -> TensorProto {
+        TensorProto {
+            name: name.into(),
+            data_type: DataType::Int64.into(),
+            dims: vec![values.len().try_into().unwrap()],
+            int64_data: values.into(),
+            ..TensorProto::default()
+        }
+    }
+
+    /// Of `nodes`, after a table of eight values a token, `x`, of `[1, tokens, 8]`.
+    fn resolved(nodes: Vec<NodeProto>, tensors: Vec<TensorProto>) -> GraphProto {
+        let table = TensorProto {
+            name: "table".into(),
+            data_type: DataType::Float.into(),
+            dims: vec![4, 8],
+            float_data: vec![1.0; 32],
+            ..TensorProto::default()
+        };
+        let ids = ValueInfoProto {
+            name: "ids".into(),
+            r#type: Some(TypeProto {
+                value: Some(type_proto::Value::TensorType(type_proto::Tensor {
+                    elem_type: DataType::Int64.into(),
+                    shape: None,
+                })),
+            }),
+        };
+        let output = nodes.last().unwrap().output[0].clone();
+        let lookup = node("Gather", &["table", "ids"], "x");
+        let mut graph = GraphProto {
+            node: [lookup].into_iter().chain(nodes).collect(),
+            initializer: [table].into_iter().chain(tensors).collect(),
+            input: vec![ids],
+            output: vec![ValueInfoProto {
+                name: output,
+                ..ValueInfoProto::default()
+            }],
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            opset_import: vec![OperatorSetIdProto {
+                domain: String::new(),
+                version: 17,
+            }],
+            ..ModelProto::default()
+        };
+        resolve(&model, &mut graph, 16);
+        super::super::remove_unused(&mut graph);
+        graph
+    }
+
+    fn operators(graph: &GraphProto) -> Vec<&str> {
+        graph.node.iter().map(|it| it.op_type.as_str()).collect()
+    }
+
+    fn tensor<'a>(graph: &'a GraphProto, name: &str) -> &'a [i64] {
+        let found = graph.initializer.iter().find(|it| it.name == name);
+        &found.unwrap().int64_data
+    }
+
+    /// As PyTorch writes `view(x.size(0), x.size(1), 2, -1)`.
+    fn view() -> Vec<NodeProto> {
+        let each = |place: &'static str, name: &'static str| {
+            let of_one = format!("{name}_of_one");
+            [
+                node("Gather", &["shape", place], &of_one),
+                node("Unsqueeze", &[&of_one, "axis"], name),
+            ]
+        };
+        let mut nodes = vec![node("Shape", &["x"], "shape")];
+        nodes.extend(each("first", "batch"));
+        nodes.extend(each("second", "length"));
+        nodes.push(node(
+            "Concat",
+            &["batch", "length", "heads", "width"],
+            "target",
+        ));
+        for node in &mut nodes {
+            if node.op_type == "Concat" {
+                node.attribute = vec![axis()];
+            }
+        }
+        nodes
+    }
+
+    fn axis() -> encoderfile::onnx::AttributeProto {
+        encoderfile::onnx::AttributeProto {
+            name: "axis".into(),
+            i: 0,
+            r#type: 2,
+            ..Default::default()
+        }
+    }
+
+    fn of_view() -> Vec<TensorProto> {
+        let scalar = |name: &str, value: i64| TensorProto {
+            dims: Vec::new(),
+            ..integers(name, &[value])
+        };
+        vec![
+            scalar("first", 0),
+            scalar("second", 1),
+            integers("axis", &[0]),
+            integers("heads", &[2]),
+            integers("width", &[4]),
+        ]
+    }
+
+    #[test]
+    fn a_reshape_by_the_length_has_a_constant_target() {
+        let mut nodes = view();
+        nodes.push(node("Reshape", &["x", "target"], "y"));
+        let graph = resolved(nodes, of_view());
+        assert_eq!(operators(&graph), ["Gather", "Reshape"]);
+        assert_eq!(tensor(&graph, &graph.node[1].input[1]), [1, -1, 2, 4]);
+    }
+
+    #[test]
+    fn equal_targets_are_one_tensor() {
+        let mut nodes = view();
+        nodes.push(node("Reshape", &["x", "target"], "y"));
+        nodes.push(node("Relu", &["x"], "positive"));
+        nodes.push(node("Reshape", &["positive", "target"], "z"));
+        nodes.push(node("Add", &["y", "z"], "sum"));
+        let graph = resolved(nodes, of_view());
+        assert_eq!(
+            operators(&graph),
+            ["Gather", "Reshape", "Relu", "Reshape", "Add"]
+        );
+        assert_eq!(graph.initializer.len(), 2);
+    }
+
+    /// `[tokens, tokens]` cannot be written with one `-1`.
+    #[test]
+    fn two_unknown_lengths_stay_computed() {
+        let mut nodes = view();
+        nodes.push(node("Concat", &["length", "length"], "square"));
+        nodes.last_mut().unwrap().attribute = vec![axis()];
+        nodes.push(node("ConstantOfShape", &["square"], "zeros"));
+        nodes.push(node("Reshape", &["zeros", "square"], "y"));
+        let graph = resolved(nodes, of_view());
+        assert!(operators(&graph).contains(&"Shape"));
+    }
+
+    #[test]
+    fn what_repeats_a_tensor_once_is_left_out_and_what_repeats_it_more_is_not() {
+        let once = [integers("once", &[1, 1, 1]), integers("twice", &[1, 1, 2])];
+        let nodes = vec![
+            node("Tile", &["x", "once"], "a"),
+            node("Expand", &["a", "once"], "b"),
+            node("Tile", &["b", "twice"], "c"),
+        ];
+        let graph = resolved(nodes, once.into());
+        assert_eq!(
+            operators(&graph),
+            ["Gather", "Identity", "Identity", "Tile"]
+        );
+    }
+
+    /// The first length is 1; it is a constant of the type that the graph has there, or none.
+    #[test]
+    fn integers_of_another_type_stay_computed() {
+        let mut cast = node("Cast", &["batch"], "narrow");
+        cast.attribute = vec![encoderfile::onnx::AttributeProto {
+            name: "to".into(),
+            i: DataType::Int32 as i64,
+            r#type: 2,
+            ..Default::default()
+        }];
+        let mut nodes = view();
+        nodes.extend([cast, node("Add", &["narrow", "narrow"], "sum")]);
+        let graph = resolved(nodes, of_view());
+        assert_eq!(operators(&graph), ["Cast", "Add"]);
+        assert_eq!(tensor(&graph, "batch"), [1]);
+    }
+
+    #[test]
+    fn inputs_say_that_there_is_one_text() {
+        let graph = resolved(vec![node("Relu", &["x"], "y")], Vec::new());
+        let value = graph.input[0].r#type.as_ref().unwrap().value.as_ref();
+        let Some(type_proto::Value::TensorType(tensor)) = value else {
+            panic!("no tensor")
+        };
+        assert_eq!(tensor.shape, Some(one_text()));
+    }
+}
