@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use anyhow::{Context, ensure};
-use encoderfile::graph::{read, set_input_shapes};
+use encoderfile::graph::{InputFact, Tokens, read};
 use encoderfile_builder::folder::{self, Overrides, Paths};
 use encoderfile_builder::graph::Graph;
 use encoderfile_tests::fixture;
@@ -79,13 +79,19 @@ fn compare(folder: &Path) -> anyhow::Result<()> {
     let model = folder::read(&paths, &Overrides::default())?;
     let graph = Graph::read(&paths.weights, &model)?;
     let model = graph.to_onnx();
-    let ours = read(&model).context("our reader")?;
+    let inputs = model.graph.as_ref().map_or(0, |it| it.input.len());
+    let inputs = vec![InputFact::OfText(i64::datum_type()); inputs];
+    let ours = read(&model, Tokens::UpTo(MAX_TOKENS), &inputs).context("our reader")?;
     let theirs = onnx()
         .with_ignore_value_info(true)
         .with_ignore_output_shapes(true)
         .model_for_read(&mut &*model.encode_to_vec())
         .context("tract-onnx")?;
-    let ours = plan(ours).context("ours")?;
+    let ours = ours
+        .model
+        .into_optimized()
+        .and_then(TypedModel::into_runnable);
+    let ours = ours.context("ours")?;
     let theirs = plan(theirs).context("tract-onnx's")?;
     for length in LENGTHS {
         let ours = run(&ours, length).context("ours")?;
@@ -106,7 +112,13 @@ fn compare(folder: &Path) -> anyhow::Result<()> {
 type Plan = Arc<TypedRunnableModel>;
 
 fn plan(mut model: InferenceModel) -> TractResult<Plan> {
-    set_input_shapes(&mut model, MAX_TOKENS, |_| i64::datum_type())?;
+    let length = model.symbols.sym("S");
+    model.symbols.add_assertion("S>=1")?;
+    model.symbols.add_assertion(format!("S<={MAX_TOKENS}"))?;
+    for place in 0..model.inputs.len() {
+        let shape = tvec!(1.to_dim(), length.to_dim());
+        model.set_input_fact(place, InferenceFact::dt_shape(i64::datum_type(), shape))?;
+    }
     model.into_optimized()?.into_runnable()
 }
 

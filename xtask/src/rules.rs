@@ -40,7 +40,6 @@ const RULES: [Rule; 13] = [
     Rule {
         package: KERNELS,
         never: &[
-            "tract-hir",
             "tract-core",
             "prost",
             "rayon",
@@ -129,7 +128,7 @@ const RULES: [Rule; 13] = [
         package: "encoderfile-host",
         never: &[
             "wasmtime",
-            "tract-onnx",
+            "tract-hir",
             "arrow-array",
             "parquet",
             "encoderfile-builder",

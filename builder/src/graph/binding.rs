@@ -5,14 +5,14 @@ use super::outputs::{self, Choice};
 use crate::error::BuildError;
 use crate::folder::Model;
 use encoderfile::GraphError;
-use encoderfile::graph::{Stage, read, set_input_shapes};
+use encoderfile::graph::{InputFact, Tokens, read};
 use encoderfile::manifest::{Input, InputRole, IntegerType, Output};
 use encoderfile::onnx::{
     GraphProto, ModelProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
     type_proto,
 };
 use std::path::Path;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// What goes into a graph and what of its outputs is read.
 #[derive(Clone, Debug)]
@@ -149,20 +149,12 @@ fn computed_shape(
         graph: Some(graph),
         ..proto.clone()
     };
-    let fail = |error: TractError| GraphError::Engine {
-        stage: Stage::Typing,
-        detail: format!("{error:#}").replace('\n', " "),
-    };
-    let mut model = read(&proto)?;
-    let integer_type = |index: usize| match inputs[index].integer_type {
-        IntegerType::Int64 => i64::datum_type(),
-        IntegerType::Int32 => i32::datum_type(),
-    };
-    set_input_shapes(&mut model, max_tokens, integer_type).map_err(fail)?;
-    let model = model.into_typed().map_err(fail)?;
-    let fact = model.output_fact(0).map_err(fail)?;
-    let dims = fact.shape.iter();
-    let known = |dim: &TDim| dim.to_usize().ok().and_then(|it| u32::try_from(it).ok());
+    let facts = inputs.iter().map(|it| InputFact::of(it.integer_type));
+    let facts: Vec<InputFact> = facts.collect();
+    let model = read(&proto, Tokens::UpTo(max_tokens), &facts)?.model;
+    let fact = model.output_fact(0);
+    let dims = fact.into_iter().flat_map(|it| it.shape.to_tvec());
+    let known = |dim: TDim| dim.to_usize().ok().and_then(|it| u32::try_from(it).ok());
     Ok(dims.map(known).collect())
 }
 

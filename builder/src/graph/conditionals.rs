@@ -9,14 +9,14 @@
 use super::remove_unused;
 use super::tensors::{is_float, is_large};
 use crate::error::BuildError;
-use encoderfile::graph::{read, set_input_shapes};
+use encoderfile::graph::{InputFact, Tokens, read};
 use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto,
     tensor_proto::DataType, type_proto,
 };
 use std::collections::HashMap;
 use std::path::Path;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// Replaces every `If` by the branch it takes; whether there was one.
 pub(super) fn resolve(
@@ -59,31 +59,24 @@ fn prove(
         ..ValueInfoProto::default()
     }];
     remove_unused(&mut condition);
-    let inputs: Vec<DatumType> = condition.input.iter().map(datum_type).collect();
-    let weights = without_values(&mut condition);
+    let facts = without_values(&mut condition);
     let model = ModelProto {
         graph: Some(condition),
         ..model.clone()
     };
-    let mut model = read(&model)?;
-    let float = f32::datum_type();
-    set_input_shapes(&mut model, max_tokens, |index| {
-        inputs.get(index).copied().unwrap_or(float)
-    })?;
-    for (index, shape) in weights.into_iter().enumerate() {
-        let fact = InferenceFact::dt_shape(float, shape);
-        model.set_input_fact(inputs.len() + index, fact)?;
-    }
-    let model = model.into_typed()?.into_decluttered()?;
+    let model = read(&model, Tokens::UpTo(max_tokens), &facts)?.model;
+    let model = model.into_decluttered()?;
     let Some(constant) = &model.output_fact(0)?.konst else {
         return Ok(None);
     };
     Ok(Some(constant.cast_to_scalar::<bool>()?))
 }
 
-/// Makes inputs of the large float tensors and returns their shapes: what holds
+/// Makes inputs of the large float tensors and returns the facts of all inputs: what holds
 /// for any text, or counts its tokens, cannot depend on weights, which are large.
-pub(super) fn without_values(graph: &mut GraphProto) -> Vec<Vec<i64>> {
+pub(super) fn without_values(graph: &mut GraphProto) -> Vec<InputFact> {
+    let texts = graph.input.iter();
+    let mut facts: Vec<InputFact> = texts.map(|it| InputFact::OfText(datum_type(it))).collect();
     let is_weight = |tensor: &mut TensorProto| is_float(tensor) && is_large(tensor);
     let weights = graph.initializer.extract_if(.., is_weight);
     let weights: Vec<TensorProto> = weights.collect();
@@ -97,10 +90,11 @@ pub(super) fn without_values(graph: &mut GraphProto) -> Vec<Vec<i64>> {
         }),
     });
     graph.input.extend(inputs);
-    weights.into_iter().map(|tensor| tensor.dims).collect()
+    facts.extend(weights.into_iter().map(|it| InputFact::Tensor(it.dims)));
+    facts
 }
 
-pub(super) fn datum_type(input: &ValueInfoProto) -> DatumType {
+fn datum_type(input: &ValueInfoProto) -> DatumType {
     let value = input.r#type.as_ref().and_then(|it| it.value.as_ref());
     match value {
         Some(type_proto::Value::TensorType(tensor))

@@ -6,16 +6,15 @@
 //! `DeBERTa`) sets none. So nothing is recognised here: the part of the graph
 //! that computes the index is computed, for sequences of one length and another.
 
-use super::binding::tensor_type;
 use super::conditionals::without_values;
 use super::remove_unused;
 use crate::folder::{Limit, Tables};
-use encoderfile::graph::read;
+use encoderfile::graph::{InputFact, Tokens, read};
 use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
 };
 use std::collections::{HashMap, HashSet};
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// The shortest sequence that is tried: longer than any model's special tokens.
 const SHORT: u32 = 8;
@@ -215,10 +214,10 @@ struct Probe {
     lookups: Vec<Lookup>,
     /// By place of the output.
     names: Vec<String>,
-    /// By place of the input: the name and type of what a text gives.
-    inputs: Vec<(String, DatumType)>,
-    /// The shapes of the other inputs, which stand for large tensors.
-    weights: Vec<Vec<i64>>,
+    /// By place: the names of the inputs that a text gives.
+    inputs: Vec<String>,
+    /// Of those, and of the inputs after them, which stand for large tensors.
+    facts: Vec<InputFact>,
     first_position: u32,
 }
 
@@ -244,17 +243,8 @@ impl Probe {
         });
         part.output = outputs.collect();
         remove_unused(&mut part);
-        let inputs = part.input.iter().map(|input| {
-            let is_short = tensor_type(input).0 == Some(DataType::Int32);
-            let datum_type = if is_short {
-                i32::datum_type()
-            } else {
-                i64::datum_type()
-            };
-            (input.name.clone(), datum_type)
-        });
-        let inputs = inputs.collect();
-        let weights = without_values(&mut part);
+        let inputs = part.input.iter().map(|it| it.name.clone()).collect();
+        let facts = without_values(&mut part);
         Self {
             proto: ModelProto {
                 graph: Some(part),
@@ -263,7 +253,7 @@ impl Probe {
             lookups,
             names,
             inputs,
-            weights,
+            facts,
             first_position,
         }
     }
@@ -363,17 +353,9 @@ impl Probe {
     }
 
     fn compute(&self, length: u32, id: i64) -> TractResult<HashMap<String, Vec<i64>>> {
-        let mut model = read(&self.proto)?;
+        let model = read(&self.proto, Tokens::Exactly(length), &self.facts)?.model;
+        let mut model = model.into_decluttered()?;
         let length = i64::from(length);
-        let texts = self.inputs.iter().map(|(_, datum_type)| *datum_type);
-        let texts = texts.map(|it| InferenceFact::dt_shape(it, tvec!(1, length)));
-        let float = f32::datum_type();
-        let weights = self.weights.iter();
-        let weights = weights.map(|shape| InferenceFact::dt_shape(float, shape));
-        for (place, fact) in texts.chain(weights).enumerate() {
-            model.set_input_fact(place, fact)?;
-        }
-        let mut model = model.into_typed()?.into_decluttered()?;
         // What only gave its shape is no input any more.
         let sources = model.input_outlets()?.to_vec();
         let (mut used, mut values) = (Vec::new(), tvec!());
@@ -384,10 +366,11 @@ impl Probe {
             {
                 continue;
             }
-            let input = self.inputs.get(place);
-            let (name, datum_type) = input.context("an index that is computed from weights")?;
+            let name = self.inputs.get(place);
+            let name = name.context("an index that is computed from weights")?;
+            let datum_type = node.outputs[source.slot].fact.datum_type;
             let value = self.input(name, length, id)?;
-            values.push(value.cast_to_dt(*datum_type)?.into_owned().into_tvalue());
+            values.push(value.cast_to_dt(datum_type)?.into_owned().into_tvalue());
             used.push(source);
         }
         model.set_input_outlets(&used)?;

@@ -1,8 +1,8 @@
 //! Shapes, worked out once, when the file is built. One text is computed at a time: of what exporters
 //! compute of shapes at every start, only the number of tokens is not known before.
 
-use super::conditionals::{datum_type, without_values};
-use encoderfile::graph::{read, set_input_shapes};
+use super::conditionals::without_values;
+use encoderfile::graph::{Tokens, read};
 use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
     tensor_proto::DataType,
@@ -10,8 +10,7 @@ use encoderfile::onnx::{
     type_proto,
 };
 use std::collections::{HashMap, HashSet};
-use tract_hir::infer::InferenceModelExt;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// Operators whose result is of their data's type.
 const SAME_TYPE: [&str; 13] = [
@@ -108,35 +107,21 @@ struct Known {
 impl Known {
     fn of(model: &ModelProto, graph: &GraphProto, max_tokens: u32) -> TractResult<Self> {
         let mut graph = graph.clone();
-        let inputs: Vec<DatumType> = graph.input.iter().map(datum_type).collect();
-        let weights = without_values(&mut graph);
+        let facts = without_values(&mut graph);
         let model = ModelProto {
-            graph: Some(graph.clone()),
+            graph: Some(graph),
             ..model.clone()
         };
-        let mut model = read(&model)?;
-        let float = f32::datum_type();
-        set_input_shapes(&mut model, max_tokens, |index| {
-            inputs.get(index).copied().unwrap_or(float)
-        })?;
-        for (index, shape) in weights.into_iter().enumerate() {
-            let fact = InferenceFact::dt_shape(float, shape);
-            model.set_input_fact(inputs.len() + index, fact)?;
-        }
-        model.analyse(true)?;
+        let wired = read(&model, Tokens::UpTo(max_tokens), &facts)?;
         let mut known = Self {
             values: HashMap::new(),
             shapes: HashMap::new(),
         };
-        for node in &model.nodes {
-            // A node is named after its first output, and no shape is computed of another.
-            let fact = &node.outputs[0].fact;
-            if let Some(value) = fact.value.concretize() {
-                known.values.insert(node.name.clone(), value);
-            }
-            if let Some(shape) = fact.shape.concretize() {
-                known.shapes.insert(node.name.clone(), shape);
-            }
+        for (name, outlet) in wired.outlets {
+            let fact = wired.model.outlet_fact(outlet)?;
+            let value = fact.konst.iter().map(|it| (name.clone(), Arc::clone(it)));
+            known.values.extend(value);
+            known.shapes.insert(name, fact.shape.to_tvec());
         }
         Ok(known)
     }
@@ -156,7 +141,8 @@ impl Known {
         let [output] = node.output.as_slice() else {
             return None;
         };
-        let (lengths, shape) = self.lengths(output).filter(|_| integers.contains(output))?;
+        let is_int64 = integers.contains(output);
+        let (lengths, shape) = is_int64.then(|| self.lengths(output)).flatten()?;
         let lengths: Option<Vec<i64>> = lengths.into_iter().collect();
         let dims = shape.iter().map(|it| i64::try_from(*it).ok());
         Some(TensorProto {
@@ -183,7 +169,8 @@ impl Known {
         let [_, target] = node.input.as_slice() else {
             return None;
         };
-        let (lengths, _) = self.lengths(target).filter(|_| node.op_type == "Reshape")?;
+        let is_reshape = node.op_type == "Reshape";
+        let (lengths, _) = is_reshape.then(|| self.lengths(target)).flatten()?;
         let unknown = lengths.iter().filter(|it| it.is_none()).count();
         let are_lengths = lengths.iter().flatten().all(|it| *it > 0);
         let written = lengths.into_iter().map(|it| it.unwrap_or(-1));

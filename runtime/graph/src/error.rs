@@ -1,7 +1,7 @@
 //! The errors of graphs.
 
 use encoderfile_format::weights::WeightsError;
-use tract_hir::internal::TractError;
+use tract_core::internal::TractError;
 
 /// A graph that cannot be served, and what tract says of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

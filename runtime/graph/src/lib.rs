@@ -20,8 +20,8 @@ use encoderfile_proto::onnx::{GraphProto, ModelProto};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use tract_hir::internal::*;
-use tract_hir::tract_core::plan;
+use tract_core::internal::*;
+use tract_core::plan;
 
 use onnx::external::ExternalInitializers;
 use onnx::{operators, reader};
@@ -36,7 +36,7 @@ pub use encoderfile_kernels::{TileKernel, use_tile_kernel};
 pub use error::{GraphError, Stage};
 pub use onnx::decode::decode;
 pub use onnx::external::Uses;
-pub use onnx::reader::opset;
+pub use onnx::reader::{InputFact, Tokens, Wired, opset};
 pub use ops::weights::is_computed_in_int8;
 
 /// A loaded graph, shared by all runs.
@@ -82,11 +82,13 @@ impl Graph {
             cores: Arc::clone(&cores),
         };
         let external = ExternalInitializers::take(graph, weights, &backend)?;
-        let model = reader::read(&proto, &external)?;
-        // Each matrix is freed when it has been packed, if nobody else holds it.
+        let facts = inputs.iter().map(|it| InputFact::of(it.integer_type));
+        let facts: Vec<InputFact> = facts.collect();
+        let tokens = Tokens::UpTo(pipeline.max_tokens);
+        let model = reader::read(&proto, &external, tokens, &facts)?.model;
         drop((external, proto));
         let known = match mask {
-            AttentionMask::Ones => simplify(model.clone(), pipeline, true).ok(),
+            AttentionMask::Ones => simplify(model.clone(), Some(&inputs)).ok(),
             AttentionMask::Hides => None,
         };
         let known = known.filter(attention_mask::is_whole);
@@ -102,7 +104,7 @@ impl Graph {
                 drop(model);
                 simplified
             }
-            None => simplify(model, pipeline, false)?,
+            None => simplify(model, None)?,
         };
         let plan = compile(model, &backend)?;
         Ok(Self {
@@ -338,55 +340,21 @@ pub fn unsupported(model: &ModelProto) -> Option<GraphError> {
     None
 }
 
-/// Reads a model that has all its tensors in the graph.
+/// Reads a model that has all its tensors in the graph, for texts of so many `tokens`; `inputs` are
+/// the facts of its inputs, in order.
 ///
 /// # Errors
-/// [`GraphError`] for an opset, operator, node or tensor that is not served, and a value that
-/// nothing defines.
-pub fn read(proto: &ModelProto) -> Result<InferenceModel, GraphError> {
-    reader::read(proto, &ExternalInitializers::default())
+/// [`GraphError`] for an opset, operator, node or tensor that is not served, a value that
+/// nothing defines, and operators that do not fit together.
+pub fn read(proto: &ModelProto, tokens: Tokens, inputs: &[InputFact]) -> Result<Wired, GraphError> {
+    reader::read(proto, &ExternalInitializers::default(), tokens, inputs)
 }
 
-/// Sets the shape of every input: `[1, tokens]`, of a length known only at run time.
-///
-/// Its bounds are part of the plan: exporters write `min(length, positions)`,
-/// which is the length, and tract takes seconds over shapes that keep such
-/// expressions.
-///
-/// # Errors
-/// What tract says of an input of another shape or type.
-pub fn set_input_shapes(
-    model: &mut InferenceModel,
-    max_tokens: u32,
-    integer_type: impl Fn(usize) -> DatumType,
-) -> TractResult<()> {
-    let length = model.symbols.sym("S");
-    model.symbols.add_assertion("S>=1")?;
-    model.symbols.add_assertion(format!("S<={max_tokens}"))?;
-    for index in 0..model.inputs.len() {
-        let shape = tvec!(1.to_dim(), length.to_dim());
-        let fact = InferenceFact::dt_shape(integer_type(index), shape);
-        model.set_input_fact(index, fact)?;
-    }
-    Ok(())
-}
-
-/// The model with types and without dead or redundant nodes: tract's declutter.
-fn simplify(
-    mut model: InferenceModel,
-    pipeline: &Pipeline,
-    mask_is_known: bool,
-) -> Result<TypedModel, GraphError> {
-    let integer_type = |index: usize| match pipeline.inputs[index].integer_type {
-        IntegerType::Int64 => i64::datum_type(),
-        IntegerType::Int32 => i32::datum_type(),
-    };
-    set_input_shapes(&mut model, pipeline.max_tokens, integer_type)
-        .map_err(GraphError::engine(Stage::Typing))?;
-    let model = model.into_typed();
-    let mut model = model.map_err(GraphError::engine(Stage::Typing))?;
-    if mask_is_known {
-        attention_mask::replace_known(&mut model, &pipeline.inputs)
+/// The model without dead or redundant nodes: tract's declutter. With the inputs, if what they say
+/// of the attention mask is known.
+fn simplify(mut model: TypedModel, known_mask: Option<&[Input]>) -> Result<TypedModel, GraphError> {
+    if let Some(inputs) = known_mask {
+        attention_mask::replace_known(&mut model, inputs)
             .map_err(GraphError::engine(Stage::Planning))?;
     }
     indices::compute_as_numbers(&mut model).map_err(GraphError::engine(Stage::Planning))?;

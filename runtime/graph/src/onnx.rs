@@ -1,4 +1,4 @@
-//! Reading an ONNX model: messages, tensors, and operators as those of tract.
+//! Reading an ONNX model: messages, tensors, and operators as those of tract-core.
 
 pub(crate) mod decode;
 #[cfg_attr(

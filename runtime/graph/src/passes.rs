@@ -19,7 +19,7 @@ mod tests;
 mod window;
 
 use crate::ops::Backend;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// Replaces what is recognised in a simplified model.
 pub(crate) fn fuse(model: &mut TypedModel, backend: &Backend) -> TractResult<()> {

@@ -13,7 +13,7 @@ use encoderfile_format::weights::{
 use encoderfile_proto::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// The external initializers of a graph: embedding tables, which stay where they are,
 /// weights of `MatMul`, which are packed from there or used where they are mapped, and

@@ -3,7 +3,7 @@
 use super::tensor::{datum_type, read_tensor};
 use encoderfile_proto::onnx::attribute_proto::AttributeType;
 use encoderfile_proto::onnx::{AttributeProto, NodeProto};
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// A node, in the operator set its graph was written for.
 pub(crate) struct Node<'a> {

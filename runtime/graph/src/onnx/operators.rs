@@ -1,29 +1,34 @@
-//! The ONNX operators that encoders are made of, opsets 11 to 23.
+//! The ONNX operators that encoders are made of, opsets 11 to 23, wired of tract-core's.
 //!
 //! What tract-onnx registers is linked, and so is what tract-nnef below it
 //! does: Fourier transforms, recurrent nets, tree ensembles. They were a third of
-//! the wasm module, all of which is compiled before the first text. Hence a
-//! register of our own, over the operators of tract-hir; a test compares them
-//! with tract-onnx's. Control flow is not in it: the builder resolves `If` first.
+//! the wasm module, all of which is compiled before the first text. tract-hir, which
+//! it reads into, works out shapes in both directions, at each start. Here a node's inputs are
+//! wired before it, so that their shapes are known. A test compares the operators with
+//! tract-onnx's. Control flow is not among them: the builder resolves `If` first.
 
 mod arithmetic;
 mod layers;
 mod layout;
 mod quantisation;
 mod reshaping;
-mod wired;
+#[cfg(test)]
+mod tests;
 
 use super::node::{Node, is_standard, node_name};
 use crate::GraphError;
 use encoderfile_proto::onnx::NodeProto;
-use tract_hir::internal::*;
-use tract_hir::ops::binary::Nary;
-use tract_hir::ops::identity::Identity;
-use tract_hir::ops::konst::Const;
-use tract_hir::ops::nn::{self, Reducer};
-use tract_hir::ops::{activations, array, logic, math, matmul};
-use tract_hir::tract_core::ops::nn::silu::silu;
-use wired::broadcasting;
+use reshaping::Reduction;
+use std::ops::RangeInclusive;
+use tract_core::internal::*;
+use tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_core::ops::cast::wire_cast;
+use tract_core::ops::{element_wise, logic, math, nn};
+
+/// Adds the operator of a node, whose name and inputs are given, to a model: an outlet for each of
+/// its outputs.
+pub(super) type Wire =
+    Box<dyn FnOnce(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>>>;
 
 /// Whether the operator of a node is in [`OPERATORS`].
 pub(crate) fn is_known(node: &NodeProto) -> bool {
@@ -31,14 +36,20 @@ pub(crate) fn is_known(node: &NodeProto) -> bool {
 }
 
 /// The operator of a node, if there is one of its type.
-pub(super) fn build(node: &Node) -> Option<TractResult<Box<dyn InferenceOp>>> {
+pub(super) fn build(node: &Node) -> Option<TractResult<Wire>> {
     let Operator(_, inputs, build) = find(node.proto)?;
-    // The rules of tract's operators take the inputs for granted.
-    let missing = (0..*inputs).find(|place| node.input(*place).is_none());
-    Some(match missing {
-        Some(place) => Err(format_err!("it has no input {place}, and needs {inputs}")),
-        None => build(node),
-    })
+    Some(check_inputs(node, inputs).and_then(|()| build(node)))
+}
+
+/// What is wired takes its inputs for granted.
+fn check_inputs(node: &Node, inputs: &RangeInclusive<usize>) -> TractResult<()> {
+    let (min, max) = (*inputs.start(), *inputs.end());
+    if let Some(place) = (0..min).find(|place| node.input(*place).is_none()) {
+        bail!("it has no input {place}, and needs {min}");
+    }
+    let given = node.proto.input.iter().filter(|it| !it.is_empty()).count();
+    ensure!(given <= max, "it has {given} inputs, and takes {max}");
+    Ok(())
 }
 
 /// What is said of a node whose operator is not in [`OPERATORS`].
@@ -61,141 +72,140 @@ fn find(node: &NodeProto) -> Option<&'static Operator> {
     operators.find(|it| is_standard(&node.domain) && it.0 == node.op_type)
 }
 
-/// An operator's type, how many inputs it has at least, and what builds it from a node.
+/// An operator's type, how many inputs it has, and what reads its attributes.
 struct Operator(
     &'static str,
-    usize,
-    fn(&Node) -> TractResult<Box<dyn InferenceOp>>,
+    RangeInclusive<usize>,
+    fn(&Node) -> TractResult<Wire>,
 );
 
 const OPERATORS: &[Operator] = &[
-    Operator("Abs", 1, |_| Ok(math::abs().into_hir())),
-    Operator("Add", 2, |_| Ok(math::Add.into_hir())),
-    Operator("And", 2, |_| Ok(logic::And.into_hir())),
-    Operator("ArgMax", 1, layout::arg_max),
-    Operator("Cast", 1, arithmetic::cast),
-    Operator("Ceil", 1, |_| Ok(math::ceil().into_hir())),
-    Operator("Clip", 1, |node| Ok(arithmetic::clip(node))),
-    Operator("Concat", 1, |node| {
-        Ok(expand(array::Concat::new(node.required("axis")?)))
+    Operator("Abs", 1..=1, |_| element_wise(math::abs())),
+    Operator("Add", 2..=2, |_| binary(math::Add)),
+    Operator("And", 2..=2, |_| binary(logic::And)),
+    Operator("ArgMax", 1..=1, layout::arg_max),
+    Operator("Cast", 1..=1, arithmetic::cast),
+    Operator("Ceil", 1..=1, |_| element_wise(math::ceil())),
+    Operator("Clip", 1..=3, arithmetic::clip),
+    Operator("Concat", 1..=usize::MAX, layout::concat),
+    Operator("Constant", 0..=0, constant),
+    Operator("ConstantOfShape", 1..=1, layout::constant_of_shape),
+    Operator("Conv", 2..=3, layers::conv),
+    Operator("Cos", 1..=1, |_| element_wise(math::cos())),
+    Operator("CumSum", 2..=2, layout::cum_sum),
+    Operator("DequantizeLinear", 2..=3, quantisation::dequantize_linear),
+    Operator("Div", 2..=2, |_| binary(math::Div)),
+    Operator("Dropout", 1..=3, layers::dropout),
+    Operator("Einsum", 1..=usize::MAX, arithmetic::einsum),
+    Operator("Equal", 2..=2, |_| binary(logic::CompEq)),
+    Operator("Erf", 1..=1, |_| element_wise(math::erf())),
+    Operator("Exp", 1..=1, |_| element_wise(math::exp())),
+    Operator("Expand", 2..=2, layout::expand),
+    Operator("Flatten", 1..=1, reshaping::flatten),
+    Operator("Floor", 1..=1, |_| element_wise(math::floor())),
+    Operator("Gather", 2..=2, layout::gather),
+    Operator("GatherElements", 2..=2, layout::gather_elements),
+    Operator("GatherND", 2..=2, layout::gather_nd),
+    Operator("Gelu", 1..=1, layers::gelu),
+    Operator("Gemm", 2..=3, arithmetic::gemm),
+    Operator("Greater", 2..=2, |_| binary(logic::CompGT)),
+    Operator("GreaterOrEqual", 2..=2, |_| binary(logic::CompGTE)),
+    Operator("HardSigmoid", 1..=1, layers::hard_sigmoid),
+    Operator("HardSwish", 1..=1, |_| element_wise(nn::hard_swish())),
+    Operator("Identity", 1..=1, identity),
+    Operator("IsNaN", 1..=1, |_| element_wise(math::is_nan())),
+    Operator("LayerNormalization", 2..=3, layers::layer_normalization),
+    Operator("LeakyRelu", 1..=1, layers::leaky_relu),
+    Operator("Less", 2..=2, |_| binary(logic::CompLT)),
+    Operator("LessOrEqual", 2..=2, |_| binary(logic::CompLTE)),
+    Operator("Log", 1..=1, |_| element_wise(math::ln())),
+    Operator("LogSoftmax", 1..=1, layers::log_softmax),
+    Operator("MatMul", 2..=2, arithmetic::mat_mul),
+    Operator("Max", 1..=usize::MAX, |_| arithmetic::n_ary(math::Max)),
+    Operator("Mean", 1..=usize::MAX, arithmetic::mean),
+    Operator("Min", 1..=usize::MAX, |_| arithmetic::n_ary(math::Min)),
+    Operator("Mod", 2..=2, arithmetic::modulo),
+    Operator("Mul", 2..=2, |_| binary(math::Mul)),
+    Operator("Neg", 1..=1, |_| element_wise(math::neg())),
+    Operator("Not", 1..=1, |_| element_wise(logic::not())),
+    Operator("Or", 2..=2, |_| binary(logic::Or)),
+    Operator("Pad", 2..=4, layout::pad),
+    Operator("Pow", 2..=2, arithmetic::pow),
+    Operator("QuantizeLinear", 3..=3, quantisation::quantize_linear),
+    Operator("Range", 3..=3, layout::range),
+    Operator("Reciprocal", 1..=1, |_| element_wise(math::recip())),
+    Operator("ReduceL2", 1..=2, |node| {
+        reshaping::reduce(node, Reduction::L2)
     }),
-    Operator("Constant", 0, constant),
-    Operator("ConstantOfShape", 1, constant_of_shape),
-    Operator("Conv", 2, layers::conv),
-    Operator("Cos", 1, |_| Ok(math::cos().into_hir())),
-    Operator("CumSum", 2, layout::cum_sum),
-    Operator("DequantizeLinear", 2, quantisation::dequantize_linear),
-    Operator("Div", 2, |_| Ok(math::Div.into_hir())),
-    Operator("Dropout", 1, layers::dropout),
-    Operator("Einsum", 1, arithmetic::einsum),
-    Operator("Equal", 2, |_| Ok(logic::CompEq.into_hir())),
-    Operator("Erf", 1, |_| Ok(math::erf().into_hir())),
-    Operator("Exp", 1, |_| Ok(math::exp().into_hir())),
-    Operator("Expand", 2, |_| Ok(expand(array::MultiBroadcastTo))),
-    Operator("Flatten", 1, |node| {
-        Ok(expand(array::Flatten::new(axis(node, 1)?)))
+    Operator("ReduceMax", 1..=2, |node| {
+        reshaping::reduce(node, Reduction::Max)
     }),
-    Operator("Floor", 1, |_| Ok(math::floor().into_hir())),
-    Operator("Gather", 2, |node| {
-        Ok(expand(array::Gather::new(axis(node, 0)?)))
+    Operator("ReduceMean", 1..=2, |node| {
+        reshaping::reduce(node, Reduction::Mean)
     }),
-    Operator("GatherElements", 2, |node| {
-        Ok(layout::gather_elements(axis(node, 0)?))
+    Operator("ReduceMin", 1..=2, |node| {
+        reshaping::reduce(node, Reduction::Min)
     }),
-    Operator("GatherND", 2, |node| {
-        let batch_dims = node.attribute("batch_dims")?.unwrap_or(0);
-        Ok(Box::new(array::GatherNd::new(batch_dims)))
+    Operator("ReduceProd", 1..=2, |node| {
+        reshaping::reduce(node, Reduction::Prod)
     }),
-    Operator("Gelu", 1, layers::gelu),
-    Operator("Gemm", 2, arithmetic::gemm),
-    Operator("Greater", 2, |_| Ok(logic::CompGT.into_hir())),
-    Operator("GreaterOrEqual", 2, |_| Ok(logic::CompGTE.into_hir())),
-    Operator("HardSigmoid", 1, |node| {
-        let alpha = node.attribute("alpha")?.unwrap_or(0.2);
-        let beta = node.attribute("beta")?.unwrap_or(0.5);
-        Ok(expand(activations::HardSigmoid(alpha, beta)))
+    Operator("ReduceSum", 1..=2, |node| {
+        reshaping::reduce(node, Reduction::Sum)
     }),
-    Operator("HardSwish", 1, |_| Ok(nn::hard_swish().into_hir())),
-    Operator("Identity", 1, |_| Ok(Box::new(Identity))),
-    Operator("IsNaN", 1, |_| Ok(math::is_nan().into_hir())),
-    Operator("LayerNormalization", 2, layers::layer_normalization),
-    Operator("LeakyRelu", 1, |node| {
-        let alpha = node.attribute("alpha")?.unwrap_or(0.01);
-        Ok(expand(activations::LeakyRelu(alpha)))
-    }),
-    Operator("Less", 2, |_| Ok(logic::CompLT.into_hir())),
-    Operator("LessOrEqual", 2, |_| Ok(logic::CompLTE.into_hir())),
-    Operator("Log", 1, |_| Ok(math::ln().into_hir())),
-    Operator("LogSoftmax", 1, layers::log_softmax),
-    Operator("MatMul", 2, |_| {
-        Ok(expand(matmul::MatMulInference::default()))
-    }),
-    Operator("Max", 1, |_| Ok(Box::new(Nary(Box::new(math::Max), false)))),
-    Operator("Mean", 1, |_| Ok(Box::new(Nary(Box::new(math::Add), true)))),
-    Operator("Min", 1, |_| Ok(Box::new(Nary(Box::new(math::Min), false)))),
-    Operator("Mod", 2, arithmetic::modulo),
-    Operator("Mul", 2, |_| Ok(math::Mul.into_hir())),
-    Operator("Neg", 1, |_| Ok(math::neg().into_hir())),
-    Operator("Not", 1, |_| Ok(logic::not().into_hir())),
-    Operator("Or", 2, |_| Ok(logic::Or.into_hir())),
-    Operator("Pad", 2, layout::pad),
-    Operator("Pow", 2, |_| {
-        Ok(broadcasting("Pow", |base, _| Ok(base), arithmetic::pow))
-    }),
-    Operator("QuantizeLinear", 3, quantisation::quantize_linear),
-    Operator("Range", 3, |_| Ok(expand(layout::Range))),
-    Operator("Reciprocal", 1, |_| Ok(math::recip().into_hir())),
-    Operator("ReduceL2", 1, |node| reshaping::reduce(node, Reducer::L2)),
-    Operator("ReduceMax", 1, |node| reshaping::reduce(node, Reducer::Max)),
-    Operator("ReduceMean", 1, |node| {
-        reshaping::reduce(node, Reducer::Mean)
-    }),
-    Operator("ReduceMin", 1, |node| reshaping::reduce(node, Reducer::Min)),
-    Operator("ReduceProd", 1, |node| {
-        reshaping::reduce(node, Reducer::Prod)
-    }),
-    Operator("ReduceSum", 1, |node| reshaping::reduce(node, Reducer::Sum)),
-    Operator("Relu", 1, |_| {
-        Ok(expand(activations::Clip::new(Some(0.0), None)))
-    }),
-    Operator("Reshape", 2, |node| {
-        let allowzero = node.attribute("allowzero")?.unwrap_or(false);
-        Ok(expand(array::Reshape::new(allowzero)))
-    }),
-    Operator("Round", 1, |_| Ok(math::round_half_to_even().into_hir())),
-    Operator("ScatterND", 3, |node| {
-        let reduction = node.attribute("reduction")?.unwrap_or("none");
-        let reduction = array::ScatterReduction::parse(reduction)?;
-        Ok(expand(array::ScatterNd::new(reduction)))
-    }),
-    Operator("Shape", 1, layout::shape),
-    Operator("Sigmoid", 1, |_| Ok(nn::sigmoid().into_hir())),
-    Operator("Sign", 1, |_| Ok(math::sign().into_hir())),
-    Operator("Sin", 1, |_| Ok(math::sin().into_hir())),
-    Operator("Size", 1, |_| Ok(expand(array::Size::new(DatumType::TDim)))),
-    Operator("Slice", 3, |node| Ok(layout::slice(node))),
-    Operator("Softmax", 1, layers::softmax),
-    Operator("Softplus", 1, |_| Ok(expand(activations::Softplus))),
-    Operator("Split", 1, layout::split),
-    Operator("Sqrt", 1, |_| Ok(math::sqrt().into_hir())),
-    Operator("Squeeze", 1, reshaping::squeeze),
-    Operator("Sub", 2, |_| Ok(math::Sub.into_hir())),
-    Operator("Sum", 1, |_| Ok(Box::new(Nary(Box::new(math::Add), false)))),
-    Operator("Swish", 1, |node| {
-        let alpha = node.attribute("alpha")?.unwrap_or(1f32);
-        ensure!(alpha == 1.0, "Swish with alpha {alpha}");
-        Ok(silu().into_hir())
-    }),
-    Operator("Tanh", 1, |_| Ok(math::tanh().into_hir())),
-    Operator("Tile", 2, |_| Ok(expand(array::Tile))),
-    Operator("Transpose", 1, layout::transpose),
-    Operator("Trilu", 1, layout::trilu),
-    Operator("Unsqueeze", 1, reshaping::unsqueeze),
-    Operator("Where", 3, |_| Ok(expand(logic::Iff))),
-    Operator("Xor", 2, |_| Ok(logic::Xor.into_hir())),
+    Operator("Relu", 1..=1, layers::relu),
+    Operator("Reshape", 2..=2, reshaping::reshape),
+    Operator("Round", 1..=1, |_| element_wise(math::round_half_to_even())),
+    Operator("ScatterND", 3..=3, layout::scatter_nd),
+    Operator("Shape", 1..=1, layout::shape),
+    Operator("Sigmoid", 1..=1, |_| element_wise(nn::sigmoid())),
+    Operator("Sign", 1..=1, |_| element_wise(math::sign())),
+    Operator("Sin", 1..=1, |_| element_wise(math::sin())),
+    Operator("Size", 1..=1, layout::size),
+    Operator("Slice", 3..=5, layout::slice),
+    Operator("Softmax", 1..=1, layers::softmax),
+    Operator("Softplus", 1..=1, layers::softplus),
+    Operator("Split", 1..=2, layout::split),
+    Operator("Sqrt", 1..=1, |_| element_wise(math::sqrt())),
+    Operator("Squeeze", 1..=2, reshaping::squeeze),
+    Operator("Sub", 2..=2, |_| binary(math::Sub)),
+    Operator("Sum", 1..=usize::MAX, |_| arithmetic::n_ary(math::Add)),
+    Operator("Swish", 1..=1, layers::swish),
+    Operator("Tanh", 1..=1, |_| element_wise(math::tanh())),
+    Operator("Tile", 2..=2, layout::tile),
+    Operator("Transpose", 1..=1, layout::transpose),
+    Operator("Trilu", 1..=2, layout::trilu),
+    Operator("Unsqueeze", 1..=2, reshaping::unsqueeze),
+    Operator("Where", 3..=3, arithmetic::select),
+    Operator("Xor", 2..=2, |_| binary(logic::Xor)),
 ];
 
-fn constant(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+/// An operator on each value, of the type that it computes in.
+fn element_wise(op: element_wise::ElementWiseOp) -> TractResult<Wire> {
+    let element_wise::ElementWiseOp(op, _) = op;
+    Ok(Box::new(move |name, model, inputs| {
+        let datum_type = model.outlet_fact(inputs[0])?.datum_type;
+        let inputs = wire_cast(name, model, inputs, op.operating_datum_type(datum_type))?;
+        model.wire_node(name, element_wise::ElementWiseOp(op, None), &inputs)
+    }))
+}
+
+/// An operator on two tensors that are broadcast, of the type that both have in common.
+fn binary(op: impl BinMiniOp) -> TractResult<Wire> {
+    Ok(Box::new(move |name, model, inputs| {
+        let types = [inputs[0], inputs[1]].map(|it| model.outlet_fact(it).map(|it| it.datum_type));
+        let [first, second] = types;
+        let operating = op.operating_datum_type(first?, second?)?;
+        let inputs = wire_rank_broadcast(name, model, inputs)?;
+        let inputs = wire_cast(name, model, &inputs, operating)?;
+        model.wire_node(name, TypedBinOp(Box::new(op), None), &inputs)
+    }))
+}
+
+fn identity(_: &Node) -> TractResult<Wire> {
+    Ok(Box::new(|_, _, inputs| Ok(inputs.into())))
+}
+
+fn constant(node: &Node) -> TractResult<Wire> {
     let value = if let Some(tensor) = node.attribute("value")? {
         tensor
     } else if let Some(value) = node.attribute::<i64>("value_int")? {
@@ -209,21 +219,20 @@ fn constant(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
     } else {
         bail!("a Constant that is neither a tensor nor numbers");
     };
-    Ok(Box::new(Const::new(value.into_arc_tensor())?))
-}
-
-fn constant_of_shape(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    let value = match node.attribute("value")? {
-        Some(tensor) => tensor,
-        None => tensor0(0f32),
-    };
-    ensure!(value.len() == 1, "a ConstantOfShape of {value:?}");
-    let value = value.into_shape(&[])?.into_arc_tensor();
-    Ok(expand(array::ConstantOfShape::new(value)))
+    Ok(Box::new(|name, model, _| {
+        Ok(tvec!(model.add_const(name, value)?))
+    }))
 }
 
 fn axis(node: &Node, default: i64) -> TractResult<i64> {
     Ok(node.attribute("axis")?.unwrap_or(default))
+}
+
+/// What tensors are cast to that are computed with each other.
+fn common_type(facts: &[&TypedFact]) -> TractResult<DatumType> {
+    let types: Vec<DatumType> = facts.iter().map(|it| it.datum_type).collect();
+    let common = DatumType::super_type_for(&types);
+    common.with_context(|| format!("{types:?} have no common type"))
 }
 
 /// The place of an axis that may count from the end.

@@ -2,7 +2,7 @@
 
 use encoderfile_format::weights::WeightsError;
 use encoderfile_proto::onnx::{TensorProto, tensor_proto::DataType};
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// tract's name for an ONNX element type.
 pub(crate) fn datum_type(data_type: i32) -> TractResult<DatumType> {

@@ -3,7 +3,7 @@
 use super::Backend;
 use super::head_layout::HeadLayout;
 use encoderfile_kernels as kernels;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// `softmax(scale · queries · keys + mask) · values`, of which a softmax that is no number
 /// may be 0.

@@ -5,7 +5,7 @@ use super::Backend;
 use super::head_layout::HeadLayout;
 use encoderfile_kernels as kernels;
 use encoderfile_kernels::{HeadView, PositionIndices, PositionTable};
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// `scale · rows · table[index]`: rows of `[…, heads, tokens, width]` in any
 /// order, and indices of `[…, 1 or heads, tokens, columns]`, give

@@ -6,8 +6,8 @@
 
 use encoderfile_format::weights::Matrix;
 use std::sync::Arc;
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::cast::cast;
+use tract_core::internal::*;
+use tract_core::ops::cast::cast;
 
 /// Rows of a matrix by index: `[…]` → `[…, columns]`.
 #[derive(Clone)]
@@ -51,6 +51,17 @@ impl EvalOp for EmbeddingLookup {
 }
 
 impl EmbeddingLookup {
+    pub(crate) fn wire(
+        self,
+        name: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let numbers = cast(i64::datum_type());
+        let indices = model.wire_node(format!("{name}.indices"), numbers, &inputs[..1])?;
+        model.wire_node(name, self, &indices)
+    }
+
     /// ONNX counts negative indices from the end.
     fn row(&self, index: i64) -> TractResult<usize> {
         let rows = i64::try_from(self.table.rows())?;
@@ -72,39 +83,4 @@ impl TypedOp for EmbeddingLookup {
     }
 
     as_op!();
-}
-
-impl Expansion for EmbeddingLookup {
-    fn name(&self) -> StaticName {
-        "EmbeddingLookup".into()
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let indices = model.wire_node(
-            format!("{prefix}.indices"),
-            cast(i64::datum_type()),
-            &[inputs[0]],
-        )?;
-        model.wire_node(prefix, self.clone(), &indices)
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&outputs[0].datum_type, f32::datum_type())?;
-        solver.given(&inputs[0].shape, move |solver, mut shape| {
-            shape.push(self.table.columns().to_dim());
-            solver.equals(&outputs[0].shape, shape)
-        })
-    }
 }

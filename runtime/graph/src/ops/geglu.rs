@@ -3,7 +3,7 @@
 use encoderfile_kernels as kernels;
 use encoderfile_kernels::Isa;
 use std::ops::Range;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// `gelu(activated) · factor`, parts of each row: `[…, width]` → `[…, activated]`.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! and unsqueezes before an operator need not be computed.
 
 use encoderfile_kernels::HeadStrides;
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::Slice;
+use tract_core::internal::*;
+use tract_core::ops::array::Slice;
 
 /// Which axes of a tensor are what. A head's values are its last one, and every
 /// further one has a length of one, or one place that is meant.

@@ -2,7 +2,7 @@
 
 use encoderfile_kernels as kernels;
 use encoderfile_kernels::Isa;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// `(x − mean(x)) / √(variance(x) + epsilon) · scale + bias`, where `x` is the only
 /// input or the sum of two, one of them a residual: `[…, width]` → `[…, width]`.

@@ -7,7 +7,7 @@ use super::weights::LinearWeights;
 use encoderfile_format::weights::{Matrix, WeightsError};
 use encoderfile_kernels::{Activation, Epilogue, LinearLayer, linear};
 use std::sync::OnceLock;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// `activation(input · weights + bias)`: `[rows, depth]` → `[rows, columns]`.
 #[derive(Clone)]
@@ -166,55 +166,32 @@ impl MatMulWeight {
         }
     }
 
+    pub(crate) fn wire(
+        &self,
+        name: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let fact = model.outlet_fact(inputs[0])?;
+        let depth = fact.shape.to_tvec().pop();
+        ensure!(
+            fact.datum_type == f32::datum_type() && depth == Some(self.matrix.rows().to_dim()),
+            "{fact:?} is not multiplied by {:?}",
+            self.matrix
+        );
+        let rank = fact.rank();
+        let mut output: TVec<Axis> = (0..rank).map(Axis::Input).collect();
+        output[rank - 1] = Axis::Fixed(self.matrix.columns());
+        let op = Linear::plain(self.weights()?, output);
+        model.wire_node(name, op, &inputs[..1])
+    }
+
     fn weights(&self) -> Result<Arc<LinearWeights>, WeightsError> {
         if let Some(weights) = self.weights.get() {
             return Ok(Arc::clone(weights));
         }
         let weights = Arc::new(LinearWeights::read(&self.matrix, &self.backend)?);
         Ok(Arc::clone(self.weights.get_or_init(|| weights)))
-    }
-}
-
-impl Expansion for MatMulWeight {
-    fn name(&self) -> StaticName {
-        "Linear".into()
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let rank = model.outlet_fact(inputs[0])?.rank();
-        let mut output: TVec<Axis> = (0..rank).map(Axis::Input).collect();
-        output[rank - 1] = Axis::Fixed(self.matrix.columns());
-        let op = Linear::plain(self.weights()?, output);
-        model.wire_node(prefix, op, &inputs[..1])
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&inputs[0].datum_type, f32::datum_type())?;
-        solver.equals(&outputs[0].datum_type, f32::datum_type())?;
-        solver.given(&inputs[0].shape, move |solver, mut shape| {
-            let [.., last] = &mut *shape else {
-                bail!("a scalar is not multiplied by {:?}", self.matrix)
-            };
-            let depth = std::mem::replace(last, self.matrix.columns().to_dim());
-            ensure!(
-                depth == self.matrix.rows().to_dim(),
-                "{depth} values are not multiplied by {:?}",
-                self.matrix
-            );
-            solver.equals(&outputs[0].shape, shape)
-        })
     }
 }
 

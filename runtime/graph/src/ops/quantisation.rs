@@ -1,7 +1,7 @@
 //! Activations that a statically quantised graph rounds: to 8 or 16 bits, back, and both in one.
 
 use encoderfile_kernels as kernels;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// Scales and zero points of what is computed: one for all, or one for each place along an axis.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! A range of numbers, where tract would have one of symbolic expressions.
 
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::Range;
+use tract_core::internal::*;
+use tract_core::ops::array::Range;
 
 /// A range whose values nothing is concluded from.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]

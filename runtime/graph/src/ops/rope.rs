@@ -3,7 +3,7 @@
 use super::head_layout::HeadLayout;
 use encoderfile_kernels as kernels;
 use encoderfile_kernels::{HeadView, Isa};
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// `x · cos + concat(−second half of x, first half of x) · sin`, where cosines and
 /// sines are `[tokens, width]`: heads where `input` says → heads where `output` says.

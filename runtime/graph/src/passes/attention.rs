@@ -8,12 +8,12 @@ use crate::ops::Backend;
 use crate::ops::attention::Attention;
 use crate::ops::head_layout::HeadLayout;
 use encoderfile_kernels::{Undefined, Window};
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::einsum::EinSum;
-use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
-use tract_hir::tract_core::ops::logic::Iff;
-use tract_hir::tract_core::ops::math::{Add, IsNan};
-use tract_hir::tract_core::ops::nn::{Softmax, SoftmaxKind};
+use tract_core::internal::*;
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::logic::Iff;
+use tract_core::ops::math::{Add, IsNan};
+use tract_core::ops::nn::{Softmax, SoftmaxKind};
 
 /// The scores, their softmax and the product with the values in a model.
 pub(super) struct Match {

@@ -9,12 +9,12 @@
 //! (ESM): such a model keeps its mask as an input.
 
 use encoderfile_format::manifest::{Input, InputRole};
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::{MultiBroadcastTo, Slice};
-use tract_hir::tract_core::ops::binary::TypedBinOp;
-use tract_hir::tract_core::ops::cast::Cast;
-use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
-use tract_hir::tract_core::ops::logic::Iff;
+use tract_core::internal::*;
+use tract_core::ops::array::{MultiBroadcastTo, Slice};
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::cast::Cast;
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::logic::Iff;
 
 /// Whether an input is no input of the plan, but known in it.
 pub(crate) fn is_known(input: &Input) -> bool {
@@ -110,7 +110,7 @@ pub(crate) fn is_whole(model: &TypedModel) -> bool {
 mod tests {
     use super::*;
     use encoderfile_format::manifest::IntegerType;
-    use tract_hir::ops::math;
+    use tract_core::ops::math;
 
     /// `scores + choice(1 − mask)`, of a mask `[1, S]` that is unsqueezed and broadcast to
     /// `[1, 1, S, S]`, as exporters write it.

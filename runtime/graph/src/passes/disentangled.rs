@@ -7,10 +7,10 @@ use crate::ops::Backend;
 use crate::ops::disentangled::DisentangledBias;
 use crate::ops::head_layout::HeadLayout;
 use encoderfile_kernels::{Isa, PositionTable};
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::{GatherElements, MultiBroadcastTo};
-use tract_hir::tract_core::ops::change_axes::AxisOp;
-use tract_hir::tract_core::ops::einsum::EinSum;
+use tract_core::internal::*;
+use tract_core::ops::array::{GatherElements, MultiBroadcastTo};
+use tract_core::ops::change_axes::AxisOp;
+use tract_core::ops::einsum::EinSum;
 
 /// The products, what is taken of them, and a factor, in a model.
 pub(super) struct Match {
@@ -161,8 +161,8 @@ fn indices(model: &TypedModel, outlet: OutletId, rank: usize) -> TractResult<Opt
 mod tests {
     use super::*;
     use crate::passes::fuse;
-    use tract_hir::ops::logic::wire_with_rank_broadcast;
-    use tract_hir::ops::math;
+    use tract_core::internal::wire_with_rank_broadcast;
+    use tract_core::ops::math;
 
     const HEADS: usize = 3;
     const WIDTH: usize = 5;

@@ -1,7 +1,7 @@
 //! Which axes of an einsum of heads are what.
 
 use super::pattern::single;
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// Whether the last axis of the second factor is summed over.
 #[derive(Clone, Copy, PartialEq)]

@@ -4,9 +4,9 @@ use super::pattern::{is_binary, is_gelu, only_successor, other_input};
 use crate::ops::geglu::GeGlu;
 use encoderfile_kernels::Isa;
 use std::ops::Range;
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::Slice;
-use tract_hir::tract_core::ops::math::Mul;
+use tract_core::internal::*;
+use tract_core::ops::array::Slice;
+use tract_core::ops::math::Mul;
 
 /// GeGLU in a model.
 pub(super) struct Match {

@@ -11,10 +11,10 @@
 //! a sliding window), and cannot compute what it made of it. So ranges are numbers too.
 
 use crate::ops::range::Indices;
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::Range;
-use tract_hir::tract_core::ops::binary::TypedBinOp;
-use tract_hir::tract_core::ops::cast::cast;
+use tract_core::internal::*;
+use tract_core::ops::array::Range;
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::cast::cast;
 
 /// Below this rank, symbolic integers are shapes.
 const MATRIX_RANK: usize = 2;

@@ -3,10 +3,10 @@
 use super::pattern::{constant_input, is_binary, only_successor, scalar_factor};
 use crate::ops::layer_norm::{LayerNorm, Parameters};
 use encoderfile_kernels::Isa;
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::binary::BinMiniOp;
-use tract_hir::tract_core::ops::math::{Add, Mul, Sub};
-use tract_hir::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
+use tract_core::internal::*;
+use tract_core::ops::binary::BinMiniOp;
+use tract_core::ops::math::{Add, Mul, Sub};
+use tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 
 /// What is a LayerNorm in a model.
 pub(super) struct Match {

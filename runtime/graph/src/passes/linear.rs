@@ -9,11 +9,11 @@ use crate::ops::Backend;
 use crate::ops::linear::{Axis, Linear, LinearGroup};
 use crate::ops::weights::LinearWeights;
 use encoderfile_kernels::{Activation, Order};
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::binary::TypedBinOp;
-use tract_hir::tract_core::ops::einsum::EinSum;
-use tract_hir::tract_core::ops::konst::Const;
-use tract_hir::tract_core::ops::math::{Add, Mul};
+use tract_core::internal::*;
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::konst::Const;
+use tract_core::ops::math::{Add, Mul};
 
 /// A product with a constant in a model.
 pub(super) struct Match {

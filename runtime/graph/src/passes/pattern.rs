@@ -1,10 +1,10 @@
 //! What passes ask of a model: who takes a value, and what else goes into a node.
 
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
-use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
-use tract_hir::tract_core::ops::math::Mul;
-use tract_hir::tract_core::ops::nn::gelu_exact::GeluExact;
+use tract_core::internal::*;
+use tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::math::Mul;
+use tract_core::ops::nn::gelu_exact::GeluExact;
 
 /// The only successor of a node's only output, unless that is also the model's.
 pub(super) fn only_successor(model: &TypedModel, id: usize) -> Option<&TypedNode> {

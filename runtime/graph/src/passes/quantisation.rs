@@ -2,7 +2,7 @@
 //! quantised graphs before and after each operator.
 
 use crate::ops::quantisation::{Dequantize, Quantize, RoundToSteps};
-use tract_hir::internal::*;
+use tract_core::internal::*;
 
 /// Both in a model.
 pub(super) struct Match {

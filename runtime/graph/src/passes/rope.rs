@@ -4,10 +4,10 @@ use super::pattern::{is_binary, only_successor, other_input};
 use crate::ops::head_layout::HeadLayout;
 use crate::ops::rope::Rope;
 use encoderfile_kernels::Isa;
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::{Slice, TypedConcat};
-use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
-use tract_hir::tract_core::ops::math::{Add, Mul, Neg};
+use tract_core::internal::*;
+use tract_core::ops::array::{Slice, TypedConcat};
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::math::{Add, Mul, Neg};
 
 /// RoPE in a model.
 pub(super) struct Match {

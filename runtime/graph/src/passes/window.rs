@@ -8,13 +8,13 @@
 
 use crate::ops::range::Indices;
 use encoderfile_kernels::Window;
-use tract_hir::internal::*;
-use tract_hir::tract_core::ops::array::MultiBroadcastTo;
-use tract_hir::tract_core::ops::binary::TypedBinOp;
-use tract_hir::tract_core::ops::cast::Cast;
-use tract_hir::tract_core::ops::element_wise::ElementWiseOp;
-use tract_hir::tract_core::ops::logic::{CompGT, CompGTE, CompLT, CompLTE, Iff};
-use tract_hir::tract_core::ops::math::{Add, Sub};
+use tract_core::internal::*;
+use tract_core::ops::array::MultiBroadcastTo;
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::cast::Cast;
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::logic::{CompGT, CompGTE, CompLT, CompLTE, Iff};
+use tract_core::ops::math::{Add, Sub};
 
 /// What is added to the score of a key that is hidden, at most: float16's least number, with
 /// which no score's exponential is above 0.

@@ -1,27 +1,27 @@
-//! Operators on numbers: casts, bounds, powers, remainders and products.
+//! Operators on numbers: casts, bounds, powers, remainders, choices and products.
 
-use super::add_scalar;
-use super::wired::{broadcasting, like_first};
+use super::{Wire, add_scalar, common_type};
 use crate::onnx::node::Node;
-use tract_hir::internal::*;
-use tract_hir::ops::binary::{wire_cast, wire_rank_broadcast};
-use tract_hir::ops::logic::wire_with_rank_broadcast;
-use tract_hir::ops::math;
-use tract_hir::tract_core::ops::cast;
-use tract_hir::tract_core::ops::einsum::EinSum;
+use tract_core::internal::*;
+use tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_core::ops::cast::{cast as cast_to, wire_cast};
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::{logic, math};
 
-pub(super) fn cast(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn cast(node: &Node) -> TractResult<Wire> {
     let to: DatumType = node.required("to")?;
     // An integer may be a length that is known only at run time.
     let is_length = to == i64::datum_type();
     let to = if is_length { TDim::datum_type() } else { to };
-    Ok(Box::new(cast::cast(to)))
+    Ok(Box::new(move |name, model, inputs| {
+        model.wire_node(name, cast_to(to), inputs)
+    }))
 }
 
 /// Bounds that are inputs, each optional.
-pub(super) fn clip(node: &Node) -> Box<dyn InferenceOp> {
+pub(super) fn clip(node: &Node) -> TractResult<Wire> {
     let (min, max) = (node.input(1), node.input(2));
-    like_first("Clip", move |name, model, inputs| {
+    Ok(Box::new(move |name, model, inputs| {
         let datum_type = model.outlet_fact(inputs[0])?.datum_type;
         let mut wire = inputs[0];
         for (bound, op) in [(min, math::max()), (max, math::min())] {
@@ -32,43 +32,36 @@ pub(super) fn clip(node: &Node) -> Box<dyn InferenceOp> {
             wire = wire_with_rank_broadcast(name, model, op, &[wire, bound])?[0];
         }
         Ok(tvec!(wire))
-    })
+    }))
 }
 
 /// The result is of the base's type, whatever the exponent's.
-pub(super) fn pow(
-    name: &str,
-    model: &mut TypedModel,
-    inputs: &[OutletId],
-) -> TractResult<TVec<OutletId>> {
-    let base = model.outlet_fact(inputs[0])?.datum_type;
-    let exponent = model.outlet_fact(inputs[1])?.datum_type;
-    let operating = if base.is_integer() == exponent.is_integer() {
-        common_type(base, exponent)?
-    } else {
-        f64::datum_type()
-    };
-    let wires = wire_rank_broadcast(name, model, inputs)?;
-    let wires = wire_cast(name, model, &wires, operating)?;
-    if operating == base {
-        return model.wire_node(name, math::pow(), &wires);
-    }
-    let power = model.wire_node(format!("{name}.pow"), math::pow(), &wires)?;
-    model.wire_node(name, cast::cast(base), &power)
+pub(super) fn pow(_: &Node) -> TractResult<Wire> {
+    Ok(Box::new(|name, model, inputs| {
+        let (base, exponent) = (model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?);
+        let common = common_type(&[base, exponent]);
+        let (base, exponent) = (base.datum_type, exponent.datum_type);
+        let operating = if base.is_integer() == exponent.is_integer() {
+            common?
+        } else {
+            f64::datum_type()
+        };
+        let wires = wire_rank_broadcast(name, model, inputs)?;
+        let wires = wire_cast(name, model, &wires, operating)?;
+        if operating == base {
+            return model.wire_node(name, math::pow(), &wires);
+        }
+        let power = model.wire_node(format!("{name}.pow"), math::pow(), &wires)?;
+        model.wire_node(name, cast_to(base), &power)
+    }))
 }
 
-fn common_type(a: DatumType, b: DatumType) -> TractResult<DatumType> {
-    let common = a.common_super_type(b);
-    common.with_context(|| format!("{a:?} and {b:?} have no common type"))
-}
-
-pub(super) fn modulo(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn modulo(node: &Node) -> TractResult<Wire> {
     let like_c = node.attribute("fmod")?.unwrap_or(false);
-    Ok(if like_c {
-        math::Rem.into_hir()
-    } else {
-        broadcasting("Mod", common_type, floored_remainder)
-    })
+    if like_c {
+        return super::binary(math::Rem);
+    }
+    Ok(Box::new(floored_remainder))
 }
 
 /// The remainder that has the divisor's sign.
@@ -77,9 +70,7 @@ fn floored_remainder(
     model: &mut TypedModel,
     inputs: &[OutletId],
 ) -> TractResult<TVec<OutletId>> {
-    let dividend = model.outlet_fact(inputs[0])?.datum_type;
-    let divisor = model.outlet_fact(inputs[1])?.datum_type;
-    let operating = common_type(dividend, divisor)?;
+    let operating = common_type(&[model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?])?;
     let wires = wire_rank_broadcast(name, model, inputs)?;
     let wires = wire_cast(name, model, &wires, operating)?;
     // Lengths are not negative.
@@ -92,17 +83,145 @@ fn floored_remainder(
     model.wire_node(name, math::rem(), &[sum, divisor])
 }
 
-pub(super) fn gemm(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    Ok(expand(Gemm {
+/// An operator on any number of tensors, from the first on.
+pub(super) fn n_ary(op: impl BinMiniOp + Clone) -> TractResult<Wire> {
+    Ok(Box::new(move |name, model, inputs| {
+        Ok(tvec!(wire_n_ary(name, model, inputs, &op)?))
+    }))
+}
+
+pub(super) fn mean(_: &Node) -> TractResult<Wire> {
+    Ok(Box::new(|name, model, inputs| {
+        let sum = wire_n_ary(name, model, inputs, &math::Add)?;
+        let datum_type = model.outlet_fact(sum)?.datum_type;
+        let count = tensor0(i64::try_from(inputs.len())?);
+        let count = count.cast_to_dt(datum_type)?.into_owned();
+        let count = model.add_const(format!("{name}.count"), count)?;
+        let name = format!("{name}.mean");
+        wire_with_rank_broadcast(name, model, math::div(), &[sum, count])
+    }))
+}
+
+fn wire_n_ary<O: BinMiniOp + Clone>(
+    name: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+    op: &O,
+) -> TractResult<OutletId> {
+    let facts = inputs.iter().map(|it| model.outlet_fact(*it));
+    let common = common_type(&facts.collect::<TractResult<Vec<_>>>()?)?;
+    let operating = op.operating_datum_type(common, common)?;
+    let inputs = wire_cast(name, model, inputs, operating)?;
+    let mut wire = inputs[0];
+    for (place, input) in inputs.iter().enumerate().skip(1) {
+        let op = TypedBinOp(Box::new(op.clone()), None);
+        let name = format!("{name}.{place}");
+        wire = wire_with_rank_broadcast(name, model, op, &[wire, *input])?[0];
+    }
+    Ok(wire)
+}
+
+/// `Where`: of each value, the first or the second.
+pub(super) fn select(_: &Node) -> TractResult<Wire> {
+    Ok(Box::new(|name, model, inputs| {
+        let condition = model.outlet_fact(inputs[0])?.datum_type;
+        ensure!(
+            condition == bool::datum_type(),
+            "a condition of {condition:?}"
+        );
+        let common = common_type(&[model.outlet_fact(inputs[1])?, model.outlet_fact(inputs[2])?])?;
+        let choices = wire_cast(name, model, &inputs[1..], common)?;
+        let inputs = [inputs[0], choices[0], choices[1]];
+        let inputs = wire_rank_broadcast(name, model, &inputs)?;
+        model.wire_node(name, logic::Iff, &inputs)
+    }))
+}
+
+/// As numpy has it: of matrices, vectors, and any axes before those of a matrix.
+pub(super) fn mat_mul(_: &Node) -> TractResult<Wire> {
+    Ok(Box::new(|name, model, inputs| {
+        let ranks = [inputs[0], inputs[1]].map(|it| Ok(model.outlet_fact(it)?.rank()));
+        let [first, second]: [TractResult<usize>; 2] = ranks;
+        let axes = axes_of_matrices(first?, second?)?;
+        wire_product(name, model, axes, inputs)
+    }))
+}
+
+fn axes_of_matrices(first: usize, second: usize) -> TractResult<AxesMapping> {
+    ensure!(
+        first > 0 && second > 0,
+        "a product of tensors of rank {first} and {second}"
+    );
+    let further: Vec<char> = ('a'..='j').collect();
+    let rank = first.max(second);
+    let batch = further.get(..rank.saturating_sub(2));
+    let batch = batch.with_context(|| format!("a product of tensors of rank {rank}"))?;
+    let of = |rank: usize| String::from_iter(&batch[batch.len() - rank.saturating_sub(2)..]);
+    let (a, b, c) = (of(first), of(second), of(rank));
+    let equation = match (first, second) {
+        (1, 1) => "k,k->".into(),
+        (1, _) => format!("k,{b}kn->{c}n"),
+        (_, 1) => format!("{a}mk,k->{c}m"),
+        _ => format!("{a}mk,{b}kn->{c}mn"),
+    };
+    equation.parse()
+}
+
+fn wire_product(
+    name: &str,
+    model: &mut TypedModel,
+    axes: AxesMapping,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let facts = inputs.iter().map(|it| model.outlet_fact(*it));
+    let facts: Vec<&TypedFact> = facts.collect::<TractResult<_>>()?;
+    let fits = fit(&axes, &facts);
+    let datum_type = fits.with_context(|| {
+        let facts: Vec<String> = facts.iter().map(|it| format!("{it:?}")).collect();
+        format!("a product of {}", facts.join(" and "))
+    })?;
+    model.wire_node(name, EinSum::new(axes, datum_type), inputs)
+}
+
+/// The type of the factors of a product, if they are of one and have the axes that are named, of
+/// the same lengths. The engine takes it for granted.
+fn fit(axes: &AxesMapping, facts: &[&TypedFact]) -> TractResult<DatumType> {
+    let ranks = (0..axes.input_count()).map(|place| axes.rank(InOut::In(place)));
+    ensure!(
+        ranks.eq(facts.iter().map(|it| it.rank())),
+        "not of the ranks that are named"
+    );
+    let datum_type = facts.first().context("of nothing")?.datum_type;
+    ensure!(
+        facts.iter().all(|it| it.datum_type == datum_type),
+        "of several types"
+    );
+    for axis in axes.iter_all_axes() {
+        let places = axis.inputs.iter().zip(facts);
+        let lengths = places.flat_map(|(places, fact)| places.iter().map(|it| &fact.shape[*it]));
+        let mut known: Vec<usize> = lengths.filter_map(|it| it.to_usize().ok()).collect();
+        // What is summed over is not broadcast.
+        let is_summed = axis.outputs.iter().all(|it| it.is_empty());
+        known.retain(|length| is_summed || *length != 1);
+        known.dedup();
+        ensure!(known.len() <= 1, "over an axis of lengths {known:?}");
+    }
+    Ok(datum_type)
+}
+
+pub(super) fn gemm(node: &Node) -> TractResult<Wire> {
+    let gemm = Gemm {
         alpha: node.attribute("alpha")?.unwrap_or(1.0),
         beta: node.attribute("beta")?.unwrap_or(1.0),
         transpose_a: node.attribute("transA")?.unwrap_or(false),
         transpose_b: node.attribute("transB")?.unwrap_or(false),
+    };
+    Ok(Box::new(move |name, model, inputs| {
+        gemm.wire(name, model, inputs)
     }))
 }
 
 /// `alpha · A · B + beta · C`, for matrices A and B.
-#[derive(Clone, Debug)]
 struct Gemm {
     alpha: f32,
     beta: f32,
@@ -110,46 +229,15 @@ struct Gemm {
     transpose_b: bool,
 }
 
-impl Expansion for Gemm {
-    fn name(&self) -> StaticName {
-        "Gemm".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        ensure!(
-            (2..=3).contains(&inputs.len()),
-            "Gemm of {} inputs",
-            inputs.len()
-        );
-        check_output_arity(outputs, 1)?;
-        for input in inputs {
-            solver.equals(&input.datum_type, &outputs[0].datum_type)?;
-        }
-        for matrix in [&inputs[0], &inputs[1], &outputs[0]] {
-            solver.equals(&matrix.rank, 2)?;
-        }
-        let (a_rows, a_columns) = if self.transpose_a { (1, 0) } else { (0, 1) };
-        let (b_rows, b_columns) = if self.transpose_b { (1, 0) } else { (0, 1) };
-        solver.equals(&inputs[0].shape[a_rows], &outputs[0].shape[0])?;
-        solver.equals(&inputs[0].shape[a_columns], &inputs[1].shape[b_rows])?;
-        solver.equals(&inputs[1].shape[b_columns], &outputs[0].shape[1])
-    }
-
+impl Gemm {
     fn wire(
         &self,
         name: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let datum_type = model.outlet_fact(inputs[0])?.datum_type;
         let axes = AxesMapping::for_numpy_matmul(2, self.transpose_a, self.transpose_b, false)?;
-        let product = EinSum::new(axes, datum_type);
-        let product = model.wire_node(format!("{name}.ab"), product, &inputs[..2])?[0];
+        let product = wire_product(&format!("{name}.ab"), model, axes, &inputs[..2])?[0];
         let mut wire = scale(model, &format!("{name}.alpha"), product, self.alpha)?;
         if let Some(addend) = inputs.get(2) {
             let addend = scale(model, &format!("{name}.beta"), *addend, self.beta)?;
@@ -173,92 +261,42 @@ fn scale(
     Ok(wire_with_rank_broadcast(name, model, math::mul(), &[outlet, factor])?[0])
 }
 
-pub(super) fn einsum(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn einsum(node: &Node) -> TractResult<Wire> {
     let equation: &str = node.required("equation")?;
-    let equation = equation.to_owned();
-    Ok(expand(Einsum { equation }))
+    let equation = equation.replace("...", "*").replace(' ', "");
+    Ok(Box::new(move |name, model, inputs| {
+        let ranks = inputs.iter().map(|it| Ok(model.outlet_fact(*it)?.rank()));
+        let axes = named_axes(&equation, &ranks.collect::<TractResult<Vec<_>>>()?)?;
+        wire_product(name, model, axes, inputs)
+    }))
 }
 
-/// A product over named axes.
-#[derive(Clone, Debug)]
-struct Einsum {
-    equation: String,
-}
-
-impl Einsum {
-    /// The axes for inputs of these ranks: an ellipsis stands for as many
-    /// further axes, aligned at the last, as an input has.
-    fn axes(&self, ranks: &[usize]) -> TractResult<AxesMapping> {
-        let equation = self.equation.replace("...", "*").replace(' ', "");
-        let (inputs, output) = equation
-            .split_once("->")
-            .with_context(|| format!("Einsum `{equation}` does not name its output"))?;
-        let further: Vec<char> = ('A'..='Z').filter(|it| !equation.contains(*it)).collect();
-        let mut widest = &further[..0];
-        let mut resolved = Vec::new();
-        for (input, rank) in inputs.split(',').zip(ranks) {
-            let named = input.chars().filter(|it| *it != '*').count();
-            let width = rank.checked_sub(named).filter(|it| *it <= further.len());
-            let width = width.with_context(|| format!("Einsum `{equation}` of ranks {ranks:?}"))?;
-            let axes = &further[further.len() - width..];
-            resolved.push(input.replace('*', &String::from_iter(axes)));
-            widest = if axes.len() > widest.len() {
-                axes
-            } else {
-                widest
-            };
-        }
-        let output = output.replace('*', &String::from_iter(widest));
-        format!("{}->{output}", resolved.join(",")).parse()
+/// The axes that an equation names, for inputs of these ranks: an ellipsis, here `*`, stands for as
+/// many further axes, aligned at the last, as an input has.
+fn named_axes(equation: &str, ranks: &[usize]) -> TractResult<AxesMapping> {
+    let (inputs, output) = equation
+        .split_once("->")
+        .with_context(|| format!("Einsum `{equation}` does not name its output"))?;
+    ensure!(
+        inputs.split(',').count() == ranks.len(),
+        "Einsum `{equation}` of {} tensors",
+        ranks.len()
+    );
+    let further: Vec<char> = ('A'..='Z').filter(|it| !equation.contains(*it)).collect();
+    let mut widest = &further[..0];
+    let mut resolved = Vec::new();
+    for (input, rank) in inputs.split(',').zip(ranks) {
+        let named = input.chars().filter(|it| *it != '*').count();
+        let width = rank.checked_sub(named).filter(|it| *it <= further.len());
+        let width = width.with_context(|| format!("Einsum `{equation}` of ranks {ranks:?}"))?;
+        let axes = &further[further.len() - width..];
+        resolved.push(input.replace('*', &String::from_iter(axes)));
+        widest = if axes.len() > widest.len() {
+            axes
+        } else {
+            widest
+        };
     }
-}
-
-impl Expansion for Einsum {
-    fn name(&self) -> StaticName {
-        "Einsum".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_output_arity(outputs, 1)?;
-        for input in inputs {
-            solver.equals(&input.datum_type, &outputs[0].datum_type)?;
-        }
-        let ranks: Vec<_> = inputs.iter().map(|input| &input.rank).collect();
-        solver.given_all(ranks, move |solver, ranks| {
-            let ranks: Result<Vec<usize>, _> = ranks.into_iter().map(usize::try_from).collect();
-            let axes = self.axes(&ranks?)?;
-            check_input_arity(inputs, axes.input_count())?;
-            solver.equals(&outputs[0].rank, i64::try_from(axes.rank(InOut::Out(0)))?)?;
-            for axis in axes.iter_all_axes() {
-                let in_inputs = axis.inputs.iter().zip(inputs);
-                let in_outputs = axis.outputs.iter().zip(outputs);
-                let places = in_inputs.chain(in_outputs);
-                let lengths = places.flat_map(|(positions, tensor)| {
-                    positions
-                        .iter()
-                        .map(|position| tensor.shape[*position].bex())
-                });
-                solver.equals_all(lengths.collect())?;
-            }
-            Ok(())
-        })
-    }
-
-    fn wire(
-        &self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let facts = inputs.iter().map(|input| model.outlet_fact(*input));
-        let ranks: TractResult<Vec<usize>> = facts.map(|fact| Ok(fact?.rank())).collect();
-        let axes = self.axes(&ranks?)?;
-        let datum_type = model.outlet_fact(inputs[0])?.datum_type;
-        model.wire_node(name, EinSum::new(axes, datum_type), inputs)
-    }
+    let output = output.replace('*', &String::from_iter(widest));
+    format!("{}->{output}", resolved.join(",")).parse()
 }

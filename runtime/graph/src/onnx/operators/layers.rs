@@ -1,26 +1,27 @@
 //! Operators of neural nets: convolution, normalisation, activations.
 
-use super::wired::{like_first, same_as_input};
-use super::{add_scalar, resolve_axis};
+use super::reshaping::{Reduction, wire_reduction};
+use super::{Wire, add_scalar, element_wise, resolve_axis};
 use crate::onnx::node::Node;
-use tract_hir::internal::*;
-use tract_hir::ops::cnn::{self, PaddingSpec};
-use tract_hir::ops::logic::wire_with_rank_broadcast;
-use tract_hir::ops::math;
-use tract_hir::ops::nn::{self, Reducer};
-use tract_hir::tract_core::ops::array::MultiBroadcastTo;
-use tract_hir::tract_core::ops::cast::{cast, wire_cast};
-use tract_hir::tract_core::ops::nn::gelu_approximate::gelu_approximate;
+use tract_core::internal::*;
+use tract_core::ops::array::MultiBroadcastTo;
+use tract_core::ops::cast::{cast, wire_cast};
+use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
+use tract_core::ops::math;
+use tract_core::ops::nn::gelu_approximate::gelu_approximate;
+use tract_core::ops::nn::silu::silu;
+use tract_core::ops::nn::{self, DataFormat, Softmax};
 
-pub(super) fn conv(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    Ok(expand(cnn::Conv {
+pub(super) fn conv(node: &Node) -> TractResult<Wire> {
+    let convolution = Convolution {
         dilations: node.attribute("dilations")?,
         kernel_shape: node.attribute("kernel_shape")?,
         padding: padding(node)?,
         strides: node.attribute("strides")?,
-        group: node.attribute("group")?,
-        bias_input: node.input(2),
-        ..cnn::Conv::default()
+        group: node.attribute("group")?.unwrap_or(1),
+    };
+    Ok(Box::new(move |name, model, inputs| {
+        convolution.wire(name, model, inputs)
     }))
 }
 
@@ -37,64 +38,106 @@ fn padding(node: &Node) -> TractResult<PaddingSpec> {
     })
 }
 
-pub(super) fn dropout(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    Ok(expand(Dropout {
-        ratio: node.input(1),
-        training: node.input(2),
-        mask: node.has_output(1),
-    }))
+/// Of `[batch, channels, …]` with kernels of `[channels out, channels / group, …]`.
+struct Convolution {
+    dilations: Option<TVec<usize>>,
+    kernel_shape: Option<TVec<usize>>,
+    padding: PaddingSpec,
+    strides: Option<TVec<usize>>,
+    group: usize,
 }
 
-/// Nothing is dropped at inference; a node that would drop is refused.
-#[derive(Clone, Debug)]
-struct Dropout {
-    ratio: Option<usize>,
-    training: Option<usize>,
-    mask: bool,
-}
-
-impl Expansion for Dropout {
-    fn name(&self) -> StaticName {
-        "Dropout".into()
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(if self.mask { 2 } else { 1 })
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_output_arity(outputs, self.nboutputs()?)?;
-        if let Some(mask) = outputs.get(1) {
-            solver.equals(&mask.datum_type, bool::datum_type())?;
-            solver.equals(&mask.shape, &inputs[0].shape)?;
+impl Convolution {
+    /// Whether it is one of a tensor with a kernel of these shapes.
+    fn check(&self, shape: &[TDim], kernel: &[usize]) -> TractResult<()> {
+        let rank = shape.len();
+        ensure!(
+            kernel.len() == rank && rank > 2,
+            "a kernel of shape {kernel:?} for a tensor of rank {rank}"
+        );
+        let Self { group, .. } = *self;
+        ensure!(
+            group > 0
+                && kernel[0].is_multiple_of(group)
+                && shape[1] == (kernel[1] * group).to_dim(),
+            "{} channels in {group} groups for a kernel of shape {kernel:?}",
+            shape[1]
+        );
+        let space = rank - 2;
+        let given = [&self.kernel_shape, &self.strides, &self.dilations];
+        for lengths in given.into_iter().flatten() {
+            ensure!(
+                lengths.len() == space && lengths.iter().all(|it| *it > 0),
+                "{lengths:?} for {space} axes"
+            );
         }
-        same_as_input(solver, inputs, outputs)
+        if let PaddingSpec::Explicit(before, after) = &self.padding {
+            let paddings = (before.len(), after.len());
+            ensure!(
+                paddings == (space, space),
+                "{paddings:?} paddings for {space} axes"
+            );
+        }
+        Ok(())
     }
 
     fn wire(
-        &self,
+        self,
         name: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
+        let facts = (model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?);
+        let kernel = facts.1.shape.as_concrete();
+        let kernel: TVec<usize> = kernel.context("a kernel of no certain shape")?.into();
+        self.check(&facts.0.shape, &kernel)?;
+        let bias = bias(name, model, inputs, kernel[0])?;
+        let pool = PoolSpec {
+            data_format: DataFormat::NCHW,
+            padding: self.padding,
+            strides: self.strides,
+            dilations: self.dilations,
+            kernel_shape: kernel[2..].into(),
+            input_channels: kernel[1] * self.group,
+            output_channels: kernel[0],
+        };
+        let op = Conv::new(pool, KernelFormat::OIHW, self.group, None);
+        model.wire_node(name, op, &[inputs[0], inputs[1], bias])
+    }
+}
+
+/// One number for each of the channels, or one for all, of the type of the first input.
+fn bias(
+    name: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+    channels: usize,
+) -> TractResult<OutletId> {
+    let name = format!("{name}.bias");
+    let datum_type = model.outlet_fact(inputs[0])?.datum_type;
+    let Some(bias) = inputs.get(2) else {
+        return add_scalar(model, name, 0.0, datum_type);
+    };
+    let fact = model.outlet_fact(*bias)?;
+    ensure!(*fact.shape == [channels.to_dim()], "a bias of {fact:?}");
+    Ok(wire_cast(name, model, &[*bias], datum_type)?[0])
+}
+
+/// Nothing is dropped at inference; a node that would drop is refused.
+pub(super) fn dropout(node: &Node) -> TractResult<Wire> {
+    let (ratio, training) = (node.input(1), node.input(2));
+    let has_mask = node.has_output(1);
+    Ok(Box::new(move |name, model, inputs| {
         let is_off = |slot: Option<usize>| -> TractResult<bool> {
             let Some(slot) = slot else { return Ok(false) };
             let value = &model.outlet_fact(inputs[slot])?.konst;
             let value = value.as_ref().map(|it| it.cast_to_scalar::<f32>());
             Ok(value.transpose()? == Some(0.0))
         };
-        let is_inference = self.training.is_none() || is_off(self.training)?;
-        ensure!(
-            is_inference || is_off(self.ratio)?,
-            "Dropout in training mode"
-        );
+        let is_inference = training.is_none() || is_off(training)?;
+        ensure!(is_inference || is_off(ratio)?, "Dropout in training mode");
         let mut outputs = tvec!(inputs[0]);
-        if self.mask {
+        if has_mask {
             let fact = model.outlet_fact(inputs[0])?;
             let broadcast = MultiBroadcastTo::new(fact.shape.clone());
             let keep = tensor0(true).broadcast_into_rank(fact.rank())?;
@@ -102,30 +145,54 @@ impl Expansion for Dropout {
             outputs.extend(model.wire_node(format!("{name}.mask"), broadcast, &[keep])?);
         }
         Ok(outputs)
+    }))
+}
+
+pub(super) fn softmax(node: &Node) -> TractResult<Wire> {
+    let axes = SoftmaxAxes::of(node)?;
+    Ok(Box::new(move |name, model, inputs| {
+        Ok(tvec!(axes.wire(name, model, inputs[0])?))
+    }))
+}
+
+pub(super) fn log_softmax(node: &Node) -> TractResult<Wire> {
+    let axes = SoftmaxAxes::of(node)?;
+    Ok(Box::new(move |name, model, inputs| {
+        let weights = axes.wire(&format!("{name}.softmax"), model, inputs[0])?;
+        model.wire_node(name, math::ln(), &[weights])
+    }))
+}
+
+/// What weights are 1 in sum along. Before opset 13 every axis from `axis` on was one.
+struct SoftmaxAxes {
+    axis: i64,
+    and_after: bool,
+}
+
+impl SoftmaxAxes {
+    fn of(node: &Node) -> TractResult<Self> {
+        let and_after = node.opset < 13;
+        let default = if and_after { 1 } else { -1 };
+        let axis = node.attribute("axis")?.unwrap_or(default);
+        Ok(Self { axis, and_after })
+    }
+
+    fn wire(&self, name: &str, model: &mut TypedModel, input: OutletId) -> TractResult<OutletId> {
+        let rank = model.outlet_fact(input)?.rank();
+        let axis = resolve_axis(self.axis, rank)?;
+        let end = if self.and_after { rank } else { axis + 1 };
+        let op = Softmax {
+            axes: (axis..end).collect(),
+            ..Softmax::default()
+        };
+        Ok(model.wire_node(name, op, &[input])?[0])
     }
 }
 
-pub(super) fn softmax(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    let axis = node.attribute("axis")?;
-    Ok(if node.opset < 13 {
-        expand(nn::LayerSoftmax::new(axis.unwrap_or(1), true))
-    } else {
-        expand(nn::Softmax::new(axis.unwrap_or(-1)))
-    })
-}
-
-pub(super) fn log_softmax(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    let axis = node.attribute("axis")?;
-    // Before opset 13 every axis from `axis` on was one.
-    let from_axis_on = node.opset < 13;
-    let axis = axis.unwrap_or(if from_axis_on { 1 } else { -1 });
-    Ok(expand(nn::LayerLogSoftmax::new(axis, from_axis_on)))
-}
-
-pub(super) fn gelu(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn gelu(node: &Node) -> TractResult<Wire> {
     match node.attribute("approximate")?.unwrap_or("none") {
-        "none" => Ok(like_first("Gelu", exact_gelu)),
-        "tanh" => Ok(gelu_approximate(false).into_hir()),
+        "none" => Ok(Box::new(exact_gelu)),
+        "tanh" => element_wise(gelu_approximate(false)),
         other => bail!("Gelu approximated by {other}"),
     }
 }
@@ -146,6 +213,50 @@ fn exact_gelu(
     model.wire_node(name, math::mul(), &[half, wire])
 }
 
+pub(super) fn relu(_: &Node) -> TractResult<Wire> {
+    Ok(Box::new(|name, model, inputs| {
+        let outlet = wire_with_scalar(model, name.into(), math::max(), inputs[0], 0.0)?;
+        Ok(tvec!(outlet))
+    }))
+}
+
+pub(super) fn leaky_relu(node: &Node) -> TractResult<Wire> {
+    let alpha = node.attribute("alpha")?.unwrap_or(0.01);
+    element_wise(nn::leaky_relu(alpha))
+}
+
+pub(super) fn hard_sigmoid(node: &Node) -> TractResult<Wire> {
+    let alpha = node.attribute("alpha")?.unwrap_or(0.2);
+    let beta = node.attribute("beta")?.unwrap_or(0.5);
+    Ok(Box::new(move |name, model, inputs| {
+        let mut wire = inputs[0];
+        for (step, op, number) in [
+            ("alpha", math::mul(), alpha),
+            ("beta", math::add(), beta),
+            ("min", math::min(), 1.0),
+            ("max", math::max(), 0.0),
+        ] {
+            wire = wire_with_scalar(model, format!("{name}.{step}"), op, wire, number)?;
+        }
+        Ok(tvec!(wire))
+    }))
+}
+
+/// `ln(eˣ + 1)`.
+pub(super) fn softplus(_: &Node) -> TractResult<Wire> {
+    Ok(Box::new(|name, model, inputs| {
+        let power = model.wire_node(format!("{name}.exp"), math::exp(), inputs)?[0];
+        let sum = wire_with_scalar(model, format!("{name}.add_one"), math::add(), power, 1.0)?;
+        model.wire_node(name, math::ln(), &[sum])
+    }))
+}
+
+pub(super) fn swish(node: &Node) -> TractResult<Wire> {
+    let alpha = node.attribute("alpha")?.unwrap_or(1f32);
+    ensure!(alpha == 1.0, "Swish with alpha {alpha}");
+    element_wise(silu())
+}
+
 fn wire_with_scalar(
     model: &mut TypedModel,
     name: String,
@@ -158,58 +269,27 @@ fn wire_with_scalar(
     Ok(wire_with_rank_broadcast(name, model, op, &[outlet, scalar])?[0])
 }
 
-pub(super) fn layer_normalization(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
-    Ok(expand(LayerNormalization {
+pub(super) fn layer_normalization(node: &Node) -> TractResult<Wire> {
+    let layer = LayerNormalization {
         axis: node.attribute("axis")?.unwrap_or(-1),
         epsilon: node.attribute("epsilon")?.unwrap_or(1e-5),
         operating: node.attribute("stash_type")?.unwrap_or(DatumType::F32),
-        mean: node.has_output(1),
-        inverse_deviation: node.has_output(2),
+    };
+    Ok(Box::new(move |name, model, inputs| {
+        layer.wire(name, model, inputs)
     }))
 }
 
 /// Mean 0 and variance 1 over the axes from `axis` on, then scale and bias.
-#[derive(Clone, Debug)]
 struct LayerNormalization {
     axis: i64,
     epsilon: f32,
     operating: DatumType,
-    /// Further outputs, which only training needs but some exporters name.
-    mean: bool,
-    inverse_deviation: bool,
 }
 
-impl Expansion for LayerNormalization {
-    fn name(&self) -> StaticName {
-        "LayerNormalization".into()
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(1 + usize::from(self.mean) + usize::from(self.inverse_deviation))
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        let arity = inputs.len();
-        ensure!(
-            (2..=3).contains(&arity),
-            "LayerNormalization of {arity} inputs"
-        );
-        for parameter in &inputs[1..] {
-            solver.equals(&inputs[0].datum_type, &parameter.datum_type)?;
-        }
-        check_output_arity(outputs, self.nboutputs()?)?;
-        for statistic in &outputs[1..] {
-            solver.equals(&statistic.datum_type, self.operating)?;
-            solver.equals(&statistic.rank, &inputs[0].rank)?;
-        }
-        same_as_input(solver, inputs, outputs)
-    }
-
+impl LayerNormalization {
+    /// With the mean and the inverse of the deviation, which only training needs but some
+    /// exporters name.
     fn wire(
         &self,
         name: &str,
@@ -221,11 +301,14 @@ impl Expansion for LayerNormalization {
         let axes: TVec<usize> = (resolve_axis(self.axis, rank)?..rank).collect();
         let inputs = wire_cast(name, model, inputs, self.operating)?;
 
-        let mean = Reducer::Mean.wire(axes.clone(), &format!("{name}.mean"), model, inputs[0])?;
+        let mean = |name: &str, model: &mut TypedModel, outlet| {
+            wire_reduction(name, model, outlet, Reduction::Mean, &axes)
+        };
+        let average = mean(&format!("{name}.mean"), model, inputs[0])?;
         let deviation = format!("{name}.deviation");
-        let deviation = model.wire_node(deviation, math::sub(), &[inputs[0], mean])?;
+        let deviation = model.wire_node(deviation, math::sub(), &[inputs[0], average])?;
         let squares = model.wire_node(format!("{name}.squares"), math::square(), &deviation)?[0];
-        let variance = Reducer::Mean.wire(axes, &format!("{name}.variance"), model, squares)?;
+        let variance = mean(&format!("{name}.variance"), model, squares)?;
         let epsilon = format!("{name}.epsilon");
         let variance = wire_with_scalar(model, epsilon, math::add(), variance, self.epsilon)?;
         let inverse = model.wire_node(format!("{name}.rsqrt"), math::rsqrt(), &[variance])?[0];
@@ -238,9 +321,7 @@ impl Expansion for LayerNormalization {
             let name = format!("{name}.bias");
             wire = wire_with_rank_broadcast(name, model, math::add(), &[wire, *bias])?[0];
         }
-        let mut outputs = model.wire_node(name, cast(datum_type), &[wire])?;
-        outputs.extend(self.mean.then_some(mean));
-        outputs.extend(self.inverse_deviation.then_some(inverse));
-        Ok(outputs)
+        let output = model.wire_node(name, cast(datum_type), &[wire])?[0];
+        Ok(tvec!(output, average, inverse))
     }
 }

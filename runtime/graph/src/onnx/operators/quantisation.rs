@@ -1,20 +1,17 @@
 //! `QuantizeLinear` and `DequantizeLinear`: of weights while the graph is loaded, since they are
 //! constants, and of activations where the graph rounds them.
 
-use super::resolve_axis;
-use super::wired::{like_first_of_last_type, like_first_of_type};
+use super::{Wire, resolve_axis};
 use crate::onnx::node::Node;
 use crate::ops::quantisation::{Dequantize, Parameters, Quantize, dequantise};
-use tract_hir::internal::*;
-use tract_hir::ops::logic::wire_with_rank_broadcast;
-use tract_hir::ops::math;
-use tract_hir::tract_core::ops::cast::wire_cast;
+use tract_core::internal::*;
+use tract_core::ops::cast::wire_cast;
+use tract_core::ops::math;
 
 /// `(x − zero point) · scale`, each one number or one for each place along `axis`.
-pub(super) fn dequantize_linear(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn dequantize_linear(node: &Node) -> TractResult<Wire> {
     let axis = axis(node)?;
-    let result = f32::datum_type();
-    let wire = move |name: &str, model: &mut TypedModel, inputs: &[OutletId]| {
+    Ok(Box::new(move |name, model, inputs| {
         let Some(parameters) = parameters(model, inputs, axis)? else {
             return wire(name, model, inputs, axis);
         };
@@ -25,14 +22,13 @@ pub(super) fn dequantize_linear(node: &Node) -> TractResult<Box<dyn InferenceOp>
             }
             None => model.wire_node(name, Dequantize { parameters }, &inputs[..1]),
         }
-    };
-    Ok(like_first_of_type("DequantizeLinear", result, wire))
+    }))
 }
 
 /// `x / scale + zero point`, rounded half to even and saturated, of the zero point's type.
-pub(super) fn quantize_linear(node: &Node) -> TractResult<Box<dyn InferenceOp>> {
+pub(super) fn quantize_linear(node: &Node) -> TractResult<Wire> {
     let axis = axis(node)?;
-    let wire = move |name: &str, model: &mut TypedModel, inputs: &[OutletId]| {
+    Ok(Box::new(move |name, model, inputs| {
         let parameters = parameters(model, inputs, axis)?;
         let zero_point = inputs.last().context("no zero point")?;
         let op = Quantize {
@@ -41,8 +37,7 @@ pub(super) fn quantize_linear(node: &Node) -> TractResult<Box<dyn InferenceOp>> 
         };
         let input = wire_cast(name, model, &inputs[..1], f32::datum_type())?;
         model.wire_node(name, op, &input)
-    };
-    Ok(like_first_of_last_type("QuantizeLinear", wire))
+    }))
 }
 
 fn axis(node: &Node) -> TractResult<i64> {
@@ -150,7 +145,7 @@ mod tests {
 
     /// What an operator along an axis makes of constants, or of the first as it is computed.
     fn run(
-        build: fn(&Node) -> TractResult<Box<dyn InferenceOp>>,
+        build: fn(&Node) -> TractResult<Wire>,
         inputs: &[Tensor],
         axis: i64,
         is_computed: bool,
@@ -168,23 +163,20 @@ mod tests {
             proto: &proto,
             opset: 21,
         })?;
-        let mut model = InferenceModel::default();
+        let mut model = TypedModel::default();
         let mut outlets = Vec::new();
         for (place, input) in inputs.iter().enumerate() {
             let name = format!("input {place}");
             outlets.push(match place == 0 && is_computed {
-                true => {
-                    let fact = InferenceFact::dt_shape(input.datum_type(), input.shape());
-                    model.add_source(name, fact)?
-                }
+                true => model.add_source(name, input.datum_type().fact(input.shape()))?,
                 false => model.add_const(name, input.clone())?,
             });
         }
-        let result = model.wire_node("result", op, &outlets)?;
+        let result = op("result", &mut model, &outlets)?;
         model.select_output_outlets(&result)?;
         let values = inputs.iter().take(usize::from(is_computed));
         let values = values.map(|it| it.clone().into_tvalue()).collect();
-        let plan = model.into_typed()?.into_runnable()?;
+        let plan = model.into_runnable()?;
         Ok(plan.run(values)?.remove(0).into_tensor())
     }
 
