@@ -59,7 +59,9 @@ impl Convolution {
         ensure!(
             group > 0
                 && kernel[0].is_multiple_of(group)
-                && shape[1] == (kernel[1] * group).to_dim(),
+                && kernel[1]
+                    .checked_mul(group)
+                    .is_some_and(|it| shape[1] == it.to_dim()),
             "{} channels in {group} groups for a kernel of shape {kernel:?}",
             shape[1]
         );

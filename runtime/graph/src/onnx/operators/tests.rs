@@ -11,7 +11,7 @@ use encoderfile_proto::onnx::{
 use tract_core::internal::DatumType;
 
 /// The facts of inputs by their names: a text is `[1, S]`, of integers.
-const INPUTS: [(&str, &[i64]); 7] = [
+const INPUTS: [(&str, &[i64]); 8] = [
     ("text", &[]),
     ("vector", &[4]),
     ("column", &[3, 1]),
@@ -19,6 +19,7 @@ const INPUTS: [(&str, &[i64]); 7] = [
     ("images", &[1, 4, 5, 5]),
     ("kernels", &[2, 4, 3, 3]),
     ("narrow", &[2, 3, 3, 3]),
+    ("empty", &[0, 4, 3, 3]),
 ];
 
 /// Constants by their names: vectors of integers.
@@ -160,7 +161,7 @@ fn what_fits_is_wired() {
 }
 
 /// Operators, their inputs and attributes, of which something does not fit.
-const REFUSED: [(&str, &[&str], Attributes); 45] = [
+const REFUSED: [(&str, &[&str], Attributes); 47] = [
     ("Add", &["matrix"], &[]),
     ("Add", &["matrix", "vector", "vector"], &[]),
     ("Add", &["matrix", "images"], &[]),
@@ -177,6 +178,8 @@ const REFUSED: [(&str, &[&str], Attributes); 45] = [
         &["images", "kernels"],
         &[("strides", Ints(&[0, 1]))],
     ),
+    ("Conv", &["images", "narrow"], &[]),
+    ("Conv", &["images", "empty"], &[("group", Int(i64::MAX))]),
     ("CumSum", &["matrix", "two"], &[]),
     ("Einsum", &["matrix"], &[("equation", Text("ij,jk->ik"))]),
     (
