@@ -49,7 +49,7 @@ def folder(name, base, model=None, reference=None, place="model.onnx"):
     """A copy of `base` with another graph; `reference` computes its outputs."""
     source, target = MODELS / base, MODELS / f"files-{name}"
     shutil.rmtree(target, ignore_errors=True)
-    skip = shutil.ignore_patterns("model.onnx", "special_tokens_map.json")
+    skip = shutil.ignore_patterns("model.*", "special_tokens_map.json")
     shutil.copytree(source, target, ignore=skip)
     if model is not None:
         (target / place).parent.mkdir(exist_ok=True)
@@ -489,6 +489,146 @@ def int8():
     folder("int8-convolutions", base, model, exact)
 
 
+class Branches:
+    """What is computed of the last hidden state and added to each of its rows."""
+
+    def __init__(self, base):
+        self.model = load(base)
+        self.graph = self.model.graph
+        self.random = np.random.default_rng(34)
+        rename_output(self.graph, self.graph.output[0].name, "hidden")
+        self.sum, self.count = "hidden", 0
+
+    def constant(self, values, dtype=np.int64):
+        name = f"branch_constant_{len(self.graph.initializer)}"
+        values = numpy_helper.from_array(np.asarray(values, dtype), name)
+        self.graph.initializer.append(values)
+        return name
+
+    def weights(self, *shape):
+        scale = 0.4 / np.sqrt(np.prod(shape[1:]))
+        return self.constant(self.random.normal(0, scale, shape), np.float32)
+
+    def add(self, op_type, *inputs, **attributes):
+        self.count += 1
+        name = f"branch_{self.count}"
+        self.graph.node.append(helper.make_node(op_type, inputs, [name], name, **attributes))
+        return name
+
+    def take(self, vector):
+        """Adds a `[1, 32]`, as small as what it is added to."""
+        vector = self.add("Mul", vector, self.constant(0.05, np.float32))
+        row = self.add("Unsqueeze", vector, self.constant([1]))
+        self.sum = self.add("Add", self.sum, row)
+
+    def take_columns(self, columns):
+        """Adds what shows the order of a `[1, 32, N]`: its mean, its first and its last column."""
+        for place in (0, -1):
+            self.take(self.add("Gather", columns, self.constant(place), axis=2))
+        self.take(self.add("ReduceMean", columns, self.constant([2]), keepdims=0))
+
+    def finish(self, name, base):
+        for node in self.graph.node:
+            node.output[:] = ["last_hidden_state" if it == self.sum else it for it in node.output]
+        self.graph.output[0].name = "last_hidden_state"
+        folder(name, base, self.model, session(self.model))
+
+
+def convolutions():
+    base = "bert-embedding"
+    branches = Branches(base)
+    columns = branches.add("Transpose", "hidden", perm=[0, 2, 1])
+
+    def convolved(kernel, of=columns, bias=True, **attributes):
+        inputs = [of, branches.weights(*kernel)]
+        if bias:
+            inputs.append(branches.weights(kernel[0]))
+        return branches.add("Conv", *inputs, **attributes)
+
+    for kernel, attributes in [
+        ((32, 32, 3), dict(pads=[1, 1])),
+        ((32, 32, 2), dict(pads=[3, 1], dilations=[2], bias=False)),
+        ((32, 8, 1), dict(group=4)),
+        ((32, 8, 3), dict(group=4, pads=[1, 2], strides=[2])),
+        ((32, 1, 5), dict(group=32, pads=[2, 2])),
+        ((32, 1, 3), dict(group=32, pads=[4, 0], strides=[3], dilations=[2], bias=False)),
+        ((32, 32, 4), dict(auto_pad="SAME_UPPER", kernel_shape=[4])),
+        ((32, 32, 4), dict(auto_pad="SAME_LOWER", bias=False)),
+        ((32, 32, 1), dict(auto_pad="VALID", strides=[5])),
+    ]:
+        branches.take_columns(convolved(kernel, **attributes))
+    # Two channels out of each channel in.
+    doubled = convolved((64, 1, 3), group=32, pads=[1, 1])
+    doubled = branches.add("Reshape", doubled, branches.constant([1, 2, 32, -1]))
+    branches.take_columns(branches.add("ReduceSum", doubled, branches.constant([1]), keepdims=0))
+    # Of two axes, of which the text is the second, and of two channels.
+    image = branches.add("Reshape", columns, branches.constant([1, 2, 16, -1]))
+    image = convolved(
+        (8, 1, 3, 4), image, group=2, pads=[1, 3, 0, 3], strides=[4, 2], dilations=[1, 2]
+    )
+    branches.take_columns(branches.add("Reshape", image, branches.constant([1, 32, -1])))
+    branches.finish("convolutions", base)
+
+
+def slices():
+    base = "bert-embedding"
+    branches = Branches(base)
+    constant = branches.constant
+    length = branches.add("Shape", "hidden", start=1, end=2)
+
+    def from_length(offset):
+        return branches.add("Add", length, constant([offset]))
+
+    most, least = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    of_32_bits = np.iinfo(np.int32)
+    # Starts, ends and steps along the text, whose first rows are as short as two.
+    for start, end, step in [
+        (0, 512, 1),
+        (1, -1, 1),
+        (-3, most, 1),
+        (-40, 7, 1),
+        (5, 2, 1),
+        (20, 30, 1),
+        (0, of_32_bits.max, 2),
+        (1, 9, 3),
+        (-7, -2, 2),
+        (most, least, -1),
+        (-1, of_32_bits.min, -2),
+        (-1, -6, -2),
+        (12, 3, -4),
+        (3, 12, -1),
+        (from_length(-5), most, 1),
+        (2, from_length(-3), 1),
+        (from_length(-9), from_length(-1), 2),
+        (from_length(-1), from_length(-8), -3),
+    ]:
+        starts, ends = (it if isinstance(it, str) else constant([it]) for it in (start, end))
+        part = branches.add("Slice", "hidden", starts, ends, constant([1]), constant([step]))
+        # In order, and nothing where there is no row.
+        order = branches.add("CumSum", part, constant(1))
+        rows = branches.add("ReduceSum", order, constant([1]), keepdims=0)
+        branches.take(branches.add("Mul", rows, constant(0.01, np.float32)))
+    # Between places that are computed of the text.
+    column = branches.add("Slice", "hidden", constant([0]), constant([1]), constant([2]))
+    place = branches.add("ArgMax", column, axis=1, keepdims=0)
+    place = branches.add("Reshape", place, constant([1]))
+    after = branches.add("Add", place, constant([1]))
+    for start, end in [(constant([0]), after), (place, constant([most])), (place, constant([-1]))]:
+        part = branches.add("Slice", "hidden", start, end, constant([1]))
+        branches.take(branches.add("ReduceSum", part, constant([1]), keepdims=0))
+    # Two axes at once, then all, without axes and steps.
+    part = branches.add(
+        "Slice", "hidden", constant([30, 0]), constant([-40, 2]), constant([-1, 1]), constant([-1, 1])
+    )
+    part = branches.add("ReduceSum", part, constant([1]), keepdims=0)
+    part = branches.add("Pad", part, constant([0, 1, 0, 0]))
+    branches.take(part)
+    part = branches.add("Slice", "hidden", constant([0, -2, 16]), constant([1, 70, 48]))
+    part = branches.add("ReduceMean", part, constant([1]), keepdims=0)
+    branches.take(branches.add("Concat", part, part, axis=1))
+    branches.finish("slices", base)
+
+
 def load_files(name):
     return onnx.load(MODELS / f"files-{name}" / "model.onnx")
 
@@ -504,6 +644,8 @@ MAKERS = [
     fused_operators,
     float16,
     int8,
+    convolutions,
+    slices,
 ]
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 //! attention's scales, and products with the reciprocal of what a row is divided by.
 
 pub(crate) mod attention;
+pub(crate) mod computed_slice;
 pub(crate) mod disentangled;
 pub(crate) mod embedding;
 pub(crate) mod geglu;

@@ -8,10 +8,12 @@
 //! tract-onnx's. Control flow is not among them: the builder resolves `If` first.
 
 mod arithmetic;
+mod convolution;
 mod layers;
 mod layout;
 mod quantisation;
 mod reshaping;
+mod slicing;
 #[cfg(test)]
 mod tests;
 
@@ -90,7 +92,7 @@ const OPERATORS: &[Operator] = &[
     Operator("Concat", 1..=usize::MAX, layout::concat),
     Operator("Constant", 0..=0, constant),
     Operator("ConstantOfShape", 1..=1, layout::constant_of_shape),
-    Operator("Conv", 2..=3, layers::conv),
+    Operator("Conv", 2..=3, convolution::conv),
     Operator("Cos", 1..=1, |_| element_wise(math::cos())),
     Operator("CumSum", 2..=2, layout::cum_sum),
     Operator("DequantizeLinear", 2..=3, quantisation::dequantize_linear),
@@ -161,7 +163,7 @@ const OPERATORS: &[Operator] = &[
     Operator("Sign", 1..=1, |_| element_wise(math::sign())),
     Operator("Sin", 1..=1, |_| element_wise(math::sin())),
     Operator("Size", 1..=1, layout::size),
-    Operator("Slice", 3..=5, layout::slice),
+    Operator("Slice", 3..=5, slicing::slice),
     Operator("Softmax", 1..=1, layers::softmax),
     Operator("Softplus", 1..=1, layers::softplus),
     Operator("Split", 1..=2, layout::split),

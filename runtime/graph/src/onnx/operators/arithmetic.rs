@@ -137,14 +137,20 @@ pub(super) fn select(_: &Node) -> TractResult<Wire> {
     }))
 }
 
-/// As numpy has it: of matrices, vectors, and any axes before those of a matrix.
 pub(super) fn mat_mul(_: &Node) -> TractResult<Wire> {
-    Ok(Box::new(|name, model, inputs| {
-        let ranks = [inputs[0], inputs[1]].map(|it| Ok(model.outlet_fact(it)?.rank()));
-        let [first, second]: [TractResult<usize>; 2] = ranks;
-        let axes = axes_of_matrices(first?, second?)?;
-        wire_product(name, model, axes, inputs)
-    }))
+    Ok(Box::new(wire_mat_mul))
+}
+
+/// As numpy has it: of matrices, vectors, and any axes before those of a matrix.
+pub(super) fn wire_mat_mul(
+    name: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let ranks = [inputs[0], inputs[1]].map(|it| Ok(model.outlet_fact(it)?.rank()));
+    let [first, second]: [TractResult<usize>; 2] = ranks;
+    let axes = axes_of_matrices(first?, second?)?;
+    wire_product(name, model, axes, inputs)
 }
 
 fn axes_of_matrices(first: usize, second: usize) -> TractResult<AxesMapping> {

@@ -1,4 +1,4 @@
-//! Operators of neural nets: convolution, normalisation, activations.
+//! Operators of neural nets: normalisation and activations.
 
 use super::reshaping::{Reduction, wire_reduction};
 use super::{Wire, add_scalar, element_wise, resolve_axis};
@@ -6,124 +6,10 @@ use crate::onnx::node::Node;
 use tract_core::internal::*;
 use tract_core::ops::array::MultiBroadcastTo;
 use tract_core::ops::cast::{cast, wire_cast};
-use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
 use tract_core::ops::math;
 use tract_core::ops::nn::gelu_approximate::gelu_approximate;
 use tract_core::ops::nn::silu::silu;
-use tract_core::ops::nn::{self, DataFormat, Softmax};
-
-pub(super) fn conv(node: &Node) -> TractResult<Wire> {
-    let convolution = Convolution {
-        dilations: node.attribute("dilations")?,
-        kernel_shape: node.attribute("kernel_shape")?,
-        padding: padding(node)?,
-        strides: node.attribute("strides")?,
-        group: node.attribute("group")?.unwrap_or(1),
-    };
-    Ok(Box::new(move |name, model, inputs| {
-        convolution.wire(name, model, inputs)
-    }))
-}
-
-fn padding(node: &Node) -> TractResult<PaddingSpec> {
-    if let Some(pads) = node.attribute::<TVec<usize>>("pads")? {
-        let (before, after) = pads.split_at(pads.len() / 2);
-        return Ok(PaddingSpec::Explicit(before.into(), after.into()));
-    }
-    Ok(match node.attribute("auto_pad")?.unwrap_or("NOTSET") {
-        "NOTSET" | "VALID" => PaddingSpec::Valid,
-        "SAME_UPPER" => PaddingSpec::SameUpper,
-        "SAME_LOWER" => PaddingSpec::SameLower,
-        other => bail!("auto_pad {other}"),
-    })
-}
-
-/// Of `[batch, channels, …]` with kernels of `[channels out, channels / group, …]`.
-struct Convolution {
-    dilations: Option<TVec<usize>>,
-    kernel_shape: Option<TVec<usize>>,
-    padding: PaddingSpec,
-    strides: Option<TVec<usize>>,
-    group: usize,
-}
-
-impl Convolution {
-    /// Whether it is one of a tensor with a kernel of these shapes.
-    fn check(&self, shape: &[TDim], kernel: &[usize]) -> TractResult<()> {
-        let rank = shape.len();
-        ensure!(
-            kernel.len() == rank && rank > 2,
-            "a kernel of shape {kernel:?} for a tensor of rank {rank}"
-        );
-        let Self { group, .. } = *self;
-        ensure!(
-            group > 0
-                && kernel[0].is_multiple_of(group)
-                && kernel[1]
-                    .checked_mul(group)
-                    .is_some_and(|it| shape[1] == it.to_dim()),
-            "{} channels in {group} groups for a kernel of shape {kernel:?}",
-            shape[1]
-        );
-        let space = rank - 2;
-        let given = [&self.kernel_shape, &self.strides, &self.dilations];
-        for lengths in given.into_iter().flatten() {
-            ensure!(
-                lengths.len() == space && lengths.iter().all(|it| *it > 0),
-                "{lengths:?} for {space} axes"
-            );
-        }
-        if let PaddingSpec::Explicit(before, after) = &self.padding {
-            let paddings = (before.len(), after.len());
-            ensure!(
-                paddings == (space, space),
-                "{paddings:?} paddings for {space} axes"
-            );
-        }
-        Ok(())
-    }
-
-    fn wire(
-        self,
-        name: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let facts = (model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?);
-        let kernel = facts.1.shape.as_concrete();
-        let kernel: TVec<usize> = kernel.context("a kernel of no certain shape")?.into();
-        self.check(&facts.0.shape, &kernel)?;
-        let bias = bias(name, model, inputs, kernel[0])?;
-        let pool = PoolSpec {
-            data_format: DataFormat::NCHW,
-            padding: self.padding,
-            strides: self.strides,
-            dilations: self.dilations,
-            kernel_shape: kernel[2..].into(),
-            input_channels: kernel[1] * self.group,
-            output_channels: kernel[0],
-        };
-        let op = Conv::new(pool, KernelFormat::OIHW, self.group, None);
-        model.wire_node(name, op, &[inputs[0], inputs[1], bias])
-    }
-}
-
-/// One number for each of the channels, or one for all, of the type of the first input.
-fn bias(
-    name: &str,
-    model: &mut TypedModel,
-    inputs: &[OutletId],
-    channels: usize,
-) -> TractResult<OutletId> {
-    let name = format!("{name}.bias");
-    let datum_type = model.outlet_fact(inputs[0])?.datum_type;
-    let Some(bias) = inputs.get(2) else {
-        return add_scalar(model, name, 0.0, datum_type);
-    };
-    let fact = model.outlet_fact(*bias)?;
-    ensure!(*fact.shape == [channels.to_dim()], "a bias of {fact:?}");
-    Ok(wire_cast(name, model, &[*bias], datum_type)?[0])
-}
+use tract_core::ops::nn::{self, Softmax};
 
 /// Nothing is dropped at inference; a node that would drop is refused.
 pub(super) fn dropout(node: &Node) -> TractResult<Wire> {

@@ -4,7 +4,7 @@ use super::{Wire, common_type, constant_integers, resolve_axis};
 use crate::onnx::node::Node;
 use tract_core::broadcast::multi_broadcast;
 use tract_core::internal::*;
-use tract_core::ops::array::{self, MultiBroadcastTo, PadMode, StridedSlice, TypedConcat};
+use tract_core::ops::array::{self, MultiBroadcastTo, PadMode, TypedConcat};
 use tract_core::ops::cast::{cast, wire_cast};
 use tract_core::ops::nn::{Reduce, Reducer};
 
@@ -65,8 +65,12 @@ pub(super) fn constant_lengths(model: &TypedModel, outlet: OutletId) -> TractRes
         "lengths in a tensor of rank {}",
         constant.rank()
     );
-    let lengths = constant.cast_to::<TDim>()?;
-    let plain = lengths.try_as_plain_ram()?;
+    if !constant.datum_type().is_tdim() {
+        // Not at once: the engine casts by way of 32 bits.
+        let lengths = super::integers(constant)?;
+        return Ok(lengths.iter().map(ToDim::to_dim).collect());
+    }
+    let plain = constant.try_as_plain_ram()?;
     Ok(plain.as_slice::<TDim>()?.into())
 }
 
@@ -360,44 +364,6 @@ pub(super) fn size(_: &Node) -> TractResult<Wire> {
     Ok(Box::new(|name, model, inputs| {
         let size: TDim = model.outlet_fact(inputs[0])?.shape.iter().product();
         Ok(tvec!(model.add_const(name, tensor0(size))?))
-    }))
-}
-
-pub(super) fn slice(node: &Node) -> TractResult<Wire> {
-    let (axes, steps) = (node.input(3), node.input(4));
-    Ok(Box::new(move |name, model, inputs| {
-        let rank = model.outlet_fact(inputs[0])?.rank();
-        let starts = model.outlet_fact(inputs[1])?.shape.to_tvec();
-        for input in &inputs[1..] {
-            let shape = model.outlet_fact(*input)?.shape.to_tvec();
-            ensure!(
-                shape.len() == 1 && shape == starts,
-                "a Slice by {starts:?} and {shape:?} numbers"
-            );
-        }
-        match axes {
-            Some(slot) => {
-                for axis in constant_integers(model, inputs[slot])? {
-                    resolve_axis(axis, rank)?;
-                }
-            }
-            None => ensure!(
-                *starts == [rank.to_dim()],
-                "a Slice of {starts:?} axes of {rank}"
-            ),
-        }
-        if let Some(slot) = steps {
-            let steps = constant_integers(model, inputs[slot])?;
-            ensure!(!steps.contains(&0), "a Slice by steps of {steps:?}");
-        }
-        let op = StridedSlice {
-            begin_mask: 0,
-            end_mask: 0,
-            shrink_axis_mask: 0,
-            optional_axes_input: axes,
-            optional_steps_input: steps,
-        };
-        model.wire_node(name, op, inputs)
     }))
 }
 
