@@ -19,6 +19,10 @@ pub(crate) struct ComputedSlice {
 
 impl ComputedSlice {
     fn places(&self, [start, end]: [i64; 2], length: i64) -> Vec<i64> {
+        // Backwards, clamping would name the first of no elements.
+        if length == 0 {
+            return vec![];
+        }
         let from_start = |bound: i64| match bound < 0 {
             true => bound.saturating_add(length),
             false => bound,

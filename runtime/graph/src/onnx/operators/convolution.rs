@@ -26,6 +26,12 @@ pub(super) fn conv(node: &Node) -> TractResult<Wire> {
     }))
 }
 
+/// The greatest stride, dilation and padding, and what a window reaches at most: offsets fit 32 bits.
+const LENGTH_MAX: usize = i32::MAX as usize;
+
+/// How many nodes a convolution is wired of at most: each position of a kernel, for each group.
+const TAPS_MAX: usize = 4096;
+
 /// What is added before and after each axis of space.
 enum Padding {
     /// All befores, then all afters.
@@ -80,7 +86,7 @@ struct Window {
 }
 
 impl Window {
-    /// From the first position to the last.
+    /// From the first position to the last, which [`Convolution::check`] has seen to.
     fn reach(&self) -> usize {
         (self.length - 1) * self.dilation
     }
@@ -261,15 +267,32 @@ impl Convolution {
         let given = [&self.kernel_shape, &self.strides, &self.dilations];
         for lengths in given.into_iter().flatten() {
             ensure!(
-                lengths.len() == space && lengths.iter().all(|it| *it > 0),
+                lengths.len() == space && lengths.iter().all(|it| (1..=LENGTH_MAX).contains(it)),
                 "{lengths:?} for {space} axes"
             );
         }
+        for window in self.windows(kernel) {
+            let reach = (window.length - 1).checked_mul(window.dilation);
+            ensure!(
+                reach.is_some_and(|it| it <= LENGTH_MAX),
+                "a kernel of {} positions, {} apart",
+                window.length,
+                window.dilation
+            );
+        }
+        // Groups of one channel are computed together.
+        let groups = if kernel[1] == 1 { 1 } else { group };
+        let taps = kernel[2..].iter().copied();
+        let taps = taps.fold(groups, usize::saturating_mul);
+        ensure!(
+            taps <= TAPS_MAX,
+            "{taps} positions in all groups, and at most {TAPS_MAX} are computed"
+        );
         if let Padding::Explicit(pads) = &self.padding {
             ensure!(
-                pads.is_empty() || pads.len() == 2 * space,
-                "{} paddings for {space} axes",
-                pads.len()
+                (pads.is_empty() || pads.len() == 2 * space)
+                    && pads.iter().all(|it| *it <= LENGTH_MAX),
+                "paddings {pads:?} for {space} axes"
             );
         }
         Ok(())

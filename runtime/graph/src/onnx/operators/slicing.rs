@@ -77,7 +77,7 @@ impl Slice {
             None => vec![1; starts[0].to_usize()?],
         };
         ensure!(!steps.contains(&0), "a Slice by steps of {steps:?}");
-        Ok(steps)
+        Ok(steps.iter().map(|it| (*it).clamp(BEFORE, BEYOND)).collect())
     }
 
     fn axes(
@@ -262,12 +262,12 @@ mod tests {
         let (start, end) = (from_start(start), from_start(end));
         if step > 0 {
             let (start, end) = (start.clamp(0, length), end.clamp(0, length));
-            return successors(Some(start), |it| Some(it + step))
+            return successors(Some(start), |it| it.checked_add(step))
                 .take_while(|it| *it < end)
                 .collect();
         }
         let (start, end) = (start.clamp(0, length - 1), end.clamp(-1, length - 1));
-        successors(Some(start), |it| Some(it + step))
+        successors(Some(start), |it| it.checked_add(step))
             .take_while(|it| *it > end)
             .collect()
     }
@@ -277,7 +277,7 @@ mod tests {
         let numbers = [-6, -5, -2, -1, 0, 1, 3, 5, 6, i32::MAX.into()];
         let numbers = numbers.into_iter().chain([i64::MIN, i64::MAX]);
         let numbers: Vec<i64> = numbers.collect();
-        for step in [1, 2, 3, -1, -2, -9] {
+        for step in [1, 2, 3, i64::MAX, -1, -2, -9, i64::MIN] {
             let computed = part([0; 2], step, true);
             for (start, end) in numbers
                 .iter()

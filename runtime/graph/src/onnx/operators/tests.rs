@@ -161,7 +161,7 @@ fn what_fits_is_wired() {
 }
 
 /// Operators, their inputs and attributes, of which something does not fit.
-const REFUSED: [(&str, &[&str], Attributes); 47] = [
+const REFUSED: [(&str, &[&str], Attributes); 49] = [
     ("Add", &["matrix"], &[]),
     ("Add", &["matrix", "vector", "vector"], &[]),
     ("Add", &["matrix", "images"], &[]),
@@ -177,6 +177,16 @@ const REFUSED: [(&str, &[&str], Attributes); 47] = [
         "Conv",
         &["images", "kernels"],
         &[("strides", Ints(&[0, 1]))],
+    ),
+    (
+        "Conv",
+        &["images", "kernels"],
+        &[("dilations", Ints(&[1, i64::MAX]))],
+    ),
+    (
+        "Conv",
+        &["images", "kernels"],
+        &[("pads", Ints(&[0, 0, 0, i64::MAX]))],
     ),
     ("Conv", &["images", "narrow"], &[]),
     ("Conv", &["images", "empty"], &[("group", Int(i64::MAX))]),
