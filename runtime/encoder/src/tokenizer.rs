@@ -2,14 +2,30 @@
 //! else: truncation and padding in `tokenizer.json` itself are training
 //! leftovers and are switched off.
 
+mod model;
 mod template;
+mod trie;
+mod unigram;
 
 use crate::error::{FileError, RequestError};
 use crate::options::{Input, Side, TruncationStrategy};
 use encoderfile_format::manifest::{Pipeline, TruncationSide};
+use model::Model;
 use std::ops::Range;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
-use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, PostProcessorWrapper, Token};
+use tokenizers::{
+    Decoder, DecoderWrapper, Encoding, ModelWrapper, PostProcessor, PostProcessorWrapper,
+    PreTokenizerWrapper, Token, TokenizerImpl,
+};
+
+/// The tokenizers library's, around a [`Model`] that is read and kept in less time and memory.
+type Library = TokenizerImpl<
+    Model,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
 
 /// A tokenizer with the pipeline's limit.
 ///
@@ -17,7 +33,7 @@ use tokenizers::{Decoder, Encoding, ModelWrapper, PostProcessor, PostProcessorWr
 /// put around it may also change it (byte-level offsets begin behind a space).
 pub struct Tokenizer {
     /// Without a post-processor.
-    inner: tokenizers::Tokenizer,
+    inner: Library,
     /// What puts special tokens around texts.
     processor: Option<PostProcessorWrapper>,
     /// More than the special tokens alone.
@@ -279,8 +295,10 @@ impl Tokenizer {
     /// Whether tokens that continue a word are spelt so: `##ing`.
     pub fn marks_subwords(&self) -> bool {
         match self.inner.get_model() {
-            ModelWrapper::WordPiece(model) => !model.continuing_subword_prefix.is_empty(),
-            ModelWrapper::BPE(model) => {
+            Model::Other(ModelWrapper::WordPiece(model)) => {
+                !model.continuing_subword_prefix.is_empty()
+            }
+            Model::Other(ModelWrapper::BPE(model)) => {
                 let prefix = model.continuing_subword_prefix.as_deref();
                 prefix.is_some_and(|prefix| !prefix.is_empty())
             }
@@ -520,7 +538,7 @@ fn overlapping(length: usize, room: usize, stride: usize, side: Side) -> Vec<Ran
 
 /// Lower-cases texts first, unless the tokenizer does it anyway: what
 /// sentence-transformers does for `do_lower_case`.
-fn lower_case(tokenizer: &mut tokenizers::Tokenizer) -> Result<(), FileError> {
+fn lower_case(tokenizer: &mut Library) -> Result<(), FileError> {
     let is_lowercase = |it: &NormalizerWrapper| matches!(it, NormalizerWrapper::Lowercase(_));
     let mut steps = vec![NormalizerWrapper::Lowercase(Lowercase)];
     match tokenizer.get_normalizer() {
@@ -539,8 +557,8 @@ fn lower_case(tokenizer: &mut tokenizers::Tokenizer) -> Result<(), FileError> {
     Ok(())
 }
 
-fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, FileError> {
-    tokenizers::Tokenizer::from_bytes(json).map_err(load_error)
+fn parse(json: &[u8]) -> Result<Library, FileError> {
+    Library::from_bytes(json).map_err(load_error)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
