@@ -25,6 +25,7 @@ mod latency;
 mod machine;
 mod memory;
 mod minilm;
+mod multilingual;
 mod passages;
 mod peak;
 mod peer;
@@ -263,6 +264,7 @@ fn measure(subject: &Subject, peer: &Peer) -> anyhow::Result<Report> {
     int8::measure(subject, peer, &service, &mut report)?;
     passages::measure(subject, &service, &mut report)?;
     startup::first_result(subject, peer, &mut report)?;
+    multilingual::measure(subject, peer, &mut report)?;
     speed::wasm(subject, &mut report)?;
     memory::measure(subject, peer, &mut report)?;
     accuracy::measure(subject, &mut report)?;

@@ -98,6 +98,13 @@ impl Peer {
         Ok(())
     }
 
+    /// A model folder with a large vocabulary, of `minilm`'s.
+    pub(super) fn multilingual(&self, minilm: &Path, folder: &Path) -> anyhow::Result<()> {
+        let mut make = self.script("multilingual.py");
+        process::capture(make.arg(minilm).arg(folder))?;
+        Ok(())
+    }
+
     /// A process that prints the rates of MatMul by shape.
     pub(super) fn matmul(&self, shapes: &[&str]) -> Command {
         let mut matmul = self.script("matmul_peer.py");

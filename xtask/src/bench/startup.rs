@@ -58,7 +58,8 @@ pub(super) fn of_size(
     Ok(())
 }
 
-fn first_seconds(program: &Program) -> anyhow::Result<f64> {
+/// From process start to a printed result.
+pub(super) fn first_seconds(program: &Program) -> anyhow::Result<f64> {
     process::seconds(&mut program.command(&["infer", TEXT]))
 }
 
