@@ -204,7 +204,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         },
         vocabulary_size: folder.config.vocabulary_size(),
         hidden_size: folder.config.hidden_size(),
-        largest_id: folder.tokenizer.largest_id(),
+        largest_id: folder.tokenizer.largest_id,
         makes_type_ids: folder.tokenizer.makes_type_ids,
         config_path: paths.config.clone(),
         config_json,

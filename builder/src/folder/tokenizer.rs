@@ -20,7 +20,7 @@ use super::config::Config;
 use super::findings::Findings;
 use super::{Paths, parse_json, read_file, read_json_if_there};
 use crate::error::BuildError;
-use added::{Sources, Token, Tokens};
+use added::{Sources, Special, Token, Tokens};
 use class::{Choice, Class, Said};
 use components::Components;
 use differences::Contradictions;
@@ -29,6 +29,7 @@ use encoderfile::{Bug, panics};
 use serde::Deserialize;
 use serde_json::Value;
 use settings::Settings;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tokenizers::{ModelWrapper, PostProcessorWrapper, Tokenizer};
 use vocabulary::Vocabulary;
@@ -47,8 +48,10 @@ const PROBES: [&str; 5] = [
 pub(super) struct Resolved {
     /// The tokenizer.json that is stored.
     pub(super) json: Vec<u8>,
-    tokenizer: Tokenizer,
-    tokens: Tokens,
+    /// Of the special tokens that have a key, such as `mask_token`.
+    special_ids: HashMap<String, u32>,
+    /// The largest token id that it can produce.
+    pub(super) largest_id: u32,
     /// tokenizer_config.json, for the limit that it may state.
     pub(super) config: Value,
     /// The truncation side, and who says so.
@@ -64,14 +67,7 @@ pub(super) struct Resolved {
 impl Resolved {
     /// The id of the special token of a key such as `mask_token`.
     pub(super) fn special_id(&self, key: &str) -> Option<u32> {
-        let special = self.tokens.get(key)?;
-        self.tokenizer.token_to_id(special.content())
-    }
-
-    /// The largest token id that it can produce.
-    pub(super) fn largest_id(&self) -> u32 {
-        let ids = self.tokenizer.get_vocab(true).into_values();
-        ids.max().unwrap_or(0)
+        self.special_ids.get(key).copied()
     }
 }
 
@@ -130,6 +126,11 @@ pub(super) fn resolve(
     };
     contradictions.note(findings)?;
     let is_bpe = matches!(tokenizer.get_model(), ModelWrapper::BPE(_));
+    let special_id = |(key, special): &(String, Option<Special>)| {
+        let id = tokenizer.token_to_id(special.as_ref()?.content())?;
+        Some((key.clone(), id))
+    };
+    let ids = tokenizer.get_vocab(true).into_values();
     let even_bpe = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output";
     Ok(Resolved {
         json,
@@ -138,8 +139,8 @@ pub(super) fn resolve(
         split_special_tokens: settings.flag("split_special_tokens", false)?,
         clean_up_decoded: settings.flag("clean_up_tokenization_spaces", false)?
             && (!is_bpe || settings.flag(even_bpe, false)?),
-        tokenizer,
-        tokens,
+        special_ids: tokens.named.iter().filter_map(special_id).collect(),
+        largest_id: ids.max().unwrap_or(0),
         config: files.tokenizer_config,
     })
 }
