@@ -14,8 +14,8 @@ use model::Model;
 use std::ops::Range;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::{
-    Decoder, DecoderWrapper, Encoding, ModelWrapper, PostProcessor, PostProcessorWrapper,
-    PreTokenizerWrapper, Token, TokenizerImpl,
+    Decoder, DecoderWrapper, Encoding, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper,
+    Token, TokenizerImpl,
 };
 
 /// The tokenizers library's, around a [`Model`] that is read and kept in less time and memory.
@@ -295,10 +295,8 @@ impl Tokenizer {
     /// Whether tokens that continue a word are spelt so: `##ing`.
     pub fn marks_subwords(&self) -> bool {
         match self.inner.get_model() {
-            Model::Other(ModelWrapper::WordPiece(model)) => {
-                !model.continuing_subword_prefix.is_empty()
-            }
-            Model::Other(ModelWrapper::BPE(model)) => {
+            Model::WordPiece(model) => !model.continuing_subword_prefix.is_empty(),
+            Model::Bpe(model) => {
                 let prefix = model.continuing_subword_prefix.as_deref();
                 prefix.is_some_and(|prefix| !prefix.is_empty())
             }

@@ -12,18 +12,31 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use tokenizers::Token;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::BPE;
-use tokenizers::models::unigram::UnigramTrainer;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::{ModelWrapper, Token};
 
 /// How a tokenizer makes tokens of pieces of a text.
 pub(super) enum Model {
+    Bpe(BPE),
+    WordPiece(WordPiece),
+    WordLevel(WordLevel),
+    /// The only one that is not the tokenizers library's own.
     Unigram(Unigram),
-    /// One of the tokenizers library's own.
-    Other(ModelWrapper),
+}
+
+/// An expression of whichever model it is.
+macro_rules! of_any {
+    ($wrapped:ident, $model:ident => $expression:expr) => {
+        match $wrapped {
+            Model::Bpe($model) => $expression,
+            Model::WordPiece($model) => $expression,
+            Model::WordLevel($model) => $expression,
+            Model::Unigram($model) => $expression,
+        }
+    };
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -42,9 +55,9 @@ impl Kind {
 
     fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Model, D::Error> {
         Ok(match self {
-            Self::Bpe => Model::Other(BPE::deserialize(deserializer)?.into()),
-            Self::WordPiece => Model::Other(WordPiece::deserialize(deserializer)?.into()),
-            Self::WordLevel => Model::Other(WordLevel::deserialize(deserializer)?.into()),
+            Self::Bpe => Model::Bpe(BPE::deserialize(deserializer)?),
+            Self::WordPiece => Model::WordPiece(WordPiece::deserialize(deserializer)?),
+            Self::WordLevel => Model::WordLevel(WordLevel::deserialize(deserializer)?),
             Self::Unigram => Model::Unigram(Unigram::deserialize(deserializer)?),
         })
     }
@@ -151,52 +164,31 @@ impl tokenizers::Model for Model {
     type Trainer = TrainerWrapper;
 
     fn tokenize(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
-        match self {
-            Self::Unigram(model) => Ok(model.tokenize(text)?),
-            Self::Other(model) => model.tokenize(text),
-        }
+        of_any!(self, model => model.tokenize(text))
     }
 
     fn token_to_id(&self, token: &str) -> Option<u32> {
-        match self {
-            Self::Unigram(model) => model.id(token),
-            Self::Other(model) => model.token_to_id(token),
-        }
+        of_any!(self, model => model.token_to_id(token))
     }
 
     fn id_to_token(&self, id: u32) -> Option<String> {
-        match self {
-            Self::Unigram(model) => model.entry(id).map(str::to_owned),
-            Self::Other(model) => model.id_to_token(id),
-        }
+        of_any!(self, model => model.id_to_token(id))
     }
 
     fn get_vocab(&self) -> HashMap<String, u32> {
-        match self {
-            Self::Unigram(model) => model.vocabulary(),
-            Self::Other(model) => model.get_vocab(),
-        }
+        of_any!(self, model => model.get_vocab())
     }
 
     fn get_vocab_size(&self) -> usize {
-        match self {
-            Self::Unigram(model) => model.len(),
-            Self::Other(model) => model.get_vocab_size(),
-        }
+        of_any!(self, model => model.get_vocab_size())
     }
 
     fn save(&self, folder: &Path, prefix: Option<&str>) -> tokenizers::Result<Vec<PathBuf>> {
-        match self {
-            Self::Unigram(_) => Err("this model is only read".into()),
-            Self::Other(model) => model.save(folder, prefix),
-        }
+        of_any!(self, model => model.save(folder, prefix))
     }
 
     fn get_trainer(&self) -> TrainerWrapper {
-        match self {
-            Self::Unigram(_) => UnigramTrainer::default().into(),
-            Self::Other(model) => model.get_trainer(),
-        }
+        of_any!(self, model => model.get_trainer().into())
     }
 }
 
@@ -204,7 +196,7 @@ impl tokenizers::Model for Model {
 mod tests {
     use super::*;
     use serde_json::json;
-    use tokenizers::Model as _;
+    use tokenizers::{Model as _, ModelWrapper};
 
     fn models() -> [Value; 4] {
         let vocabulary = json!({"a": 0, "b": 1, "ab": 2, "[UNK]": 3, "##b": 4});

@@ -12,8 +12,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use tokenizers::Token;
-use tokenizers::models::unigram::UnigramError;
+use tokenizers::models::unigram::{UnigramError, UnigramTrainer};
 
 /// How much less probable than the least probable entry a character is that no entry spells.
 const UNKNOWN_PENALTY: f64 = 10.0;
@@ -70,25 +71,6 @@ struct Segment {
 }
 
 impl Unigram {
-    /// The tokens of a text, with offsets in bytes.
-    pub(super) fn tokenize(&self, text: &str) -> Result<Vec<Token>, UnigramError> {
-        let mut tokens = Vec::new();
-        for Segment { range, id } in self.segments(text)? {
-            let spelling = text.get(range.clone()).unwrap_or_default();
-            let offsets = (range.start, range.end);
-            // Unknown characters may be an entry together.
-            if let Some(id) = id.or_else(|| self.id(spelling)) {
-                tokens.push(Token::new(id, spelling.to_owned(), offsets));
-            } else if let Some(bytes) = self.bytes_of(spelling, offsets) {
-                tokens.extend(bytes);
-            } else {
-                let id = self.unknown_id.ok_or(UnigramError::MissingUnkId)?;
-                tokens.push(Token::new(id, spelling.to_owned(), offsets));
-            }
-        }
-        Ok(tokens)
-    }
-
     /// Viterbi's algorithm. Of segmentations that are as probable as one another, the one whose
     /// last segment is longest is taken.
     fn segments(&self, text: &str) -> Result<Vec<Segment>, UnigramError> {
@@ -139,31 +121,58 @@ impl Unigram {
     fn bytes_of(&self, spelling: &str, offsets: (usize, usize)) -> Option<Vec<Token>> {
         let token = |byte| {
             let entry = format!("<0x{byte:02X}>");
-            Some(Token::new(self.id(&entry)?, entry, offsets))
+            Some(Token::new(self.trie.id(&entry)?, entry, offsets))
         };
         let tokens = || spelling.bytes().map(token).collect();
         self.byte_fallback.then(tokens).flatten()
     }
+}
 
-    /// The id of an entry.
-    pub(super) fn id(&self, entry: &str) -> Option<u32> {
-        self.trie.id(entry)
+impl tokenizers::Model for Unigram {
+    type Trainer = UnigramTrainer;
+
+    /// The tokens of a text, with offsets in bytes.
+    fn tokenize(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
+        let mut tokens = Vec::new();
+        for Segment { range, id } in self.segments(text)? {
+            let spelling = text.get(range.clone()).unwrap_or_default();
+            let offsets = (range.start, range.end);
+            // Unknown characters may be an entry together.
+            if let Some(id) = id.or_else(|| self.trie.id(spelling)) {
+                tokens.push(Token::new(id, spelling.to_owned(), offsets));
+            } else if let Some(bytes) = self.bytes_of(spelling, offsets) {
+                tokens.extend(bytes);
+            } else {
+                let id = self.unknown_id.ok_or(UnigramError::MissingUnkId)?;
+                tokens.push(Token::new(id, spelling.to_owned(), offsets));
+            }
+        }
+        Ok(tokens)
     }
 
-    /// The entry of an id.
-    pub(super) fn entry(&self, id: u32) -> Option<&str> {
-        self.entries.get(id as usize)
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.trie.id(token)
     }
 
-    /// How many ids there are.
-    pub(super) fn len(&self) -> usize {
+    fn id_to_token(&self, id: u32) -> Option<String> {
+        self.entries.get(id as usize).map(str::to_owned)
+    }
+
+    fn get_vocab(&self) -> HashMap<String, u32> {
+        let entries = self.entries.iter();
+        entries.map(|(entry, id)| (entry.to_owned(), id)).collect()
+    }
+
+    fn get_vocab_size(&self) -> usize {
         self.entries.ends.len()
     }
 
-    /// All entries with their ids.
-    pub(super) fn vocabulary(&self) -> HashMap<String, u32> {
-        let entries = self.entries.iter();
-        entries.map(|(entry, id)| (entry.to_owned(), id)).collect()
+    fn save(&self, _folder: &Path, _prefix: Option<&str>) -> tokenizers::Result<Vec<PathBuf>> {
+        Err("this model is only read".into())
+    }
+
+    fn get_trainer(&self) -> UnigramTrainer {
+        UnigramTrainer::default()
     }
 }
 
@@ -318,11 +327,11 @@ mod tests {
                 let tokens = ours.tokenize(&text).map_err(|error| error.to_string());
                 assert_eq!(tokens, expected, "{shown}");
             }
-            assert_eq!(ours.vocabulary().len(), library.get_vocab().len());
+            assert_eq!(ours.get_vocab(), library.get_vocab());
             for id in 0..u32::try_from(vocabulary.len()).unwrap() + 1 {
-                let spelling = ours.entry(id).map(str::to_owned);
+                let spelling = ours.id_to_token(id);
                 assert_eq!(spelling, library.id_to_token(id));
-                let id_of = spelling.map(|it| (ours.id(&it), library.token_to_id(&it)));
+                let id_of = spelling.map(|it| (ours.token_to_id(&it), library.token_to_id(&it)));
                 assert!(id_of.is_none_or(|(ours, library)| ours == library), "{id}");
             }
         }
