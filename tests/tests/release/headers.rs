@@ -5,7 +5,7 @@ use encoderfile_builder::target::Target;
 use object::macho::{LC_BUILD_VERSION, LC_VERSION_MIN_MACOSX, MachHeader64};
 use object::read::elf::ElfFile64;
 use object::read::macho::MachOFile;
-use object::{Endianness, Object, ObjectSymbol};
+use object::{Endianness, Import, Object, ObjectSymbol};
 
 /// glibc of CentOS 7 and of manylinux2014.
 const GLIBC_MAX: [u32; 2] = [2, 17];
@@ -31,14 +31,30 @@ const WINDOWS_LIBRARIES: [&str; 12] = [
 
 /// Fails for a program that needs more than a bare system has.
 pub(crate) fn check(target: &Target, program: &[u8]) -> anyhow::Result<()> {
+    check_with(target, program, &|_| false)
+}
+
+/// The same of what Python loads as a module, which brings its own functions.
+pub(crate) fn check_python_module(target: &Target, module: &[u8]) -> anyhow::Result<()> {
+    check_with(target, module, &|import| match import.library() {
+        // macOS looks for it in all that is loaded.
+        [] => import.name().starts_with(b"_Py"),
+        library => library == b"python3.dll",
+    })
+}
+
+/// As [`check`], but for what is there when the code is loaded.
+fn check_with(target: &Target, code: &[u8], is_there: IsThere<'_>) -> anyhow::Result<()> {
     match target.triple {
-        triple if triple.ends_with("-musl") => check_static(program),
-        triple if triple.ends_with("-gnu") => check_glibc(program),
-        triple if triple.ends_with("-darwin") => check_macos(program),
-        super::windows::TARGET => check_windows(program),
+        triple if triple.ends_with("-musl") => check_static(code),
+        triple if triple.ends_with("-gnu") => check_glibc(code),
+        triple if triple.ends_with("-darwin") => check_macos(code, is_there),
+        super::windows::TARGET => check_windows(code, is_there),
         _ => Ok(()),
     }
 }
+
+type IsThere<'a> = &'a dyn Fn(&Import<'_>) -> bool;
 
 /// No loader and no library.
 fn check_static(program: &[u8]) -> anyhow::Result<()> {
@@ -87,7 +103,7 @@ fn check_glibc(program: &[u8]) -> anyhow::Result<()> {
 }
 
 /// No library but the system's, and no later macOS.
-fn check_macos(program: &[u8]) -> anyhow::Result<()> {
+fn check_macos(program: &[u8], is_there: IsThere<'_>) -> anyhow::Result<()> {
     let file = MachOFile::<MachHeader64<Endianness>>::parse(program)?;
     let endian = file.endian();
     for import in file.imports()? {
@@ -95,7 +111,11 @@ fn check_macos(program: &[u8]) -> anyhow::Result<()> {
         let is_system = ["/usr/lib/", "/System/Library/"]
             .iter()
             .any(|it| library.starts_with(it));
-        ensure!(is_system, "it needs {library}");
+        let name = String::from_utf8_lossy(import.name());
+        ensure!(
+            is_system || is_there(&import),
+            "it needs {name} of {library:?}"
+        );
     }
     let mut oldest = None;
     let mut commands = file.macho_load_commands()?;
@@ -113,13 +133,13 @@ fn check_macos(program: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_windows(program: &[u8]) -> anyhow::Result<()> {
+fn check_windows(program: &[u8], is_there: IsThere<'_>) -> anyhow::Result<()> {
     let file = object::File::parse(program)?;
     for import in file.imports()? {
         let library = String::from_utf8_lossy(import.library()).to_lowercase();
         let is_system =
             library.starts_with("api-ms-win-") || WINDOWS_LIBRARIES.contains(&&*library);
-        ensure!(is_system, "it needs {library}");
+        ensure!(is_system || is_there(&import), "it needs {library}");
     }
     Ok(())
 }

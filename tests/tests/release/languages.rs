@@ -91,7 +91,7 @@ fn check_wheel(release: &Release, target: &Target, wheel: &Wheel) -> anyhow::Res
     check_record(folder.path(), wheel)?;
     let package = folder.path().join("encoderfile");
     let module = package.join(wheel.module);
-    check_code(target, &module)?;
+    headers::check_python_module(target, &code(&module)?)?;
     let exported = exports(&module)?;
     ensure!(exported.contains(MODULE_ENTRY), "{exported:?}");
     let is_code = |path: &&PathBuf| path.extension().is_some_and(|it| it == "so" || it == "pyd");
@@ -165,7 +165,7 @@ fn check_library(release: &Release, target: &Target) -> anyhow::Result<()> {
         true => library.join("bin/encoderfile.dll"),
         false => shared(&library.join("lib"))?,
     };
-    check_code(target, &shared)?;
+    headers::check(target, &code(&shared)?)?;
     let header = fs::read_to_string(library.join("include/encoderfile.h"))?;
     let declared = Regex::new(r"(encoderfile_[a-z_]+)\(")?;
     let declared = declared.captures_iter(&header).map(|it| it[1].to_owned());
@@ -214,9 +214,9 @@ fn shared(folder: &Path) -> anyhow::Result<PathBuf> {
     found.cloned().context("no shared library")
 }
 
-fn check_code(target: &Target, path: &Path) -> anyhow::Result<()> {
+fn code(path: &Path) -> anyhow::Result<Vec<u8>> {
     let code = fs::read(path).with_context(|| path.display().to_string())?;
     let named = programs::folder_named_in(&code)?;
     ensure!(named.is_none(), "it names {named:?}");
-    headers::check(target, &code)
+    Ok(code)
 }
