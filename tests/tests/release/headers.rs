@@ -37,8 +37,10 @@ pub(crate) fn check(target: &Target, program: &[u8]) -> anyhow::Result<()> {
 /// The same of what Python loads as a module, which brings its own functions.
 pub(crate) fn check_python_module(target: &Target, module: &[u8]) -> anyhow::Result<()> {
     check_with(target, module, &|import| match import.library() {
-        // macOS looks for it in all that is loaded.
-        [] => import.name().starts_with(b"_Py"),
+        // macOS looks for it in all that is loaded, as `_PyList_New` or `__Py_DecRef`.
+        [] => [&b"_Py"[..], b"__Py"]
+            .iter()
+            .any(|it| import.name().starts_with(it)),
         library => library == b"python3.dll",
     })
 }
