@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 }
 
 /// The programs that tests run.
-struct Programs {
+pub(crate) struct Programs {
     wasmtime: PathBuf,
     node: PathBuf,
     /// Absent where it cannot be had, as are the next three.
@@ -43,7 +43,7 @@ struct Programs {
 
 impl Programs {
     /// The wasmtime CLI compiles while the others are fetched.
-    fn install(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Self> {
+    pub(crate) fn install(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Self> {
         thread::scope(|scope| {
             let wasmtime = scope.spawn(|| setup::wasmtime(workspace));
             let python = clients::python(workspace, steps, &clients::CLIENTS)?;
@@ -68,7 +68,7 @@ impl Programs {
     }
 
     /// By the variables that tests/src/programs.rs reads.
-    fn variables(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
         [
             ("ENCODERFILE_WASMTIME", Some(&self.wasmtime)),
             ("ENCODERFILE_NODE", Some(&self.node)),

@@ -8,6 +8,7 @@ use crate::setup::arm64::Emulator;
 use crate::setup::clients::{self, ZIG};
 use crate::setup::{self, WASM};
 use crate::steps::Steps;
+use crate::test::Programs;
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use std::fs;
@@ -71,6 +72,7 @@ fn languages(
     tool: &Path,
 ) -> anyhow::Result<()> {
     steps.begin("languages", "this machine's wheel and C library");
+    let programs = Programs::install(workspace, steps)?;
     let target = targets::find(&workspace.host)?;
     let wheels = release.join("python");
     let python = python::install_from(workspace, steps, &wheels)?.context("no Python")?;
@@ -82,6 +84,7 @@ fn languages(
     process::run(unpack.arg("-C").arg(&folder))?;
     let mut test = workspace.cargo(&["test", "--release", "--workspace"]);
     test.args(["--test", "python", "--test", "capi"]);
+    test.envs(programs.variables());
     test.env("ENCODERFILE_BIN", tool);
     let npm = format!("npm/encoderfile-{}.tgz", workspace.version);
     test.env("ENCODERFILE_NPM", release.join(npm));
