@@ -1,9 +1,9 @@
 //! SentencePiece's Unigram model: the segmentation of a text into entries of the vocabulary
 //! whose log probabilities have the largest sum.
 //!
-//! The tokenizers library has one too, which takes 1.3 s and 370 MB to be made of the 250,000
-//! entries of XLM-RoBERTa's vocabulary; this one takes a tenth of that time and a twentieth of
-//! that memory. What it gives is the library's, entry by entry, which its tests compare.
+//! The tokenizers library has one too, whose trie of hash maps takes 370 MB for the 250,000 entries of
+//! a vocabulary like XLM-RoBERTa's, and five to ten times as long to be made (BENCHMARKS.md, "Start").
+//! What this one gives is the library's, token by token, which its tests compare.
 
 use super::trie::Trie;
 use serde::de::{Error as _, SeqAccess, Visitor};
