@@ -82,7 +82,7 @@ def tokenizer(entries):
 
 def widen(model, random):
     """Gives the word embeddings as many rows as there are entries."""
-    table = max(model.graph.initializer, key=lambda tensor: tensor.dims[0])
+    table = max(model.graph.initializer, key=lambda tensor: max(tensor.dims, default=0))
     values = random.standard_normal((ENTRIES, table.dims[1]), dtype=np.float32) * SIGMA
     table.CopyFrom(numpy_helper.from_array(values, table.name))
 

@@ -156,15 +156,10 @@ fn languages(
     for output in [&wheels, &libraries] {
         fs::create_dir(output).with_context(|| output.display().to_string())?;
     }
-    let targets = || targets.iter().filter(|it| it.has_tool);
-    // All of the one and then all of the other: maturin tells build scripts of another C compiler
-    // than cargo-zigbuild, after which most crates are compiled again.
-    for target in targets() {
-        builder.library(target, &libraries)?;
-    }
-    for target in targets() {
+    for target in targets.iter().filter(|it| it.has_tool) {
         let tool = folder.join(target.tool_name());
         builder.wheel(target, packer, &tool, &wheels)?;
+        builder.library(target, &libraries)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The `model` of a tokenizer.json: what pieces of a text are tokens.
 //!
 //! It is read straight from the JSON. The tokenizers library makes a tree of values of it first,
-//! which takes longer than the rest of a tokenizer and several times the memory.
+//! which takes as long again, and as much memory (BENCHMARKS.md, "Start").
 
 use super::unigram::Unigram;
 use serde::de::value::MapAccessDeserializer;
