@@ -1,6 +1,8 @@
 //! What computes: the queue of a server, or the one thread of a component.
 
-use encoderfile::{Bug, Encoder, Error, Item, Options, Prediction, Session, SharedOptions, Tokens};
+use encoderfile::{
+    Bug, Encoder, Error, Item, Options, Prediction, Session, SharedOptions, Tokens, Work,
+};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use std::net::IpAddr;
@@ -116,7 +118,7 @@ impl Operation {
     }
 }
 
-/// Computes on the thread that asks, one text after another.
+/// Computes on the thread that asks, short texts of a request beside each other.
 pub struct OnThisThread {
     encoder: Arc<Encoder>,
 }
@@ -128,43 +130,62 @@ impl OnThisThread {
     }
 
     fn outcomes(&self, operation: &Operation, texts: &[Item]) -> Vec<Outcome> {
-        let mut session = None;
-        let outcomes = texts.iter().map(|text| {
-            let mut outcome = Outcome::unfinished();
-            outcome.result = match (operation, operation.of_tokens(&self.encoder, text)) {
-                (_, Some(result)) => result,
+        let mut outcomes: Vec<_> = texts.iter().map(|_| Outcome::unfinished()).collect();
+        let mut waiting = Vec::new();
+        for (place, text) in texts.iter().enumerate() {
+            let outcome = &mut outcomes[place];
+            match (operation, operation.of_tokens(&self.encoder, text)) {
+                (_, Some(result)) => outcome.result = result,
                 (Operation::Infer(options), None) => {
-                    self.infer(&mut session, text, options, &mut outcome)
+                    let begin = Instant::now();
+                    match self.encoder.prepare(text.input(), options) {
+                        Ok(work) => waiting.push((place, work)),
+                        Err(error) => outcome.result = Err(error),
+                    }
+                    outcome.tokenization = begin.elapsed();
                 }
-                (_, None) => outcome.result,
-            };
-            outcome
-        });
-        outcomes.collect()
-    }
-
-    fn infer<'s>(
-        &'s self,
-        session: &mut Option<Session<'s>>,
-        text: &Item,
-        options: &Arc<SharedOptions>,
-        outcome: &mut Outcome,
-    ) -> Result<Output, Error> {
-        let begin = Instant::now();
-        let mut work = self.encoder.prepare(text.input(), options)?;
-        outcome.tokenization = begin.elapsed();
-        let session = match session {
-            Some(session) => session,
-            none => none.insert(self.encoder.session()?),
-        };
-        let begin = Instant::now();
-        loop {
-            if let Some(prediction) = session.step(&mut work)? {
-                outcome.inference = begin.elapsed();
-                return Ok(Output::Prediction(prediction));
+                (_, None) => {}
             }
         }
+        match self.encoder.session() {
+            Ok(mut session) => {
+                while !waiting.is_empty() {
+                    waiting = step(&mut session, waiting, &mut outcomes);
+                }
+            }
+            Err(error) => {
+                for (place, _) in waiting {
+                    outcomes[place].result = Err(error.clone());
+                }
+            }
+        }
+        outcomes
     }
+}
+
+/// One step of texts, each with the place of its outcome; gives back those that need another.
+fn step(
+    session: &mut Session<'_>,
+    mut waiting: Vec<(usize, Work)>,
+    outcomes: &mut [Outcome],
+) -> Vec<(usize, Work)> {
+    let before: Vec<_> = waiting.iter().map(|(_, work)| work.computed()).collect();
+    let begin = Instant::now();
+    let mut works: Vec<_> = waiting.iter_mut().map(|(_, work)| work).collect();
+    let steps = session.step(&mut works);
+    let time = begin.elapsed();
+    let mut unfinished = Vec::new();
+    for (((place, work), before), step) in waiting.into_iter().zip(before).zip(steps) {
+        let outcome = &mut outcomes[place];
+        if work.computed() > before {
+            outcome.inference += time;
+        }
+        match step.transpose() {
+            Some(result) => outcome.result = result.map(Output::Prediction),
+            None => unfinished.push((place, work)),
+        }
+    }
+    unfinished
 }
 
 impl Engine for OnThisThread {

@@ -36,11 +36,11 @@ pub use item::Item;
 pub use model::{Model, load};
 
 pub use encoderfile_encoder::{
-    Aggregation, Bug, Capability, Encoder, Error, FileError, Info, Input, LimitedBy, LoadTask,
-    OPTIONS, OptionKind, OptionRow, Options, OptionsError, Overflow, PoolingChoice, PoolingProblem,
-    Prediction, RequestError, Role, Session, SharedOptions, Side, Surface, TaskProblem, TokenUsage,
-    Tokenizer, Tokens, TruncationStrategy, Values, Vectors, Work, detail, golden, json, one_line,
-    output, pooling, precision, tokenizer,
+    Aggregation, BATCH_TOKENS, Bug, Capability, Encoder, Error, FileError, Info, Input, LimitedBy,
+    LoadTask, OPTIONS, OptionKind, OptionRow, Options, OptionsError, Overflow, PoolingChoice,
+    PoolingProblem, Prediction, RequestError, Role, Session, SharedOptions, Side, Surface,
+    TaskProblem, TokenUsage, Tokenizer, Tokens, TruncationStrategy, Values, Vectors, Work, detail,
+    golden, json, one_line, output, pooling, precision, tokenizer,
 };
 pub use encoderfile_format::{
     Payload, Source, Threads, container, limits, manifest, source, weights,

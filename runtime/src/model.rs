@@ -177,7 +177,7 @@ impl Model {
 
     /// The result for each of many, in their order; one that fails fails alone.
     ///
-    /// Each thread computes another text. An error in the list is what [`Model::infer`]
+    /// Each thread computes another text, or several short ones beside each other. An error in the list is what [`Model::infer`]
     /// gives for that item.
     ///
     /// ```
@@ -207,7 +207,7 @@ impl Model {
     /// As [`Model::infer_all`] for items that come one after another, and results that
     /// are taken one after another: `emit` has each with its index, in order.
     ///
-    /// Items are read on another thread, as many ahead as there are threads, and at most 64
+    /// Items are read on another thread, at most 32 ahead for each thread, and at most 64
     /// for each thread are computed beyond the next result that `emit` takes; so the memory
     /// that this takes does not depend on how many items there are.
     ///

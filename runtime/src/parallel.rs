@@ -1,9 +1,9 @@
 //! Several texts at once: one thread reads them, others compute, the caller's hands
-//! on the results in order.
+//! on the results in order. A thread computes texts that are short beside each other.
 
 use crate::panics::guarded;
 use crate::{Error, Executor, Item, Prediction, SharedOptions};
-use encoderfile_encoder::{Encoder, Session};
+use encoderfile_encoder::{BATCH_TOKENS, Encoder, Session, Work};
 use std::sync::Arc;
 
 /// What goes along with an item to its result, and the item; `None` where nothing is to be computed.
@@ -21,23 +21,37 @@ pub(crate) fn run<T: Send + 'static, E: Send + 'static>(
     executor: Executor,
     emit: impl FnMut(Computed<T>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let most = items.size_hint().1.unwrap_or(usize::MAX).max(1);
-    match executor.threads().min(most) {
+    let most = items.size_hint().1.unwrap_or(usize::MAX);
+    match executor {
         #[cfg(not(target_family = "wasm"))]
-        threads @ 2.. => threaded::run(encoder, items, options, threads, emit),
+        Executor::AllCores | Executor::Threads(_) if most > 1 => {
+            let threads = executor.threads().min(most);
+            threaded::run(encoder, items, options, threads, emit)
+        }
         _ => here(encoder, items, options, emit),
     }
 }
 
 fn here<T, E>(
     encoder: &Encoder,
-    items: impl Iterator<Item = Result<Tagged<T>, E>>,
+    mut items: impl Iterator<Item = Result<Tagged<T>, E>>,
     options: &Arc<SharedOptions>,
     mut emit: impl FnMut(Computed<T>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut worker = Worker::new(encoder, options);
-    for item in items {
-        emit(worker.compute_tagged(item?))?;
+    while let Some(item) = items.next() {
+        let mut end = Ok(());
+        let more = || {
+            // Whoever gives texts one after another may wait for a result before the next.
+            let is_there = items.size_hint().0 > 0;
+            let item = is_there.then(|| items.next()).flatten()?;
+            item.map_err(|error| end = Err(error)).ok()
+        };
+        worker
+            .compute(item?, more)
+            .into_iter()
+            .try_for_each(&mut emit)?;
+        end?;
     }
     Ok(())
 }
@@ -58,11 +72,62 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn compute_tagged<T>(&mut self, (tag, item): Tagged<T>) -> Computed<T> {
-        (tag, item.map(|item| self.compute(&item)))
+    /// Computes an item, and beside it those that there are `more` of, until their tokens are one pass
+    /// over the weights.
+    fn compute<T>(
+        &mut self,
+        first: Tagged<T>,
+        mut more: impl FnMut() -> Option<Tagged<T>>,
+    ) -> Vec<Computed<T>> {
+        let (mut items, mut works) = (Vec::new(), Vec::new());
+        let mut tokens = 0;
+        let mut next = Some(first);
+        while let Some((tag, item)) = next {
+            let work = item.as_ref().map(|item| self.prepare(item));
+            let (work, failed) = match work.transpose() {
+                Ok(work) => (work, None),
+                Err(error) => (None, Some(error)),
+            };
+            tokens += work.as_ref().map_or(0, Work::remaining).max(1);
+            items.push((tag, item, failed));
+            works.extend(work);
+            next = if tokens < BATCH_TOKENS { more() } else { None };
+        }
+        let mut results = self.finish(works).into_iter().flatten();
+        let computed = items.into_iter().map(|(tag, item, failed)| {
+            let result = item.map(|item| match failed {
+                Some(error) => Err(error),
+                // All of them have none where one panicked.
+                None => results.next().unwrap_or_else(|| self.alone(&item)),
+            });
+            (tag, result)
+        });
+        computed.collect()
     }
 
-    fn compute(&mut self, item: &Item) -> Result<Prediction, Error> {
+    fn prepare(&self, item: &Item) -> Result<Work, Error> {
+        guarded(|| self.encoder.prepare(item.input(), self.options))
+    }
+
+    /// The result of each; `None` where one of several panicked.
+    fn finish(&mut self, mut works: Vec<Work>) -> Option<Vec<Result<Prediction, Error>>> {
+        let computed = self.with_session(|session| Ok(session.finish(&mut works)));
+        match computed {
+            Ok(results) => Some(results),
+            Err(error) if works.len() == 1 => Some(vec![Err(error)]),
+            Err(_) => None,
+        }
+    }
+
+    fn alone(&mut self, item: &Item) -> Result<Prediction, Error> {
+        let options = self.options;
+        self.with_session(|session| session.infer_with(item.input(), options))
+    }
+
+    fn with_session<R>(
+        &mut self,
+        compute: impl FnOnce(&mut Session<'a>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         // Whatever a panic leaves behind in the session goes with it.
         let session = self.session.take();
         guarded(|| {
@@ -70,7 +135,7 @@ impl<'a> Worker<'a> {
                 Some(session) => session,
                 None => self.encoder.session()?,
             };
-            let result = session.infer_with(item.input(), self.options);
+            let result = compute(&mut session);
             self.session = Some(session);
             result
         })

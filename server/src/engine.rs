@@ -45,11 +45,11 @@ pub(crate) struct Engine {
     shared: Arc<Shared>,
     next_request: AtomicU64,
     max_queued_tokens: usize,
-    workers: usize,
 }
 
 struct Shared {
     encoder: Arc<Encoder>,
+    workers: usize,
     state: Mutex<State>,
     /// Something was queued, or the engine closed.
     changed: Condvar,
@@ -128,6 +128,7 @@ impl Engine {
         encoder.use_cores(workers);
         let shared = Arc::new(Shared {
             encoder,
+            workers: workers.max(1),
             state: Mutex::new(State {
                 queue: Queue::new(),
                 closed: false,
@@ -146,7 +147,6 @@ impl Engine {
             shared,
             next_request: AtomicU64::new(0),
             max_queued_tokens,
-            workers,
         })
     }
 
@@ -233,7 +233,7 @@ impl Engine {
     /// About how long all workers take for so many tokens.
     fn time_for(&self, tokens: usize) -> Duration {
         let nanoseconds = self.shared.token_time.load(Ordering::Relaxed);
-        let all = nanoseconds.saturating_mul(tokens as u64) / self.workers.max(1) as u64;
+        let all = nanoseconds.saturating_mul(tokens as u64) / self.shared.workers as u64;
         Duration::from_nanos(all)
     }
 
@@ -280,7 +280,7 @@ impl dialects::Engine for Engine {
     }
 
     fn workers(&self) -> usize {
-        self.workers
+        self.shared.workers
     }
 }
 

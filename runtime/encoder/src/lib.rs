@@ -32,6 +32,7 @@ mod shared;
 pub mod tokenizer;
 
 pub use encoder::{Encoder, LoadTask};
+pub use encoderfile_graph::BATCH_TOKENS;
 pub use error::{
     Bug, Error, FileError, LimitedBy, OptionsError, PoolingProblem, RequestError, TaskProblem,
     detail, one_line,

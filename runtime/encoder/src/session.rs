@@ -8,7 +8,7 @@ use crate::options::{Input, Options};
 use crate::output::{Prediction, TokenUsage};
 use crate::shared::{Computed, SharedOptions};
 use crate::tokenizer::Tokens;
-use encoderfile_graph::{Run, Sequence};
+use encoderfile_graph::{BATCH_TOKENS, Run, Sequence};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 ///
 /// Most texts are one sequence. Zero-shot classification has one a label, and
 /// a long text may be read in windows; whoever runs many texts can turn to
-/// another between two sequences.
+/// others between two steps.
 pub struct Work {
     options: Arc<SharedOptions>,
     item: Item,
@@ -33,8 +33,14 @@ impl Work {
         self.computed
     }
 
-    fn next(&self) -> Option<&Tokens> {
-        self.item.sequences.get(self.parts.len())
+    /// How many tokens the sequences have that are still to be computed.
+    pub fn remaining(&self) -> usize {
+        self.sequences().iter().map(|it| it.ids.len()).sum()
+    }
+
+    /// Those that are still to be computed.
+    fn sequences(&self) -> &[Tokens] {
+        &self.item.sequences[self.parts.len()..]
     }
 }
 
@@ -126,39 +132,96 @@ impl Session<'_> {
         input: Input<'_>,
         options: &Arc<SharedOptions>,
     ) -> Result<Prediction, Error> {
-        let mut work = self.encoder.prepare(input, options)?;
+        let work = self.encoder.prepare(input, options)?;
+        let result = self.finish(&mut [work]).pop();
+        result.unwrap_or(Err(Bug::NoSequence.into()))
+    }
+
+    /// The result of each item, in their order, computed beside each other.
+    ///
+    /// # Errors
+    /// Of an item, as of [`Session::step`].
+    pub fn finish(&mut self, works: &mut [Work]) -> Vec<Result<Prediction, Error>> {
+        let mut results: Vec<_> = works.iter().map(|_| None).collect();
         loop {
-            if let Some(prediction) = self.step(&mut work)? {
-                return Ok(prediction);
+            let unfinished = works.iter_mut().enumerate();
+            let unfinished = unfinished.filter(|(place, _)| results[*place].is_none());
+            let (places, mut unfinished): (Vec<_>, Vec<_>) = unfinished.unzip();
+            if places.is_empty() {
+                return results.into_iter().flatten().collect();
+            }
+            for (place, result) in places.into_iter().zip(self.step(&mut unfinished)) {
+                results[place] = result.transpose();
             }
         }
     }
 
-    /// Computes the next sequence; gives the result after the last.
+    /// Computes as many of the next sequences as are one pass over the weights: those that have
+    /// [`BATCH_TOKENS`] in all, and at least one. Gives the result of each item of which the last was
+    /// among them, and `None` of the others. Results do not depend on what is computed beside them.
     ///
     /// # Errors
-    /// [`Error::Bug`] where the engine fails, [`Error::File`] where the graph gives another
+    /// Of an item, whose result there is none of then: [`Error::Bug`] where the engine fails,
+    /// [`Error::File`] where the graph gives another
     /// shape than the file says or a number is not finite, and [`Error::Request`] where the
     /// tokenizer cannot decode what the result quotes, and for a query that does not fit.
-    pub fn step(&mut self, work: &mut Work) -> Result<Option<Prediction>, Error> {
-        if self.share(work)? {
-            return Ok(None);
-        }
-        if let Some(tokens) = work.next() {
-            let part = self.part(tokens, &work.item, work.options.options())?;
+    pub fn step(&mut self, works: &mut [&mut Work]) -> Vec<Result<Option<Prediction>, Error>> {
+        let shared: Vec<_> = works.iter_mut().map(|work| self.share(work)).collect();
+        let mut room = BATCH_TOKENS;
+        let counts = works.iter().zip(&shared).map(|(work, shared)| {
+            let waits = shared.as_ref().ok() == Some(&false);
+            let all = work.sequences().iter().filter(|_| waits);
+            let fitting = all.take_while(|tokens| {
+                let is_first = room == BATCH_TOKENS;
+                let fits = is_first || tokens.ids.len() <= room;
+                // A text without tokens takes room too, so that only one is the first.
+                let taken = if fits { tokens.ids.len().max(1) } else { 0 };
+                room = room.saturating_sub(taken);
+                fits
+            });
+            fitting.count()
+        });
+        let counts: Vec<usize> = counts.collect();
+        let sequences = works.iter().zip(&counts);
+        let sequences = sequences.flat_map(|(work, count)| &work.sequences()[..*count]);
+        let outputs = self.evaluate_all(&sequences.collect::<Vec<_>>());
+        let mut outputs = outputs.into_iter();
+        let of_works = works.iter_mut().zip(counts).zip(shared);
+        let results = of_works.map(|((work, count), shared)| {
+            let outputs: Vec<_> = outputs.by_ref().take(count).collect();
+            match shared? {
+                true => Ok(None),
+                false => self.take(work, outputs),
+            }
+        });
+        results.collect()
+    }
+
+    /// Keeps what the next sequences gave; the result after the last.
+    fn take(
+        &self,
+        work: &mut Work,
+        outputs: Vec<Result<Vec<f32>, Error>>,
+    ) -> Result<Option<Prediction>, Error> {
+        let (head, processor) = (&self.encoder.head, self.encoder.processor());
+        let options = Arc::clone(&work.options);
+        for output in outputs {
+            let Some(tokens) = work.item.sequences.get(work.parts.len()) else {
+                return Err(Bug::NoSequence.into());
+            };
+            let part = head.reduce(processor, tokens, output?, &work.item, options.options())?;
             work.computed += tokens.ids.len();
             work.parts.push(part);
         }
-        if work.next().is_some() {
+        if !work.sequences().is_empty() {
             return Ok(None);
         }
-        let head = &self.encoder.head;
         let mut parts = std::mem::take(&mut work.parts);
         let values = match parts.pop() {
             Some(Part::Values(values)) => Some(values),
             Some(last) => {
                 parts.push(last);
-                head.finish(&work.item, parts, work.options.options())
+                head.finish(&work.item, parts, options.options())
             }
             None => None,
         };
@@ -269,6 +332,35 @@ impl Session<'_> {
         let output = self.run.evaluate(sequence(tokens))?;
         finite::check_output(&output, self.encoder)?;
         Ok(output)
+    }
+
+    /// The graph's output for each of some sequences.
+    fn evaluate_all(&mut self, sequences: &[&Tokens]) -> Vec<Result<Vec<f32>, Error>> {
+        let together = sequences.iter().filter(|tokens| !tokens.ids.is_empty());
+        let together: Vec<_> = together.map(|tokens| sequence(tokens)).collect();
+        let outputs = match together.len() {
+            0 | 1 => None,
+            // Each has an error of its own, if it has one.
+            _ => self.run.evaluate_all(&together).ok(),
+        };
+        let Some(outputs) = outputs else {
+            return sequences.iter().map(|it| self.evaluate(it)).collect();
+        };
+        let mut outputs = outputs.into_iter();
+        let outputs = sequences.iter().map(|tokens| {
+            let output = match tokens.ids.is_empty() {
+                true => None,
+                false => outputs.next(),
+            };
+            match output {
+                Some(output) => {
+                    finite::check_output(&output, self.encoder)?;
+                    Ok(output)
+                }
+                None => self.evaluate(tokens),
+            }
+        });
+        outputs.collect()
     }
 
     /// Computes the graph for a sequence of these tokens as they are, and makes

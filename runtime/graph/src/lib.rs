@@ -2,24 +2,27 @@
 //!
 //! One plan with a symbolic length serves every sequence. There is no batch
 //! dimension and no padding, so a result cannot depend on what else is being
-//! computed. Throughput comes from several [`Run`]s over one shared plan.
+//! computed. Throughput comes from several [`Run`]s over one shared plan, and from
+//! several short sequences in one pass over its weights ([`Run::evaluate_all`]).
 //!
 //! `onnx` reads a model into tract's operators, `passes` replaces what it recognises by
 //! those of `ops`, which compute with the kernels of `encoderfile-kernels`.
 
+mod batch;
 mod cores;
 mod error;
 mod onnx;
 mod ops;
 mod passes;
 
+use crate::batch::Batched;
 use crate::cores::Cores;
 use encoderfile_format::manifest::{Input, InputRole, IntegerType, Pipeline};
 use encoderfile_format::source::Source;
 use encoderfile_proto::onnx::{GraphProto, ModelProto};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tract_core::internal::*;
 use tract_core::plan;
 
@@ -30,7 +33,7 @@ use ops::linear;
 use ops::quantisation::{Quantize, RoundToSteps};
 use passes::{attention_mask, indices};
 
-pub use encoderfile_kernels::{ISA_VARIABLE, Isa, NoSuchIsa};
+pub use encoderfile_kernels::{BLOCK_ROWS as BATCH_TOKENS, ISA_VARIABLE, Isa, NoSuchIsa};
 #[cfg(target_family = "wasm")]
 pub use encoderfile_kernels::{TileKernel, use_tile_kernel};
 pub use error::{GraphError, Stage};
@@ -42,6 +45,8 @@ pub use ops::weights::is_computed_in_int8;
 /// A loaded graph, shared by all runs.
 pub struct Graph {
     plan: Arc<TypedSimplePlan>,
+    /// How it is run for several sequences; `None` inside where it is not.
+    batched: OnceLock<Option<Batched>>,
     cores: Arc<Cores>,
     inputs: Vec<Input>,
     width: usize,
@@ -109,6 +114,7 @@ impl Graph {
         let plan = compile(model, &backend)?;
         Ok(Self {
             plan,
+            batched: OnceLock::new(),
             cores,
             inputs,
             width: output.width as usize,
@@ -141,11 +147,17 @@ impl Graph {
     /// # Errors
     /// [`GraphError::Engine`] where tract makes no state for the plan.
     pub fn run(&self) -> Result<Run<'_>, GraphError> {
-        let state = self
-            .plan
-            .spawn()
-            .map_err(GraphError::engine(Stage::Planning))?;
-        Ok(Run { graph: self, state })
+        let mut run = Run {
+            graph: self,
+            states: Vec::new(),
+        };
+        run.states(1)?;
+        Ok(run)
+    }
+
+    fn inputs(&self, sequence: Sequence<'_>) -> TVec<TValue> {
+        let inputs = self.inputs.iter();
+        inputs.map(|input| self.input(input, sequence)).collect()
     }
 
     fn input(&self, input: &Input, sequence: Sequence<'_>) -> TValue {
@@ -179,6 +191,30 @@ impl Graph {
         };
         tensor.into_tvalue()
     }
+
+    /// The output for so many tokens, row after row.
+    fn values(&self, output: &TValue, tokens: usize) -> Result<Vec<f32>, GraphError> {
+        let expected = if self.per_token {
+            vec![1, tokens, self.width]
+        } else {
+            vec![1, self.width]
+        };
+        if output.shape() != expected {
+            return Err(GraphError::OutputShape {
+                got: output.shape().to_vec(),
+                expected,
+            });
+        }
+        let output = output
+            .cast_to::<f32>()
+            .map_err(GraphError::engine(Stage::Computing))?;
+        let plain = output.try_as_plain_ram();
+        let plain = plain.map_err(GraphError::engine(Stage::Computing))?;
+        let values = plain.as_slice::<f32>();
+        Ok(values
+            .map_err(GraphError::engine(Stage::Computing))?
+            .to_vec())
+    }
 }
 
 fn matrix<T: Datum>((rows, columns): (usize, usize), values: Vec<T>) -> Tensor {
@@ -211,10 +247,11 @@ pub struct Sequence<'a> {
     pub hidden: usize,
 }
 
-/// One sequence at a time over a shared graph.
+/// One thread's use of a shared graph.
 pub struct Run<'a> {
     graph: &'a Graph,
-    state: TypedSimpleState,
+    /// One for each sequence that is evaluated at once, of those that were the most.
+    states: Vec<TypedSimpleState>,
 }
 
 impl Run<'_> {
@@ -227,6 +264,37 @@ impl Run<'_> {
     /// result of another shape.
     pub fn evaluate(&mut self, sequence: Sequence<'_>) -> Result<Vec<f32>, GraphError> {
         self.evaluate_with(sequence, plan::eval)
+    }
+
+    /// Evaluates several sequences in one pass over the weights, which takes less time than one after
+    /// the other where they are short: about [`BATCH_TOKENS`] in all. The results are those of
+    /// [`Run::evaluate`], to the bit.
+    ///
+    /// # Errors
+    /// As [`Run::evaluate`]; which of the sequences is at fault is not known.
+    pub fn evaluate_all(
+        &mut self,
+        sequences: &[Sequence<'_>],
+    ) -> Result<Vec<Vec<f32>>, GraphError> {
+        let graph = self.graph;
+        let batched = || graph.batched.get_or_init(|| Batched::of(&graph.plan));
+        let Some(batched) = (sequences.len() > 1).then(batched).and_then(Option::as_ref) else {
+            return sequences.iter().map(|it| self.evaluate(*it)).collect();
+        };
+        let _texts = graph.cores.enter();
+        let inputs = sequences.iter().map(|it| graph.inputs(*it)).collect();
+        let states = self.states(sequences.len())?;
+        let outputs = graph.cores.compute(|| {
+            let outputs = batched.run(states, inputs);
+            if outputs.is_err() {
+                reset(states)?;
+            }
+            outputs
+        });
+        let outputs = outputs.map_err(GraphError::engine(Stage::Computing))?;
+        let outputs = outputs.iter().zip(sequences);
+        let values = outputs.map(|(output, sequence)| graph.values(output, sequence.ids.len()));
+        values.collect()
     }
 
     /// As [`Run::evaluate`], with the same shapes; names each operator to `after` when it is
@@ -285,40 +353,32 @@ impl Run<'_> {
     ) -> Result<Vec<f32>, GraphError> {
         let graph = self.graph;
         let _text = graph.cores.enter();
-        let inputs = graph.inputs.iter();
-        let inputs = inputs.map(|input| graph.input(input, sequence)).collect();
-        let state = &mut self.state;
+        let inputs = graph.inputs(sequence);
+        let states = self.states(1)?;
         let outputs = graph.cores.compute(|| {
-            let outputs = state.run_plan_with_eval(inputs, eval);
+            let outputs = states[0].run_plan_with_eval(inputs, eval);
             if outputs.is_err() {
-                // The next sequence may be of another length.
-                state.reset_turn()?;
+                reset(states)?;
             }
             outputs
         });
         let outputs = outputs.map_err(GraphError::engine(Stage::Computing))?;
-
-        let expected = if graph.per_token {
-            vec![1, sequence.ids.len(), graph.width]
-        } else {
-            vec![1, graph.width]
-        };
-        if outputs[0].shape() != expected {
-            return Err(GraphError::OutputShape {
-                got: outputs[0].shape().to_vec(),
-                expected,
-            });
-        }
-        let output = outputs[0]
-            .cast_to::<f32>()
-            .map_err(GraphError::engine(Stage::Computing))?;
-        let plain = output.try_as_plain_ram();
-        let plain = plain.map_err(GraphError::engine(Stage::Computing))?;
-        let values = plain.as_slice::<f32>();
-        Ok(values
-            .map_err(GraphError::engine(Stage::Computing))?
-            .to_vec())
+        graph.values(&outputs[0], sequence.ids.len())
     }
+
+    fn states(&mut self, count: usize) -> Result<&mut [TypedSimpleState], GraphError> {
+        while self.states.len() < count {
+            let state = self.graph.plan.spawn();
+            let state = state.map_err(GraphError::engine(Stage::Planning))?;
+            self.states.push(state);
+        }
+        Ok(&mut self.states[..count])
+    }
+}
+
+/// After an error: the next sequences may be of other lengths.
+fn reset(states: &mut [TypedSimpleState]) -> TractResult<()> {
+    states.iter_mut().try_for_each(TypedSimpleState::reset_turn)
 }
 
 /// What the runtime cannot read of a model: its opset, or the first operator

@@ -73,9 +73,9 @@ impl Product {
             let layer = LinearLayer {
                 weights: Weights::F32(packed.as_b()),
                 epilogue,
-                output: &mut c,
+                outputs: vec![&mut c],
             };
-            linear(isa, &Sequential, (&self.a, self.rows), &mut [layer])
+            linear(isa, &Sequential, &[(&self.a, self.rows)], vec![layer])
         };
         multiply()?;
         Ok(self.gigaflops(|| {

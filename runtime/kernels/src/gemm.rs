@@ -301,8 +301,9 @@ pub(crate) fn gemm<V: MicroKernel>(
     }
     let Memory { strips, panels } = memory;
     for block in depth_blocks(b.depth(), b.panel_width::<V>()) {
-        let strips = Strips::of_block::<V>(a, block.clone(), strips);
-        multiply_block::<V>(token, strips, (b, block), epilogue, panels, c);
+        let strips = [Strips::of_block::<V>(a, block.clone(), strips)];
+        let c = std::slice::from_mut(c);
+        multiply_block::<V>(token, &strips, (b, block), epilogue, panels, c);
     }
 }
 
@@ -314,21 +315,22 @@ pub(crate) fn depth_blocks(depth: usize, panel_width: usize) -> impl Iterator<It
     starts.map(move |start| start..depth.min(start + each))
 }
 
-/// Adds to C the products of a block of the depth, of which A has been packed; after the last
-/// block C has its activation too.
+/// Adds to each C the products of a block of the depth, of which its A has been packed; after the
+/// last block C has its activation too. All C are as wide.
 #[inline(always)]
 pub(crate) fn multiply_block<V: MicroKernel>(
     token: V::Token,
-    a: Strips<'_>,
+    a: &[Strips<'_>],
     (b, block): (impl BlockedB, Range<usize>),
     epilogue: Option<Epilogue<'_>>,
     memory: &mut AlignedBuffer,
-    c: &mut RowsMut<'_>,
+    c: &mut [RowsMut<'_>],
 ) {
+    let width = c.first().map_or(0, |c| c.width);
     let (is_first, is_last) = (block.start == 0, block.end == b.depth());
-    for first in (0..b.columns().min(c.width)).step_by(V::NR) {
+    for first in (0..b.columns().min(width)).step_by(V::NR) {
         let panels = b.block::<V>(token, first, block.clone(), memory);
-        let columns = first..c.width.min(first + V::NR);
+        let columns = first..width.min(first + V::NR);
         let mut biases = [0.0; NR_MAX];
         let initial = match epilogue {
             _ if !is_first => Initial::Sums,
@@ -336,12 +338,18 @@ pub(crate) fn multiply_block<V: MicroKernel>(
             None => Initial::ZEROS,
         };
         let end = columns.end;
-        a.multiply::<V>(token, panels, initial, &mut c.columns(columns));
+        for (place, (strips, c)) in a.iter().zip(&mut *c).enumerate() {
+            let panels = panels.with_part(place, a.len());
+            strips.multiply::<V>(token, panels, initial, &mut c.columns(columns.clone()));
+        }
         if let Some(Epilogue { activation, .. }) = epilogue.filter(|_| is_last)
-            && (end.is_multiple_of(ACTIVATED_COLUMNS) || end == c.width)
+            && (end.is_multiple_of(ACTIVATED_COLUMNS) || end == width)
         {
             let columns = (end - 1) / ACTIVATED_COLUMNS * ACTIVATED_COLUMNS..end;
-            activation.apply_to_rows::<V>(token, a.rows(), &mut c.columns(columns));
+            for (strips, c) in a.iter().zip(&mut *c) {
+                let mut c = c.columns(columns.clone());
+                activation.apply_to_rows::<V>(token, strips.rows(), &mut c);
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ pub use geglu::{GeGlu, geglu};
 pub use gemm::PackedB;
 pub use gemm::encoded::EncodedB;
 pub use gemm::int8::{DEPTH_MAX as INT8_DEPTH_MAX, Int8Matrix};
-pub use gemm::linear::{Epilogue, LinearLayer, Weights, linear};
+pub use gemm::linear::{BLOCK_ROWS, Epilogue, LinearLayer, Weights, linear};
 #[cfg(target_family = "wasm")]
 pub use gemm::micro_kernel::portable::{TileKernel, use_tile_kernel};
 pub use gemm::pack::{Order, PackedMatrix};

@@ -101,9 +101,9 @@ fn linear(
     let layer = LinearLayer {
         weights,
         epilogue,
-        output,
+        outputs: vec![output],
     };
-    crate::linear(isa, parallel, (a, rows.unwrap_or(0)), &mut [layer])
+    crate::linear(isa, parallel, &[(a, rows.unwrap_or(0))], vec![layer])
 }
 
 /// So many parts on as many threads, however little the work is.

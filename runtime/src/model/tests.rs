@@ -3,7 +3,7 @@
 
 use crate::container::{self, ArtifactKind, Content};
 use crate::source::ReadError;
-use crate::{Bug, Error, Executor, Model, Options, Payload, Source};
+use crate::{Bug, Error, Executor, Item, Model, Options, Overflow, Payload, Source};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -117,6 +117,53 @@ fn many_texts_give_what_each_gives_alone() {
         .iter()
         .map(|text| alone.infer(text, &options))
         .collect();
-    let model = Model::open_with(MODEL, two_threads()).unwrap();
-    assert_eq!(model.infer_all(&texts, &options), alone);
+    let one_beside = Executor::Threads(NonZeroUsize::MIN);
+    for executor in [Executor::OneThread, one_beside, two_threads()] {
+        let model = Model::open_with(MODEL, executor).unwrap();
+        assert_eq!(model.infer_all(&texts, &options), alone, "{executor:?}");
+    }
+}
+
+/// Texts that are computed beside each other fail alone.
+#[test]
+fn a_text_that_fails_among_others_fails_alone() {
+    let options = Options {
+        overflow: Overflow::Error,
+        ..Options::default()
+    };
+    let long = "word ".repeat(1000);
+    let texts = ["one", &*long, "three", "", "five"];
+    for executor in [Executor::OneThread, two_threads()] {
+        let model = Model::open_with(MODEL, executor).unwrap();
+        let results = model.infer_all(texts, &options);
+        for (text, result) in texts.iter().zip(results) {
+            assert_eq!(result.is_err(), *text == long, "{text:.10}: {result:?}");
+        }
+    }
+}
+
+/// With one thread too, results come while the next text is not there yet.
+#[test]
+fn a_text_that_waits_for_a_result_gets_it() {
+    for executor in [Executor::OneThread, two_threads()] {
+        let model = Model::open_with(MODEL, executor).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let mut left = 5;
+        sender.send(()).unwrap();
+        let texts = std::iter::from_fn(move || {
+            receiver.recv().ok()?;
+            Some(Ok::<_, ()>(Item::from("a text")))
+        });
+        let mut sender = Some(sender);
+        let answered = model.infer_each(texts, &Options::default(), |_, result| {
+            assert!(result.is_ok());
+            left -= 1;
+            match left {
+                0 => sender = None,
+                _ => drop(sender.as_ref().map(|it| it.send(()))),
+            }
+            Ok(())
+        });
+        assert_eq!((answered, left), (Ok(()), 0));
+    }
 }

@@ -13,6 +13,10 @@ use std::thread;
 /// threads back before their results fill the memory.
 const ITEMS_AHEAD: usize = 64;
 
+/// How many items are read before they are taken, for each thread: about as many short ones
+/// as are computed beside each other.
+const ITEMS_READ: usize = 32;
+
 /// An item, or the caller's error in its place, and its number.
 type Numbered<T, E> = (usize, Result<Tagged<T>, E>);
 
@@ -26,13 +30,13 @@ pub(super) fn run<T: Send + 'static, E: Send + 'static>(
     threads: usize,
     mut emit: impl FnMut(Computed<T>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let queue = Arc::new(Queue::new(ITEMS_AHEAD.saturating_mul(threads)));
+    let queue = Arc::new(Queue::new(threads));
     let items = Arc::new(Mutex::new(Some(items)));
     // By itself, not one of the scope's: whoever writes standard input may wait
     // for us to end.
     let reader = thread::Builder::new().spawn({
         let (queue, items) = (Arc::clone(&queue), Arc::clone(&items));
-        move || queue.fill(lock(&items).take().into_iter().flatten(), threads)
+        move || queue.fill(lock(&items).take().into_iter().flatten())
     });
     let Ok(reader) = reader else {
         // No thread is to be had, which is a matter of speed alone.
@@ -42,11 +46,16 @@ pub(super) fn run<T: Send + 'static, E: Send + 'static>(
     // As long as the queue lets items ahead.
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        let work = |sender: &_| work(&mut Worker::new(encoder, options), &queue, sender);
         let workers = (0..threads).map_while(|_| {
-            let sender = sender.clone();
-            let worker = thread::Builder::new().spawn_scoped(scope, move || work(&sender));
-            worker.ok()
+            let (queue, sender) = (&queue, sender.clone());
+            let work = move || {
+                let mut worker = Worker::new(encoder, options);
+                // Where nobody listens any more, nothing is computed any more.
+                let _ = work(&mut worker, queue, |index, outcome| {
+                    sender.send((index, outcome))
+                });
+            };
+            thread::Builder::new().spawn_scoped(scope, work).ok()
         });
         let workers = workers.count();
         drop(sender);
@@ -56,7 +65,8 @@ pub(super) fn run<T: Send + 'static, E: Send + 'static>(
             Ok(())
         };
         let done = if workers == 0 {
-            here_from(&queue, &mut Worker::new(encoder, options), hand_on)
+            // All of it, since no thread is to be had.
+            work(&mut Worker::new(encoder, options), &queue, hand_on)
         } else {
             in_order(receiver, &mut hand_on)
         };
@@ -86,29 +96,36 @@ fn in_order<T, E>(
     Ok(())
 }
 
-/// One thread's share: the next item that nobody has taken, until none is left
-/// or nobody listens.
-fn work<T, E>(
+/// One thread's share: the next items that nobody has taken, until none is left or `hand_on`
+/// fails.
+fn work<T, E, F>(
     worker: &mut Worker<'_>,
     queue: &Queue<T, E>,
-    sender: &mpsc::Sender<(usize, Outcome<T, E>)>,
-) {
+    mut hand_on: impl FnMut(usize, Outcome<T, E>) -> Result<(), F>,
+) -> Result<(), F> {
     while let Some((index, item)) = queue.take() {
-        let outcome = item.map(|item| worker.compute_tagged(item));
-        if sender.send((index, outcome)).is_err() {
-            return;
+        let mut failed = None;
+        let numbered = |(index, item): Numbered<T, E>, failed: &mut Option<_>| match item {
+            Ok((tag, item)) => Some(((index, tag), item)),
+            Err(error) => {
+                *failed = Some((index, error));
+                None
+            }
+        };
+        if let Some(first) = numbered((index, item), &mut failed) {
+            // Those that wait are shared among the threads.
+            let mut share = queue.len() / queue.threads;
+            let more = || {
+                share = share.checked_sub(1)?;
+                numbered(queue.take_if_there()?, &mut failed)
+            };
+            for ((index, tag), result) in worker.compute(first, more) {
+                hand_on(index, Ok((tag, result)))?;
+            }
         }
-    }
-}
-
-/// All of it, where no thread is to be had.
-fn here_from<T, E>(
-    queue: &Queue<T, E>,
-    worker: &mut Worker<'_>,
-    mut hand_on: impl FnMut(usize, Outcome<T, E>) -> Result<(), E>,
-) -> Result<(), E> {
-    while let Some((index, item)) = queue.take() {
-        hand_on(index, item.map(|item| worker.compute_tagged(item)))?;
+        if let Some((index, error)) = failed {
+            hand_on(index, Err(error))?;
+        }
     }
     Ok(())
 }
@@ -117,8 +134,7 @@ fn here_from<T, E>(
 struct Queue<T, E> {
     waiting: Mutex<Waiting<T, E>>,
     changed: Condvar,
-    /// How many items are taken before the result of the first is handed on.
-    ahead: usize,
+    threads: usize,
 }
 
 struct Waiting<T, E> {
@@ -130,7 +146,7 @@ struct Waiting<T, E> {
 }
 
 impl<T, E> Queue<T, E> {
-    fn new(ahead: usize) -> Self {
+    fn new(threads: usize) -> Self {
         Self {
             waiting: Mutex::new(Waiting {
                 items: VecDeque::new(),
@@ -138,13 +154,14 @@ impl<T, E> Queue<T, E> {
                 handed_on: 0,
             }),
             changed: Condvar::new(),
-            ahead,
+            threads,
         }
     }
 
-    /// Adds every item, at most `ahead` before they are taken.
-    fn fill(&self, items: impl Iterator<Item = Result<Tagged<T>, E>>, ahead: usize) {
+    /// Adds every item, not too many before they are taken.
+    fn fill(&self, items: impl Iterator<Item = Result<Tagged<T>, E>>) {
         let _end = End(self);
+        let ahead = ITEMS_READ.saturating_mul(self.threads);
         for item in items.enumerate() {
             let is_full =
                 |waiting: &mut Waiting<T, E>| !waiting.ended && waiting.items.len() >= ahead;
@@ -164,9 +181,29 @@ impl<T, E> Queue<T, E> {
         item
     }
 
+    /// How many items wait.
+    fn len(&self) -> usize {
+        lock(&self.waiting).items.len()
+    }
+
+    /// The next item, if there is one and it is not too far ahead.
+    fn take_if_there(&self) -> Option<Numbered<T, E>> {
+        let mut waiting = lock(&self.waiting);
+        let item = match self.is_early(&waiting) {
+            true => None,
+            false => waiting.items.pop_front(),
+        };
+        drop(waiting);
+        self.changed.notify_all();
+        item
+    }
+
     fn is_early(&self, waiting: &Waiting<T, E>) -> bool {
         match waiting.items.front() {
-            Some((index, _)) => *index >= waiting.handed_on.saturating_add(self.ahead),
+            Some((index, _)) => {
+                let ahead = ITEMS_AHEAD.saturating_mul(self.threads);
+                *index >= waiting.handed_on.saturating_add(ahead)
+            }
             None => !waiting.ended,
         }
     }
@@ -208,7 +245,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Queue, Tagged, in_order, lock};
+    use super::{ITEMS_AHEAD, Queue, Tagged, in_order, lock};
     use crate::Item;
 
     #[test]
@@ -217,7 +254,7 @@ mod tests {
         std::thread::scope(|scope| {
             let filling = scope.spawn(|| {
                 let read = || -> Option<Result<Tagged<()>, ()>> { panic!("a reader's") };
-                queue.fill(std::iter::from_fn(read), 1);
+                queue.fill(std::iter::from_fn(read));
             });
             assert!(queue.take().is_none());
             assert!(filling.join().is_err());
@@ -227,19 +264,24 @@ mod tests {
     /// A first item that takes long leaves no more than so many results waiting.
     #[test]
     fn items_are_taken_only_so_far_ahead() {
-        const AHEAD: usize = 3;
-
-        let queue = Queue::<(), ()>::new(AHEAD);
-        let take = || queue.take().map(|(index, _)| index);
-        let is_early = || queue.is_early(&lock(&queue.waiting));
-        queue.fill((0..5).map(|_| Ok(((), Some(Item::from("a text"))))), 5);
-        assert_eq!([take(), take(), take()], [Some(0), Some(1), Some(2)]);
-        assert!(is_early());
-        queue.advance();
-        assert_eq!(take(), Some(3));
-        assert!(is_early());
-        queue.drop_rest();
+        let queue = Queue::<(), ()>::new(1);
+        let take = || queue.take_if_there().map(|(index, _)| index);
+        let add = |first: usize| {
+            let items = first..first + 10;
+            let items = items.map(|index| (index, Ok(((), Some(Item::from("a text"))))));
+            lock(&queue.waiting).items.extend(items);
+        };
+        (0..ITEMS_AHEAD).step_by(10).for_each(add);
+        for index in 0..ITEMS_AHEAD {
+            assert_eq!(take(), Some(index));
+        }
+        assert!(queue.len() > 0);
         assert_eq!(take(), None);
+        queue.advance();
+        assert_eq!(take(), Some(ITEMS_AHEAD));
+        assert_eq!(take(), None);
+        queue.drop_rest();
+        assert_eq!(queue.take(), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! request's items come in order.
 //!
 //! So a client with one text waits for at most one item of each other client,
-//! however many those have.
+//! however many those have. (Items that are short are computed beside each other, so that it
+//! may be among those of others.)
 
 use std::collections::VecDeque;
 

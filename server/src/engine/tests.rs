@@ -52,23 +52,23 @@ fn begin<F: Future>(future: std::pin::Pin<&mut F>) {
 #[tokio::test]
 async fn one_text_waits_for_one_turn_of_a_client_with_many() {
     let engine = Engine::start(encoder(), 1, PLENTY).unwrap();
-    let mut many = pin!(engine.run(client(1), infer(), texts(40)));
+    let mut many = pin!(engine.run(client(1), infer(), texts(200)));
     begin(many.as_mut());
     let one = engine.run(client(2), infer(), texts(1)).await.unwrap();
     assert_eq!(embedding(&one[0].result).len(), 384);
     let (waiting, _) = engine.load();
-    assert!(waiting > 30, "only {waiting} of 40 were still waiting");
-    assert_eq!(many.await.unwrap().len(), 40);
+    assert!(waiting > 150, "only {waiting} of 200 were still waiting");
+    assert_eq!(many.await.unwrap().len(), 200);
 }
 
 #[tokio::test]
 async fn requests_of_one_client_take_turns_too() {
     let engine = Engine::start(encoder(), 1, PLENTY).unwrap();
-    let mut many = pin!(engine.run(client(1), infer(), texts(40)));
+    let mut many = pin!(engine.run(client(1), infer(), texts(200)));
     begin(many.as_mut());
     engine.run(client(1), infer(), texts(1)).await.unwrap();
     let (waiting, _) = engine.load();
-    assert!(waiting > 30, "only {waiting} of 40 were still waiting");
+    assert!(waiting > 150, "only {waiting} of 200 were still waiting");
 }
 
 #[tokio::test]

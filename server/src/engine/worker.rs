@@ -1,42 +1,34 @@
-//! A thread that computes one sequence after another.
+//! A thread that computes one step after another: the next sequences of some texts, which are
+//! one pass over the weights.
 
 use super::queue::Entry;
 use super::{Client, Job, Operation, Shared, Task, lock};
-use encoderfile::{Error, Session, panics};
+use encoderfile::{BATCH_TOKENS, Bug, Error, Prediction, Session, Work, panics};
 use encoderfile_dialects::engine::Output;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+type Waiting = Entry<Client, Job>;
+
 /// Works until the engine is closed and its queue empty.
 pub(super) fn run(shared: &Shared) {
     let mut session = None;
-    while let Some(mut entry) = next(shared) {
-        let job = &mut entry.item;
-        // Whatever a panic left behind in the session goes with it.
-        let step = catch_unwind(AssertUnwindSafe(|| step(shared, &mut session, job)));
-        let done = step.unwrap_or_else(|panic| {
-            session = None;
-            Some(Err(panics::bug(&*panic).into()))
-        });
-        match done {
-            None => put_back(shared, entry),
-            Some(result) => finish(entry.item, result),
+    while let Some((first, share)) = next(shared) {
+        let texts = prepared(shared, first, share);
+        if !texts.is_empty() {
+            step(shared, &mut session, texts);
         }
     }
 }
 
-/// The next job, as soon as there is one.
-fn next(shared: &Shared) -> Option<Entry<Client, Job>> {
+/// The next job, as soon as there is one, and how many of those behind it are this worker's.
+fn next(shared: &Shared) -> Option<(Waiting, usize)> {
     let mut state = lock(&shared.state);
     loop {
-        if let Some(mut entry) = state.queue.pop() {
-            drop(state);
-            if entry.item.work.is_none() {
-                entry.item.outcome.queued = entry.item.request.accepted.elapsed();
-            }
-            return Some(entry);
+        if let Some(entry) = state.queue.pop() {
+            return Some((entry, state.queue.len() / shared.workers));
         }
         if state.closed {
             return None;
@@ -46,61 +38,135 @@ fn next(shared: &Shared) -> Option<Entry<Client, Job>> {
     }
 }
 
-/// One sequence of a text; its output after the last.
-fn step<'s>(
-    shared: &'s Shared,
-    session: &mut Option<Session<'s>>,
-    job: &mut Job,
-) -> Option<Result<Output, Error>> {
-    let request = job.request.clone();
-    let text = &request.texts[job.index];
-    let encoder = &*shared.encoder;
-    match &request.task {
-        Task::Asked(operation) => match operation.of_tokens(encoder, text) {
-            Some(output) => Some(output),
-            None => infer(shared, session, job).transpose(),
-        },
+/// The first job, and as many of its share behind it as are a step. What needs no step is finished.
+fn prepared(shared: &Shared, first: Waiting, share: usize) -> Vec<Waiting> {
+    let mut texts = Vec::new();
+    let mut tokens = 0;
+    let behind = (0..share).map_while(|_| lock(&shared.state).queue.pop());
+    for mut entry in std::iter::once(first).chain(behind) {
+        let job = &mut entry.item;
+        let result = catch_unwind(AssertUnwindSafe(|| prepare(shared, job)));
+        match result.unwrap_or_else(|panic| Some(Err(panics::bug(&*panic).into()))) {
+            Some(result) => finish(entry.item, result),
+            None => {
+                tokens += job.work.as_ref().map_or(0, Work::remaining).max(1);
+                texts.push(entry);
+            }
+        }
+        if tokens >= BATCH_TOKENS {
+            break;
+        }
+    }
+    texts
+}
+
+/// Tokenises a text that is new; gives the output of what needs no step.
+fn prepare(shared: &Shared, job: &mut Job) -> Option<Result<Output, Error>> {
+    if job.work.is_some() {
+        return None;
+    }
+    job.outcome.queued = job.request.accepted.elapsed();
+    let text = &job.request.texts[job.index];
+    let operation = match &job.request.task {
+        Task::Asked(operation) => operation,
         #[cfg(test)]
         Task::Panic => panic!("as asked"),
+    };
+    if let Some(output) = operation.of_tokens(&shared.encoder, text) {
+        return Some(output);
+    }
+    let Operation::Infer(options) = operation else {
+        return Some(Err(Bug::NoSequence.into()));
+    };
+    let begin = Instant::now();
+    let work = shared.encoder.prepare(text.input(), options);
+    job.outcome.tokenization = begin.elapsed();
+    match work {
+        Ok(work) => {
+            job.work = Some(work);
+            None
+        }
+        Err(error) => Some(Err(error)),
     }
 }
 
-fn infer<'s>(
-    shared: &'s Shared,
-    session: &mut Option<Session<'s>>,
-    job: &mut Job,
-) -> Result<Option<Output>, Error> {
-    let request = job.request.clone();
-    let Task::Asked(Operation::Infer(options)) = &request.task else {
-        return Ok(None);
-    };
-    let mut work = match job.work.take() {
-        Some(work) => work,
-        None => {
-            let begin = Instant::now();
-            let input = request.texts[job.index].input();
-            let work = shared.encoder.prepare(input, options)?;
-            job.outcome.tokenization = begin.elapsed();
-            work
+/// One step of some texts; those of which it was the last are finished.
+fn step<'s>(shared: &'s Shared, session: &mut Option<Session<'s>>, mut texts: Vec<Waiting>) {
+    let begin = Instant::now();
+    let before = computed(&texts);
+    let computing = AssertUnwindSafe(|| predictions(shared, session, &mut texts));
+    let results = catch_unwind(computing).map_err(|panic| panics::bug(&*panic).into());
+    let time = begin.elapsed();
+    let results = match results.and_then(|results| results) {
+        Ok(results) => results,
+        Err(error) => {
+            // Whatever a panic left behind in the session goes with it.
+            *session = None;
+            return failed(shared, session, texts, error);
         }
     };
+    let after = computed(&texts);
+    note_time(
+        shared,
+        after.iter().sum::<usize>() - before.iter().sum::<usize>(),
+        time,
+    );
+    let counts = before.into_iter().zip(after);
+    for ((mut entry, result), (before, after)) in texts.into_iter().zip(results).zip(counts) {
+        if after > before {
+            entry.item.outcome.inference += time;
+        }
+        match result.transpose() {
+            Some(result) => finish(entry.item, result.map(Output::Prediction)),
+            None => put_back(shared, entry),
+        }
+    }
+}
+
+/// How many tokens of each have been computed.
+fn computed(texts: &[Waiting]) -> Vec<usize> {
+    let works = texts.iter().map(|entry| entry.item.work.as_ref());
+    works.map(|work| work.map_or(0, Work::computed)).collect()
+}
+
+fn predictions<'s>(
+    shared: &'s Shared,
+    session: &mut Option<Session<'s>>,
+    texts: &mut [Waiting],
+) -> Result<Vec<Result<Option<Prediction>, Error>>, Error> {
     let session = match session {
         Some(session) => session,
         none => none.insert(shared.encoder.session()?),
     };
-    let before = work.computed();
-    let begin = Instant::now();
-    let prediction = session.step(&mut work)?;
-    let time = begin.elapsed();
-    job.outcome.inference += time;
-    note_time(shared, work.computed() - before, time);
-    job.work = Some(work);
-    Ok(prediction.map(Output::Prediction))
+    let works = texts
+        .iter_mut()
+        .filter_map(|entry| entry.item.work.as_mut());
+    Ok(session.step(&mut works.collect::<Vec<_>>()))
+}
+
+/// A text that fails, fails alone: each of several begins again by itself.
+fn failed<'s>(
+    shared: &'s Shared,
+    session: &mut Option<Session<'s>>,
+    texts: Vec<Waiting>,
+    error: Error,
+) {
+    let is_alone = texts.len() == 1;
+    for mut entry in texts {
+        if is_alone {
+            return finish(entry.item, Err(error));
+        }
+        entry.item.work = None;
+        let texts = prepared(shared, entry, 0);
+        if !texts.is_empty() {
+            step(shared, session, texts);
+        }
+    }
 }
 
 /// Keeps a moving average of what a token takes.
 fn note_time(shared: &Shared, tokens: usize, time: Duration) {
-    /// How much of the average the latest sequence is: one part in so many.
+    /// How much of the average the latest step is: one part in so many.
     const WINDOW: u64 = 16;
 
     let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -114,7 +180,7 @@ fn note_time(shared: &Shared, tokens: usize, time: Duration) {
 }
 
 /// There is more of this text, but others have their turn first.
-fn put_back(shared: &Shared, entry: Entry<Client, Job>) {
+fn put_back(shared: &Shared, entry: Waiting) {
     let gone = {
         let progress = lock(&entry.item.request.progress);
         progress.done.as_ref().is_none_or(|done| done.is_closed())

@@ -64,8 +64,7 @@ impl EvalOp for Linear {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = args_1!(inputs);
-        multiply(std::slice::from_ref(self), &input)
+        one(std::slice::from_ref(self), inputs)
     }
 }
 
@@ -99,8 +98,7 @@ impl EvalOp for LinearGroup {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = args_1!(inputs);
-        multiply(&self.layers, &input)
+        one(&self.layers, inputs)
     }
 }
 
@@ -111,38 +109,51 @@ pub(crate) fn layers(node: &TypedNode) -> &[Linear] {
     alone.or_else(group).unwrap_or_default()
 }
 
-fn multiply(layers: &[Linear], input: &Tensor) -> TractResult<TVec<TValue>> {
-    let mut outputs: TVec<Tensor> = tvec!();
-    for layer in layers {
-        outputs.push(layer.uninitialized_output(input)?);
+fn one(layers: &[Linear], inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    let input = args_1!(inputs);
+    let outputs = multiply(layers, std::slice::from_ref(&input))?.pop();
+    outputs.context("an input has outputs")
+}
+
+/// What the layers make of each of several inputs, whose rows are multiplied at once.
+pub(crate) fn multiply(layers: &[Linear], inputs: &[TValue]) -> TractResult<Vec<TVec<TValue>>> {
+    let Some(Backend { isa, cores, .. }) = layers.first().map(|it| &it.weights.backend) else {
+        return Ok(inputs.iter().map(|_| tvec!()).collect());
+    };
+    let mut outputs: Vec<TVec<Tensor>> = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let of_layers = layers.iter().map(|it| it.uninitialized_output(input));
+        outputs.push(of_layers.collect::<TractResult<_>>()?);
     }
-    let mut plain: TVec<_> = tvec!();
-    for output in &mut outputs {
-        plain.push(output.try_as_plain_ram_mut()?);
+    let mut plain: TVec<Vec<_>> = layers.iter().map(|_| Vec::new()).collect();
+    for outputs in &mut outputs {
+        for (plain, output) in plain.iter_mut().zip(outputs) {
+            plain.push(output.try_as_plain_ram_mut()?);
+        }
     }
-    let rows = layers
-        .first()
-        .and_then(|it| input.len().checked_div(it.weights.depth()));
-    let mut products: TVec<LinearLayer<'_>> = tvec!();
-    for (layer, output) in layers.iter().zip(&mut plain) {
+    let mut products: Vec<LinearLayer<'_>> = Vec::with_capacity(layers.len());
+    for (layer, outputs) in layers.iter().zip(&mut plain) {
+        let outputs = outputs.iter_mut().map(|it| it.as_slice_mut());
         products.push(LinearLayer {
             weights: layer.weights.as_factor(layer.smoothing.as_deref())?,
             epilogue: Epilogue {
                 bias: &layer.bias,
                 activation: layer.activation,
             },
-            output: output.as_slice_mut()?,
+            outputs: outputs.collect::<TractResult<_>>()?,
         });
     }
-    if let Some(layer) = layers.first() {
-        let input = input.try_as_plain_ram()?;
-        let rows = (input.as_slice()?, rows.unwrap_or(0));
-        let Backend { isa, cores, .. } = &layer.weights.backend;
-        linear(*isa, &**cores, rows, &mut products)?;
+    let depth = layers.first().map_or(0, |it| it.weights.depth());
+    let mut rows: Vec<(&[f32], usize)> = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let count = input.len().checked_div(depth).unwrap_or(0);
+        rows.push((input.try_as_plain_ram()?.as_slice()?, count));
     }
-    drop(products);
+    linear(*isa, &**cores, &rows, products)?;
     drop(plain);
-    Ok(outputs.into_iter().map(Tensor::into_tvalue).collect())
+    let outputs = outputs.into_iter();
+    let values = outputs.map(|it| it.into_iter().map(Tensor::into_tvalue).collect());
+    Ok(values.collect())
 }
 
 /// A matrix in the payload that is the second input of `MatMul`.

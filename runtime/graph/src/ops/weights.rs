@@ -249,10 +249,10 @@ mod tests {
         let layer = LinearLayer {
             weights: weights.as_factor(None).unwrap(),
             epilogue,
-            output: &mut output,
+            outputs: vec![&mut output],
         };
         let Backend { isa, cores, .. } = &weights.backend;
-        linear(*isa, &**cores, (&input, rows), &mut [layer]).unwrap();
+        linear(*isa, &**cores, &[(&input, rows)], vec![layer]).unwrap();
         output
     }
 

@@ -17,7 +17,7 @@
 
 pub(crate) mod micro_kernel;
 
-use super::{RowsMut, pack::Order};
+use super::pack::Order;
 use crate::aligned::AlignedBuffer;
 use crate::isa::Isa;
 use crate::shape::{ShapeError, ensure};
@@ -193,11 +193,11 @@ impl Int8Matrix {
     }
 
     /// Quantises rows of A as this matrix and others for the same micro-kernel multiply them. The
-    /// caller has checked that A has the rows, and that there is a factor for each of its columns.
+    /// caller has checked how long they are, and that there is a factor for each of their columns.
     #[inline(always)]
     pub(crate) fn quantise(
         &self,
-        a: (&[f32], usize),
+        a: &[&[f32]],
         smoothing: Option<&[f32]>,
         quantised: &mut Quantised,
     ) {
@@ -209,16 +209,16 @@ impl Int8Matrix {
         std::mem::discriminant(&self.kernel) == std::mem::discriminant(&other.kernel)
     }
 
-    /// Multiplies rows of A, and adds a bias for each column. The caller has checked that C has
-    /// the rows.
+    /// Multiplies rows of A, and adds a bias for each column, into rows of C. The caller has checked
+    /// that there are as many.
     #[inline(always)]
-    pub(crate) fn multiply(&self, a: &Quantised, bias: &[f32], c: &mut RowsMut<'_>) {
+    pub(crate) fn multiply(&self, a: &Quantised, bias: &[f32], c: &mut [&mut [f32]]) {
         let columns = self.kernel.columns();
         let words = self.kernel.words(self.depth);
         let mut sums = [0; SUMS_MAX];
         for first_column in (0..self.scales.len()).step_by(columns) {
             let panel = &self.words[first_column * words..][..columns * words];
-            let width = columns.min(c.width - first_column);
+            let width = columns.min(self.columns - first_column);
             let scales = &self.scales[first_column..][..columns];
             let column_sums = &self.column_sums[first_column..][..columns];
             let bias = &bias[first_column..][..columns];
@@ -226,10 +226,10 @@ impl Int8Matrix {
                 let block = &a.words[first * words..][..rows * words];
                 self.kernel.multiply(block, panel, rows, &mut sums);
                 let of_rows = &a.rows[first..][..rows];
-                for (row, (sums, of_row)) in sums.chunks_exact_mut(columns).zip(of_rows).enumerate()
-                {
-                    let to = &mut c.values[(first + row) * c.stride + first_column..];
-                    let to = &mut to[..width];
+                let rows_of_c = c[first..][..rows].iter_mut();
+                let sums = sums.chunks_exact_mut(columns);
+                for ((to, sums), of_row) in rows_of_c.zip(sums).zip(of_rows) {
+                    let to = &mut to[first_column..][..width];
                     for ((((to, sum), column_sum), scale), bias) in to
                         .iter_mut()
                         .zip(sums)
@@ -278,22 +278,22 @@ impl Quantised {
     #[inline(always)]
     fn quantise(
         &mut self,
-        (a, count): (&[f32], usize),
+        a: &[&[f32]],
         depth: usize,
         smoothing: Option<&[f32]>,
         kernel: Int8Kernel,
     ) {
         let words = kernel.words(depth);
         let packing = kernel.packing();
-        self.words.resize(count * words);
+        self.words.resize(a.len() * words);
         self.rows.clear();
         // Zeros after the last number of a row.
         self.numbers.clear();
         self.numbers.resize(words * packing.numbers(), 0);
-        for (first, rows) in row_blocks(count, kernel.rows()) {
+        for (first, rows) in row_blocks(a.len(), kernel.rows()) {
             let block = &mut self.words[first * words..][..rows * words];
             for row in 0..rows {
-                let mut values = &a[(first + row) * depth..][..depth];
+                let mut values = a[first + row];
                 if let Some(factors) = smoothing {
                     self.smoothed.clear();
                     let products = values.iter().zip(factors);

@@ -7,6 +7,7 @@ use super::{
     multiply_block, without_depth,
 };
 use crate::activation::Activation;
+use crate::aligned::AlignedBuffer;
 use crate::encoding::PANEL;
 use crate::isa::Isa;
 use crate::parallel::{Parallel, each_part, parts_of_rows};
@@ -18,7 +19,7 @@ use std::ops::Range;
 /// Rows whose strips, of a block of the depth, are in a cache of the second level. The weights,
 /// which are not, are read once for as many: with 64 a text of 128
 /// tokens takes 4 % longer in models of 768 columns.
-const BLOCK_ROWS: usize = 12 * ROWS_MULTIPLE;
+pub const BLOCK_ROWS: usize = 12 * ROWS_MULTIPLE;
 
 /// A multiple of the MR of most micro-kernels.
 const ROWS_MULTIPLE: usize = 12;
@@ -104,12 +105,13 @@ pub struct LinearLayer<'a> {
     pub weights: Weights<'a>,
     /// What comes after the product.
     pub epilogue: Epilogue<'a>,
-    /// C: `[rows, columns]`.
-    pub output: &'a mut [f32],
+    /// C of each A: `[rows, columns]`.
+    pub outputs: Vec<&'a mut [f32]>,
 }
 
-/// Computes linear layers of the same A, `[rows, depth]`, which is packed once for all of them. A row
-/// of C depends on its row of A alone.
+/// Computes linear layers of the same matrices A, each `[rows, depth]` and given with its rows. What
+/// a layer reads of B, or decodes, is for the rows of all of them, which are packed once for all
+/// layers. A row of C depends on its row of A alone.
 ///
 /// # Errors
 ///
@@ -118,15 +120,15 @@ pub struct LinearLayer<'a> {
 pub fn linear(
     isa: Isa,
     parallel: &dyn Parallel,
-    (a, rows): (&[f32], usize),
-    layers: &mut [LinearLayer<'_>],
+    inputs: &[(&[f32], usize)],
+    layers: Vec<LinearLayer<'_>>,
 ) -> Result<(), ShapeError> {
     let Some((first, others)) = layers.split_first() else {
         return Ok(());
     };
     let depth = first.weights.depth();
-    for layer in &*layers {
-        layer.check((a.len(), rows))?;
+    for layer in &layers {
+        layer.check(inputs)?;
         ensure(isa.run(Fits(layer.weights)), "linear", || {
             format!("panels that are not for {}", isa.name())
         })?;
@@ -135,55 +137,102 @@ pub fn linear(
     ensure(others.iter().all(are_alike), "linear", || {
         "layers for which rows are not packed alike".into()
     })?;
-    let columns: usize = layers.iter().map(|layer| layer.weights.columns()).sum();
+    let factors: Vec<_> = layers.iter().map(|it| (it.weights, it.epilogue)).collect();
+    let columns: usize = factors.iter().map(|(weights, _)| weights.columns()).sum();
+    let rows = inputs.iter().map(|(_, rows)| rows).sum();
     let parts = parts_of_rows(parallel, &[rows, depth, columns], rows);
     // Whole blocks, so that no part has a smaller one than all together.
     let each = rows.div_ceil(parts).max(1).next_multiple_of(ROWS_MULTIPLE);
-    let compute = |part: usize, layers: &mut [LinearLayer<'_>]| {
-        let first = part * each;
-        let rows = each.min(rows - first);
-        let a = &a[first * depth..][..rows * depth];
+    let parts = groups(pieces(inputs, layers), each);
+    each_part(parallel, parts, &|_, pieces| {
         let mut memory = MEMORY.take();
         isa.run(Linear {
-            a,
-            rows,
-            layers,
+            pieces,
+            factors: &factors,
             memory: &mut memory,
         });
         MEMORY.set(memory);
-    };
-    if rows <= each {
-        compute(0, layers);
-        return Ok(());
-    }
-    let parts = parts_of(layers, each, rows.div_ceil(each));
-    each_part(parallel, parts, &|part, mut layers| {
-        compute(part, &mut layers);
     });
     Ok(())
 }
 
-/// The layers of `each` rows after `each` rows.
-fn parts_of<'c>(
-    layers: &'c mut [LinearLayer<'_>],
-    each: usize,
-    count: usize,
-) -> Vec<Vec<LinearLayer<'c>>> {
-    let mut parts: Vec<_> = (0..count)
-        .map(|_| Vec::with_capacity(layers.len()))
-        .collect();
-    for layer in layers {
-        let length = (each * layer.weights.columns()).max(1);
-        let mut outputs = layer.output.chunks_mut(length);
-        for part in &mut parts {
-            part.push(LinearLayer {
-                weights: layer.weights,
-                epilogue: layer.epilogue,
-                output: outputs.next().unwrap_or_default(),
-            });
+/// Rows of one A, and of its C of each layer.
+struct Piece<'a> {
+    a: &'a [f32],
+    rows: usize,
+    outputs: Vec<&'a mut [f32]>,
+}
+
+impl<'a> Piece<'a> {
+    /// Takes its first rows, of which there are as many.
+    fn take(&mut self, rows: usize) -> Self {
+        let (depth, all) = (self.a.len() / self.rows, self.rows);
+        let (a, rest) = self.a.split_at(rows * depth);
+        let first = |output: &mut &'a mut [f32]| {
+            let columns = output.len() / all;
+            let (first, rest) = std::mem::take(output).split_at_mut(rows * columns);
+            *output = rest;
+            first
+        };
+        self.a = rest;
+        self.rows -= rows;
+        Self {
+            a,
+            rows,
+            outputs: self.outputs.iter_mut().map(first).collect(),
         }
     }
-    parts
+
+    /// A, row after row.
+    fn rows_of_a(&self, depth: usize) -> impl Iterator<Item = &'a [f32]> {
+        let a = self.a;
+        (0..self.rows).map(move |row| &a[row * depth..][..depth])
+    }
+
+    /// C of a layer.
+    fn rows_of_c(&mut self, layer: usize) -> RowsMut<'_> {
+        let values = &mut *self.outputs[layer];
+        let width = values.len() / self.rows;
+        RowsMut {
+            values,
+            stride: width,
+            width,
+        }
+    }
+}
+
+/// Each A as a piece, with what all layers make of it.
+fn pieces<'a>(inputs: &[(&'a [f32], usize)], layers: Vec<LinearLayer<'a>>) -> Vec<Piece<'a>> {
+    let pieces = inputs.iter().map(|(a, rows)| Piece {
+        a,
+        rows: *rows,
+        outputs: Vec::with_capacity(layers.len()),
+    });
+    let mut pieces: Vec<_> = pieces.collect();
+    for layer in layers {
+        for (piece, output) in pieces.iter_mut().zip(layer.outputs) {
+            piece.outputs.push(output);
+        }
+    }
+    pieces
+}
+
+/// Pieces of so many rows in all, and again, until the rest, which may have fewer.
+fn groups(pieces: Vec<Piece<'_>>, each: usize) -> Vec<Vec<Piece<'_>>> {
+    let mut groups = vec![Vec::new()];
+    let mut room = each;
+    for mut piece in pieces {
+        while piece.rows > 0 {
+            if room == 0 {
+                groups.push(Vec::new());
+                room = each;
+            }
+            let some = piece.take(room.min(piece.rows));
+            room -= some.rows;
+            groups.last_mut().unwrap_or(&mut vec![]).push(some);
+        }
+    }
+    groups
 }
 
 thread_local! {
@@ -240,32 +289,26 @@ impl Kernel for PanelWidth<'_> {
 
 impl LinearLayer<'_> {
     /// Whether its shapes fit.
-    fn check(&self, (a, rows): (usize, usize)) -> Result<(), ShapeError> {
-        let Self {
-            weights, epilogue, ..
-        } = self;
+    fn check(&self, inputs: &[(&[f32], usize)]) -> Result<(), ShapeError> {
+        let (weights, bias) = (self.weights, self.epilogue.bias.len());
         let (depth, columns) = (weights.depth(), weights.columns());
-        let fits = rows.checked_mul(columns) == Some(self.output.len())
-            && rows.checked_mul(depth) == Some(a)
-            && epilogue.bias.len() == weights.padded_columns()
-            && has_every_factor(*weights);
+        let fits = bias == weights.padded_columns() && has_every_factor(weights);
         ensure(fits, "linear", || {
-            let (c, bias) = (self.output.len(), epilogue.bias.len());
-            format!(
-                "{a} values in {rows} rows times {depth} × {columns}, with {bias} biases, into {c}"
-            )
-        })
-    }
-
-    /// Some rows of C.
-    #[inline(always)]
-    fn rows(&mut self, rows: Range<usize>) -> RowsMut<'_> {
-        let columns = self.weights.columns();
-        RowsMut {
-            values: &mut self.output[rows.start * columns..rows.end * columns],
-            stride: columns,
-            width: columns,
+            format!("{depth} × {columns} with {bias} biases")
+        })?;
+        let (given, made) = (inputs.len(), self.outputs.len());
+        ensure(given == made, "linear", || {
+            format!("{made} outputs of {given} inputs")
+        })?;
+        for ((a, rows), output) in inputs.iter().zip(&self.outputs) {
+            let fits = rows.checked_mul(columns) == Some(output.len())
+                && rows.checked_mul(depth) == Some(a.len());
+            ensure(fits, "linear", || {
+                let (a, c) = (a.len(), output.len());
+                format!("{a} values in {rows} rows times {depth} × {columns}, into {c}")
+            })?;
         }
+        Ok(())
     }
 }
 
@@ -293,11 +336,13 @@ impl Kernel for Fits<'_> {
     }
 }
 
+/// A layer without what it writes to.
+type Factor<'a> = (Weights<'a>, Epilogue<'a>);
+
 /// Some rows of A, and of C of each layer.
 struct Linear<'a, 'b> {
-    a: &'a [f32],
-    rows: usize,
-    layers: &'a mut [LinearLayer<'b>],
+    pieces: Vec<Piece<'b>>,
+    factors: &'a [Factor<'b>],
     memory: &'a mut LinearMemory,
 }
 
@@ -305,80 +350,118 @@ impl Kernel for Linear<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: MicroKernel>(mut self, token: V::Token) {
-        let Some(weights) = self.layers.first().map(|layer| layer.weights) else {
+    fn run<V: MicroKernel>(self, token: V::Token) {
+        let Self {
+            pieces,
+            factors,
+            memory,
+        } = self;
+        let Some((weights, _)) = factors.first() else {
             return;
         };
+        let rows: usize = pieces.iter().map(|piece| piece.rows).sum();
         // As even as whole strips can be.
-        let blocks = self.rows.div_ceil(BLOCK_ROWS).max(1);
-        let each = self.rows.div_ceil(blocks).max(1);
+        let blocks = rows.div_ceil(BLOCK_ROWS).max(1);
+        let each = rows.div_ceil(blocks).max(1);
         let each = each.next_multiple_of(ROWS_MULTIPLE);
-        for first in (0..self.rows).step_by(each) {
-            let rows = first..self.rows.min(first + each);
-            match weights {
-                Weights::F32(b) => self.in_float32::<V>(token, rows, b.panel_width::<V>()),
-                Weights::Encoded(b) => self.in_float32::<V>(token, rows, b.panel_width::<V>()),
+        for pieces in &mut groups(pieces, each) {
+            match *weights {
+                Weights::F32(b) => {
+                    let width = b.panel_width::<V>();
+                    in_float32::<V>(token, pieces, factors, width, &mut memory.floats);
+                }
+                Weights::Encoded(b) => {
+                    let width = b.panel_width::<V>();
+                    in_float32::<V>(token, pieces, factors, width, &mut memory.floats);
+                }
                 Weights::Int8 { matrix, smoothing } => {
-                    self.in_int8::<V>(token, rows, (matrix, smoothing));
+                    let a = (matrix, smoothing);
+                    in_int8::<V>(token, pieces, factors, a, &mut memory.quantised);
                 }
             }
         }
     }
 }
 
-impl Linear<'_, '_> {
-    #[inline(always)]
-    fn in_float32<V: MicroKernel>(
-        &mut self,
-        token: V::Token,
-        rows: Range<usize>,
-        panel_width: usize,
-    ) {
-        let depth = self.a.len() / self.rows;
-        let Memory { strips, panels } = &mut self.memory.floats;
-        for layer in self.layers.iter_mut().filter(|_| depth == 0) {
-            let (shape, epilogue) = ((rows.len(), layer.weights.columns()), layer.epilogue);
-            without_depth::<V>(token, shape, Some(epilogue), &mut layer.rows(rows.clone()));
+#[inline(always)]
+fn in_float32<V: MicroKernel>(
+    token: V::Token,
+    pieces: &mut [Piece<'_>],
+    factors: &[Factor<'_>],
+    panel_width: usize,
+    memory: &mut Memory,
+) {
+    let depth = factors.first().map_or(0, |(weights, _)| weights.depth());
+    for (layer, (_, epilogue)) in factors.iter().enumerate().filter(|_| depth == 0) {
+        for piece in &mut *pieces {
+            let rows = piece.rows;
+            let mut c = piece.rows_of_c(layer);
+            without_depth::<V>(token, (rows, c.width), Some(*epilogue), &mut c);
         }
-        let a = Rows::dense(self.a, depth).some(rows.clone());
-        for block in depth_blocks(depth, panel_width) {
-            let strips = Strips::of_block::<V>(a, block.clone(), strips);
-            for layer in &mut *self.layers {
-                let epilogue = Some(layer.epilogue);
-                let (weights, block) = (layer.weights, block.clone());
-                let mut c = layer.rows(rows.clone());
-                match weights {
-                    Weights::F32(b) => {
-                        multiply_block::<V>(token, strips, (b, block), epilogue, panels, &mut c);
-                    }
-                    Weights::Encoded(b) => {
-                        multiply_block::<V>(token, strips, (b, block), epilogue, panels, &mut c);
-                    }
-                    // No layer is, where the first is not.
-                    Weights::Int8 { .. } => {}
+    }
+    for block in depth_blocks(depth, panel_width) {
+        let strips = packed::<V>(pieces, depth, block.clone(), &mut memory.strips);
+        for (layer, (weights, epilogue)) in factors.iter().enumerate() {
+            let mut c: Vec<_> = pieces.iter_mut().map(|it| it.rows_of_c(layer)).collect();
+            let (epilogue, block) = (Some(*epilogue), block.clone());
+            let panels = &mut memory.panels;
+            match *weights {
+                Weights::F32(b) => {
+                    multiply_block::<V>(token, &strips, (b, block), epilogue, panels, &mut c);
                 }
+                Weights::Encoded(b) => {
+                    multiply_block::<V>(token, &strips, (b, block), epilogue, panels, &mut c);
+                }
+                // No layer is, where the first is not.
+                Weights::Int8 { .. } => {}
             }
         }
     }
+}
 
-    #[inline(always)]
-    fn in_int8<V: MicroKernel>(
-        &mut self,
-        token: V::Token,
-        rows: Range<usize>,
-        (matrix, smoothing): (&Int8Matrix, Option<&[f32]>),
-    ) {
-        let (depth, quantised) = (matrix.depth(), &mut self.memory.quantised);
-        let a = &self.a[rows.start * depth..rows.end * depth];
-        matrix.quantise((a, rows.len()), smoothing, quantised);
-        for layer in &mut *self.layers {
-            let (weights, Epilogue { bias, activation }) = (layer.weights, layer.epilogue);
-            let mut c = layer.rows(rows.clone());
-            // All layers are, where the first is.
-            if let Weights::Int8 { matrix, .. } = weights {
-                matrix.multiply(quantised, bias, &mut c);
-                activation.apply::<V>(token, c.values);
-            }
+/// The strips of each A, over a block of the depth.
+#[inline(always)]
+fn packed<'m, V: MicroKernel>(
+    pieces: &[Piece<'_>],
+    depth: usize,
+    block: Range<usize>,
+    memory: &'m mut AlignedBuffer,
+) -> Vec<Strips<'m>> {
+    let length = |piece: &Piece<'_>| Strips::length::<V>(piece.rows, block.len());
+    memory.resize(pieces.iter().map(length).sum());
+    let mut rest = &mut **memory;
+    let mut strips = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let (memory, others) = rest.split_at_mut(length(piece));
+        let rows = Rows::dense(piece.a, depth).columns(block.clone());
+        strips.push(Strips::of_rows::<V>(rows, memory));
+        rest = others;
+    }
+    strips
+}
+
+#[inline(always)]
+fn in_int8<V: MicroKernel>(
+    token: V::Token,
+    pieces: &mut [Piece<'_>],
+    factors: &[Factor<'_>],
+    (matrix, smoothing): (&Int8Matrix, Option<&[f32]>),
+    quantised: &mut Quantised,
+) {
+    let depth = matrix.depth();
+    let a: Vec<_> = pieces.iter().flat_map(|it| it.rows_of_a(depth)).collect();
+    matrix.quantise(&a, smoothing, quantised);
+    for (layer, (weights, Epilogue { bias, activation })) in factors.iter().enumerate() {
+        // All layers are, where the first is.
+        let Weights::Int8 { matrix, .. } = weights else {
+            continue;
+        };
+        let columns = matrix.columns().max(1);
+        let c = pieces.iter_mut().map(|piece| &mut *piece.outputs[layer]);
+        let mut c: Vec<_> = c.flat_map(|it| it.chunks_exact_mut(columns)).collect();
+        matrix.multiply(quantised, bias, &mut c);
+        for piece in &mut *pieces {
+            activation.apply::<V>(token, piece.outputs[layer]);
         }
     }
 }

@@ -14,7 +14,8 @@ fn epilogue(bias: &[f32]) -> Epilogue<'_> {
     }
 }
 
-/// Checks that layers give the same alone and beside each other, on any number of threads.
+/// Checks that layers give the same alone and beside each other, of rows that are one A or several,
+/// on any number of threads.
 fn check(isa: Isa, (a, rows): (&[f32], usize), layers: &[Weights<'_>]) {
     let biases = layers.iter().map(|it| vec![0.5; it.padded_columns()]);
     let biases: Vec<Vec<f32>> = biases.collect();
@@ -23,20 +24,23 @@ fn check(isa: Isa, (a, rows): (&[f32], usize), layers: &[Weights<'_>]) {
     for ((weights, bias), output) in layers.iter().zip(&biases).zip(&mut alone) {
         linear(isa, &Sequential, a, *weights, epilogue(bias), output).unwrap();
     }
-    for parts in 1..4 {
-        let mut together: Vec<Vec<f32>> = outputs().collect();
-        let outputs = together.iter_mut();
-        let layers = layers.iter().zip(&biases).zip(outputs);
-        let mut layers: Vec<LinearLayer<'_>> = layers
-            .map(|((weights, bias), output)| LinearLayer {
+    for each in [rows, rows.div_ceil(2), 5, 1] {
+        let depth = a.len() / rows;
+        let inputs = a.chunks(each * depth).map(|a| (a, a.len() / depth));
+        let inputs: Vec<_> = inputs.collect();
+        for parts in 1..4 {
+            let mut together: Vec<Vec<f32>> = outputs().collect();
+            let outputs = together.iter_mut();
+            let layers = layers.iter().zip(&biases).zip(outputs);
+            let layers = layers.map(|((weights, bias), output)| LinearLayer {
                 weights: *weights,
                 epilogue: epilogue(bias),
-                output,
-            })
-            .collect();
-        crate::linear(isa, &Threads(parts), (a, rows), &mut layers).unwrap();
-        drop(layers);
-        assert_eq!(together, alone, "{isa:?}, {parts} parts");
+                outputs: output.chunks_mut(each * weights.columns()).collect(),
+            });
+            let layers = layers.collect();
+            crate::linear(isa, &Threads(parts), &inputs, layers).unwrap();
+            assert_eq!(together, alone, "{isa:?}, {parts} parts, {each} rows each");
+        }
     }
 }
 
@@ -96,16 +100,16 @@ fn layers_that_do_not_fit_each_other_are_refused() {
         let mut outputs = [vec![0.0; 12], vec![0.0; rows * 4]];
         let [first, second] = &mut outputs;
         let [bias, other] = &biases;
-        let mut layers = [(bias, first), (other, second)]
+        let layers = [(bias, first), (other, second)]
             .into_iter()
             .zip(weights)
             .map(|((bias, output), weights)| LinearLayer {
                 weights,
                 epilogue: epilogue(bias),
-                output,
+                outputs: vec![output],
             })
             .collect::<Vec<_>>();
-        crate::linear(isa, &Sequential, (&[1.0; 6], 3), &mut layers).is_ok()
+        crate::linear(isa, &Sequential, &[(&[1.0; 6], 3)], layers).is_ok()
     };
     assert!(is_taken([two, two], 3) && is_taken([plain, plain], 3));
     assert!(is_taken([smoothed, smoothed], 3));
@@ -113,4 +117,17 @@ fn layers_that_do_not_fit_each_other_are_refused() {
     assert!(!is_taken([two, three], 3));
     assert!(!is_taken([two, plain], 3) && !is_taken([plain, two], 3));
     assert!(!is_taken([plain, smoothed], 3));
+    let bias = vec![0.0; two.padded_columns()];
+    let is_taken = |inputs: &[(&[f32], usize)]| {
+        let (mut first, mut second) = ([0.0; 8], [0.0; 4]);
+        let layer = LinearLayer {
+            weights: two,
+            epilogue: epilogue(&bias),
+            outputs: vec![&mut first, &mut second],
+        };
+        crate::linear(isa, &Sequential, inputs, vec![layer])
+    };
+    let both = [(&[1.0; 4][..], 2), (&[1.0; 2], 1)];
+    assert!(is_taken(&both).is_ok());
+    assert!(is_taken(&both[..1]).is_err() && is_taken(&[both[1], both[0]]).is_err());
 }
