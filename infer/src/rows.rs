@@ -213,9 +213,11 @@ pub(crate) struct Start {
 
 /// All rows in order; at least one.
 pub(crate) struct Rows {
-    ahead: VecDeque<Placed>,
+    ahead: VecDeque<anyhow::Result<Placed>>,
     /// `None` when everything has been read.
     rest: Option<Files>,
+    /// Whether the next row may not be there yet: of a pipe.
+    may_wait: bool,
     /// How many there are, if that is known.
     total: Option<usize>,
     ids: Ids,
@@ -234,14 +236,19 @@ impl Rows {
         }
         let files = Files::open(texts, columns, columnar)?;
         let is_asked = start.as_they_come && texts.input.iter().all(|path| is_stdin(path));
-        Self::read_ahead(files, if is_asked { ONE_BY_ONE } else { AHEAD }, start)
+        let ahead = if is_asked { ONE_BY_ONE } else { AHEAD };
+        Ok(Self {
+            may_wait: !texts.input.iter().all(|path| path.is_file()),
+            ..Self::read_ahead(files, ahead, start)?
+        })
     }
 
     fn known(rows: Vec<Placed>, ids: Ids) -> Self {
         Self {
             total: Some(rows.len()),
-            ahead: rows.into(),
+            ahead: rows.into_iter().map(Ok).collect(),
             rest: None,
+            may_wait: false,
             ids,
         }
     }
@@ -269,9 +276,10 @@ impl Rows {
             }
         }
         Ok(Self {
-            ahead: ahead.into(),
+            ahead: ahead.into_iter().map(Ok).collect(),
             ids: files.ids,
             rest: Some(files),
+            may_wait: true,
             total: None,
         })
     }
@@ -286,10 +294,15 @@ impl Iterator for Rows {
     type Item = anyhow::Result<Placed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.ahead.pop_front() {
-            Some(row) => Some(Ok(row)),
-            None => self.rest.as_mut()?.next(),
+        let row = self.ahead.pop_front();
+        // So that there are always rows which are computed beside each other.
+        let more = !self.may_wait || row.is_none();
+        let more = self.rest.as_mut().filter(|_| more).and_then(Files::next);
+        if row.is_none() {
+            return more;
         }
+        self.ahead.extend(more);
+        row
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -35,6 +35,14 @@ impl Executor {
         }
     }
 
+    /// How many threads compute several texts, of which there are no more than `most`; `None` where
+    /// the caller's does.
+    pub(crate) fn workers(self, most: Option<usize>) -> Option<usize> {
+        let most = most.unwrap_or(usize::MAX);
+        let is_callers = cfg!(target_family = "wasm") || self == Self::OneThread || most <= 1;
+        (!is_callers).then(|| self.threads().min(most))
+    }
+
     /// Both, at once where there are two threads. A panic of either is the caller's.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn join<A: Send, B>(

@@ -21,13 +21,9 @@ pub(crate) fn run<T: Send + 'static, E: Send + 'static>(
     executor: Executor,
     emit: impl FnMut(Computed<T>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let most = items.size_hint().1.unwrap_or(usize::MAX);
-    match executor {
+    match executor.workers(items.size_hint().1) {
         #[cfg(not(target_family = "wasm"))]
-        Executor::AllCores | Executor::Threads(_) if most > 1 => {
-            let threads = executor.threads().min(most);
-            threaded::run(encoder, items, options, threads, emit)
-        }
+        Some(threads) => threaded::run(encoder, items, options, threads, emit),
         _ => here(encoder, items, options, emit),
     }
 }

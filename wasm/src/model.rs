@@ -5,7 +5,8 @@ use crate::failure::{computing, opening, thrown};
 use encoderfile::container::ArtifactKind;
 use encoderfile::output::{Tokenized, Values};
 use encoderfile::{
-    Encoder, Error, Executor, Info, Item, Options, Payload, Session, SharedOptions, golden, json,
+    Encoder, Error, Executor, Info, Item, Options, Payload, Prediction, Session, SharedOptions,
+    golden, json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,8 +18,8 @@ thread_local! {
     static MODEL: Cell<Option<Model>> = const { Cell::new(None) };
     /// Absent while it is used, and for good where that was left half-way.
     static SESSION: Cell<Option<Session<'static>>> = const { Cell::new(None) };
-    /// The last options, as they were written: the texts of a request are calls of their
-    /// own, which then share what is the same for all of them.
+    /// The last options, as they were written: the texts of a request are several calls,
+    /// which then share what is the same for all of them.
     static OPTIONS: Cell<Option<(String, Arc<SharedOptions>)>> = const { Cell::new(None) };
 }
 
@@ -60,27 +61,30 @@ pub fn self_test() -> Result<String, JsValue> {
     to_json(&SelfTest { passed, report })
 }
 
-/// The embedding of a text: `[dimensions]`.
+/// The embeddings of texts, one after another: `[texts, dimensions]`. Where one fails, all do.
 #[wasm_bindgen]
-pub fn embed(text: &str, options: &str) -> Result<Vec<f32>, JsValue> {
-    let options = shared(options)?;
-    let prediction = with_session(|session| session.infer_with(text.into(), &options))?;
-    match prediction.values {
-        Values::SentenceEmbedding { embedding } => Ok(embedding),
-        _ => Err(thrown(
-            "wrong_task",
-            "this model does not give one vector a text; use `infer`",
-        )),
+pub fn embed(texts: Vec<String>, options: &str) -> Result<Vec<f32>, JsValue> {
+    let items = texts.into_iter().map(Item::from).collect();
+    let mut embeddings = Vec::new();
+    for prediction in predictions(items, options)? {
+        let Values::SentenceEmbedding { embedding } = prediction.values else {
+            return Err(thrown(
+                "wrong_task",
+                "this model does not give one vector a text; use `infer`",
+            ));
+        };
+        embeddings.extend(embedding);
     }
+    Ok(embeddings)
 }
 
-/// The result of a text or pair, as the command line and the server give it.
+/// The results of texts or pairs, as the command line and the server give them. Where one
+/// fails, all do.
 #[wasm_bindgen]
-pub fn infer(item: &str, options: &str) -> Result<String, JsValue> {
-    let item: Item = from_json(item, "invalid_input")?;
-    let options = shared(options)?;
-    let prediction = with_session(|session| session.infer_with(item.input(), &options))?;
-    to_json(&prediction)
+pub fn infer(items: Vec<String>, options: &str) -> Result<Vec<String>, JsValue> {
+    let items = items.iter().map(|item| from_json(item, "invalid_input"));
+    let predictions = predictions(items.collect::<Result<_, _>>()?, options)?;
+    predictions.iter().map(to_json).collect()
 }
 
 /// The tokens of a text or pair.
@@ -107,19 +111,19 @@ fn model() -> Result<Model, JsValue> {
     model.ok_or_else(|| thrown("internal", "no model is loaded"))
 }
 
-fn with_session<T>(
-    compute: impl FnOnce(&mut Session<'static>) -> Result<T, Error>,
-) -> Result<T, JsValue> {
+/// The result of each, computed beside each other.
+fn predictions(items: Vec<Item>, options: &str) -> Result<Vec<Prediction>, JsValue> {
+    let (options, Model { encoder, .. }) = (shared(options)?, model()?);
+    let works = items.iter().map(|it| encoder.prepare(it.input(), &options));
+    let works: Result<Vec<_>, Error> = works.collect();
+    let mut works = works.map_err(|error| computing(&error))?;
     let mut session = match SESSION.take() {
         Some(session) => session,
-        None => model()?
-            .encoder
-            .session()
-            .map_err(|error| computing(&error))?,
+        None => encoder.session().map_err(|error| computing(&error))?,
     };
-    let result = compute(&mut session);
+    let results: Result<_, Error> = session.finish(&mut works).into_iter().collect();
     SESSION.set(Some(session));
-    result.map_err(|error| computing(&error))
+    results.map_err(|error| computing(&error))
 }
 
 /// Options of this text; those of the last call, where they are the same.

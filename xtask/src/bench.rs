@@ -36,6 +36,7 @@ mod rows;
 mod scale;
 mod serve;
 mod share;
+mod short;
 mod sized;
 mod speed;
 mod startup;
@@ -162,8 +163,8 @@ the best that each of them did. `×` is a multiple of the model's weights file.
 
 Times of a text are those of a process that is loaded, `infer --threads N`, which
 answers each before it gets the next, and of a session of ONNX Runtime that is
-loaded; both with tokenising and pooling. Passages and first embeddings are those
-of whole processes, start and load included, here alone: ONNX Runtime's passages
+loaded; both with tokenising and pooling. Passages, texts of few words and first embeddings are those
+of whole processes, start and load included, here alone: ONNX Runtime's texts
 are those of a loaded session, and its load is the making of the session alone, in
 a new process of Python.";
 
@@ -263,6 +264,7 @@ fn measure(subject: &Subject, peer: &Peer) -> anyhow::Result<Report> {
     sized::measure(subject, peer, &service, &mut report)?;
     int8::measure(subject, peer, &service, &mut report)?;
     passages::measure(subject, &service, &mut report)?;
+    short::measure(subject, &service, &mut report)?;
     startup::first_result(subject, peer, &mut report)?;
     multilingual::measure(subject, peer, &mut report)?;
     speed::wasm(subject, &mut report)?;

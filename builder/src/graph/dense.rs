@@ -52,9 +52,9 @@ pub(super) fn times(a: &[f32], rows: usize, weights: Weights<'_>) -> Result<Vec<
             bias: &bias,
             activation: Activation::None,
         },
-        output: &mut products,
+        outputs: vec![&mut products],
     };
-    linear(Isa::in_use(), &Cores, (a, rows), &mut [layer])?;
+    linear(Isa::in_use(), &Cores, &[(a, rows)], vec![layer])?;
     Ok(products)
 }
 

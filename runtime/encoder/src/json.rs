@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn long_names_around_many_objects_take_no_longer() {
         const NAME_LEN: usize = 4 << 20;
-        const OBJECTS: usize = 1 << 20;
+        const OBJECTS: usize = 1 << 17;
 
         let name = "n".repeat(NAME_LEN);
         let objects = vec!["{\"a\":null}"; OBJECTS].join(",");

@@ -52,7 +52,7 @@ pub(super) fn run<T: Send + 'static, E: Send + 'static>(
                 let mut worker = Worker::new(encoder, options);
                 // Where nobody listens any more, nothing is computed any more.
                 let _ = work(&mut worker, queue, |index, outcome| {
-                    sender.send((index, outcome))
+                    sender.send((index, outcome)).map_err(drop)
                 });
             };
             thread::Builder::new().spawn_scoped(scope, work).ok()

@@ -6,8 +6,8 @@ use super::{Client, Job, Operation, Shared, Task, lock};
 use encoderfile::{BATCH_TOKENS, Bug, Error, Prediction, Session, Work, panics};
 use encoderfile_dialects::engine::Output;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 type Waiting = Entry<Client, Job>;
@@ -65,13 +65,17 @@ fn prepare(shared: &Shared, job: &mut Job) -> Option<Result<Output, Error>> {
     if job.work.is_some() {
         return None;
     }
-    job.outcome.queued = job.request.accepted.elapsed();
-    let text = &job.request.texts[job.index];
-    let operation = match &job.request.task {
-        Task::Asked(operation) => operation,
+    let request = Arc::clone(&job.request);
+    job.outcome.queued = request.accepted.elapsed();
+    match &request.task {
+        Task::Asked(operation) => begin(shared, job, operation),
         #[cfg(test)]
         Task::Panic => panic!("as asked"),
-    };
+    }
+}
+
+fn begin(shared: &Shared, job: &mut Job, operation: &Operation) -> Option<Result<Output, Error>> {
+    let text = &job.request.texts[job.index];
     if let Some(output) = operation.of_tokens(&shared.encoder, text) {
         return Some(output);
     }

@@ -218,8 +218,8 @@ export class Encoderfile {
 
   /** The bytes of memory that the model takes, in all its workers. */
   async memory(): Promise<number> {
-    const used = this.#pool.engines.map((engine) => engine.call({ method: "memory" }));
-    return (await Promise.all(used)).reduce<number>((sum, bytes) => sum + (bytes as number), 0);
+    const used = this.#pool.engines.map((engine) => engine.call([{ method: "memory" }]));
+    return (await Promise.all(used)).flat().reduce<number>((sum, bytes) => sum + (bytes as number), 0);
   }
 
   /** Frees the memory: the workers end, and whatever was waiting is rejected. */

@@ -7,13 +7,13 @@
 import { EncoderfileError, toPlain, type PlainError } from "./error.js";
 import { Instance, type Call, type Result } from "./instance.js";
 
-/** An instance, wherever it runs. It computes one call at a time. */
+/** An instance, wherever it runs. It computes one call at a time, or some that are alike. */
 export interface Engine {
   /** Takes the next bytes of the file. */
   push(chunk: Uint8Array): Promise<void>;
   /** Checks the file and loads its model; gives what it says of itself, as JSON. */
   load(): Promise<string>;
-  call(call: Call): Promise<Result>;
+  call(calls: readonly Call[]): Promise<Result[]>;
   /** Ends it, and with it whatever it is doing. */
   end(): void;
 }
@@ -58,9 +58,9 @@ export class LocalEngine implements Engine {
     return this.#try(() => this.#running().load());
   }
 
-  async call(call: Call): Promise<Result> {
+  async call(calls: readonly Call[]): Promise<Result[]> {
     await othersFirst();
-    return this.#try(() => this.#running().call(call));
+    return this.#try(() => this.#running().call(calls));
   }
 
   end(): void {
@@ -86,10 +86,10 @@ export type Message =
   | { kind: "start"; module: WebAssembly.Module }
   | { kind: "push"; chunk: Uint8Array }
   | { kind: "load" }
-  | { kind: "call"; call: Call };
+  | { kind: "call"; calls: readonly Call[] };
 
 /** What comes back, in the order of the messages. */
-export type Reply = { value: Result | void } | { error: PlainError };
+export type Reply = { value: Result[] | string | void } | { error: PlainError };
 
 /** An instance in a worker. */
 export class WorkerEngine implements Engine {
@@ -141,8 +141,8 @@ export class WorkerEngine implements Engine {
     return (await this.#send({ kind: "load" })) as string;
   }
 
-  async call(call: Call): Promise<Result> {
-    return (await this.#send({ kind: "call", call })) as Result;
+  async call(calls: readonly Call[]): Promise<Result[]> {
+    return (await this.#send({ kind: "call", calls })) as Result[];
   }
 
   end(): void {

@@ -14,8 +14,8 @@ export interface Exports {
   functions(): WebAssembly.Table;
   use_tile(place: number): void;
   load(bytes: Bytes): string;
-  embed(text: string, options: string): Float32Array;
-  infer(item: string, options: string): string;
+  embed(texts: string[], options: string): Float32Array;
+  infer(items: string[], options: string): string[];
   tokenize(item: string, options: string): string;
   check(options: string): undefined;
   self_test(): string;

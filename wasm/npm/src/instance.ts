@@ -21,6 +21,18 @@ export type Call =
 /** What comes back: an embedding, JSON, a number of bytes, or nothing. */
 export type Result = Float32Array<ArrayBuffer> | string | number | undefined;
 
+/** Whether the calls can be computed beside each other: the same of two texts. */
+export function areAlike(one: Call, other: Call): boolean {
+  if (one.method !== "embed" && one.method !== "infer") return false;
+  return one.method === other.method && one.options === other.options;
+}
+
+/** A list of numbers cut into so many, each with memory of its own. */
+function parts(numbers: Float32Array, count: number): Float32Array<ArrayBuffer>[] {
+  const length = numbers.length / count;
+  return Array.from({ length: count }, (_, part) => numbers.slice(part * length, (part + 1) * length));
+}
+
 export class Instance {
   #exports: Exports;
   #memory: WebAssembly.Memory;
@@ -55,22 +67,31 @@ export class Instance {
     return this.#run(() => this.#exports.load(this.#bytes));
   }
 
-  call(call: Call): Result {
+  /**
+   * The result of each call; where there are several, they are {@link areAlike}. If one
+   * fails, all do.
+   */
+  call(calls: readonly Call[]): Result[] {
     const exports = this.#exports;
     return this.#run(() => {
-      switch (call.method) {
+      const texts = calls.flatMap((call) => (call.method === "embed" ? [call.text] : []));
+      const items = calls.flatMap((call) => (call.method === "infer" ? [call.item] : []));
+      const [call] = calls;
+      switch (call?.method) {
+        case undefined:
+          return [];
         case "embed":
-          return exports.embed(call.text, call.options) as Float32Array<ArrayBuffer>;
+          return parts(exports.embed(texts, call.options), texts.length);
         case "infer":
-          return exports.infer(call.item, call.options);
+          return exports.infer(items, call.options);
         case "tokenize":
-          return exports.tokenize(call.item, call.options);
+          return [exports.tokenize(call.item, call.options)];
         case "check":
-          return exports.check(call.options);
+          return [exports.check(call.options)];
         case "selfTest":
-          return exports.self_test();
+          return [exports.self_test()];
         case "memory":
-          return this.#memory.buffer.byteLength + this.#bytes.held;
+          return [this.#memory.buffer.byteLength + this.#bytes.held];
       }
     });
   }

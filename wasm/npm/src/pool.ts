@@ -1,6 +1,6 @@
 /**
- * Calls on their way to engines: each engine computes one at a time, and calls
- * wait in the order they came.
+ * Calls on their way to engines, in the order they came. An engine computes short
+ * texts beside each other: in one pass over the weights, with the same results.
  *
  * @module
  */
@@ -8,7 +8,10 @@
 import type { Group } from "./abort.js";
 import type { Engine } from "./engine.js";
 import { EncoderfileError } from "./error.js";
-import type { Call, Result } from "./instance.js";
+import { areAlike, type Call, type Result } from "./instance.js";
+
+/** Texts of so many characters in all are about one pass over the weights: 144 tokens. */
+const CHARACTERS_MAX = 600;
 
 interface Job {
   call: Call;
@@ -40,7 +43,8 @@ export class Pool {
       const job: Job = { call, group, resolve, reject: giveUp };
       group.add(job.reject);
       this.#jobs.add(job);
-      this.#next();
+      // After whoever calls has called for all texts.
+      queueMicrotask(() => this.#next());
     });
   }
 
@@ -52,20 +56,50 @@ export class Pool {
   }
 
   #next(): void {
-    const [job] = this.#jobs;
-    if (job === undefined) return;
-    const engine = this.#idle.pop();
-    if (engine === undefined) return;
-    this.#jobs.delete(job);
-    engine
-      .call(job.call)
-      .then(job.resolve, job.reject)
-      .finally(() => {
-        job.group.remove(job.reject);
+    while (this.#jobs.size > 0) {
+      const engine = this.#idle.pop();
+      if (engine === undefined) return;
+      this.#compute(engine, this.#take()).finally(() => {
         this.#idle.push(engine);
         this.#next();
       });
+    }
   }
+
+  /** The first job, with those after it that are computed beside it. */
+  #take(): Job[] {
+    // The others are for the engines that are idle too.
+    const share = Math.ceil(this.#jobs.size / (this.#idle.length + 1));
+    const taken: Job[] = [];
+    let characters = 0;
+    for (const job of this.#jobs) {
+      const [first = job] = taken;
+      characters += charactersOf(job.call);
+      if (job !== first && (characters > CHARACTERS_MAX || !areAlike(first.call, job.call))) break;
+      taken.push(job);
+      this.#jobs.delete(job);
+      if (taken.length === share) break;
+    }
+    return taken;
+  }
+
+  async #compute(engine: Engine, jobs: Job[]): Promise<void> {
+    try {
+      const results = await engine.call(jobs.map((job) => job.call));
+      jobs.forEach((job, place) => job.resolve(results[place]));
+    } catch (error) {
+      // Of several, each says by itself whether it was the one that failed.
+      if (jobs.length > 1) for (const job of jobs) await this.#compute(engine, [job]);
+      else jobs[0]?.reject(error as EncoderfileError);
+    } finally {
+      for (const { group, reject } of jobs) group.remove(reject);
+    }
+  }
+}
+
+function charactersOf(call: Call): number {
+  if (call.method === "embed") return call.text.length;
+  return call.method === "infer" ? call.item.length : 0;
 }
 
 function disposed(): EncoderfileError {

@@ -15,7 +15,7 @@ const scope = self as unknown as {
 
 let instance: Instance | undefined;
 
-function handle(message: Message): Result | void {
+function handle(message: Message): Result[] | string | void {
   if (message.kind === "start") {
     instance = new Instance(message.module);
     return undefined;
@@ -27,14 +27,15 @@ function handle(message: Message): Result | void {
     case "load":
       return instance.load();
     case "call":
-      return instance.call(message.call);
+      return instance.call(message.calls);
   }
 }
 
 scope.onmessage = ({ data }) => {
   try {
     const value = handle(data);
-    scope.postMessage({ value }, value instanceof Float32Array ? [value.buffer] : []);
+    const results = Array.isArray(value) ? value : [];
+    scope.postMessage({ value }, results.flatMap((result) => (result instanceof Float32Array ? [result.buffer] : [])));
   } catch (error) {
     scope.postMessage({ error: toPlain(error) }, []);
   }

@@ -4,9 +4,10 @@ use super::peer::Service;
 use super::report::{Report, Target, Unit};
 use super::subject::Subject;
 use super::turns::in_turns;
-use crate::infer::argument;
+use crate::infer::{Program, argument};
 use crate::process;
 use anyhow::ensure;
+use std::path::Path;
 
 /// ONNX Runtime twice: as its best is made, and as it is mostly used.
 pub(super) fn measure(
@@ -26,7 +27,7 @@ pub(super) fn measure(
     let [ours, in_8, in_32] = in_turns(
         subject.inputs.turns.long,
         [
-            &mut || seconds(subject),
+            &mut || seconds(&subject.native(), &subject.inputs.passages),
             &mut || peer.seconds(&sorted, 8),
             &mut || peer.seconds(&texts, 32),
         ],
@@ -53,14 +54,13 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Start, load and output included.
-fn seconds(subject: &Subject) -> anyhow::Result<f64> {
-    let passages = argument(&subject.inputs.passages)?;
-    let infer = ["infer", "--threads", "2", "--input", passages];
-    process::seconds(&mut subject.native().command(&infer))
+/// Of all texts of a file on two threads; start, load and output included.
+pub(super) fn seconds(program: &Program, texts: &Path) -> anyhow::Result<f64> {
+    let infer = ["infer", "--threads", "2", "--input", argument(texts)?];
+    process::seconds(&mut program.command(&infer))
 }
 
-fn by_length<'a>(texts: &[&'a str], counts: &[u64]) -> Vec<&'a str> {
+pub(super) fn by_length<'a>(texts: &[&'a str], counts: &[u64]) -> Vec<&'a str> {
     let mut sorted: Vec<(&u64, &str)> = counts.iter().zip(texts.iter().copied()).collect();
     sorted.sort_by_key(|(count, _)| *count);
     sorted.into_iter().map(|(_, text)| text).collect()

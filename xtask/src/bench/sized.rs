@@ -3,6 +3,7 @@
 use super::minilm;
 use super::peer::{Peer, Service};
 use super::report::{Report, Target, Unit};
+use super::short;
 use super::speed::{Loaded, TOKENS, agree, race};
 use super::startup;
 use super::subject::Subject;
@@ -58,6 +59,7 @@ pub(super) fn measure(
         let target = Target::Ratio(RATIO);
         report.race(what, Unit::Milliseconds, target, race);
         let of = (size.graph, model.as_path(), &program);
+        short::of_size(subject, service, of, report)?;
         startup::of_size(subject, peer, of, size.start, report)?;
     }
     Ok(())
