@@ -167,32 +167,22 @@ impl Session<'_> {
     /// tokenizer cannot decode what the result quotes, and for a query that does not fit.
     pub fn step(&mut self, works: &mut [&mut Work]) -> Vec<Result<Option<Prediction>, Error>> {
         let shared: Vec<_> = works.iter_mut().map(|work| self.share(work)).collect();
-        let mut room = BATCH_TOKENS;
-        let counts = works.iter().zip(&shared).map(|(work, shared)| {
-            let waits = shared.as_ref().ok() == Some(&false);
-            let all = work.sequences().iter().filter(|_| waits);
-            let fitting = all.take_while(|tokens| {
-                let is_first = room == BATCH_TOKENS;
-                let fits = is_first || tokens.ids.len() <= room;
-                // A text without tokens takes room too, so that only one is the first.
-                let taken = if fits { tokens.ids.len().max(1) } else { 0 };
-                room = room.saturating_sub(taken);
-                fits
-            });
-            fitting.count()
-        });
-        let counts: Vec<usize> = counts.collect();
-        let sequences = works.iter().zip(&counts);
+        let ready = works.iter_mut().zip(&shared);
+        let ready = ready.filter(|(_, shared)| shared.is_ok());
+        let mut ready: Vec<&mut Work> = ready.map(|(work, _)| &mut **work).collect();
+        let counts = pass(&ready);
+        let sequences = ready.iter().zip(&counts);
         let sequences = sequences.flat_map(|(work, count)| &work.sequences()[..*count]);
-        let outputs = self.evaluate_all(&sequences.collect::<Vec<_>>());
-        let mut outputs = outputs.into_iter();
-        let of_works = works.iter_mut().zip(counts).zip(shared);
-        let results = of_works.map(|((work, count), shared)| {
-            let outputs: Vec<_> = outputs.by_ref().take(count).collect();
-            match shared? {
-                true => Ok(None),
-                false => self.take(work, outputs),
-            }
+        let mut outputs = self
+            .evaluate_all(&sequences.collect::<Vec<_>>())
+            .into_iter();
+        let mut results = ready.iter_mut().zip(counts).map(|(work, count)| {
+            let outputs = outputs.by_ref().take(count).collect();
+            self.take(work, outputs)
+        });
+        let results = shared.into_iter().map(|shared| {
+            shared?;
+            results.next().unwrap_or(Err(Bug::NoSequence.into()))
         });
         results.collect()
     }
@@ -234,11 +224,10 @@ impl Session<'_> {
         }))
     }
 
-    /// Gives an item what it shares with the others of its request, and says whether
-    /// that had to be computed.
-    fn share(&mut self, work: &mut Work) -> Result<bool, Error> {
+    /// Gives an item what it shares with the others of its request, which the first of them
+    /// computes.
+    fn share(&mut self, work: &mut Work) -> Result<(), Error> {
         let options = Arc::clone(&work.options);
-        let before = work.computed;
         let shared = options.computed.get_or_init(|| {
             let shared = self.shared(options.options())?.map(Arc::new);
             let sequence = shared.as_ref().map(|it| it.sequence.ids.len());
@@ -248,7 +237,7 @@ impl Session<'_> {
         work.item
             .shared
             .clone_from(shared.as_ref().map_err(Clone::clone)?);
-        Ok(work.computed > before)
+        Ok(())
     }
 
     fn shared(&mut self, options: &Options) -> Result<Option<Computed>, Error> {
@@ -376,6 +365,23 @@ impl Session<'_> {
         })?;
         Ok(finite::check_output(&output, self.encoder)?)
     }
+}
+
+/// How many of the next sequences of each item are one pass over the weights: the first, and those
+/// that fit beside it.
+fn pass(works: &[&mut Work]) -> Vec<usize> {
+    let mut taken = 0;
+    let counts = works.iter().map(|work| {
+        let lengths = work.sequences().iter().map(|tokens| tokens.ids.len());
+        let fitting = lengths.take_while(|length| {
+            let fits = taken == 0 || taken + length <= BATCH_TOKENS;
+            // A text without tokens is one to wait for too.
+            taken += if fits { (*length).max(1) } else { 0 };
+            fits
+        });
+        fitting.count()
+    });
+    counts.collect()
 }
 
 fn sequence(tokens: &Tokens) -> Sequence<'_> {
