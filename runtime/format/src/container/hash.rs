@@ -9,13 +9,15 @@ use blake3::hazmat::{
     ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
 };
 use blake3::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// How much is read at a time.
 const CHUNK_LEN: usize = 256 << 10;
 
-/// Less than this is not worth a thread: it takes some ten milliseconds.
-const SUBTREE_LEN_MIN: u64 = 16 << 20;
+/// The subtrees that threads take, one after another: of fewer bytes they are not worth it, and of
+/// more a thread that is last has others wait for it.
+const SUBTREE_LEN_MIN: u64 = 8 << 20;
 
 /// The hash of `length` bytes from `offset`.
 pub(super) fn hash(
@@ -27,72 +29,79 @@ pub(super) fn hash(
     let input = Input {
         source,
         offset,
-        threads,
         subtree_len_min: SUBTREE_LEN_MIN,
     };
-    input.hash(length, threads.count())
+    input.hash(length, threads)
 }
 
 struct Input<'a> {
     source: &'a dyn Source,
     /// Where it begins in the source.
     offset: u64,
-    threads: &'a dyn Threads,
     subtree_len_min: u64,
 }
 
+/// Of a subtree, once it has been computed.
+type Value = OnceLock<Result<ChainingValue, ContainerError>>;
+
 impl Input<'_> {
-    fn hash(&self, length: u64, threads: usize) -> Result<Hash, ContainerError> {
-        if !self.is_cut(length, threads) {
+    fn hash(&self, length: u64, threads: &dyn Threads) -> Result<Hash, ContainerError> {
+        if threads.count() == 1 || !self.is_cut(length) {
             return Ok(self.update(Hasher::new(), 0, length)?.finalize());
         }
-        let [left, right] = self.halves(0, length, threads)?;
-        Ok(merge_subtrees_root(&left, &right, Mode::Hash))
-    }
-
-    /// Of the `length` bytes from `start` of the input on.
-    fn subtree(
-        &self,
-        start: u64,
-        length: u64,
-        threads: usize,
-    ) -> Result<ChainingValue, ContainerError> {
-        if !self.is_cut(length, threads) {
-            let mut hasher = Hasher::new();
-            hasher.set_input_offset(start);
-            return Ok(self.update(hasher, start, length)?.finalize_non_root());
-        }
-        let [left, right] = self.halves(start, length, threads)?;
-        Ok(merge_subtrees_non_root(&left, &right, Mode::Hash))
-    }
-
-    /// Where a tree is cut is not ours to say.
-    fn halves(
-        &self,
-        start: u64,
-        length: u64,
-        threads: usize,
-    ) -> Result<[ChainingValue; 2], ContainerError> {
-        let (left, half) = (left_subtree_len(length), threads / 2);
-        let (middle, right) = (start.saturating_add(left), length.saturating_sub(left));
-        let halves = [
-            (start, left, threads.saturating_sub(half)),
-            (middle, right, half),
-        ];
-        let halves = halves.map(|half| (half, OnceLock::new()));
-        let hash = |&((start, length, threads), ref value): &(_, OnceLock<_>)| {
-            let hash = || self.subtree(start, length, threads);
-            value.get_or_init(hash).clone()
-        };
-        self.threads.each(halves.len(), &|place| {
-            let _ = halves.get(place).map(hash);
+        let mut subtrees = Vec::new();
+        self.cut(0, length, &mut subtrees);
+        threads.each(subtrees.len(), &|place| {
+            if let Some((part, value)) = subtrees.get(place) {
+                value.get_or_init(|| self.subtree(part));
+            }
         });
-        let [first, second] = halves.each_ref().map(hash);
-        Ok([first?, second?])
+        let mut subtrees = subtrees.iter();
+        let left = left_subtree_len(length);
+        let right = length.saturating_sub(left);
+        let [left, right] = [left, right].map(|length| self.merged(length, &mut subtrees));
+        Ok(merge_subtrees_root(&left?, &right?, Mode::Hash))
     }
 
-    fn is_cut(&self, length: u64, threads: usize) -> bool {
-        threads > 1 && length / 2 >= self.subtree_len_min
+    /// The subtrees of the `length` bytes from `start` of the input on, in order.
+    fn cut(&self, start: u64, length: u64, subtrees: &mut Vec<(Range<u64>, Value)>) {
+        if !self.is_cut(length) {
+            let part = start..start.saturating_add(length);
+            return subtrees.push((part, Value::new()));
+        }
+        // Where a tree is cut is not ours to say.
+        let left = left_subtree_len(length);
+        self.cut(start, left, subtrees);
+        let right = (start.saturating_add(left), length.saturating_sub(left));
+        self.cut(right.0, right.1, subtrees);
+    }
+
+    fn is_cut(&self, length: u64) -> bool {
+        length / 2 >= self.subtree_len_min
+    }
+
+    /// What the next of `subtrees`, which are of `length` bytes in all, are together.
+    fn merged(
+        &self,
+        length: u64,
+        subtrees: &mut std::slice::Iter<'_, (Range<u64>, Value)>,
+    ) -> Result<ChainingValue, ContainerError> {
+        if !self.is_cut(length) {
+            let whole = (0..length, Value::new());
+            let (part, value) = subtrees.next().unwrap_or(&whole);
+            return value.get_or_init(|| self.subtree(part)).clone();
+        }
+        let left = left_subtree_len(length);
+        let right = length.saturating_sub(left);
+        let [left, right] = [left, right].map(|length| self.merged(length, subtrees));
+        Ok(merge_subtrees_non_root(&left?, &right?, Mode::Hash))
+    }
+
+    fn subtree(&self, part: &Range<u64>) -> Result<ChainingValue, ContainerError> {
+        let mut hasher = Hasher::new();
+        hasher.set_input_offset(part.start);
+        let length = part.end.saturating_sub(part.start);
+        Ok(self.update(hasher, part.start, length)?.finalize_non_root())
     }
 
     fn update(
@@ -143,11 +152,10 @@ mod tests {
         fn each(&self, _pieces: usize, _work: &(dyn Fn(usize) + Sync)) {}
     }
 
-    fn input<'a>(source: &'a Vec<u8>, threads: &'a dyn Threads) -> Input<'a> {
+    fn input(source: &Vec<u8>) -> Input<'_> {
         Input {
             source,
             offset: 5,
-            threads,
             subtree_len_min: 2 * blake3::CHUNK_LEN as u64,
         }
     }
@@ -159,14 +167,12 @@ mod tests {
             let expected = blake3::hash(&bytes[5..5 + length]);
             for threads in 1..=9 {
                 let scoped = Scoped(threads);
-                let hash = input(&bytes, &scoped).hash(length as u64, threads);
+                let hash = input(&bytes).hash(length as u64, &scoped);
                 assert_eq!(hash.unwrap(), expected, "{length} bytes, {threads} threads");
             }
-            assert_eq!(
-                input(&bytes, &Idle).hash(length as u64, 8).unwrap(),
-                expected
-            );
+            let hash = input(&bytes).hash(length as u64, &Idle);
+            assert_eq!(hash.unwrap(), expected, "{length} bytes");
         }
-        assert!(input(&bytes, &Scoped(4)).hash(799_996, 4).is_err());
+        assert!(input(&bytes).hash(799_996, &Scoped(4)).is_err());
     }
 }
