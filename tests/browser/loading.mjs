@@ -346,6 +346,7 @@ await run({
             inputs: await failure(model.infer({ inputs: "a" })),
             empty: await failure(model.infer({ inputs: [{ text: "a", pair: "b" }] })),
             long: await failure(model.embed("a ".repeat(400), { long: "error" })),
+            longAmong: await failure(model.embed(["a", "b", "c ".repeat(400), "d"], { long: "error" })),
             option: await failure(model.embed("a", { colour: "red" })),
             value: await failure(model.embed("a", { dimensions: 0 })),
             kind: await failure(model.embed("a", { dimensions: "many" })),
@@ -369,6 +370,7 @@ await run({
           inputs: "invalid_input",
           empty: "invalid_input",
           long: "invalid_input",
+          longAmong: "invalid_input",
           option: "invalid_option",
           value: "invalid_option",
           kind: "invalid_option",
@@ -378,21 +380,25 @@ await run({
           vector: "wrong_task",
         });
         assert.match(found.failures.among.message, /texts\[1\].*null/);
+        assert.match(found.failures.longAmong.message, /texts\[2\]/);
         assert.deepEqual([found.partial, found.after], [[["embedding"], ["error"]], 384]);
       }
     });
   },
 
-  async "several workers give the same, in the same order"() {
+  async "several workers, and texts one by one, give the same, in the same order"() {
     await on({}, async (page) => {
       const same = await page.evaluate(async () => {
         const texts = Array.from({ length: 40 }, (_, n) => "word ".repeat((n * 7) % 50) + n);
         const [one, two] = [await load("/files/model.ef"), await load("/files/model.ef", { workers: 2 })];
         const [a, b] = [await one.embed(texts), await two.embed(texts)];
-        const alone = await failure(load("/files/model.ef", { workers: 0 }));
+        const c = [];
+        for (const text of texts) c.push(await one.embed(text));
+        const none = await failure(load("/files/model.ef", { workers: 0 }));
         one.dispose();
         two.dispose();
-        return [a.every((vector, n) => vector.every((value, at) => value === b[n][at])), alone.code];
+        const isSame = (vector, n) => vector.every((value, at) => value === b[n][at] && value === c[n][at]);
+        return [a.every(isSame), none.code];
       });
       assert.deepEqual(same, [true, "invalid_option"]);
     });
