@@ -61,7 +61,9 @@ function watch() {
   addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
   const send = Worker.prototype.postMessage;
   Worker.prototype.postMessage = function (message, transfer) {
-    if (message.call?.method === "embed" && message.call.options.includes("document")) embedded.push(message.call.text);
+    for (const call of message.calls ?? []) {
+      if (call.method === "embed" && call.options.includes("document")) embedded.push(call.text);
+    }
     return send.call(this, message, transfer);
   };
   addEventListener("DOMContentLoaded", () => {
