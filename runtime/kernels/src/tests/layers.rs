@@ -24,23 +24,21 @@ fn check(isa: Isa, (a, rows): (&[f32], usize), layers: &[Weights<'_>]) {
     for ((weights, bias), output) in layers.iter().zip(&biases).zip(&mut alone) {
         linear(isa, &Sequential, a, *weights, epilogue(bias), output).unwrap();
     }
-    for each in [rows, rows.div_ceil(2), 5, 1] {
+    for (each, parts) in [(rows, 1), (rows, 2), (rows, 3), (5, 1), (7, 3), (1, 1)] {
         let depth = a.len() / rows;
         let inputs = a.chunks(each * depth).map(|a| (a, a.len() / depth));
         let inputs: Vec<_> = inputs.collect();
-        for parts in 1..4 {
-            let mut together: Vec<Vec<f32>> = outputs().collect();
-            let outputs = together.iter_mut();
-            let layers = layers.iter().zip(&biases).zip(outputs);
-            let layers = layers.map(|((weights, bias), output)| LinearLayer {
-                weights: *weights,
-                epilogue: epilogue(bias),
-                outputs: output.chunks_mut(each * weights.columns()).collect(),
-            });
-            let layers = layers.collect();
-            crate::linear(isa, &Threads(parts), &inputs, layers).unwrap();
-            assert_eq!(together, alone, "{isa:?}, {parts} parts, {each} rows each");
-        }
+        let mut together: Vec<Vec<f32>> = outputs().collect();
+        let outputs = together.iter_mut();
+        let layers = layers.iter().zip(&biases).zip(outputs);
+        let layers = layers.map(|((weights, bias), output)| LinearLayer {
+            weights: *weights,
+            epilogue: epilogue(bias),
+            outputs: output.chunks_mut(each * weights.columns()).collect(),
+        });
+        let layers = layers.collect();
+        crate::linear(isa, &Threads(parts), &inputs, layers).unwrap();
+        assert_eq!(together, alone, "{isa:?}, {parts} parts, {each} rows each");
     }
 }
 
