@@ -209,7 +209,9 @@ impl Model {
     ///
     /// Items are read on another thread, at most 32 ahead for each thread, and at most 64
     /// for each thread are computed beyond the next result that `emit` takes; so the memory
-    /// that this takes does not depend on how many items there are.
+    /// that this takes does not depend on how many items there are. With
+    /// [`Executor::OneThread`], those that the iterator's `size_hint` is sure of may be read before
+    /// results of the ones before them.
     ///
     /// # Errors
     /// The first of the iterator's or of `emit`'s own, which ends it.

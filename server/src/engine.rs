@@ -38,6 +38,9 @@ pub(crate) enum Task {
     /// Fail as a bug would.
     #[cfg(test)]
     Panic,
+    /// The same, but only beside other texts.
+    #[cfg(test)]
+    PanicBeside(Operation),
 }
 
 /// The queue and its workers.

@@ -391,3 +391,34 @@ fn sequence(tokens: &Tokens) -> Sequence<'_> {
         hidden: tokens.hidden,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use encoderfile_format::Payload;
+
+    /// Without this every other test would pass, and short texts take as long as before.
+    #[test]
+    fn short_texts_are_one_pass_over_the_weights() {
+        let model = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../models/all-MiniLM-L6-v2.ef"
+        );
+        let payload = Payload::open(Arc::new(std::fs::read(model).unwrap())).unwrap();
+        let encoder = Encoder::load(&payload).unwrap();
+        assert!(encoder.graph.is_batched());
+
+        let options = Arc::new(SharedOptions::default());
+        let counts = |lengths: &[usize]| {
+            let texts = lengths.iter().map(|length| "word ".repeat(*length));
+            let works = texts.map(|text| encoder.prepare(Input::Text(&text), &options).unwrap());
+            let mut works: Vec<_> = works.collect();
+            pass(&works.iter_mut().collect::<Vec<_>>())
+        };
+        // Each has two special tokens more.
+        assert_eq!(counts(&[46, 46, 46, 1]), [1, 1, 1, 0]);
+        assert_eq!(counts(&[46, 60, 100, 18]), [1, 1, 0, 1]);
+        assert_eq!(counts(&[200, 1]), [1, 0]);
+        assert_eq!(counts(&[1, 200]), [1, 0]);
+    }
+}

@@ -118,3 +118,64 @@ fn steps(plan: &TypedSimplePlan) -> Vec<Step> {
     steps.reverse();
     steps
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Batched;
+    use crate::reset;
+    use tract_core::internal::*;
+    use tract_core::ops::array::Range;
+
+    /// Of a plan, inputs and what it makes of each alone.
+    pub(crate) fn several_are_each_what_it_is_alone(
+        plan: &Arc<TypedSimplePlan>,
+        mut all: Vec<(TVec<TValue>, TValue)>,
+    ) {
+        let batched = Batched::of(plan).unwrap();
+        let mut states: Vec<_> = all.iter().map(|_| plan.spawn().unwrap()).collect();
+        let mut run = |all: &[(TVec<TValue>, TValue)]| {
+            let inputs = all.iter().map(|(inputs, _)| inputs.clone()).collect();
+            let states = &mut states[..all.len()];
+            let outputs = batched.run(states, inputs);
+            if outputs.is_err() {
+                reset(states).unwrap();
+            }
+            outputs.map(|outputs| {
+                for (output, (_, alone)) in outputs.iter().zip(all) {
+                    assert_eq!(**output, **alone);
+                }
+            })
+        };
+        for count in [2, all.len(), 3] {
+            run(&all[..count]).unwrap();
+            // Each state has a sequence of another length now.
+            all.reverse();
+        }
+        // A mask of another text.
+        let other = all[0].0[1].clone();
+        let fits = std::mem::replace(&mut all[1].0[1], other);
+        assert!(run(&all).is_err());
+        all[1].0[1] = fits;
+        run(&all).unwrap();
+    }
+
+    /// A length that only a node says, as of a range up to a number that is an input, is known to
+    /// tract's own loop alone.
+    #[test]
+    fn a_plan_with_a_length_of_its_own_is_run_one_by_one() {
+        let mut model = TypedModel::default();
+        let count = model.symbols.sym("count").to_dim();
+        let end = model.add_source("end", i64::fact([0usize; 0])).unwrap();
+        let [start, step] = [0i64, 1].map(|it| {
+            model
+                .add_const(format!("number.{it}"), tensor0(it))
+                .unwrap()
+        });
+        let range = Range::new(count);
+        let range = model
+            .wire_node("range", range, &[start, end, step])
+            .unwrap();
+        model.select_output_outlets(&range).unwrap();
+        assert!(Batched::of(&model.into_runnable().unwrap()).is_none());
+    }
+}

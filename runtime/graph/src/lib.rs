@@ -155,6 +155,17 @@ impl Graph {
         Ok(run)
     }
 
+    /// Whether [`Run::evaluate_all`] is one pass over the weights. Else it evaluates one sequence
+    /// after another: where a node keeps a state, or gives a length that no input has.
+    pub fn is_batched(&self) -> bool {
+        self.batched().is_some()
+    }
+
+    fn batched(&self) -> Option<&Batched> {
+        let batched = self.batched.get_or_init(|| Batched::of(&self.plan));
+        batched.as_ref()
+    }
+
     fn inputs(&self, sequence: Sequence<'_>) -> TVec<TValue> {
         let inputs = self.inputs.iter();
         inputs.map(|input| self.input(input, sequence)).collect()
@@ -277,8 +288,8 @@ impl Run<'_> {
         sequences: &[Sequence<'_>],
     ) -> Result<Vec<Vec<f32>>, GraphError> {
         let graph = self.graph;
-        let batched = || graph.batched.get_or_init(|| Batched::of(&graph.plan));
-        let Some(batched) = (sequences.len() > 1).then(batched).and_then(Option::as_ref) else {
+        let batched = || graph.batched();
+        let Some(batched) = (sequences.len() > 1).then(batched).flatten() else {
             return sequences.iter().map(|it| self.evaluate(*it)).collect();
         };
         let _texts = graph.cores.enter();

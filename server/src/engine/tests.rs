@@ -119,6 +119,18 @@ async fn a_panic_fails_one_request_and_the_worker_lives() {
 }
 
 #[tokio::test]
+async fn texts_that_panic_beside_each_other_are_computed_by_themselves() {
+    let engine = Engine::start(encoder(), 1, PLENTY).unwrap();
+    let task = Task::PanicBeside(Operation::Infer(Arc::default()));
+    let outcomes = engine.run(client(1), task, texts(20)).await.unwrap();
+    let alone = engine.run(client(1), infer(), texts(20)).await.unwrap();
+    for (outcome, alone) in outcomes.iter().zip(&alone) {
+        assert_eq!(embedding(&outcome.result), embedding(&alone.result));
+    }
+    assert_eq!(engine.load(), (0, 0));
+}
+
+#[tokio::test]
 async fn a_text_that_fails_fails_alone() {
     let engine = Engine::start(encoder(), 2, PLENTY).unwrap();
     let options = Options {

@@ -71,6 +71,8 @@ fn prepare(shared: &Shared, job: &mut Job) -> Option<Result<Output, Error>> {
         Task::Asked(operation) => begin(shared, job, operation),
         #[cfg(test)]
         Task::Panic => panic!("as asked"),
+        #[cfg(test)]
+        Task::PanicBeside(operation) => begin(shared, job, operation),
     }
 }
 
@@ -138,6 +140,11 @@ fn predictions<'s>(
     session: &mut Option<Session<'s>>,
     texts: &mut [Waiting],
 ) -> Result<Vec<Result<Option<Prediction>, Error>>, Error> {
+    #[cfg(test)]
+    if let [first, _, ..] = &*texts {
+        let is_asked = matches!(first.item.request.task, Task::PanicBeside(_));
+        assert!(!is_asked, "as asked");
+    }
     let session = match session {
         Some(session) => session,
         none => none.insert(shared.encoder.session()?),
