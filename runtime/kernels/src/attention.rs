@@ -65,28 +65,32 @@ impl<'a> Bias<'a> {
         scores: &mut [f32],
     ) {
         let stride = self.query_stride;
-        let (rows, columns) = match self.shape {
-            [_, _, 1] => (queries.len(), 0..1),
-            _ => (queries.len(), keys.clone()),
+        let columns = match self.shape {
+            [_, _, 1] => 0..1,
+            _ => keys,
         };
         let rows = Rows {
             values: &self.values[head * self.head_stride + queries.start * stride..],
             stride,
             width: self.shape[2],
-            count: if stride == 0 { 1 } else { rows },
+            count: queries.len(),
         };
-        memory.reset(V::NR * columns.len());
-        pack::transpose(rows.columns(columns), memory, V::NR);
-        let added = memory.chunks_exact(V::NR).cycle();
-        for (scores, added) in scores.chunks_exact_mut(V::NR).zip(added) {
-            if stride == 0 {
-                let one = V::splat(token, added[0]);
+        let rows = rows.columns(columns);
+        let scores = scores.chunks_exact_mut(V::NR);
+        if stride == 0 {
+            // The same for all queries.
+            for (scores, added) in scores.zip(rows.row(0).iter().cycle()) {
+                let added = V::splat(token, *added);
                 for lanes in scores.chunks_exact_mut(V::LANES) {
-                    V::load(token, lanes).add(one).store(lanes);
+                    V::load(token, lanes).add(added).store(lanes);
                 }
-            } else {
-                simd::add::<V>(token, scores, added);
             }
+            return;
+        }
+        memory.reset(V::NR * rows.width);
+        pack::transpose(rows, memory, V::NR);
+        for (scores, added) in scores.zip(memory.chunks_exact(V::NR).cycle()) {
+            simd::add::<V>(token, scores, added);
         }
     }
 }

@@ -338,8 +338,7 @@ pub(crate) fn multiply_block<V: MicroKernel>(
             None => Initial::ZEROS,
         };
         let end = columns.end;
-        for (place, (strips, c)) in a.iter().zip(&mut *c).enumerate() {
-            let panels = panels.with_part(place, a.len());
+        for ((strips, c), panels) in a.iter().zip(&mut *c).zip(panels.in_parts(a.len())) {
             strips.multiply::<V>(token, panels, initial, &mut c.columns(columns.clone()));
         }
         if let Some(Epilogue { activation, .. }) = epilogue.filter(|_| is_last)

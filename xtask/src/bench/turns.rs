@@ -2,6 +2,12 @@
 //! is to be compared must be measured in the same minutes.
 
 use anyhow::ensure;
+use std::thread;
+use std::time::Duration;
+
+/// Before each measurement: a pool of threads may wait for more work in a loop for some ten
+/// milliseconds after its last, on a core that is the next one's.
+const REST: Duration = Duration::from_millis(100);
 
 /// What one thing took, over all turns.
 #[derive(Clone, Copy, serde::Deserialize)]
@@ -39,6 +45,7 @@ pub(super) fn in_turns<const N: usize>(
     let mut values = [const { Vec::new() }; N];
     for _ in 0..turns {
         for (values, once) in values.iter_mut().zip(&mut measurements) {
+            thread::sleep(REST);
             values.push(once()?);
         }
     }

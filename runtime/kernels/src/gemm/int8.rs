@@ -18,6 +18,7 @@
 pub(crate) mod micro_kernel;
 
 use super::pack::Order;
+use super::strips::evenly;
 use crate::aligned::AlignedBuffer;
 use crate::isa::Isa;
 use crate::shape::{ShapeError, ensure};
@@ -328,7 +329,8 @@ impl Quantised {
 #[inline(always)]
 fn row_blocks(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = rows.div_ceil(most);
-    let bound = move |block: usize| block * rows / count;
+    let (each, more) = evenly(rows, count);
+    let bound = move |block: usize| block * each + block.min(more);
     (0..count).map(move |block| (bound(block), bound(block + 1) - bound(block)))
 }
 

@@ -76,17 +76,18 @@ impl<'a> Panels<'a> {
         }
     }
 
-    /// With one of `parts` of what comes after them.
+    /// So often, with as many parts of what comes after them.
     #[inline(always)]
-    pub(crate) fn with_part(self, part: usize, parts: usize) -> Self {
-        let some = |next: &'a [u8]| {
-            let [start, end] = [part, part + 1].map(|part| next.len() * part / parts);
-            &next[start..end]
-        };
-        Self {
-            next: self.next.map(some),
+    pub(crate) fn in_parts(self, parts: usize) -> impl Iterator<Item = Self> {
+        // Here, since a division takes as long as a step of the depth does.
+        let each = self.next[0].len().div_ceil(parts.max(1)).max(1);
+        (0..parts).map(move |part| Self {
+            next: self.next.map(|next| {
+                let start = next.len().min(part * each);
+                &next[start..next.len().min(start + each)]
+            }),
             ..self
-        }
+        })
     }
 }
 

@@ -100,13 +100,20 @@ impl<'a> Strips<'a> {
         c: &mut RowsMut<'_>,
     ) {
         let count = self.rows.div_ceil(V::MR);
-        for (place, range) in strips::<V>(self.rows).enumerate() {
-            let b = b.with_part(place, count);
+        for (range, b) in strips::<V>(self.rows).zip(b.in_parts(count)) {
             let width = packed_rows::<V>(range.len());
             let strip = Strip {
                 values: &self.values[range.start * self.depth..][..width * self.depth],
                 rows: range.len(),
             };
+            // One tile beside none stays in a cache.
+            if c.stride > V::NR {
+                let next = match range.end == self.rows {
+                    true => V::NR,
+                    false => range.end * c.stride,
+                };
+                prefetch_tile::<V>(c.values.as_ptr().wrapping_add(next), c.stride);
+            }
             if c.width < V::NR {
                 multiply_narrow::<V>(token, strip, b, (range, initial), c);
                 continue;
@@ -117,6 +124,18 @@ impl<'a> Strips<'a> {
                 initial,
             };
             V::micro_kernel(token, strip, b, &mut tile);
+        }
+    }
+}
+
+/// Fetches a tile of C into a cache: what is multiplied between two blocks of the depth may have
+/// taken its place there, and rows that are a multiple of a page apart take each other's.
+#[inline(always)]
+fn prefetch_tile<V: MicroKernel>(first: *const f32, stride: usize) {
+    for row in 0..V::MR {
+        for column in (0..V::NR).step_by(LANES_MAX) {
+            let place = first.wrapping_add(row * stride + column);
+            V::prefetch(place.cast());
         }
     }
 }
@@ -157,11 +176,20 @@ struct Sums([f32; SUMS_MAX]);
 #[inline(always)]
 fn strips<V: MicroKernel>(rows: usize) -> impl Iterator<Item = Range<usize>> {
     let count = rows.div_ceil(V::MR);
-    let bound = move |strip: usize| match V::PADS {
-        true => (strip * V::MR).min(rows),
-        false => strip * rows / count,
+    let (each, more) = match V::PADS {
+        true => (V::MR, 0),
+        false => evenly(rows, count),
     };
+    let bound = move |strip: usize| rows.min(strip * each + strip.min(more));
     (0..count).map(move |strip| bound(strip)..bound(strip + 1))
+}
+
+/// What each of so many parts has at least, and how many of them have one more: a division once,
+/// which takes as long as a step of the depth does.
+#[inline(always)]
+pub(super) fn evenly(all: usize, parts: usize) -> (usize, usize) {
+    let parts = parts.max(1);
+    (all / parts, all % parts)
 }
 
 /// How many rows are packed for a strip of so many.
