@@ -27,6 +27,11 @@ const FUZZ_SECONDS: u64 = 20;
 pub(crate) struct Arguments {
     /// Only tests whose name contains FILTER, and no checks beside them
     filter: Option<String>,
+
+    /// On the emulated processor the tests of all crates below the runtime, not the kernels' alone:
+    /// ten minutes more
+    #[arg(long, conflicts_with = "filter")]
+    emulated: bool,
 }
 
 /// The programs that tests run.
@@ -106,7 +111,7 @@ pub(crate) fn run(
     let programs = Programs::install(workspace, &mut steps)?;
     let mut totals = Totals::default();
     match &arguments.filter {
-        None => checks(workspace, &mut steps, &mut totals)?,
+        None => checks(workspace, &mut steps, &mut totals, arguments.emulated)?,
         Some(filter) => steps.skip(
             "checks",
             &format!("only tests named *{filter}* were asked for"),
@@ -181,12 +186,21 @@ fn tests_of_numbers(workspace: &Workspace, built: &Built, programs: &Programs) -
     [suites, dialects]
 }
 
-fn checks(workspace: &Workspace, steps: &mut Steps, totals: &mut Totals) -> anyhow::Result<()> {
+fn checks(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    totals: &mut Totals,
+    emulated: bool,
+) -> anyhow::Result<()> {
     if !workspace.host.starts_with("aarch64") {
         match Emulator::find(steps)? {
             Some(emulator) => {
-                steps.begin("arm64", "the runtime's own tests, on an emulated processor");
-                test_emulated(workspace, &emulator, totals)?;
+                let (packages, what) = match emulated {
+                    true => (&rules::CORE[..], "the runtime's own tests"),
+                    false => (&[rules::KERNELS][..], "the kernels' own tests"),
+                };
+                steps.begin("arm64", &format!("{what}, on an emulated processor"));
+                test_emulated(workspace, &emulator, packages, totals)?;
             }
             None => {
                 steps.begin(
@@ -216,11 +230,12 @@ fn checks(workspace: &Workspace, steps: &mut Steps, totals: &mut Totals) -> anyh
 fn test_emulated(
     workspace: &Workspace,
     emulator: &Emulator,
+    packages: &[&str],
     totals: &mut Totals,
 ) -> anyhow::Result<()> {
     for isa in arm64::INSTRUCTION_SETS {
         let mut tests = workspace.cargo(&["test", "--lib", "--target", arm64::TARGET]);
-        for package in rules::CORE {
+        for package in packages {
             tests.args(["--package", package]);
         }
         emulator.configure(&mut tests);
