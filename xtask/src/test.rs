@@ -28,8 +28,7 @@ pub(crate) struct Arguments {
     /// Only tests whose name contains FILTER, and no checks beside them
     filter: Option<String>,
 
-    /// On the emulated processor the tests of all crates below the runtime, not the kernels' alone:
-    /// ten minutes more
+    /// On the emulated processor the tests of all crates below the runtime, not the kernels' alone
     #[arg(long, conflicts_with = "filter")]
     emulated: bool,
 }
