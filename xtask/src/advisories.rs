@@ -7,6 +7,7 @@
 use crate::deny;
 use crate::process;
 use crate::setup::clients::{self, Environment, NODE_FOLDERS};
+use crate::setup::wasmtime;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::{Context, ensure};
@@ -25,13 +26,14 @@ const PIP_AUDIT: Environment = Environment {
 };
 
 /// Packages of PyPI that are installed, from the root.
-const REQUIREMENTS: [&str; 6] = [
+const REQUIREMENTS: [&str; 7] = [
     clients::CLIENTS.requirements,
     clients::FRAMEWORKS.requirements,
     clients::PUBLISHED,
     deny::ENVIRONMENT.requirements,
     PIP_AUDIT.requirements,
     clients::ZIG.requirements,
+    wasmtime::RELEASED.requirements,
 ];
 
 /// Whether it could be asked.

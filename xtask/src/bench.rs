@@ -187,7 +187,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         "the wasm target, the wasmtime CLI, and ONNX Runtime to compare with",
     );
     setup::targets(workspace, &mut steps, &[WASM])?;
-    let wasmtime = setup::wasmtime(workspace)?;
+    let wasmtime = setup::wasmtime::find(workspace)?;
     let peer = Peer::install(workspace)?;
     let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
 

@@ -96,7 +96,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
 
 /// By cargo-bloat, of the whole program as it is linked with symbols.
 fn show_bloat(workspace: &Workspace) -> anyhow::Result<()> {
-    let tool = setup::cargo_program(workspace, "cargo-bloat@0.12.1", "cargo-bloat")?;
+    let tool = setup::cargo_program(workspace, "cargo-bloat@0.12.1", "cargo-bloat", "")?;
     let mut bloat = workspace.command(&tool.to_string_lossy(), &["bloat", "--crates", "-n", "40"]);
     bloat.args(["--profile", "dist", "--package", "encoderfile-host"]);
     process::run(bloat.env("CARGO_PROFILE_DIST_STRIP", "none"))
@@ -140,10 +140,10 @@ pub(crate) fn build(
             process::run(&mut native_programs(workspace, scope))?;
             module.map_or(Ok(()), joined)
         });
-        let wasm_opt = wasm_opt.as_ref();
-        let wasm = wasm_base(workspace, HOST, wasm_opt).and_then(|base| {
-            let module = || wasm_base(workspace, COMPONENT, wasm_opt);
-            Ok((base, (scope != Scope::Trial).then(module).transpose()?))
+        let wasm = link_for_wasi(workspace).and_then(|()| {
+            let made_of = |package| optimised(workspace, package, wasm_opt.as_ref());
+            let module = (scope != Scope::Trial).then(|| made_of(COMPONENT));
+            Ok((made_of(HOST)?, module.transpose()?))
         });
         (joined(native), wasm)
     });
@@ -237,15 +237,20 @@ fn make_component(workspace: &Workspace, module: &Path, output: &Path) -> anyhow
     process::run(make.args([module, output]))
 }
 
-/// Links the program of a package for WASI, and gives what was made of it.
-fn wasm_base(
+/// Links both programs for WASI. Always both: the features of what they depend on are those of
+/// either, so that it is compiled once.
+fn link_for_wasi(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut build = workspace.cargo(&["build", "--package", HOST, "--package", COMPONENT]);
+    build.args(["--profile", "wasm", "--target", WASM]);
+    process::run(build.arg("--config").arg(remapped(workspace, WASM)?))
+}
+
+/// The program of a package for WASI as it is given away, or, without an optimiser, as it is linked.
+fn optimised(
     workspace: &Workspace,
     package: &str,
     wasm_opt: Option<&WasmOpt>,
 ) -> anyhow::Result<PathBuf> {
-    let mut build = workspace.cargo(&["build", "--package", package]);
-    build.args(["--profile", "wasm", "--target", WASM]);
-    process::run(build.arg("--config").arg(remapped(workspace, WASM)?))?;
     let linked = linked(workspace, package);
     match wasm_opt {
         Some(wasm_opt) => wasm_opt.optimise(&linked),
@@ -298,15 +303,18 @@ fn registries() -> anyhow::Result<Vec<PathBuf>> {
 
 /// The base program for wasm32-wasip1, as it is given away.
 pub(crate) fn wasm_program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let wasm_opt = WasmOpt::install(workspace, &setup::node()?)?;
-    wasm_base(workspace, HOST, Some(&wasm_opt))
+    wasi_program(workspace, HOST)
 }
 
 /// The base component, for wasm32-wasip2, as it is given away.
 pub(crate) fn component(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    componentize(workspace, &wasi_program(workspace, COMPONENT)?)
+}
+
+fn wasi_program(workspace: &Workspace, package: &str) -> anyhow::Result<PathBuf> {
     let wasm_opt = WasmOpt::install(workspace, &setup::node()?)?;
-    let module = wasm_base(workspace, COMPONENT, Some(&wasm_opt))?;
-    componentize(workspace, &module)
+    link_for_wasi(workspace)?;
+    optimised(workspace, package, Some(&wasm_opt))
 }
 
 impl Dist {

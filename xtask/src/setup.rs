@@ -7,16 +7,16 @@
 pub(crate) mod arm64;
 pub(crate) mod clients;
 mod debian;
+pub(crate) mod wasmtime;
 
 use crate::process;
-use crate::steps::{Steps, minutes};
+use crate::steps::Steps;
 use crate::workspace::Workspace;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 /// Targets the runtime compiles to, beside that of this machine.
 pub(crate) const CROSS_TARGETS: [&str; 3] = [WASM, BROWSER, arm64::TARGET];
@@ -29,15 +29,6 @@ pub(crate) const COMPONENT: &str = "wasm32-wasip2";
 
 /// The target of the npm package's module.
 pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
-
-/// The wasmtime CLI that results are checked on.
-const WASMTIME_VERSION: &str = "48.0.8";
-
-/// What `wasmtime run` of modules and components and `wasmtime serve` need: the compiler, its cache,
-/// and the proposals that are on by default. The default features add to that TLS, neural networks,
-/// key-value stores and a profiler.
-const WASMTIME_FEATURES: &str = "run,serve,component-model-async,pooling-allocator,cranelift,cache,parallel-compilation,\
-     backtrace,demangle,threads,gc,gc-drc";
 
 /// The oldest Node whose WASI is checked.
 const NODE_MAJOR_MIN: u32 = 20;
@@ -81,75 +72,24 @@ fn add_missing(
     Ok(())
 }
 
-/// The wasmtime CLI of the version wanted: from PATH, from the tools folder, or
-/// installed there from source.
-pub(crate) fn wasmtime(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    if let Some(path) = on_path("wasmtime").filter(|path| is_wasmtime(path)) {
-        return Ok(path);
-    }
-    let tools = tools_folder()?;
-    let name = format!("wasmtime{}", env::consts::EXE_SUFFIX);
-    let path = tools.join("bin").join(name);
-    if !is_wasmtime(&path) {
-        install_wasmtime(workspace, &tools)?;
-        ensure!(
-            is_wasmtime(&path),
-            "{}: not wasmtime {WASMTIME_VERSION}, though just installed",
-            path.display()
-        );
-    }
-    Ok(path)
-}
-
-/// Of that version, and with the command `serve`, which then asks for a file; where there is no such
-/// command, it is taken for a file that is not there.
-fn is_wasmtime(path: &Path) -> bool {
-    /// What clap ends a program with.
-    const USAGE_ERROR: i32 = 2;
-
-    let version = process::capture(Command::new(path).arg("--version"));
-    let is_version = |it: String| it.split_whitespace().nth(1) == Some(WASMTIME_VERSION);
-    let served = Command::new(path).arg("serve").output();
-    let serves = served.is_ok_and(|it| it.status.code() == Some(USAGE_ERROR));
-    serves && version.is_ok_and(is_version)
-}
-
-fn install_wasmtime(workspace: &Workspace, tools: &Path) -> anyhow::Result<()> {
-    println!(
-        "    installing the wasmtime CLI {WASMTIME_VERSION} into {} (some minutes, once)",
-        tools.display()
-    );
-    // A folder of its own: another workspace's lock file would only fill ours
-    // with second versions of everything. Kept until the end, so that an
-    // install that was interrupted goes on where it was.
-    let build = tools.join("build");
-    let start = Instant::now();
-    let package = format!("wasmtime-cli@{WASMTIME_VERSION}");
-    let mut install = workspace.cargo(&["install", "--locked", &package]);
-    install.args(["--no-default-features", "--features", WASMTIME_FEATURES]);
-    install.arg("--root").arg(tools);
-    install.arg("--target-dir").arg(&build);
-    process::run(&mut install)?;
-    println!("    installed in {}", minutes(start.elapsed()));
-    fs::remove_dir_all(&build).with_context(|| build.display().to_string())
-}
-
-/// A program of crates.io: from the tools folder, or installed there from source.
+/// A program of crates.io, with those features and no others: from the tools folder, or installed
+/// there from source.
 pub(crate) fn cargo_program(
     workspace: &Workspace,
     package: &str,
     program: &str,
+    features: &str,
 ) -> anyhow::Result<PathBuf> {
     let tools = tools_folder()?;
     let name = format!("{program}{}", env::consts::EXE_SUFFIX);
     let path = tools.join("bin").join(name);
     if !path.is_file() {
         println!("    installing {package} into {}", tools.display());
+        // A folder of its own, kept until the end: an install that was interrupted goes on where it was.
         let build = tools.join("build");
-        let mut install = workspace.cargo(&["install", "--locked", package]);
-        install
-            .args(["--no-default-features", "--root"])
-            .arg(&tools);
+        let mut install = workspace.command("cargo", &["install", "--locked", package]);
+        install.args(["--no-default-features", "--features", features]);
+        install.arg("--root").arg(&tools);
         process::run(install.arg("--target-dir").arg(&build))?;
         fs::remove_dir_all(&build).with_context(|| build.display().to_string())?;
     }

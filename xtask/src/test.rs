@@ -14,10 +14,8 @@ use crate::setup::{self, CROSS_TARGETS, clients};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use anyhow::Context;
-use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
-use std::thread;
 
 /// How long each fuzz target runs: what it found stays, and the next run goes on from there.
 const FUZZ_SECONDS: u64 = 20;
@@ -46,28 +44,21 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// The wasmtime CLI compiles while the others are fetched.
     pub(crate) fn install(workspace: &Workspace, steps: &mut Steps) -> anyhow::Result<Self> {
-        thread::scope(|scope| {
-            let wasmtime = scope.spawn(|| setup::wasmtime(workspace));
-            let python = clients::python(workspace, steps, &clients::CLIENTS)?;
-            let published = (python.as_deref()).map(|it| clients::published(workspace, it));
-            let published = published.transpose()?;
-            let frameworks = clients::python(workspace, steps, &clients::FRAMEWORKS)?;
-            clients::node_modules(workspace)?;
-            setup::image_tools(steps)?;
-            setup::language_tools(steps)?;
-            Ok(Self {
-                node: setup::node()?,
-                chromium: clients::chromium(steps)?,
-                python,
-                frameworks,
-                published,
-                wasmtime: match wasmtime.join() {
-                    Ok(wasmtime) => wasmtime?,
-                    Err(panic) => resume_unwind(panic),
-                },
-            })
+        let python = clients::python(workspace, steps, &clients::CLIENTS)?;
+        let published = (python.as_deref()).map(|it| clients::published(workspace, it));
+        let published = published.transpose()?;
+        let frameworks = clients::python(workspace, steps, &clients::FRAMEWORKS)?;
+        clients::node_modules(workspace)?;
+        setup::image_tools(steps)?;
+        setup::language_tools(steps)?;
+        Ok(Self {
+            wasmtime: setup::wasmtime::find(workspace)?,
+            node: setup::node()?,
+            chromium: clients::chromium(steps)?,
+            python,
+            frameworks,
+            published,
         })
     }
 

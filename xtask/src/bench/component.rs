@@ -75,7 +75,7 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let mut steps = Steps::new();
     steps.begin("setup", "the wasm target and the wasmtime CLI");
     setup::targets(workspace, &mut steps, &[WASM])?;
-    let wasmtime = setup::wasmtime(workspace)?;
+    let wasmtime = setup::wasmtime::find(workspace)?;
     let dist = dist::build(workspace, &mut steps, Scope::Programs)?;
     let folder = workspace.target.join("bench");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

