@@ -7,6 +7,9 @@ use crate::process;
 use crate::workspace::Workspace;
 use anyhow::{Context, ensure};
 use std::env::consts::EXE_SUFFIX;
+#[cfg(unix)]
+use std::fs::{self, Permissions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -54,7 +57,22 @@ fn released(workspace: &Workspace, python: &Path) -> anyhow::Result<PathBuf> {
     let python = clients::install(workspace, python, &RELEASED)?;
     let folder = "import os, wasmtime_cli; print(os.path.dirname(wasmtime_cli.__file__))";
     let folder = process::capture(Command::new(python).args(["-c", folder]))?;
-    Ok(Path::new(folder.trim()).join(format!("wasmtime{EXE_SUFFIX}")))
+    let program = Path::new(folder.trim()).join(format!("wasmtime{EXE_SUFFIX}"));
+    make_executable(&program).with_context(|| program.display().to_string())?;
+    Ok(program)
+}
+
+/// pip takes no mode of the package, which lacks what says that a mode is that of a file.
+#[cfg(unix)]
+fn make_executable(program: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::set_permissions(program, Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_program: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn compiled(workspace: &Workspace) -> anyhow::Result<PathBuf> {
