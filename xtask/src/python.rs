@@ -15,7 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the package is, from the root.
-const FOLDER: &str = "python";
+pub(crate) const FOLDER: &str = "python";
+
+/// The package of the module.
+pub(crate) const PACKAGE: &str = "encoderfile-python";
+
+/// The feature of it that the wheel of the tests has, and none that is given away.
+pub(crate) const FEATURE: &str = "of-the-workspace";
 
 /// What compiles and packs it.
 const MATURIN: Environment = Environment {
@@ -67,7 +73,8 @@ pub(crate) fn build(
     steps.begin("wheel", "the Python package, for the stable ABI of 3.10");
     let output = workspace.root.join("dist/python");
     let mut maturin = packer.maturin(tool, env::consts::EXE_SUFFIX, &output)?;
-    process::run(maturin.args(["--profile", "release"]))?;
+    maturin.args(["--profile", "release", "--features", FEATURE]);
+    process::run(workspace.with_lints(&mut maturin))?;
     Ok(Some(Wheel {
         file: only_file(&output)?,
     }))
@@ -145,7 +152,7 @@ impl<'a> Packer<'a> {
         let information = format!("encoderfile-{}.dist-info/sboms", self.workspace.version);
         let bill = only_file(&package.join(information))?;
         let packages = Packages::read(self.workspace)?;
-        let of = ("encoderfile-python", module.target);
+        let of = (PACKAGE, module.target);
         sbom::write(self.workspace, &packages, of, &bill)
     }
 }

@@ -2,8 +2,10 @@
 //! `encoder` may not ask of the system, checked from their sources up to their tests.
 
 use crate::process;
+use crate::python;
 use crate::workspace::Workspace;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -210,7 +212,50 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     ] {
         check_intrinsics(workspace, &workspace.root.join(package))?;
     }
+    check_features(workspace)
+}
+
+/// Refuses a wheel whose dependencies are not those that a build of the workspace has compiled.
+fn check_features(workspace: &Workspace) -> anyhow::Result<()> {
+    // For the target, and all with what runs while they are compiled.
+    for (edges, all_edges) in [
+        ("normal,no-proc-macro", "normal,no-proc-macro,dev"),
+        ("normal,build", "normal,build,dev"),
+    ] {
+        let wheel = ["--package", python::PACKAGE, "--features", python::FEATURE];
+        let wheel = features(workspace, edges, &wheel)?;
+        let compiled = features(workspace, all_edges, &["--workspace"])?;
+        let ours = format!("{} ", python::PACKAGE);
+        let mut others = wheel
+            .difference(&compiled)
+            .filter(|it| !it.starts_with(&ours));
+        if let Some(other) = others.next() {
+            let name = other.split(' ').next().unwrap_or_default();
+            let same_name = |it: &&String| it.split(' ').next() == Some(name);
+            let compiled: Vec<_> = compiled.iter().filter(same_name).collect();
+            bail!(
+                "the tests' wheel has {other:?}, and the workspace {compiled:?}: `{}` in \
+                 {}/Cargo.toml is to have the same features, or all of it is compiled twice",
+                python::FEATURE,
+                python::FOLDER
+            );
+        }
+    }
     Ok(())
+}
+
+/// Each package that some packages depend on, with its version and its features. For one target, so that
+/// every machine has the same answer.
+fn features(
+    workspace: &Workspace,
+    edges: &str,
+    packages: &[&str],
+) -> anyhow::Result<BTreeSet<String>> {
+    let mut tree = workspace.cargo(&["tree", "--no-dedupe", "--edges", edges]);
+    tree.args(["--target", "x86_64-unknown-linux-gnu", "--prefix", "none"]);
+    tree.args(["--format", "{p} {f}"]).args(packages);
+    let tree = process::capture(&mut tree)?;
+    Ok(tree.lines().map(str::to_owned).collect())
 }
 
 /// Refuses intrinsics in what is shipped, but for the kernels.

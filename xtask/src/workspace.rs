@@ -42,12 +42,18 @@ impl Workspace {
     /// `cargo` in the root of the workspace.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut cargo = self.command("cargo", arguments);
+        self.with_lints(&mut cargo);
+        cargo
+    }
+
+    /// What runs cargo, so that it has clippy read what it compiles, if that was asked for.
+    pub(crate) fn with_lints<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if self.has_lints {
             let wrapper = self.root.join("xtask/clippy.sh");
-            cargo.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
-            cargo.env("ENCODERFILE_ROOT", &self.root);
+            command.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
+            command.env("ENCODERFILE_ROOT", &self.root);
         }
-        cargo
+        command
     }
 
     /// Any program in the root of the workspace.
