@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the package is, from the root.
-pub(crate) const FOLDER: &str = "python";
+const FOLDER: &str = "python";
 
 /// The package of the module.
 pub(crate) const PACKAGE: &str = "encoderfile-python";
