@@ -102,9 +102,7 @@ fn show_bloat(workspace: &Workspace) -> anyhow::Result<()> {
     process::run(bloat.env("CARGO_PROFILE_DIST_STRIP", "none"))
 }
 
-/// What is built. Which features a dependency has depends on all that is built with it
-/// natively, so that one command for everything is what keeps tract from being compiled two
-/// or three times.
+/// What is built, of the same dependencies each time: `rules` checks that their features do not depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Bases and tool as soon as there can be any: the wasm base as it is linked, and no component.
