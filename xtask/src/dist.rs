@@ -105,7 +105,8 @@ fn show_bloat(workspace: &Workspace) -> anyhow::Result<()> {
 /// What is built, of the same dependencies each time: `rules` checks that their features do not depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Bases and tool as soon as there can be any: the wasm base as it is linked, and no component.
+    /// Bases and tool as soon as there can be any: the wasm base as it is linked. Of the component no more than
+    /// its module.
     Trial,
     /// Bases, tool and C library as they are given away.
     Programs,
