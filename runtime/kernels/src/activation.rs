@@ -1,6 +1,5 @@
 //! Activations: functions of one value, as epilogues of a GEMM and in GeGLU.
 
-use crate::gemm::RowsMut;
 use crate::simd::Simd;
 use std::hint::black_box;
 
@@ -22,15 +21,19 @@ impl Activation {
         }
     }
 
-    /// Of so many rows.
+    /// Of the values of each row.
     #[inline(always)]
-    pub(crate) fn apply_to_rows<V: Simd>(self, token: V::Token, rows: usize, c: &mut RowsMut<'_>) {
+    pub(crate) fn apply_to_rows<'a, V: Simd>(
+        self,
+        token: V::Token,
+        rows: impl Iterator<Item = &'a mut [f32]>,
+    ) {
         match self {
             Self::None => {}
             Self::Gelu => {
                 let gelu = Gelu::<V>::new(token);
-                for row in 0..rows {
-                    gelu.replace(token, c.row(row));
+                for row in rows {
+                    gelu.replace(token, row);
                 }
             }
         }

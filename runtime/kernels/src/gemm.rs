@@ -92,7 +92,14 @@ pub(crate) struct RowsMut<'a> {
     pub(crate) width: usize,
 }
 
-impl RowsMut<'_> {
+impl<'a> RowsMut<'a> {
+    /// So many of the first rows.
+    #[inline(always)]
+    pub(crate) fn rows(self, count: usize) -> impl Iterator<Item = &'a mut [f32]> {
+        let rows = self.values.chunks_mut(self.stride.max(1)).take(count);
+        rows.map(move |row| &mut row[..self.width])
+    }
+
     /// Some values of each row.
     #[inline(always)]
     pub(crate) fn columns(&mut self, columns: Range<usize>) -> RowsMut<'_> {
@@ -337,20 +344,24 @@ pub(crate) fn multiply_block<V: MicroKernel>(
             Some(epilogue) => epilogue.biases::<V>(first, &mut biases),
             None => Initial::ZEROS,
         };
-        let end = columns.end;
+        let activated = activated_columns(columns.end, width).filter(|_| is_last);
         for ((strips, c), panels) in a.iter().zip(&mut *c).zip(panels.in_parts(a.len())) {
             strips.multiply::<V>(token, panels, initial, &mut c.columns(columns.clone()));
         }
-        if let Some(Epilogue { activation, .. }) = epilogue.filter(|_| is_last)
-            && (end.is_multiple_of(ACTIVATED_COLUMNS) || end == width)
-        {
-            let columns = (end - 1) / ACTIVATED_COLUMNS * ACTIVATED_COLUMNS..end;
+        if let Some((Epilogue { activation, .. }, columns)) = epilogue.zip(activated) {
             for (strips, c) in a.iter().zip(&mut *c) {
-                let mut c = c.columns(columns.clone());
-                activation.apply_to_rows::<V>(token, strips.rows(), &mut c);
+                let rows = c.columns(columns.clone()).rows(strips.rows());
+                activation.apply_to_rows::<V>(token, rows);
             }
         }
     }
+}
+
+/// Of so many columns, of which `end` are computed, those whose activation is next.
+#[inline(always)]
+pub(crate) fn activated_columns(end: usize, columns: usize) -> Option<Range<usize>> {
+    let is_whole = end.is_multiple_of(ACTIVATED_COLUMNS) || end == columns;
+    is_whole.then(|| (end - 1) / ACTIVATED_COLUMNS * ACTIVATED_COLUMNS..end)
 }
 
 /// Sums of nothing.
@@ -370,6 +381,6 @@ pub(crate) fn without_depth<V: MicroKernel>(
         }
     }
     if let Some(epilogue) = epilogue {
-        epilogue.activation.apply_to_rows::<V>(token, count, &mut c);
+        epilogue.activation.apply_to_rows::<V>(token, c.rows(count));
     }
 }

@@ -17,12 +17,16 @@
 
 pub(crate) mod micro_kernel;
 
-use super::pack::Order;
+use super::linear::Epilogue;
+use super::pack::{self, Order};
 use super::strips::evenly;
+use super::{Rows, activated_columns};
 use crate::aligned::AlignedBuffer;
 use crate::isa::Isa;
 use crate::shape::{ShapeError, ensure};
-use micro_kernel::{Int8Kernel, SUMS_MAX};
+use crate::simd::Simd;
+use micro_kernel::{Int8Kernel, Packing, Panel, SUMS_MAX, U8X4_ZERO_POINTS};
+use zerocopy::{FromBytes, IntoBytes, transmute_mut, transmute_ref};
 
 /// B's quantisation range is −127..=127: the largest magnitude of a column becomes its end.
 const Q_MAX: f32 = 127.0;
@@ -44,7 +48,7 @@ pub const DEPTH_MAX: usize = 1 << 16;
 pub struct Int8Matrix {
     kernel: Int8Kernel,
     /// Panels of columns, with words of the depth outside.
-    words: AlignedBuffer<u32>,
+    panels: AlignedBuffer<u32>,
     /// For each column of whole panels.
     scales: Vec<f32>,
     /// Of the numbers of each column: times A's zero point it is too much in a sum.
@@ -128,10 +132,11 @@ impl Int8Matrix {
     }
 
     fn zeros(kernel: Int8Kernel, (depth, columns): (usize, usize)) -> Self {
-        let padded = columns.next_multiple_of(kernel.columns());
+        let panels = columns.div_ceil(kernel.columns());
+        let padded = panels * kernel.columns();
         Self {
             kernel,
-            words: AlignedBuffer::zeros(kernel.words(depth) * padded),
+            panels: AlignedBuffer::zeros((kernel.panel_bytes(depth) * panels).div_ceil(4)),
             scales: vec![0.0; padded],
             column_sums: vec![0; padded],
             depth,
@@ -161,10 +166,11 @@ impl Int8Matrix {
     /// Puts rows from `first` on into words.
     fn put_rows(&mut self, first: usize, rows: &[f32], factors: &[f32]) {
         let (columns, packing) = (self.kernel.columns(), self.kernel.packing());
-        let panel = self.kernel.words(self.depth) * columns;
+        let (panel, bytes) = (self.kernel.panel_bytes(self.depth), packing.bytes_of_b());
+        let panels = self.panels.as_mut_bytes();
         let groups = rows.chunks((packing.numbers() * factors.len()).max(1));
         for (place, group) in groups.enumerate() {
-            let place = (first / packing.numbers() + place) * columns;
+            let place = (first / packing.numbers() + place) * columns * bytes;
             for (column, factor) in factors.iter().enumerate() {
                 let mut numbers = [0; 4];
                 let values = group.iter().skip(column).step_by(factors.len());
@@ -172,8 +178,8 @@ impl Int8Matrix {
                     *number = quantise(*value, *factor, 0.0);
                 }
                 self.column_sums[column] += numbers.into_iter().map(i32::from).sum::<i32>();
-                self.words[column / columns * panel + place + column % columns] =
-                    packing.word_of_b(numbers);
+                let to = column / columns * panel + place + column % columns * bytes;
+                packing.put_b(numbers, &mut panels[to..to + bytes]);
             }
         }
     }
@@ -210,40 +216,99 @@ impl Int8Matrix {
         std::mem::discriminant(&self.kernel) == std::mem::discriminant(&other.kernel)
     }
 
-    /// Multiplies rows of A, and adds a bias for each column, into rows of C. The caller has checked
-    /// that there are as many.
+    /// Multiplies rows of A into rows of C, with the epilogue. The caller has checked that there are
+    /// as many, and a bias for each column of whole panels.
     #[inline(always)]
-    pub(crate) fn multiply(&self, a: &Quantised, bias: &[f32], c: &mut [&mut [f32]]) {
-        let columns = self.kernel.columns();
+    pub(crate) fn multiply<V: Simd>(
+        &self,
+        token: V::Token,
+        a: &Quantised,
+        Epilogue { bias, activation }: Epilogue<'_>,
+        c: &mut [&mut [f32]],
+    ) {
+        let width = self.kernel.columns();
         let words = self.kernel.words(self.depth);
+        let panel_bytes = self.kernel.panel_bytes(self.depth);
+        let panels = self.panels.as_bytes();
         let mut sums = [0; SUMS_MAX];
-        for first_column in (0..self.scales.len()).step_by(columns) {
-            let panel = &self.words[first_column * words..][..columns * words];
-            let width = columns.min(self.columns - first_column);
-            let scales = &self.scales[first_column..][..columns];
-            let column_sums = &self.column_sums[first_column..][..columns];
-            let bias = &bias[first_column..][..columns];
-            for (first, rows) in row_blocks(a.rows.len(), self.kernel.rows()) {
+        let count = a.rows.len().div_ceil(self.kernel.rows());
+        for place in 0..self.columns.div_ceil(width) {
+            let (panel, next) = panels[place * panel_bytes..].split_at(panel_bytes);
+            let panel = Panel {
+                bytes: panel,
+                next: &next[..next.len().min(panel_bytes)],
+            };
+            let first = place * width;
+            let columns = first..self.columns.min(first + width);
+            let of_columns = QuantisedColumns {
+                scales: &self.scales[first..][..width],
+                sums: &self.column_sums[first..][..width],
+                bias: &bias[first..][..width],
+            };
+            let blocks = row_blocks(a.rows.len(), self.kernel.rows());
+            for ((first, rows), panel) in blocks.zip(panel.in_parts(count)) {
                 let block = &a.words[first * words..][..rows * words];
                 self.kernel.multiply(block, panel, rows, &mut sums);
-                let of_rows = &a.rows[first..][..rows];
+                let of_rows = a.rows[first..][..rows].iter();
                 let rows_of_c = c[first..][..rows].iter_mut();
-                let sums = sums.chunks_exact_mut(columns);
-                for ((to, sums), of_row) in rows_of_c.zip(sums).zip(of_rows) {
-                    let to = &mut to[first_column..][..width];
-                    for ((((to, sum), column_sum), scale), bias) in to
-                        .iter_mut()
-                        .zip(sums)
-                        .zip(column_sums)
-                        .zip(scales)
-                        .zip(bias)
-                    {
-                        let sum = *sum - of_row.zero_point * column_sum;
-                        *to = sum as f32 * (of_row.scale * scale) + bias;
-                    }
+                for ((to, sums), row) in rows_of_c.zip(sums.chunks_exact(width)).zip(of_rows) {
+                    of_columns.dequantise(sums, *row, &mut to[columns.clone()]);
                 }
             }
+            if let Some(columns) = activated_columns(columns.end, self.columns) {
+                let rows = c.iter_mut().map(|row| &mut row[columns.clone()]);
+                activation.apply_to_rows::<V>(token, rows);
+            }
         }
+    }
+}
+
+/// Sums that are made values of C at once: every micro-kernel has a multiple of them.
+const SUMS_AT_ONCE: usize = 8;
+
+/// What the sums of a panel's columns are made values of C with.
+struct QuantisedColumns<'a> {
+    scales: &'a [f32],
+    /// [`Int8Matrix::column_sums`].
+    sums: &'a [i32],
+    bias: &'a [f32],
+}
+
+impl QuantisedColumns<'_> {
+    /// Values of a row of C, of which there may be fewer than sums.
+    #[inline(always)]
+    fn dequantise(&self, sums: &[i32], row: QuantisedRow, to: &mut [f32]) {
+        let (sums, _) = sums.as_chunks::<SUMS_AT_ONCE>();
+        let (scales, _) = self.scales.as_chunks::<SUMS_AT_ONCE>();
+        let (column_sums, _) = self.sums.as_chunks::<SUMS_AT_ONCE>();
+        let (bias, _) = self.bias.as_chunks::<SUMS_AT_ONCE>();
+        let groups = sums.iter().zip(column_sums).zip(scales).zip(bias);
+        let (to, rest) = to.as_chunks_mut::<SUMS_AT_ONCE>();
+        let whole = to.len();
+        for (to, (((sums, column_sums), scales), bias)) in to.iter_mut().zip(groups.clone()) {
+            *to = Self::values(sums, column_sums, scales, bias, row);
+        }
+        // A loop of its own: with a length that is not known it would be a call for each.
+        for (((sums, column_sums), scales), bias) in groups.skip(whole).take(1) {
+            let values = Self::values(sums, column_sums, scales, bias, row);
+            pack::copy(&values[..rest.len()], rest);
+        }
+    }
+
+    #[inline(always)]
+    fn values(
+        sums: &[i32; SUMS_AT_ONCE],
+        column_sums: &[i32; SUMS_AT_ONCE],
+        scales: &[f32; SUMS_AT_ONCE],
+        bias: &[f32; SUMS_AT_ONCE],
+        row: QuantisedRow,
+    ) -> [f32; SUMS_AT_ONCE] {
+        let mut values = [0.0; SUMS_AT_ONCE];
+        for (lane, value) in values.iter_mut().enumerate() {
+            let sum = sums[lane] - row.zero_point * column_sums[lane];
+            *value = sum as f32 * (row.scale * scales[lane]) + bias[lane];
+        }
+        values
     }
 }
 
@@ -261,7 +326,8 @@ fn transpose_rows(values: &[f32], depth: usize, first: usize, columns: usize, ro
 #[derive(Default)]
 pub(crate) struct Quantised {
     smoothed: Vec<f32>,
-    numbers: Vec<i8>,
+    /// Words of the rows of a block, row after row.
+    of_block: AlignedBuffer<u32>,
     words: AlignedBuffer<u32>,
     rows: Vec<QuantisedRow>,
 }
@@ -287,31 +353,34 @@ impl Quantised {
         let words = kernel.words(depth);
         let packing = kernel.packing();
         self.words.resize(a.len() * words);
+        self.of_block.resize(kernel.rows() * words);
+        self.smoothed.resize(depth, 0.0);
         self.rows.clear();
-        // Zeros after the last number of a row.
-        self.numbers.clear();
-        self.numbers.resize(words * packing.numbers(), 0);
         for (first, rows) in row_blocks(a.len(), kernel.rows()) {
-            let block = &mut self.words[first * words..][..rows * words];
             for row in 0..rows {
                 let mut values = a[first + row];
                 if let Some(factors) = smoothing {
-                    self.smoothed.clear();
-                    let products = values.iter().zip(factors);
-                    self.smoothed
-                        .extend(products.map(|(value, factor)| value * factor));
+                    for ((to, value), factor) in self.smoothed.iter_mut().zip(values).zip(factors) {
+                        *to = value * factor;
+                    }
                     values = &self.smoothed;
                 }
                 let (least, largest) = range(values);
                 let factor = inverse_scale(largest - least, STEPS);
                 let zero_point = (-STEPS / 2.0 - least * factor).round_ties_even();
-                for (number, value) in self.numbers.iter_mut().zip(values) {
-                    *number = quantise(*value, factor, zero_point);
+                let to = &mut self.of_block[row * words..][..words];
+                match packing {
+                    Packing::I16x2 | Packing::I16x2OfI8 => {
+                        put_numbers::<i16>(values, factor, zero_point, to);
+                    }
+                    Packing::I8x4 | Packing::U8x4 => {
+                        put_numbers::<i8>(values, factor, zero_point, to);
+                    }
                 }
-                let numbers = self.numbers.chunks_exact(packing.numbers());
-                let to = block.iter_mut().skip(row).step_by(rows);
-                for (word, numbers) in to.zip(numbers) {
-                    *word = packing.word_of_a(numbers);
+                if packing == Packing::U8x4 {
+                    for word in to {
+                        *word ^= U8X4_ZERO_POINTS;
+                    }
                 }
                 #[allow(clippy::cast_possible_truncation, reason = "an integer")]
                 let zero_point = zero_point as i32 + packing.zero_point();
@@ -320,7 +389,43 @@ impl Quantised {
                     zero_point,
                 });
             }
+            let block = &mut self.words[first * words..][..rows * words];
+            let of_block: &[f32] = transmute_ref!(&self.of_block[..rows * words]);
+            pack::transpose(Rows::dense(of_block, words), transmute_mut!(block), rows);
         }
+    }
+}
+
+/// A number in a word of A.
+trait Number: FromBytes + IntoBytes {
+    fn of(number: i8) -> Self;
+}
+
+impl Number for i16 {
+    #[inline(always)]
+    fn of(number: i8) -> Self {
+        number.into()
+    }
+}
+
+impl Number for i8 {
+    #[inline(always)]
+    fn of(number: i8) -> Self {
+        number
+    }
+}
+
+/// Writes the numbers of a row into words, of which the last may have more.
+#[inline(always)]
+fn put_numbers<T: Number>(values: &[f32], factor: f32, zero_point: f32, words: &mut [u32]) {
+    if let Some(last) = words.last_mut() {
+        *last = 0;
+    }
+    let Ok(numbers) = <[T]>::mut_from_bytes(words.as_mut_bytes()) else {
+        unreachable!("numbers that are parts of a word");
+    };
+    for (number, value) in numbers.iter_mut().zip(values) {
+        *number = T::of(quantise(*value, factor, zero_point));
     }
 }
 

@@ -451,7 +451,7 @@ fn in_int8<V: MicroKernel>(
     let depth = matrix.depth();
     let a: Vec<_> = pieces.iter().flat_map(|it| it.rows_of_a(depth)).collect();
     matrix.quantise(&a, smoothing, quantised);
-    for (layer, (weights, Epilogue { bias, activation })) in factors.iter().enumerate() {
+    for (layer, (weights, epilogue)) in factors.iter().enumerate() {
         // All layers are, where the first is.
         let Weights::Int8 { matrix, .. } = weights else {
             continue;
@@ -459,9 +459,6 @@ fn in_int8<V: MicroKernel>(
         let columns = matrix.columns().max(1);
         let c = pieces.iter_mut().map(|piece| &mut *piece.outputs[layer]);
         let mut c: Vec<_> = c.flat_map(|it| it.chunks_exact_mut(columns)).collect();
-        matrix.multiply(quantised, bias, &mut c);
-        for piece in &mut *pieces {
-            activation.apply::<V>(token, piece.outputs[layer]);
-        }
+        matrix.multiply::<V>(token, quantised, *epilogue, &mut c);
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{Kernel, Simd};
 use crate::encoding::{F16_REBIASED, F16_SMALLEST};
-use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
+use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, Panel, of_rows};
 use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::by_rows};
 use std::arch::x86_64::*;
 
@@ -205,21 +205,20 @@ impl AvxVnni {
     }
 }
 
-/// int8 GEMM by dot products of 4 × int8: `vpmaddubsw`, of magnitudes of A and numbers of B
-/// with A's signs. Two products of at most 127 × 127 are no more than an int16 holds, so
-/// that nothing saturates.
+/// int8 GEMM by dot products of 2 × int16: `vpmaddwd`, of which two begin in a cycle, and one
+/// addition each. `vpmaddubsw` multiplies twice as many, but saturates unless it is given
+/// magnitudes and signs, which with `vpmaddwd` after it are three instructions for the same units.
 impl Int8MicroKernel for Avx2 {
-    // With a word of A, its magnitudes, two vectors of a panel, ones and what is between
-    // them, 14 of 16 registers.
-    const MR: usize = 4;
+    // With the two vectors of a panel, a word of A and a product, all 16 registers.
+    const MR: usize = 6;
     const NR: usize = 2 * I32x8::<Self>::LANES;
-    const PACKING: Packing = Packing::I8x4;
+    const PACKING: Packing = Packing::I16x2OfI8;
 
     #[inline(always)]
-    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+    fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         #[target_feature(enable = "avx2")]
-        fn compiled(token: Avx2, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
-            of_rows!(unrolled, I32x8<Avx2>, token, (a, rows, b, sums), [1 2 3 4]);
+        fn compiled(token: Avx2, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
+            of_rows!(unrolled, I32x8<Avx2>, token, (a, rows, b, sums), [1 2 3 4 5 6]);
         }
         // SAFETY: the token proves AVX2.
         unsafe { compiled(self, a, rows, b, sums) }
@@ -234,9 +233,9 @@ impl Int8MicroKernel for AvxVnni {
     const PACKING: Packing = Packing::U8x4;
 
     #[inline(always)]
-    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+    fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         #[target_feature(enable = "avx2,avxvnni")]
-        fn compiled(token: AvxVnni, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+        fn compiled(token: AvxVnni, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
             of_rows!(unrolled, I32x8<AvxVnni>, token, (a, rows, b, sums), [1 2 3 4 5 6]);
         }
         // SAFETY: the token proves AVX2 with VNNI.
@@ -251,22 +250,40 @@ struct I32x8<T> {
     token: T,
 }
 
-/// What adds the products of four numbers in each word.
+/// How words of B are stored, and what adds the products of the numbers in words.
 trait AddProducts: Copy {
+    /// Bytes of eight words of B.
+    const BYTES: usize;
+
+    fn load(bytes: &[u8]) -> __m256i;
+
     fn add_products(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i;
 }
 
 impl AddProducts for Avx2 {
+    const BYTES: usize = 16;
+
+    #[inline(always)]
+    fn load(bytes: &[u8]) -> __m256i {
+        let bytes = &bytes[..Self::BYTES];
+        unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes.as_ptr().cast())) }
+    }
+
     #[inline(always)]
     fn add_products(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
-        unsafe {
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
-            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        }
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(a, b)) }
     }
 }
 
 impl AddProducts for AvxVnni {
+    const BYTES: usize = 32;
+
+    #[inline(always)]
+    fn load(bytes: &[u8]) -> __m256i {
+        let bytes = &bytes[..Self::BYTES];
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
     #[inline(always)]
     fn add_products(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_dpbusd_avx_epi32(sums, a, b) }
@@ -276,6 +293,7 @@ impl AddProducts for AvxVnni {
 impl<T: AddProducts> Accumulator for I32x8<T> {
     type Token = T;
     const LANES: usize = 8;
+    const BYTES: usize = T::BYTES;
     type Words = __m256i;
 
     #[inline(always)]
@@ -285,9 +303,13 @@ impl<T: AddProducts> Accumulator for I32x8<T> {
     }
 
     #[inline(always)]
-    fn load(_: T, words: &[u32]) -> __m256i {
-        let words = &words[..Self::LANES];
-        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+    fn load(_: T, bytes: &[u8]) -> __m256i {
+        T::load(bytes)
+    }
+
+    #[inline(always)]
+    fn prefetch(address: *const u8) {
+        F32x8::prefetch(address);
     }
 
     #[inline(always)]

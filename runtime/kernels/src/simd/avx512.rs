@@ -6,7 +6,7 @@
 )]
 
 use super::{Kernel, Simd};
-use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
+use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, Panel, of_rows};
 use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::by_rows};
 use std::arch::x86_64::*;
 
@@ -199,9 +199,9 @@ impl Int8MicroKernel for Avx512Vnni {
     const PACKING: Packing = Packing::U8x4;
 
     #[inline(always)]
-    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+    fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         #[target_feature(enable = "avx512f,avx512vnni")]
-        fn compiled(token: Avx512Vnni, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+        fn compiled(token: Avx512Vnni, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
             of_rows!(unrolled, I32x16, token, (a, rows, b, sums), [1 2 3 4 5 6 7 8 9 10 11 12]);
         }
         // SAFETY: the token proves AVX-512F with VNNI.
@@ -223,9 +223,14 @@ impl Accumulator for I32x16 {
     }
 
     #[inline(always)]
-    fn load(_: Avx512Vnni, words: &[u32]) -> __m512i {
-        let words = &words[..Self::LANES];
-        unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+    fn load(_: Avx512Vnni, bytes: &[u8]) -> __m512i {
+        let bytes = &bytes[..Self::BYTES];
+        unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch(address: *const u8) {
+        F32x16::prefetch(address);
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 )]
 
 use super::{Baseline, Simd};
-use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
+use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, Panel, of_rows};
 use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::by_rows};
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
@@ -158,9 +158,9 @@ impl Int8MicroKernel for Dotprod {
     const NR: usize = 2 * I32x4::LANES;
     const PACKING: Packing = Packing::I8x4;
 
-    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+    fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         #[target_feature(enable = "neon,dotprod")]
-        fn compiled(token: Dotprod, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+        fn compiled(token: Dotprod, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
             of_rows!(unrolled, I32x4, token, (a, rows, b, sums), [1 2 3 4 5 6 7 8 9 10 11 12]);
         }
         // SAFETY: the token proves the products of bytes.
@@ -182,9 +182,14 @@ impl Accumulator for I32x4 {
     }
 
     #[inline(always)]
-    fn load(_: Dotprod, words: &[u32]) -> uint32x4_t {
-        let words = &words[..Self::LANES];
-        unsafe { vld1q_u32(words.as_ptr()) }
+    fn load(_: Dotprod, bytes: &[u8]) -> uint32x4_t {
+        let bytes = &bytes[..Self::BYTES];
+        unsafe { vreinterpretq_u32_u8(vld1q_u8(bytes.as_ptr())) }
+    }
+
+    #[inline(always)]
+    fn prefetch(address: *const u8) {
+        F32x4::prefetch(address);
     }
 
     #[inline(always)]

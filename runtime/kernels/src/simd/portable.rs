@@ -2,7 +2,7 @@
 //! multiplications and additions, which here round twice.
 
 use super::{Baseline, Simd};
-use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
+use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, Panel, of_rows};
 use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::portable};
 
 #[derive(Clone, Copy)]
@@ -170,7 +170,7 @@ impl Int8MicroKernel for PortableInt8 {
     const NR: usize = 2 * I32x4::LANES;
     const PACKING: Packing = Packing::I16x2;
 
-    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+    fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         of_rows!(rolled, I32x4, Baseline, (a, rows, b, sums), [1 2 3 4]);
     }
 }
@@ -189,11 +189,9 @@ impl Accumulator for I32x4 {
     }
 
     #[inline(always)]
-    fn load(_: Baseline, words: &[u32]) -> [u32; 4] {
-        let [a, b, c, d, ..] = *words else {
-            unreachable!("four words")
-        };
-        [a, b, c, d]
+    fn load(_: Baseline, bytes: &[u8]) -> [u32; 4] {
+        let (words, _) = bytes[..Self::BYTES].as_chunks();
+        std::array::from_fn(|word| u32::from_le_bytes(words[word]))
     }
 
     #[inline(always)]

@@ -1,9 +1,11 @@
 //! simd128: the four float32 values of a wasm module.
 
 use super::{Baseline, Simd};
-use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, of_rows};
+use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, Panel, of_rows};
 use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::portable};
 use std::arch::wasm32::*;
+#[cfg(target_os = "wasi")]
+use zerocopy::IntoBytes;
 
 #[derive(Clone, Copy)]
 pub(crate) struct F32x4(v128);
@@ -170,7 +172,7 @@ impl Int8MicroKernel for Simd128Int8 {
     const NR: usize = 2 * I32x4::LANES;
     const PACKING: Packing = Packing::I16x2;
 
-    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]) {
+    fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         of_rows!(rolled, I32x4, Baseline, (a, rows, b, sums), [1 2 3 4]);
     }
 }
@@ -189,10 +191,10 @@ impl Accumulator for I32x4 {
     }
 
     #[inline(always)]
-    fn load(_: Baseline, words: &[u32]) -> v128 {
-        let words = &words[..4];
+    fn load(_: Baseline, bytes: &[u8]) -> v128 {
+        let bytes = &bytes[..Self::BYTES];
         // SAFETY: these are the 16 bytes that are read; no alignment is needed.
-        unsafe { v128_load(words.as_ptr().cast()) }
+        unsafe { v128_load(bytes.as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -203,7 +205,7 @@ impl Accumulator for I32x4 {
     #[inline(always)]
     #[cfg(target_os = "wasi")]
     fn splat_four(token: Baseline, words: &[u32; 4]) -> [v128; 4] {
-        splat_lanes(Self::load(token, words))
+        splat_lanes(Self::load(token, words.as_bytes()))
     }
 
     #[inline(always)]

@@ -1,10 +1,12 @@
 //! int8 micro-kernels: int32 accumulators of int8 dot products.
 //!
-//! A word of 32 bits holds as many numbers as an instruction multiplies and adds up at once:
+//! An instruction multiplies and adds up as many numbers as a word of 32 bits holds:
 //! 2 × int16 (`pmaddwd`), 4 × int8 (`sdot`), or 4 × int8 of which one factor is
-//! unsigned with a zero point of 128 (VNNI's `vpdpbusd`). B is packed for the
-//! micro-kernel that computes with it.
+//! unsigned with a zero point of 128 (VNNI's `vpdpbusd`). A is packed in such words. So is B, for
+//! the micro-kernel that computes with it, or its int16 are stored as int8.
 
+#[cfg(not(target_family = "wasm"))]
+use crate::aligned::PANEL_ALIGNMENT;
 use crate::isa::{Isa, Proven};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx2::{Avx2, AvxVnni};
@@ -21,6 +23,10 @@ use crate::simd::simd128::Simd128Int8 as PortableInt8;
 const MR_MAX: usize = 12;
 const NR_MAX: usize = 32;
 
+/// Words of the depth for which as much is fetched ahead at once.
+#[cfg(not(target_family = "wasm"))]
+const UNROLLED: usize = 4;
+
 /// The most sums of a micro-kernel.
 pub(crate) const SUMS_MAX: usize = MR_MAX * NR_MAX;
 
@@ -34,8 +40,11 @@ pub(crate) trait Accumulator: Copy {
     type Words: Copy;
 
     fn zero(token: Self::Token) -> Self;
-    /// The first words of a slice that has as many.
-    fn load(token: Self::Token, words: &[u32]) -> Self::Words;
+    /// Bytes of B that are loaded at once.
+    const BYTES: usize = Self::LANES * size_of::<u32>();
+
+    /// Words of the first [`BYTES`](Self::BYTES) of a slice that has as many.
+    fn load(token: Self::Token, bytes: &[u8]) -> Self::Words;
     /// The same word for each sum.
     fn splat(token: Self::Token, word: u32) -> Self::Words;
     /// As [`Accumulator::splat`], for each of four words.
@@ -43,10 +52,36 @@ pub(crate) trait Accumulator: Copy {
     fn splat_four(token: Self::Token, words: &[u32; 4]) -> [Self::Words; 4] {
         words.map(|word| Self::splat(token, word))
     }
+    /// Has the cache line of an address fetched into the cache of the second level.
+    #[inline(always)]
+    #[allow(
+        dead_code,
+        reason = "where there are few registers, nothing is fetched ahead"
+    )]
+    fn prefetch(_address: *const u8) {}
     /// Adds the products of the numbers in two words to each sum.
     fn add_products(self, a: Self::Words, b: Self::Words) -> Self;
     /// Writes the first sums of a slice that has as many.
     fn store(self, sums: &mut [i32]);
+}
+
+/// A panel of B.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// What comes after it, to be fetched into a cache meanwhile.
+    pub(crate) next: &'a [u8],
+}
+
+impl<'a> Panel<'a> {
+    /// So often, with as many parts of what comes after it.
+    #[inline(always)]
+    pub(crate) fn in_parts(self, parts: usize) -> impl Iterator<Item = Self> {
+        // Here, since a division takes as long as a step of the depth does.
+        let each = self.next.len().div_ceil(parts.max(1)).max(1);
+        let nexts = self.next.chunks(each).chain(std::iter::repeat(&[][..]));
+        nexts.take(parts).map(move |next| Self { next, ..self })
+    }
 }
 
 /// A micro-kernel, which the token of its instructions is.
@@ -63,7 +98,7 @@ pub(crate) trait Int8MicroKernel: Copy {
     /// # Panics
     ///
     /// If A and B differ in words, or there are too few sums.
-    fn micro_kernel(self, a: &[u32], rows: usize, b: &[u32], sums: &mut [i32]);
+    fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]);
 }
 
 /// What a word holds.
@@ -72,17 +107,22 @@ pub(crate) trait Int8MicroKernel: Copy {
 pub(crate) enum Packing {
     /// 2 × int16.
     I16x2,
+    /// 2 × int16; those of B are stored as int8.
+    I16x2OfI8,
     /// 4 × int8.
     I8x4,
     /// 4 × int8; those of A are unsigned, with a zero point of 128.
     U8x4,
 }
 
+/// What makes int8 numbers of [`Packing::U8x4`].
+pub(crate) const U8X4_ZERO_POINTS: u32 = 0x8080_8080;
+
 impl Packing {
     /// How many numbers a word has.
     pub(crate) fn numbers(self) -> usize {
         match self {
-            Self::I16x2 => 2,
+            Self::I16x2 | Self::I16x2OfI8 => 2,
             Self::I8x4 | Self::U8x4 => 4,
         }
     }
@@ -90,29 +130,27 @@ impl Packing {
     /// What is added to every number of A.
     pub(crate) fn zero_point(self) -> i32 {
         match self {
-            Self::I16x2 | Self::I8x4 => 0,
+            Self::I16x2 | Self::I16x2OfI8 | Self::I8x4 => 0,
             Self::U8x4 => 128,
         }
     }
 
-    /// A word of B; with two numbers in it, of the first two.
-    #[inline(always)]
-    pub(crate) fn word_of_b(self, numbers: [i8; 4]) -> u32 {
+    /// How many bytes a word of B is stored in.
+    pub(crate) fn bytes_of_b(self) -> usize {
         match self {
-            Self::I16x2 => pair(numbers[0], numbers[1]),
-            Self::I8x4 | Self::U8x4 => u32::from_le_bytes(numbers.map(i8::cast_unsigned)),
+            Self::I16x2OfI8 => 2,
+            Self::I16x2 | Self::I8x4 | Self::U8x4 => 4,
         }
     }
 
-    /// A word of A.
+    /// Writes a word of B: to as many bytes as it is stored in, of as many numbers as it has.
     #[inline(always)]
-    pub(crate) fn word_of_a(self, numbers: &[i8]) -> u32 {
-        match (self, numbers) {
-            (Self::U8x4, [a, b, c, d]) => self.word_of_b([*a, *b, *c, *d]) ^ 0x8080_8080,
-            (_, [a, b, c, d]) => self.word_of_b([*a, *b, *c, *d]),
-            (_, [a, b]) => pair(*a, *b),
-            _ => unreachable!("a word of {} numbers", numbers.len()),
-        }
+    pub(crate) fn put_b(self, numbers: [i8; 4], to: &mut [u8]) {
+        let word = match self {
+            Self::I16x2 => pair(numbers[0], numbers[1]).to_le_bytes(),
+            Self::I16x2OfI8 | Self::I8x4 | Self::U8x4 => numbers.map(i8::cast_unsigned),
+        };
+        to.copy_from_slice(&word[..to.len()]);
     }
 }
 
@@ -220,9 +258,14 @@ impl Int8Kernel {
         numbers.div_ceil(self.packing().numbers())
     }
 
+    /// Bytes of a panel of B of that depth.
+    pub(crate) fn panel_bytes(self, depth: usize) -> usize {
+        self.words(depth) * self.columns() * self.packing().bytes_of_b()
+    }
+
     /// Multiplies a block of `rows` and a panel.
     #[inline(always)]
-    pub(crate) fn multiply(self, a: &[u32], b: &[u32], rows: usize, sums: &mut [i32; SUMS_MAX]) {
+    pub(crate) fn multiply(self, a: &[u32], b: Panel<'_>, rows: usize, sums: &mut [i32; SUMS_MAX]) {
         of_kernel!(self, kernel: K => {
             const { assert!(K::MR <= MR_MAX && K::NR <= NR_MAX, "too large") };
             kernel.micro_kernel(a, rows, b, sums);
@@ -245,13 +288,13 @@ pub(crate) use of_rows;
 
 /// How many words a block of `rows` has in each row, which a panel has as well.
 #[inline(always)]
-fn words_of<S: Accumulator>(a: &[u32], rows: usize, b: &[u32]) -> usize {
+fn words_of<S: Accumulator>(a: &[u32], rows: usize, Panel { bytes, .. }: Panel<'_>) -> usize {
     let words = a.len() / rows;
     assert!(
-        a.len() == words * rows && b.len() == words * 2 * S::LANES,
-        "{} words in {rows} rows times {}",
+        a.len() == words * rows && bytes.len() == words * 2 * S::BYTES,
+        "{} words in {rows} rows times {} bytes",
         a.len(),
-        b.len()
+        bytes.len()
     );
     words
 }
@@ -262,17 +305,23 @@ fn words_of<S: Accumulator>(a: &[u32], rows: usize, b: &[u32]) -> usize {
 pub(crate) fn unrolled<S: Accumulator, const ROWS: usize>(
     token: S::Token,
     a: &[u32],
-    b: &[u32],
+    b: Panel<'_>,
     sums: &mut [i32],
 ) {
     let words = words_of::<S>(a, ROWS, b);
     let sums = &mut sums[..ROWS * 2 * S::LANES];
     let (mut low, mut high) = ([S::zero(token); ROWS], [S::zero(token); ROWS]);
-    let (mut block, mut panel) = (a.as_ptr(), b.as_ptr());
-    for _ in 0..words {
+    let (mut block, mut panel, mut next) = (a.as_ptr(), b.bytes.as_ptr(), b.next.as_ptr());
+    let each = b.next.len().checked_div(words / UNROLLED).unwrap_or(0);
+    for word in 0..words {
+        if word % UNROLLED == 0 {
+            S::prefetch(next);
+            S::prefetch(next.wrapping_add(PANEL_ALIGNMENT));
+            next = next.wrapping_add(each);
+        }
         // SAFETY: as `words_of` has checked, B has two vectors of each of `words`.
-        let pair = unsafe { std::slice::from_raw_parts(panel, 2 * S::LANES) };
-        let (first, second) = (S::load(token, pair), S::load(token, &pair[S::LANES..]));
+        let pair = unsafe { std::slice::from_raw_parts(panel, 2 * S::BYTES) };
+        let (first, second) = (S::load(token, pair), S::load(token, &pair[S::BYTES..]));
         for row in 0..ROWS {
             // SAFETY: and A has `ROWS` words of each.
             let word = S::splat(token, unsafe { *block.add(row) });
@@ -280,7 +329,7 @@ pub(crate) fn unrolled<S: Accumulator, const ROWS: usize>(
             high[row] = high[row].add_products(word, second);
         }
         block = block.wrapping_add(ROWS);
-        panel = panel.wrapping_add(2 * S::LANES);
+        panel = panel.wrapping_add(2 * S::BYTES);
     }
     for (row, sums) in sums.chunks_exact_mut(2 * S::LANES).enumerate() {
         low[row].store(sums);
@@ -294,14 +343,14 @@ pub(crate) fn unrolled<S: Accumulator, const ROWS: usize>(
 pub(crate) fn rolled<S: Accumulator, const ROWS: usize>(
     token: S::Token,
     a: &[u32],
-    b: &[u32],
+    b: Panel<'_>,
     sums: &mut [i32],
 ) {
     let _ = words_of::<S>(a, ROWS, b);
     let [mut low0, mut low1, mut low2, mut low3] = [S::zero(token); 4];
     let [mut high0, mut high1, mut high2, mut high3] = [S::zero(token); 4];
-    for (block, panel) in a.chunks_exact(ROWS).zip(b.chunks_exact(2 * S::LANES)) {
-        let (first, second) = (S::load(token, panel), S::load(token, &panel[S::LANES..]));
+    for (block, panel) in a.chunks_exact(ROWS).zip(b.bytes.chunks_exact(2 * S::BYTES)) {
+        let (first, second) = (S::load(token, panel), S::load(token, &panel[S::BYTES..]));
         let [row0, row1, row2, row3] = match block.first_chunk::<4>() {
             Some(four) => S::splat_four(token, four),
             None => [0, 1, 2, 3].map(|row: usize| S::splat(token, block[row.min(ROWS - 1)])),
