@@ -4,8 +4,6 @@ use super::{Baseline, Simd};
 use crate::gemm::int8::micro_kernel::{Accumulator, Int8MicroKernel, Packing, Panel, of_rows};
 use crate::gemm::{MicroKernel, Panels, Strip, Tile, micro_kernel::portable};
 use std::arch::wasm32::*;
-#[cfg(target_os = "wasi")]
-use zerocopy::IntoBytes;
 
 #[derive(Clone, Copy)]
 pub(crate) struct F32x4(v128);
@@ -162,7 +160,7 @@ impl MicroKernel for F32x4 {
     }
 }
 
-/// int8 GEMM by dot products of 2 × int16: `i32x4.dot_i16x8_s`. Eight
+/// int8 GEMM by dot products of 2 × int16, to which B's int8 are extended: `i32x4.dot_i16x8_s`. Eight
 /// vectors of sums, as the float32 micro-kernel has them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Simd128Int8;
@@ -170,7 +168,7 @@ pub(crate) struct Simd128Int8;
 impl Int8MicroKernel for Simd128Int8 {
     const MR: usize = 4;
     const NR: usize = 2 * I32x4::LANES;
-    const PACKING: Packing = Packing::I16x2;
+    const PACKING: Packing = Packing::I16x2OfI8;
 
     fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         of_rows!(rolled, I32x4, Baseline, (a, rows, b, sums), [1 2 3 4]);
@@ -183,6 +181,7 @@ struct I32x4(v128);
 impl Accumulator for I32x4 {
     type Token = Baseline;
     const LANES: usize = 4;
+    const BYTES: usize = 8;
     type Words = v128;
 
     #[inline(always)]
@@ -193,8 +192,8 @@ impl Accumulator for I32x4 {
     #[inline(always)]
     fn load(_: Baseline, bytes: &[u8]) -> v128 {
         let bytes = &bytes[..Self::BYTES];
-        // SAFETY: these are the 16 bytes that are read; no alignment is needed.
-        unsafe { v128_load(bytes.as_ptr().cast()) }
+        // SAFETY: these are the 8 bytes that are read; no alignment is needed.
+        unsafe { i16x8_load_extend_i8x8(bytes.as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -204,8 +203,9 @@ impl Accumulator for I32x4 {
 
     #[inline(always)]
     #[cfg(target_os = "wasi")]
-    fn splat_four(token: Baseline, words: &[u32; 4]) -> [v128; 4] {
-        splat_lanes(Self::load(token, words.as_bytes()))
+    fn splat_four(_: Baseline, words: &[u32; 4]) -> [v128; 4] {
+        // SAFETY: these are the 16 bytes that are read; no alignment is needed.
+        splat_lanes(unsafe { v128_load(words.as_ptr().cast()) })
     }
 
     #[inline(always)]
