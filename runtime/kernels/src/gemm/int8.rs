@@ -278,34 +278,24 @@ impl QuantisedColumns<'_> {
     /// Values of a row of C, of which there may be fewer than sums.
     #[inline(always)]
     fn dequantise(&self, sums: &[i32], row: QuantisedRow, to: &mut [f32]) {
-        let (sums, _) = sums.as_chunks::<SUMS_AT_ONCE>();
-        let (scales, _) = self.scales.as_chunks::<SUMS_AT_ONCE>();
-        let (column_sums, _) = self.sums.as_chunks::<SUMS_AT_ONCE>();
-        let (bias, _) = self.bias.as_chunks::<SUMS_AT_ONCE>();
-        let groups = sums.iter().zip(column_sums).zip(scales).zip(bias);
         let (to, rest) = to.as_chunks_mut::<SUMS_AT_ONCE>();
-        let whole = to.len();
-        for (to, (((sums, column_sums), scales), bias)) in to.iter_mut().zip(groups.clone()) {
-            *to = Self::values(sums, column_sums, scales, bias, row);
+        let first_of_rest = to.len() * SUMS_AT_ONCE;
+        for (place, to) in to.iter_mut().enumerate() {
+            *to = self.values(sums, row, place * SUMS_AT_ONCE);
         }
-        // A loop of its own: with a length that is not known it would be a call for each.
-        for (((sums, column_sums), scales), bias) in groups.skip(whole).take(1) {
-            let values = Self::values(sums, column_sums, scales, bias, row);
+        if !rest.is_empty() {
+            let values = self.values(sums, row, first_of_rest);
             pack::copy(&values[..rest.len()], rest);
         }
     }
 
     #[inline(always)]
-    fn values(
-        sums: &[i32; SUMS_AT_ONCE],
-        column_sums: &[i32; SUMS_AT_ONCE],
-        scales: &[f32; SUMS_AT_ONCE],
-        bias: &[f32; SUMS_AT_ONCE],
-        row: QuantisedRow,
-    ) -> [f32; SUMS_AT_ONCE] {
+    fn values(&self, sums: &[i32], row: QuantisedRow, first: usize) -> [f32; SUMS_AT_ONCE] {
+        let [sums, of_columns] = [sums, self.sums].map(|it| &it[first..][..SUMS_AT_ONCE]);
+        let [scales, bias] = [self.scales, self.bias].map(|it| &it[first..][..SUMS_AT_ONCE]);
         let mut values = [0.0; SUMS_AT_ONCE];
         for (lane, value) in values.iter_mut().enumerate() {
-            let sum = sums[lane] - row.zero_point * column_sums[lane];
+            let sum = sums[lane] - row.zero_point * of_columns[lane];
             *value = sum as f32 * (row.scale * scales[lane]) + bias[lane];
         }
         values
@@ -351,73 +341,69 @@ impl Quantised {
         kernel: Int8Kernel,
     ) {
         let words = kernel.words(depth);
-        let packing = kernel.packing();
         self.words.resize(a.len() * words);
         self.of_block.resize(kernel.rows() * words);
         self.smoothed.resize(depth, 0.0);
         self.rows.clear();
         for (first, rows) in row_blocks(a.len(), kernel.rows()) {
+            let of_block = &mut self.of_block[..rows * words];
             for row in 0..rows {
                 let mut values = a[first + row];
                 if let Some(factors) = smoothing {
-                    for ((to, value), factor) in self.smoothed.iter_mut().zip(values).zip(factors) {
+                    let products = values.iter().zip(factors);
+                    for (to, (value, factor)) in self.smoothed.iter_mut().zip(products) {
                         *to = value * factor;
                     }
                     values = &self.smoothed;
                 }
-                let (least, largest) = range(values);
-                let factor = inverse_scale(largest - least, STEPS);
-                let zero_point = (-STEPS / 2.0 - least * factor).round_ties_even();
-                let to = &mut self.of_block[row * words..][..words];
-                match packing {
-                    Packing::I16x2 | Packing::I16x2OfI8 => {
-                        put_numbers::<i16>(values, factor, zero_point, to);
-                    }
-                    Packing::I8x4 | Packing::U8x4 => {
-                        put_numbers::<i8>(values, factor, zero_point, to);
-                    }
-                }
-                if packing == Packing::U8x4 {
-                    for word in to {
-                        *word ^= U8X4_ZERO_POINTS;
-                    }
-                }
-                #[allow(clippy::cast_possible_truncation, reason = "an integer")]
-                let zero_point = zero_point as i32 + packing.zero_point();
-                self.rows.push(QuantisedRow {
-                    scale: (largest - least) / STEPS,
-                    zero_point,
-                });
+                let to = &mut of_block[row * words..][..words];
+                let quantised = QuantisedRow::of(values, kernel.packing(), to);
+                self.rows.push(quantised);
             }
             let block = &mut self.words[first * words..][..rows * words];
-            let of_block: &[f32] = transmute_ref!(&self.of_block[..rows * words]);
+            let of_block: &[f32] = transmute_ref!(&*of_block);
             pack::transpose(Rows::dense(of_block, words), transmute_mut!(block), rows);
         }
     }
 }
 
-/// A number in a word of A.
-trait Number: FromBytes + IntoBytes {
-    fn of(number: i8) -> Self;
-}
-
-impl Number for i16 {
+impl QuantisedRow {
+    /// Writes a row as words.
     #[inline(always)]
-    fn of(number: i8) -> Self {
-        number.into()
-    }
-}
-
-impl Number for i8 {
-    #[inline(always)]
-    fn of(number: i8) -> Self {
-        number
+    fn of(values: &[f32], packing: Packing, words: &mut [u32]) -> Self {
+        let (least, largest) = range(values);
+        let factor = inverse_scale(largest - least, STEPS);
+        let zero_point = (-STEPS / 2.0 - least * factor).round_ties_even();
+        match packing {
+            Packing::I16x2 | Packing::I16x2OfI8 => {
+                put_numbers::<i16>(values, factor, zero_point, words);
+            }
+            Packing::I8x4 | Packing::U8x4 => {
+                put_numbers::<i8>(values, factor, zero_point, words);
+            }
+        }
+        if packing == Packing::U8x4 {
+            for word in words {
+                *word ^= U8X4_ZERO_POINTS;
+            }
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "an integer")]
+        let zero_point = zero_point as i32 + packing.zero_point();
+        Self {
+            scale: (largest - least) / STEPS,
+            zero_point,
+        }
     }
 }
 
 /// Writes the numbers of a row into words, of which the last may have more.
 #[inline(always)]
-fn put_numbers<T: Number>(values: &[f32], factor: f32, zero_point: f32, words: &mut [u32]) {
+fn put_numbers<T: From<i8> + FromBytes + IntoBytes>(
+    values: &[f32],
+    factor: f32,
+    zero_point: f32,
+    words: &mut [u32],
+) {
     if let Some(last) = words.last_mut() {
         *last = 0;
     }
@@ -425,7 +411,7 @@ fn put_numbers<T: Number>(values: &[f32], factor: f32, zero_point: f32, words: &
         unreachable!("numbers that are parts of a word");
     };
     for (number, value) in numbers.iter_mut().zip(values) {
-        *number = T::of(quantise(*value, factor, zero_point));
+        *number = quantise(*value, factor, zero_point).into();
     }
 }
 
