@@ -14,6 +14,7 @@
 
 use crate::gemm::MicroKernel;
 use crate::shape::{ShapeError, ensure};
+use crate::simd::Kernel;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -246,106 +247,127 @@ fn decode_int4<const LANES: usize>(scales: &[f32; LANES], bytes: &[u8], out: &mu
 
 /// Decodes some of a stored panel into panels of the micro-kernel's width, `[PANEL / V::PANEL,
 /// depth, V::PANEL]`. There are as many bytes as [`WeightsEncoding::unit_len`] says, or none.
-#[inline(always)]
-pub(crate) fn decode_panel<V: MicroKernel>(
-    token: V::Token,
-    encoding: WeightsEncoding,
-    bytes: &[u8],
-    out: &mut [f32],
-) {
-    let length = out.len() * V::PANEL / PANEL;
-    for first in (0..PANEL).step_by(V::LANES) {
-        let panel = &mut out[first / V::PANEL * length..][..length];
-        let lanes = Lanes {
-            first,
-            column: first % V::PANEL,
-        };
-        match encoding {
-            WeightsEncoding::F32 => lanes.floats::<V>(bytes, panel),
-            WeightsEncoding::F16 => lanes.halves::<V, false>(token, bytes, panel),
-            WeightsEncoding::Bf16 => lanes.halves::<V, true>(token, bytes, panel),
-            WeightsEncoding::Int8(group_len) => {
-                let groups = bytes.chunks((group_len.get() + 2) * PANEL);
-                for (group, panel) in groups.zip(panel.chunks_mut(group_len.get() * V::PANEL)) {
-                    lanes.int8::<V>(token, group, panel);
+pub(crate) struct DecodePanel<'a> {
+    pub(crate) encoding: WeightsEncoding,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for DecodePanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: MicroKernel>(self, token: V::Token) {
+        let Self {
+            encoding,
+            bytes,
+            out,
+        } = self;
+        let length = out.len() * V::PANEL / PANEL;
+        for (place, panel) in out.chunks_exact_mut(length.max(1)).enumerate() {
+            // A constant, where there is one panel.
+            let first = place * V::PANEL % PANEL;
+            let columns = Columns::<V> { token, first };
+            match encoding {
+                WeightsEncoding::F32 => columns.floats(bytes, panel),
+                WeightsEncoding::F16 => columns.halves::<false>(bytes, panel),
+                WeightsEncoding::Bf16 => columns.halves::<true>(bytes, panel),
+                WeightsEncoding::Int8(group_len) => {
+                    let groups = bytes.chunks((group_len.get() + 2) * PANEL);
+                    for (group, panel) in groups.zip(panel.chunks_mut(group_len.get() * V::PANEL)) {
+                        columns.int8(group, panel);
+                    }
                 }
-            }
-            WeightsEncoding::Int4(group_len) => {
-                let groups = bytes.chunks((group_len.get() / 2 + 2) * PANEL);
-                for (group, panel) in groups.zip(panel.chunks_mut(group_len.get() * V::PANEL)) {
-                    lanes.int4::<V>(token, group, panel);
+                WeightsEncoding::Int4(group_len) => {
+                    let groups = bytes.chunks((group_len.get() / 2 + 2) * PANEL);
+                    for (group, panel) in groups.zip(panel.chunks_mut(group_len.get() * V::PANEL)) {
+                        columns.int4(group, panel);
+                    }
                 }
             }
         }
     }
 }
 
-/// A vector's lanes of a stored panel.
-#[derive(Clone, Copy)]
-struct Lanes {
+/// The most vectors of a panel of the micro-kernel.
+const VECTORS_MAX: usize = 4;
+
+/// Of a stored panel those columns that are a panel of the micro-kernel.
+struct Columns<V: MicroKernel> {
+    token: V::Token,
     /// The first, of [`PANEL`].
     first: usize,
-    /// Where it goes in a panel of the micro-kernel.
-    column: usize,
 }
 
-impl Lanes {
+impl<V: MicroKernel> Columns<V> {
     #[inline(always)]
-    fn floats<V: MicroKernel>(self, bytes: &[u8], panel: &mut [f32]) {
+    fn floats(&self, bytes: &[u8], panel: &mut [f32]) {
         let (steps, _) = bytes.as_chunks::<{ 4 * PANEL }>();
         for (out, step) in panel.chunks_exact_mut(V::PANEL).zip(steps) {
-            let (values, _) = step[4 * self.first..].as_chunks::<4>();
-            let out = &mut out[self.column..][..V::LANES];
-            for (out, value) in out.iter_mut().zip(values) {
-                *out = f32::from_le_bytes(*value);
-            }
+            convert(&step[4 * self.first..], out, f32::from_le_bytes);
         }
     }
 
     #[inline(always)]
-    fn halves<V: MicroKernel, const IS_BF16: bool>(
-        self,
-        token: V::Token,
-        bytes: &[u8],
-        panel: &mut [f32],
-    ) {
+    fn halves<const IS_BF16: bool>(&self, bytes: &[u8], panel: &mut [f32]) {
         let (steps, _) = bytes.as_chunks::<{ 2 * PANEL }>();
         for (out, step) in panel.chunks_exact_mut(V::PANEL).zip(steps) {
-            let halves = &step[2 * self.first..];
-            let values = match IS_BF16 {
-                true => V::of_bf16(token, halves),
-                false => V::of_f16(token, halves),
-            };
-            values.store(&mut out[self.column..]);
-        }
-    }
-
-    #[inline(always)]
-    fn int8<V: MicroKernel>(self, token: V::Token, group: &[u8], panel: &mut [f32]) {
-        let (scales, values) = group.split_at(2 * PANEL);
-        let scales = V::of_f16(token, &scales[2 * self.first..]);
-        let (steps, _) = values.as_chunks::<PANEL>();
-        for (out, step) in panel.chunks_exact_mut(V::PANEL).zip(steps) {
-            let values = V::of_i8(token, &step[self.first..]).mul(scales);
-            values.store(&mut out[self.column..]);
-        }
-    }
-
-    #[inline(always)]
-    fn int4<V: MicroKernel>(self, token: V::Token, group: &[u8], panel: &mut [f32]) {
-        let (scales, values) = group.split_at(2 * PANEL);
-        let scales = V::of_f16(token, &scales[2 * self.first..]);
-        let zero = V::splat(token, f32::from(INT4_ZERO));
-        let (steps, _) = values.as_chunks::<PANEL>();
-        for (out, step) in panel.chunks_mut(2 * V::PANEL).zip(steps) {
-            let [low, high] = V::of_nibbles(token, &step[self.first..]);
-            low.sub(zero).mul(scales).store(&mut out[self.column..]);
-            if out.len() > V::PANEL {
-                high.sub(zero)
-                    .mul(scales)
-                    .store(&mut out[V::PANEL + self.column..]);
+            for column in (0..V::PANEL).step_by(V::LANES) {
+                let halves = &step[2 * (self.first + column)..];
+                let values = match IS_BF16 {
+                    true => V::of_bf16(self.token, halves),
+                    false => V::of_f16(self.token, halves),
+                };
+                values.store(&mut out[column..]);
             }
         }
+    }
+
+    #[inline(always)]
+    fn int8(&self, group: &[u8], panel: &mut [f32]) {
+        let (scales, values) = group.split_at(2 * PANEL);
+        let scales = self.scales(scales);
+        let (steps, _) = values.as_chunks::<PANEL>();
+        for (out, step) in panel.chunks_exact_mut(V::PANEL).zip(steps) {
+            for (vector, column) in (0..V::PANEL).step_by(V::LANES).enumerate() {
+                let values = V::of_i8(self.token, &step[self.first + column..]);
+                values.mul(scales[vector]).store(&mut out[column..]);
+            }
+        }
+    }
+
+    /// `(q − zero) · scale`, all of which is exact in float32.
+    #[inline(always)]
+    fn int4(&self, group: &[u8], panel: &mut [f32]) {
+        let (scales, values) = group.split_at(2 * PANEL);
+        let scales = self.scales(scales);
+        let zero = V::splat(self.token, -f32::from(INT4_ZERO));
+        let zeros = scales.map(|scale| scale.mul(zero));
+        let (steps, _) = values.as_chunks::<PANEL>();
+        let mut out = panel.chunks_exact_mut(V::PANEL);
+        for step in steps {
+            let mut both = [out.next(), out.next()];
+            for (vector, column) in (0..V::PANEL).step_by(V::LANES).enumerate() {
+                let nibbles = V::of_nibbles(self.token, &step[self.first + column..]);
+                for (out, values) in both.iter_mut().zip(nibbles) {
+                    if let Some(out) = out {
+                        let values = values.mul_add(scales[vector], zeros[vector]);
+                        values.store(&mut out[column..]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Of each vector of a panel.
+    #[inline(always)]
+    fn scales(&self, bytes: &[u8]) -> [V; VECTORS_MAX] {
+        const { assert!(V::PANEL <= VECTORS_MAX * V::LANES, "too wide") };
+        let mut scales = [V::splat(self.token, 0.0); VECTORS_MAX];
+        for (scale, column) in scales.iter_mut().zip((0..V::PANEL).step_by(V::LANES)) {
+            *scale = V::of_f16(self.token, &bytes[2 * (self.first + column)..]);
+        }
+        scales
     }
 }
 
@@ -361,10 +383,10 @@ pub(crate) fn of_bf16(bytes: [u8; 2]) -> f32 {
 }
 
 /// How much larger float32's exponent bias is than float16's.
-pub(crate) const F16_REBIASED: u32 = (127 - 15) << 23;
+const F16_REBIASED: u32 = (127 - 15) << 23;
 
 /// The smallest normal float16, as float32.
-pub(crate) const F16_SMALLEST: u32 = F16_REBIASED + (1 << 23);
+const F16_SMALLEST: u32 = F16_REBIASED + (1 << 23);
 
 /// float16 of any finite value: without a branch, so that many are converted at once.
 #[inline(always)]

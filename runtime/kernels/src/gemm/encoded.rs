@@ -3,7 +3,7 @@
 
 use super::{BlockedB, MicroKernel, Panels};
 use crate::aligned::AlignedBuffer;
-use crate::encoding::{PANEL, WeightsEncoding, decode_panel};
+use crate::encoding::{DecodePanel, PANEL, WeightsEncoding};
 use crate::shape::{ShapeError, ensure};
 use std::ops::Range;
 
@@ -79,9 +79,13 @@ impl BlockedB for EncodedB<'_> {
         let width = PANEL.max(V::NR);
         if first.is_multiple_of(width) {
             memory.resize(depth.len() * width);
-            for (place, decoded) in memory.chunks_exact_mut(depth.len() * PANEL).enumerate() {
-                let bytes = self.part(first / PANEL + place, depth.clone());
-                decode_panel::<V>(token, self.encoding, bytes, decoded);
+            for (place, out) in memory.chunks_exact_mut(depth.len() * PANEL).enumerate() {
+                let decode = DecodePanel {
+                    encoding: self.encoding,
+                    bytes: self.part(first / PANEL + place, depth.clone()),
+                    out,
+                };
+                V::run_apart(token, decode);
             }
         }
         let ahead = (first + V::NR).next_multiple_of(width) / PANEL;

@@ -5,7 +5,7 @@
 mod in_registers;
 pub(crate) mod portable;
 
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 pub(crate) use in_registers::{by_rows, micro_kernel as in_registers};
 
@@ -29,6 +29,12 @@ pub(crate) trait MicroKernel: Simd {
     /// Whether it reads panels of so many columns.
     fn reads_panels_of(columns: usize) -> bool {
         columns == Self::PANEL || Self::READS_HALVES && columns == 2 * Self::PANEL
+    }
+
+    /// Runs a kernel as a function of its own, whose constants stay in registers.
+    #[inline(never)]
+    fn run_apart<K: Kernel>(token: Self::Token, kernel: K) -> K::Output {
+        kernel.run::<Self>(token)
     }
 
     /// `C = initial + A · B`: each value is one sum, in the order of the depth.

@@ -40,6 +40,7 @@ pub(crate) struct F32x16(__m512);
 /// Runs a kernel that is compiled for these instructions.
 pub(crate) fn run<T: Kernel>(token: Avx512, kernel: T) -> T::Output {
     #[target_feature(enable = "avx512f")]
+    #[inline(never)]
     fn compiled<T: Kernel>(token: Avx512, kernel: T) -> T::Output {
         kernel.run::<F32x16>(token)
     }
@@ -180,6 +181,10 @@ impl MicroKernel for F32x16 {
     const PANEL: usize = 16;
     const NR: usize = 32;
     const PADS: bool = false;
+
+    fn run_apart<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+        run(token, kernel)
+    }
 
     #[inline(always)]
     fn micro_kernel(token: Avx512, a: Strip<'_>, b: Panels<'_>, c: &mut Tile<'_>) {
