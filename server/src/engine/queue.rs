@@ -70,6 +70,28 @@ impl<C: Copy + PartialEq, T> Queue<C, T> {
         }
     }
 
+    /// Gives an item back that had no turn after all: it is the next.
+    pub(crate) fn give_back(&mut self, entry: Entry<C, T>) {
+        self.len += 1;
+        let at = self.clients.iter().position(|it| it.name == entry.client);
+        let mut client = at
+            .and_then(|at| self.clients.remove(at))
+            .unwrap_or_else(|| Client {
+                name: entry.client,
+                requests: VecDeque::new(),
+            });
+        let at = client.requests.iter().position(|it| it.id == entry.request);
+        let mut request = at
+            .and_then(|at| client.requests.remove(at))
+            .unwrap_or_else(|| Request {
+                id: entry.request,
+                items: VecDeque::new(),
+            });
+        request.items.push_front(entry.item);
+        client.requests.push_front(request);
+        self.clients.push_front(client);
+    }
+
     /// Takes the next item.
     pub(crate) fn pop(&mut self) -> Option<Entry<C, T>> {
         let mut client = self.clients.pop_front()?;
@@ -161,6 +183,21 @@ mod tests {
             item: "a1 once more",
         });
         assert_eq!(order(&mut queue), ["a1 once more"]);
+    }
+
+    #[test]
+    fn an_item_that_had_no_turn_is_the_next() {
+        let mut queue = Queue::new();
+        queue.push('a', 1, ["a1", "a2"].into());
+        queue.push('a', 2, ["A1"].into());
+        queue.push('b', 3, ["b1"].into());
+        let first = queue.pop().unwrap();
+        let second = queue.pop().unwrap();
+        assert_eq!((first.item, second.item), ("a1", "b1"));
+        queue.give_back(second);
+        queue.give_back(first);
+        assert_eq!(queue.len(), 4);
+        assert_eq!(order(&mut queue), ["a1", "b1", "A1", "a2"]);
     }
 
     #[test]

@@ -72,6 +72,18 @@ async fn requests_of_one_client_take_turns_too() {
 }
 
 #[tokio::test]
+async fn a_long_text_beside_which_no_other_fits_has_its_turn() {
+    let engine = Engine::start(encoder(), 1, PLENTY).unwrap();
+    let mut many = pin!(engine.run(client(1), infer(), texts(200)));
+    begin(many.as_mut());
+    let long = vec![Item::Text("a long text ".repeat(60))];
+    engine.run(client(1), infer(), long).await.unwrap();
+    let (waiting, _) = engine.load();
+    assert!(waiting > 100, "only {waiting} of 200 were still waiting");
+    assert_eq!(many.await.unwrap().len(), 200);
+}
+
+#[tokio::test]
 async fn windows_of_a_long_text_take_turns() {
     let engine = Engine::start(encoder(), 1, PLENTY).unwrap();
     let options = Options {

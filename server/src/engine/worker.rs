@@ -119,12 +119,13 @@ fn step<'s>(shared: &'s Shared, session: &mut Option<Session<'s>>, mut texts: Ve
     );
     let counts = before.into_iter().zip(after);
     for ((mut entry, result), (before, after)) in texts.into_iter().zip(results).zip(counts) {
-        if after > before {
+        let had_turn = after > before;
+        if had_turn {
             entry.item.outcome.inference += time;
         }
         match result.transpose() {
             Some(result) => finish(entry.item, result.map(Output::Prediction)),
-            None => put_back(shared, entry),
+            None => put_back(shared, entry, had_turn),
         }
     }
 }
@@ -190,14 +191,19 @@ fn note_time(shared: &Shared, tokens: usize, time: Duration) {
     shared.token_time.store(average, Ordering::Relaxed);
 }
 
-/// There is more of this text, but others have their turn first.
-fn put_back(shared: &Shared, entry: Waiting) {
+/// There is more of this text: others have their turn first, unless it had none because it did not
+/// fit beside those before it.
+fn put_back(shared: &Shared, entry: Waiting, had_turn: bool) {
     let gone = {
         let progress = lock(&entry.item.request.progress);
         progress.done.as_ref().is_none_or(|done| done.is_closed())
     };
     if !gone {
-        lock(&shared.state).queue.put_back(entry);
+        let queue = &mut lock(&shared.state).queue;
+        match had_turn {
+            true => queue.put_back(entry),
+            false => queue.give_back(entry),
+        }
         shared.changed.notify_one();
     }
 }

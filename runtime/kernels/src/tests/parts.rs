@@ -38,7 +38,10 @@ fn every_instruction_set_of_the_processor_is_tested() {
     let flags = processor.lines().find(|line| line.starts_with("flags"));
     let flags: Vec<&str> = flags.unwrap().split_whitespace().collect();
     let found: Vec<&str> = Isa::all().into_iter().map(Isa::name).collect();
-    for (name, needs) in [("avx2", &["avx2", "fma", "f16c"][..]), ("avx512", &["avx512f"])] {
+    for (name, needs) in [
+        ("avx2", &["avx2", "fma", "f16c"][..]),
+        ("avx512", &["avx512f"]),
+    ] {
         let has = needs.iter().all(|it| flags.contains(it));
         assert_eq!(found.contains(&name), has, "{name}");
     }
