@@ -36,7 +36,7 @@ const Q_MAX: f32 = 127.0;
 const STEPS: f32 = 253.0;
 
 /// Rows of B that are read at once: a multiple of the numbers in a word
-/// ([`Packing`](micro_kernel::Packing)).
+/// ([`Packing`]).
 const ROWS_AT_ONCE: usize = 64;
 
 /// More terms than these could exceed an accumulator: with zero points that add up to 255 at
