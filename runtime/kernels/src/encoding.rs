@@ -342,7 +342,10 @@ impl<V: MicroKernel> Columns<V> {
         let (scales, values) = group.split_at(2 * PANEL);
         let scales = self.scales(scales);
         let zero = V::splat(self.token, -f32::from(INT4_ZERO));
-        let zeros = scales.map(|scale| scale.mul(zero));
+        let mut zeros = scales;
+        for zero_of_scale in &mut zeros {
+            *zero_of_scale = zero_of_scale.mul(zero);
+        }
         let (steps, _) = values.as_chunks::<PANEL>();
         let mut out = panel.chunks_exact_mut(V::PANEL);
         for step in steps {

@@ -6,7 +6,7 @@ use super::report::{Report, Target, Unit};
 use super::speed::{LENGTHS, Loaded, copies};
 use super::subject::Subject;
 use super::turns::in_turns;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -32,12 +32,18 @@ pub(super) fn measure(subject: &Subject, report: &mut Report) -> anyhow::Result<
                     Ok(set.seconds_per_gigaflop())
                 }],
             )?;
-            let rates = taken.map(|taken| taken.map(|seconds| 1.0 / seconds));
+            let [model, peak] = taken.map(|taken| taken.map(|seconds| 1.0 / seconds));
+            let (reached, possible) = (model.best, peak.best);
+            ensure!(
+                reached <= possible,
+                "{reached:.0} GFLOP/s of a model, of {possible:.0} measured as the FMA peak of {}",
+                set.name
+            );
             let what = format!(
                 "{tokens} tokens, one thread, {}; beside it: FMA peak",
                 set.name
             );
-            report.race(what, Unit::Gigaflops, Target::Ratio(target), rates);
+            report.race(what, Unit::Gigaflops, Target::Ratio(target), [model, peak]);
         }
     }
     Ok(())

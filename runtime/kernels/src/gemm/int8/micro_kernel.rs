@@ -23,9 +23,9 @@ use crate::simd::simd128::Simd128Int8 as PortableInt8;
 const MR_MAX: usize = 12;
 const NR_MAX: usize = 32;
 
-/// Words of the depth for which as much is fetched ahead at once.
+/// Words of the depth after which the next two cache lines are prefetched.
 #[cfg(not(target_family = "wasm"))]
-const UNROLLED: usize = 4;
+const PREFETCH_WORDS: usize = 4;
 
 /// The most sums of a micro-kernel.
 pub(crate) const SUMS_MAX: usize = MR_MAX * NR_MAX;
@@ -312,9 +312,13 @@ pub(crate) fn unrolled<S: Accumulator, const ROWS: usize>(
     let sums = &mut sums[..ROWS * 2 * S::LANES];
     let (mut low, mut high) = ([S::zero(token); ROWS], [S::zero(token); ROWS]);
     let (mut block, mut panel, mut next) = (a.as_ptr(), b.bytes.as_ptr(), b.next.as_ptr());
-    let each = b.next.len().checked_div(words / UNROLLED).unwrap_or(0);
+    let each = b
+        .next
+        .len()
+        .checked_div(words / PREFETCH_WORDS)
+        .unwrap_or(0);
     for word in 0..words {
-        if word % UNROLLED == 0 {
+        if word % PREFETCH_WORDS == 0 {
             S::prefetch(next);
             S::prefetch(next.wrapping_add(PANEL_ALIGNMENT));
             next = next.wrapping_add(each);
