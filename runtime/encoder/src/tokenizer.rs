@@ -3,9 +3,13 @@
 //! leftovers and are switched off.
 
 mod model;
+mod spellings;
 mod template;
 mod trie;
 mod unigram;
+mod wordpiece;
+#[cfg(test)]
+mod words;
 
 use crate::error::{FileError, RequestError};
 use crate::options::{Input, Side, TruncationStrategy};
@@ -295,7 +299,7 @@ impl Tokenizer {
     /// Whether tokens that continue a word are spelt so: `##ing`.
     pub fn marks_subwords(&self) -> bool {
         match self.inner.get_model() {
-            Model::WordPiece(model) => !model.continuing_subword_prefix.is_empty(),
+            Model::WordPiece(model) => model.marks_subwords,
             Model::Bpe(model) => {
                 let prefix = model.continuing_subword_prefix.as_deref();
                 prefix.is_some_and(|prefix| !prefix.is_empty())

@@ -4,6 +4,7 @@
 //! which takes as long again, and as much memory (BENCHMARKS.md, "Start").
 
 use super::unigram::Unigram;
+use super::wordpiece::WordPiece;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
@@ -16,14 +17,14 @@ use tokenizers::Token;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::wordlevel::WordLevel;
-use tokenizers::models::wordpiece::WordPiece;
 
 /// How a tokenizer makes tokens of pieces of a text.
 pub(super) enum Model {
+    /// The tokenizers library's own.
     Bpe(BPE),
     WordPiece(WordPiece),
+    /// The tokenizers library's own.
     WordLevel(WordLevel),
-    /// The only one that is not the tokenizers library's own.
     Unigram(Unigram),
 }
 

@@ -21,6 +21,13 @@ pub(super) struct Trie {
     ids: Vec<u32>,
 }
 
+/// A beginning of entries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node(usize);
+
+/// That of all entries.
+pub(super) const ROOT: Node = Node(0);
+
 /// An entry, in the order of bytes.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Entry<'a> {
@@ -86,17 +93,35 @@ impl Trie {
         u32::try_from(self.labels.len()).unwrap_or(u32::MAX)
     }
 
+    /// How many entries there are, equal ones counted once.
+    pub(super) fn len(&self) -> usize {
+        self.ids.iter().filter(|id| **id != NONE).count()
+    }
+
     /// The id of an entry.
     pub(super) fn id(&self, entry: &str) -> Option<u32> {
-        let mut bytes = entry.bytes();
+        self.id_at(self.node(entry)?.0)
+    }
+
+    /// Where the entries are that begin so, if there are any.
+    pub(super) fn node(&self, beginning: &str) -> Option<Node> {
+        let mut bytes = beginning.bytes();
         let node = bytes.try_fold(0, |node, byte| self.child(node, byte))?;
-        self.id_at(node)
+        Some(Node(node))
     }
 
     /// The entries that a text begins with, the shortest first: how many bytes each has, and
     /// its id. The empty entry is none of them.
     pub(super) fn prefixes(&self, text: &str) -> impl Iterator<Item = (usize, u32)> {
-        let mut node = 0;
+        self.prefixes_after(ROOT, text)
+    }
+
+    /// The same of what follows the beginning of a [`Trie::node`].
+    pub(super) fn prefixes_after(
+        &self,
+        Node(mut node): Node,
+        text: &str,
+    ) -> impl Iterator<Item = (usize, u32)> {
         let nodes = text.bytes().map_while(move |byte| {
             node = self.child(node, byte)?;
             Some(node)

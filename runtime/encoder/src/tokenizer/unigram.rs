@@ -5,6 +5,7 @@
 //! a vocabulary like XLM-RoBERTa's, and five to ten times as long to be made (BENCHMARKS.md, "Start").
 //! What this one gives is the library's, token by token, which its tests compare.
 
+use super::spellings::Spellings;
 use super::trie::Trie;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -45,10 +46,7 @@ struct Fields {
 /// The vocabulary in the order of its ids.
 #[derive(Debug, Default)]
 struct Entries {
-    /// All spellings, one after the other: less than 2^32 bytes.
-    text: String,
-    /// Where each ends.
-    ends: Vec<u32>,
+    spellings: Spellings,
     /// Their log probabilities.
     scores: Vec<f64>,
 }
@@ -155,16 +153,16 @@ impl tokenizers::Model for Unigram {
     }
 
     fn id_to_token(&self, id: u32) -> Option<String> {
-        self.entries.get(id as usize).map(str::to_owned)
+        self.entries.spellings.get(id as usize).map(str::to_owned)
     }
 
     fn get_vocab(&self) -> HashMap<String, u32> {
-        let entries = self.entries.iter();
+        let entries = self.entries.spellings.iter();
         entries.map(|(entry, id)| (entry.to_owned(), id)).collect()
     }
 
     fn get_vocab_size(&self) -> usize {
-        self.entries.ends.len()
+        self.entries.spellings.len()
     }
 
     fn save(&self, _folder: &Path, _prefix: Option<&str>) -> tokenizers::Result<Vec<PathBuf>> {
@@ -193,15 +191,16 @@ impl TryFrom<Fields> for Unigram {
             unk_id,
             byte_fallback,
         } = fields;
+        let count = entries.spellings.len();
         let unknown_id = match unk_id {
-            Some(_) if entries.ends.is_empty() => return Err(UnigramError::EmptyVocabulary),
-            Some(id) if id >= entries.ends.len() => return Err(UnigramError::UnkIdNotInVocabulary),
+            Some(_) if count == 0 => return Err(UnigramError::EmptyVocabulary),
+            Some(id) if id >= count => return Err(UnigramError::UnkIdNotInVocabulary),
             Some(id) => u32::try_from(id).ok(),
             None => None,
         };
         let scores = entries.scores.iter().copied();
         Ok(Self {
-            trie: Trie::new(entries.iter()),
+            trie: Trie::new(entries.spellings.iter()),
             unknown_score: scores.fold(f64::INFINITY, f64::min) - UNKNOWN_PENALTY,
             entries,
             unknown_id,
@@ -211,21 +210,8 @@ impl TryFrom<Fields> for Unigram {
 }
 
 impl Entries {
-    fn get(&self, place: usize) -> Option<&str> {
-        let before = place.checked_sub(1);
-        let start = before.map_or(Some(0), |before| self.ends.get(before).copied())?;
-        let end = self.ends.get(place)?;
-        self.text.get(start as usize..*end as usize)
-    }
-
     fn score(&self, id: u32) -> f64 {
         self.scores.get(id as usize).copied().unwrap_or(0.0)
-    }
-
-    /// With their ids.
-    fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
-        let places = 0..self.ends.len();
-        places.filter_map(|place| self.get(place)).zip(0..)
     }
 }
 
@@ -251,10 +237,8 @@ impl<'de> Visitor<'de> for Pairs {
     fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Entries, A::Error> {
         let mut entries = Entries::default();
         while let Some((Spelling(spelling), score)) = pairs.next_element()? {
-            entries.text.push_str(&spelling);
-            let end = u32::try_from(entries.text.len());
-            let too_long = |_| A::Error::custom("a vocabulary of more than 4 GiB");
-            entries.ends.push(end.map_err(too_long)?);
+            let pushed = entries.spellings.push(&spelling);
+            pushed.map_err(A::Error::custom)?;
             entries.scores.push(score);
         }
         Ok(entries)
@@ -263,6 +247,7 @@ impl<'de> Visitor<'de> for Pairs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::words::Numbers;
     use super::*;
     use serde_json::json;
     use tokenizers::Model as _;
@@ -271,37 +256,17 @@ mod tests {
     /// Of what words are made: characters of one to four bytes, and those of byte entries.
     const PIECES: [&str; 10] = ["a", "b", "▁", "é", "東", "京", "😀", "<", "0x61", ">"];
 
-    /// Numbers that look random, the same each time.
-    struct Numbers(u64);
-
-    impl Numbers {
-        fn below(&mut self, end: usize) -> usize {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            usize::try_from(self.0 >> 33).unwrap() % end
+    /// With spellings that are there twice, one that is empty, and scores that are equal.
+    fn vocabulary(numbers: &mut Numbers) -> Vec<(String, f64)> {
+        let mut entries = vec![("<unk>".to_owned(), 0.0)];
+        for _ in 0..numbers.below(40) {
+            let score = f64::from(u32::try_from(numbers.below(8)).unwrap()) - 6.0;
+            entries.push((numbers.word(&PIECES, 5), score));
         }
-
-        fn word(&mut self, pieces: usize) -> String {
-            let length = self.below(pieces);
-            (0..length)
-                .map(|_| PIECES[self.below(PIECES.len())])
-                .collect()
+        if numbers.below(2) == 0 {
+            entries.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), -20.0)));
         }
-
-        /// With spellings that are there twice, one that is empty, and scores that are equal.
-        fn vocabulary(&mut self) -> Vec<(String, f64)> {
-            let mut entries = vec![("<unk>".to_owned(), 0.0)];
-            for _ in 0..self.below(40) {
-                let score = f64::from(u32::try_from(self.below(8)).unwrap()) - 6.0;
-                entries.push((self.word(5), score));
-            }
-            if self.below(2) == 0 {
-                entries.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), -20.0)));
-            }
-            entries
-        }
+        entries
     }
 
     fn unigram(vocabulary: &[(String, f64)], unknown: Option<usize>, bytes: bool) -> Unigram {
@@ -314,13 +279,13 @@ mod tests {
         let mut numbers = Numbers(17);
         let mut failures = 0;
         for _ in 0..120 {
-            let vocabulary = numbers.vocabulary();
+            let vocabulary = vocabulary(&mut numbers);
             let bytes = numbers.below(2) == 0;
             let unknown = Some(numbers.below(vocabulary.len())).filter(|id| id % 5 != 4);
             let ours = unigram(&vocabulary, unknown, bytes);
             let library = Library::from(vocabulary.clone(), unknown, bytes).unwrap();
             for _ in 0..25 {
-                let text = numbers.word(24);
+                let text = numbers.word(&PIECES, 24);
                 let shown = format!("{text:?} of {vocabulary:?}, {unknown:?}, {bytes}");
                 let expected = library.tokenize(&text).map_err(|error| error.to_string());
                 failures += usize::from(expected.is_err());
