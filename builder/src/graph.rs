@@ -22,6 +22,7 @@ mod shapes;
 mod smoothing;
 mod source;
 mod storage;
+mod subexpressions;
 mod tensors;
 mod values;
 
@@ -115,6 +116,8 @@ impl Graph {
         constants::lift(&mut graph);
         remove_unused(&mut graph);
         folding::fold(&proto, &mut graph);
+        subexpressions::eliminate(&mut graph);
+        remove_unused(&mut graph);
         let tensors: HashSet<&String> = graph.initializer.iter().map(|it| &it.name).collect();
         quantised.retain(|name, _| tensors.contains(name));
         proto.graph = Some(graph);

@@ -40,7 +40,7 @@ pub(super) fn lift(graph: &mut GraphProto) {
     graph.node = nodes;
 }
 
-fn rename_inputs(node: &mut NodeProto, names: &HashMap<String, String>) {
+pub(super) fn rename_inputs(node: &mut NodeProto, names: &HashMap<String, String>) {
     for name in &mut node.input {
         if let Some(new) = names.get(name) {
             name.clone_from(new);
