@@ -161,7 +161,7 @@ fn write_tensors(
             length,
             ..External::default()
         }
-        .to_entries();
+        .to_entries(tensor.dims.len());
         position += length;
     }
     Ok(())
@@ -174,12 +174,8 @@ fn write_floats(
     weights: &Arc<dyn Source>,
     out: &mut dyn Write,
 ) -> anyhow::Result<u64> {
-    let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim));
-    let dims: Vec<usize> = dims.collect::<Result<_, _>>().context("tensor shape")?;
-    let rows = dims.first().copied().unwrap_or(1);
-    let columns = dims.iter().skip(1).copied();
-    let columns = columns.fold(1, usize::saturating_mul);
-    let matrix = Matrix::new(&tensor.name, (rows, columns), stored, weights)?;
+    let matrix = Matrix::of(tensor, stored, weights)?;
+    let (rows, columns) = (matrix.rows(), matrix.columns());
     let mut row = vec![0.0; columns];
     for index in 0..rows {
         matrix.read_rows(index, &mut row)?;

@@ -438,9 +438,9 @@ await run({
     await on({ answer }, async (page) => {
       for (const worker of [true, false]) {
         const found = await page.evaluate(async (worker) => {
-          const limited = (file) => load(file, { wasm: "/limited/300.wasm", worker });
-          const loading = await failure(limited("/files/model.ef"));
-          const [ner, free] = [await limited("/files/ner.ef"), await load("/files/ner.ef", { worker })];
+          const limited = (file, pages) => load(file, { wasm: `/limited/${pages}.wasm`, worker });
+          const loading = await failure(limited("/files/model.ef", 100));
+          const [ner, free] = [await limited("/files/ner.ef", 300), await load("/files/ner.ef", { worker })];
           // Tokenising takes many times the text.
           const text = "word ".repeat(2e6);
           const long = await failure(ner.entities(text));

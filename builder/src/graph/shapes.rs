@@ -2,6 +2,7 @@
 //! compute of shapes at every start, only the number of tokens is not known before.
 
 use super::conditionals::without_values;
+use super::constants::rename_inputs;
 use encoderfile::graph::{Tokens, read};
 use encoderfile::onnx::{
     GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
@@ -29,21 +30,37 @@ const SAME_TYPE: [&str; 13] = [
     "Unsqueeze",
 ];
 
-/// Makes constants of the integers that are the same for every text, writes targets of `Reshape` with
-/// one unknown length as a constant with `-1`, and leaves out what repeats a tensor once. The graph is
-/// then one for a single text, as its inputs say.
+/// Makes constants of the integers that are the same for every text, computes those once that are the
+/// same for each text, writes targets of `Reshape` with one unknown length as a constant with `-1`, and
+/// leaves out what repeats a tensor once. The graph is then one for a single text, as its inputs say.
 pub(super) fn resolve(model: &ModelProto, graph: &mut GraphProto, max_tokens: u32) {
     let Ok(known) = Known::of(model, graph, max_tokens) else {
         // Whoever loads the graph says what is wrong with it.
         return;
     };
     let integers = integers(graph);
+    let outputs: HashSet<String> = graph.output.iter().map(|it| it.name.clone()).collect();
     let mut constants = Constants::default();
+    let mut lengths: HashMap<Lengths, String> = HashMap::new();
+    let mut renamed = HashMap::new();
     let mut nodes = Vec::with_capacity(graph.node.len());
     for mut node in std::mem::take(&mut graph.node) {
         if let Some(tensor) = known.integers(&node, &integers) {
             graph.initializer.push(tensor);
             continue;
+        }
+        rename_inputs(&mut node, &renamed);
+        if let [output] = node.output.as_slice()
+            && let Some(known) = known
+                .lengths_of(output)
+                .filter(|_| integers.contains(output))
+            && !outputs.contains(output)
+        {
+            let first = lengths.entry(known).or_insert_with(|| output.clone());
+            if first != output {
+                renamed.insert(output.clone(), first.clone());
+                continue;
+            }
         }
         if known.repeats_once(&node) {
             node.op_type = "Identity".into();
@@ -84,8 +101,15 @@ fn integers(graph: &GraphProto) -> HashSet<String> {
     let tensors = graph.initializer.iter().filter(is_int64);
     let mut integers: HashSet<String> = tensors.map(|it| it.name.clone()).collect();
     for node in &graph.node {
+        let attribute = |name| node.attribute.iter().find(|it| it.name == name);
         let is_one = match node.op_type.as_str() {
             "Shape" | "Size" => true,
+            "Cast" => attribute("to").is_some_and(|it| it.i == i64::from(DataType::Int64 as i32)),
+            "ConstantOfShape" => {
+                let value = attribute("value").and_then(|it| it.t.as_ref());
+                value.as_ref().is_some_and(is_int64)
+            }
+            "Where" => node.input.get(1).is_some_and(|it| integers.contains(it)),
             operator => {
                 SAME_TYPE.contains(&operator)
                     && node.input.first().is_some_and(|it| integers.contains(it))
@@ -97,6 +121,9 @@ fn integers(graph: &GraphProto) -> HashSet<String> {
     }
     integers
 }
+
+/// Lengths of axes, as they depend on the number of tokens, and the shape of the tensor they are in.
+type Lengths = (Vec<TDim>, TVec<usize>);
 
 /// What holds for every text, of values by their names.
 struct Known {
@@ -126,14 +153,19 @@ impl Known {
         Ok(known)
     }
 
-    /// A vector of lengths, or one: of `None` where it depends on the text.
-    fn lengths(&self, name: &str) -> Option<(Vec<Option<i64>>, &[usize])> {
+    fn lengths_of(&self, name: &str) -> Option<Lengths> {
         let value = self.values.get(name)?;
         let lengths = value.cast_to::<TDim>().ok()?;
         let plain = lengths.try_as_plain_ram().ok()?;
         let lengths = plain.as_slice::<TDim>().ok()?;
+        Some((lengths.to_vec(), value.shape().into()))
+    }
+
+    /// A vector of lengths, or one: of `None` where it depends on the text.
+    fn lengths(&self, name: &str) -> Option<(Vec<Option<i64>>, TVec<usize>)> {
+        let (lengths, shape) = self.lengths_of(name)?;
         let lengths = lengths.iter().map(|it| it.to_i64().ok());
-        Some((lengths.collect(), value.shape()))
+        Some((lengths.collect(), shape))
     }
 
     /// What a node computes, if those are int64 and the same for every text.
@@ -368,6 +400,54 @@ mod tests {
         nodes.push(node("Reshape", &["zeros", "square"], "y"));
         let graph = resolved(nodes, of_view());
         assert!(operators(&graph).contains(&"Shape"));
+    }
+
+    /// As PyTorch writes `expand`: where a length is -1 it is the tensor's own.
+    #[test]
+    fn lengths_that_are_always_equal_are_computed_once() {
+        let layer = |input: &str, of: &str| {
+            let name = |it: &str| format!("{it}_{of}");
+            let [shape, length, square] = ["shape", "length", "square"].map(name);
+            let [minus, is_own, target] = ["minus", "is_own", "target"].map(name);
+            let [zeros, ones] = ["zeros", "ones"].map(name);
+            let mut concat = node("Concat", &[&length, &length], &square);
+            concat.attribute = vec![axis()];
+            let mut filled = node("ConstantOfShape", &["two"], &ones);
+            filled.attribute = vec![encoderfile::onnx::AttributeProto {
+                name: "value".into(),
+                t: Some(integers("", &[1])),
+                r#type: 4,
+                ..Default::default()
+            }];
+            vec![
+                node("Shape", &[input], &shape),
+                node("Slice", &[&shape, "axis_1", "axis_2"], &length),
+                concat,
+                filled,
+                node("Mul", &[&ones, "minus_one"], &minus),
+                node("Equal", &[&square, &minus], &is_own),
+                node("Where", &[&is_own, &ones, &square], &target),
+                node("ConstantOfShape", &[&target], &zeros),
+            ]
+        };
+        let mut nodes = layer("x", "a");
+        nodes.push(node("Relu", &["x"], "y"));
+        nodes.extend(layer("y", "b"));
+        nodes.push(node("Add", &["zeros_a", "zeros_b"], "sum"));
+        let tensors = vec![
+            integers("axis_1", &[1]),
+            integers("axis_2", &[2]),
+            integers("two", &[2]),
+            integers("minus_one", &[-1]),
+        ];
+        let mut graph = resolved(nodes, tensors);
+        let once = ["Gather", "Shape", "Slice", "Concat"];
+        let each = ["ConstantOfShape", "ConstantOfShape", "Add"];
+        assert_eq!(operators(&graph), [&once[..], &each].concat());
+        // They have the same input now.
+        super::super::subexpressions::eliminate(&mut graph);
+        let all = [&once[..], &["ConstantOfShape", "Add"]].concat();
+        assert_eq!(operators(&graph), all);
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub(super) fn split(graph: &mut GraphProto, storage: &Storage) -> Weights {
             encoding,
             layout,
         }
-        .to_entries();
+        .to_entries(tensor.dims.len());
     }
     graph.initializer = tensors;
     weights
@@ -119,7 +119,7 @@ fn push(
     encoding: WeightsEncoding,
     layout: Layout,
 ) -> u64 {
-    let columns = tensor.dims.get(1).and_then(|it| usize::try_from(*it).ok());
+    let columns = tensor.dims.last().and_then(|it| usize::try_from(*it).ok());
     let columns = columns.unwrap_or(1);
     match (encoding, layout, values) {
         (WeightsEncoding::F32, Layout::Rows, Floats::F32(bytes))
@@ -255,7 +255,11 @@ fn stored_as(
         false => WeightsEncoding::F32,
     };
     if !is_matrix(tensor) {
-        return (lossless, Layout::Rows);
+        let is_stack = uses.is_matmul_stack(&tensor.name, &tensor.dims);
+        return match is_stack && lossless == WeightsEncoding::F32 {
+            true => (lossless, Layout::Panels),
+            false => (lossless, Layout::Rows),
+        };
     }
     let encoding = storage.encodings.get(&tensor.name).copied();
     let encoding = encoding.unwrap_or(lossless);

@@ -5,7 +5,8 @@
 //! the values of a float32 tensor are stored ([`WeightsEncoding`]), absent for the tensor's plain
 //! little-endian bytes. `layout` is `panels16` for matrices that are multiplied by where they
 //! are: [`PANEL`] columns after [`PANEL`] columns, each row after row, with zeros for columns
-//! beyond the last; absent for row-major. What a group's scale is shared by, and how int4 is
+//! beyond the last; `panels16-of-stack` for matrices `[…, rows, columns]` of one tensor, which lie as
+//! one matrix of all their rows does; absent for row-major. What a group's scale is shared by, and how int4 is
 //! packed, is said where it is decoded, in `encoderfile_kernels`.
 
 use crate::source::{Section, Source};
@@ -26,8 +27,11 @@ pub const LOCATION: &str = "weights";
 /// this, with zeros before it.
 pub const TENSOR_ALIGNMENT: u64 = 64;
 
-/// The entry of [`Layout::Panels`].
+/// The entry of [`Layout::Panels`], for a matrix.
 const PANELS: &str = "panels16";
+
+/// The same for a tensor of more axes, a stack of matrices.
+const PANELS_OF_STACK: &str = "panels16-of-stack";
 
 /// The order in which the values of one matrix are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub enum Layout {
     Rows,
     /// [`PANEL`] columns after [`PANEL`] columns: `[panels, rows, 16]`, row-major, with zeros for
     /// columns beyond the last. Groups are down the columns: `[inputs, outputs]`, as `MatMul` has
-    /// it.
+    /// it. All axes but the last are rows.
     Panels,
 }
 
@@ -73,8 +77,8 @@ pub struct External {
 }
 
 impl External {
-    /// The `external_data` entries of this place.
-    pub fn to_entries(&self) -> Vec<StringStringEntryProto> {
+    /// The `external_data` entries of this place, for a tensor of so many axes.
+    pub fn to_entries(&self, axes: usize) -> Vec<StringStringEntryProto> {
         let entry = |key: &str, value: String| StringStringEntryProto {
             key: key.into(),
             value,
@@ -88,7 +92,8 @@ impl External {
             entries.push(entry("encoding", self.encoding.to_string()));
         }
         if self.layout == Layout::Panels {
-            entries.push(entry("layout", PANELS.into()));
+            let layout = if axes > 2 { PANELS_OF_STACK } else { PANELS };
+            entries.push(entry("layout", layout.into()));
         }
         entries
     }
@@ -113,9 +118,14 @@ impl External {
         };
         let encoding = value("encoding").map(WeightsEncoding::from_str);
         let encoding = encoding.transpose().map_err(|it| fail(it.to_string()))?;
+        let axes = tensor.dims.len();
         let layout = match value("layout") {
             None => Layout::Rows,
-            Some(PANELS) => Layout::Panels,
+            Some(PANELS) if axes == 2 => Layout::Panels,
+            Some(PANELS_OF_STACK) if axes > 2 => Layout::Panels,
+            Some(known @ (PANELS | PANELS_OF_STACK)) => {
+                return Err(fail(format!("layout `{known}` of {axes} axes")));
+            }
             Some(other) => return Err(fail(format!("unknown layout `{other}`"))),
         };
         Ok(Some(Self {
@@ -125,6 +135,16 @@ impl External {
             layout,
         }))
     }
+}
+
+/// The lengths of a tensor's axes.
+///
+/// # Errors
+/// [`WeightsError`] for one that is negative, or more than memory can have.
+pub fn dims(tensor: &TensorProto) -> Result<Vec<usize>, WeightsError> {
+    let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim));
+    let dims = dims.collect::<Result<_, _>>();
+    dims.map_err(|_| WeightsError::new(&tensor.name, format!("its shape is {:?}", tensor.dims)))
 }
 
 /// A float32 matrix that stays where it is stored; rows are decoded on demand.
@@ -140,6 +160,32 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// A tensor at `place` in `weights` as a matrix: its first axis and all others together, or in
+    /// panels its last and all before it.
+    ///
+    /// # Errors
+    /// As [`Matrix::new`], and for a shape that is none.
+    pub fn of(
+        tensor: &TensorProto,
+        place: &External,
+        weights: &Arc<dyn Source>,
+    ) -> Result<Self, WeightsError> {
+        let dims = dims(tensor)?;
+        let (rows, columns) = match place.layout {
+            Layout::Rows => dims.split_at(dims.len().min(1)),
+            Layout::Panels => dims.split_at(dims.len().saturating_sub(1)),
+        };
+        let length = |axes: &[usize]| {
+            axes.iter()
+                .try_fold(1_usize, |all, it| all.checked_mul(*it))
+        };
+        let shape = length(rows).zip(length(columns));
+        let shape = shape.ok_or_else(|| {
+            WeightsError::new(&tensor.name, format!("its shape is {:?}", tensor.dims))
+        })?;
+        Self::new(&tensor.name, shape, place, weights)
+    }
+
     /// The matrix `name` of `rows` × `columns` at `place` in `weights`.
     ///
     /// # Errors

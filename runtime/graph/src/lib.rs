@@ -31,7 +31,7 @@ use onnx::{operators, reader};
 use ops::Backend;
 use ops::linear;
 use ops::quantisation::{Quantize, RoundToSteps};
-use passes::{attention_mask, indices};
+use passes::{attention_mask, declutter, indices};
 
 pub use encoderfile_kernels::{BLOCK_ROWS as BATCH_TOKENS, ISA_VARIABLE, Isa, NoSuchIsa};
 #[cfg(target_family = "wasm")]
@@ -429,8 +429,8 @@ fn simplify(mut model: TypedModel, known_mask: Option<&[Input]>) -> Result<Typed
             .map_err(GraphError::engine(Stage::Planning))?;
     }
     indices::compute_as_numbers(&mut model).map_err(GraphError::engine(Stage::Planning))?;
-    let model = model.into_decluttered();
-    model.map_err(GraphError::engine(Stage::Planning))
+    declutter::declutter(&mut model).map_err(GraphError::engine(Stage::Planning))?;
+    Ok(model)
 }
 
 fn compile(mut model: TypedModel, backend: &Backend) -> Result<Arc<TypedSimplePlan>, GraphError> {

@@ -16,6 +16,7 @@ pub(crate) mod linear;
 pub(crate) mod quantisation;
 pub(crate) mod range;
 pub(crate) mod rope;
+pub(crate) mod stored_tensor;
 pub(crate) mod weights;
 
 use crate::cores::Cores;
@@ -47,6 +48,7 @@ debug_is_name!(
     quantisation::Quantize,
     quantisation::RoundToSteps,
     rope::Rope,
+    stored_tensor::StoredTensor,
 );
 
 /// What operators compute with.

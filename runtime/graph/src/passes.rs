@@ -5,6 +5,7 @@
 
 mod attention;
 pub(crate) mod attention_mask;
+pub(crate) mod declutter;
 mod disentangled;
 mod einsum_axes;
 mod geglu;
@@ -18,7 +19,7 @@ mod rope;
 mod tests;
 mod window;
 
-use crate::ops::Backend;
+use crate::ops::{Backend, stored_tensor};
 use tract_core::internal::*;
 
 /// Replaces what is recognised in a simplified model.
@@ -39,6 +40,8 @@ pub(crate) fn fuse(model: &mut TypedModel, backend: &Backend) -> TractResult<()>
             epilogue.replace(model)?;
         } else if let Some(matched) = layer_norm::Match::at(model, id, backend.isa) {
             matched.replace(model)?;
+        } else if let Some(residual) = layer_norm::ResidualMatch::of(model, id) {
+            residual.replace(model)?;
         } else if let Some(matched) = disentangled::Match::at(model, id, backend)? {
             matched.replace(model)?;
         } else if let Some(matched) = attention::Match::at(model, id, backend)? {
@@ -62,5 +65,6 @@ pub(crate) fn fuse(model: &mut TypedModel, backend: &Backend) -> TractResult<()>
             group.replace(model)?;
         }
     }
-    model.compact()
+    model.compact()?;
+    stored_tensor::read_all(model)
 }

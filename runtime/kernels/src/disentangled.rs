@@ -7,7 +7,7 @@
 //! never in memory but for a block's rows.
 
 use crate::aligned::AlignedBuffer;
-use crate::gemm::{Memory, MicroKernel, PackedB, Rows, RowsMut, gemm, pack};
+use crate::gemm::{Memory, MicroKernel, PackedB, RowsMut, gemm};
 use crate::heads::HeadView;
 use crate::isa::Isa;
 use crate::parallel::{Parallel, each_chunk, parts};
@@ -15,98 +15,48 @@ use crate::shape::{ShapeError, ensure};
 use crate::simd::Kernel;
 use std::ops::Range;
 
-/// The vectors of relative positions, packed for each head.
-#[derive(Debug)]
-pub struct PositionTable {
-    heads: Vec<AlignedBuffer>,
-    width: usize,
-    positions: usize,
-    panel_width: usize,
-}
-
-impl PositionTable {
-    /// Packs a row-major tensor `[heads, width, positions]`.
-    ///
-    /// # Errors
-    ///
-    /// If there are not as many values.
-    pub fn new(
-        isa: Isa,
-        values: &[f32],
-        [heads, width, positions]: [usize; 3],
-    ) -> Result<Self, ShapeError> {
-        let of_head = width.checked_mul(positions);
-        let length = of_head.and_then(|of_head| of_head.checked_mul(heads));
-        ensure(length == Some(values.len()), "disentangled bias", || {
-            let found = values.len();
-            format!("{found} values for {heads} × {width} × {positions}")
-        })?;
-        let panel_width = isa.panel_width();
-        let pack = |head: usize| {
-            let values = &values[head * width * positions..][..width * positions];
-            let mut panels = AlignedBuffer::default();
-            pack::pack_panels(Rows::dense(values, positions), panel_width, &mut panels);
-            panels
-        };
-        Ok(Self {
-            heads: (0..heads).map(pack).collect(),
-            width,
-            positions,
-            panel_width,
-        })
-    }
-
-    /// How many heads there are.
-    pub fn heads(&self) -> usize {
-        self.heads.len()
-    }
-
-    /// How many positions there are.
-    pub fn positions(&self) -> usize {
-        self.positions
-    }
-}
-
 /// Which position each column of each row takes: `[1 or heads, rows, columns]`.
 #[derive(Clone, Debug)]
 pub struct PositionIndices {
     /// Each less than the number of positions.
     values: Vec<u32>,
+    positions: usize,
     shape: [usize; 3],
 }
 
 impl PositionIndices {
-    /// Row-major indices into a table; a negative one counts from its end, as in ONNX.
+    /// Row-major indices into a table of so many positions; a negative one counts from its end,
+    /// as in ONNX.
     ///
     /// # Errors
     ///
     /// If there are not as many as the shape says, or one is beyond the table.
-    pub fn new(
-        indices: &[i64],
-        shape: [usize; 3],
-        table: &PositionTable,
-    ) -> Result<Self, ShapeError> {
+    pub fn new(indices: &[i64], shape: [usize; 3], positions: usize) -> Result<Self, ShapeError> {
         let [heads, rows, columns] = shape;
         let row = rows.checked_mul(columns);
-        let length = row.and_then(|row| row.checked_mul(heads));
-        ensure(length == Some(indices.len()), "disentangled bias", || {
+        let count = row.and_then(|row| row.checked_mul(heads));
+        ensure(count == Some(indices.len()), "disentangled bias", || {
             format!("{} indices of shape {shape:?}", indices.len())
         })?;
-        let positions = i64::try_from(table.positions).unwrap_or(i64::MAX);
+        let length = i64::try_from(positions).unwrap_or(i64::MAX);
         let mut values = Vec::with_capacity(indices.len());
         for index in indices {
             let from_start = match index {
-                ..0 => index.saturating_add(positions),
+                ..0 => index.saturating_add(length),
                 _ => *index,
             };
             let value = u32::try_from(from_start).ok();
-            let value = value.filter(|_| from_start < positions);
+            let value = value.filter(|_| from_start < length);
             ensure(value.is_some(), "disentangled bias", || {
                 format!("position {index} of {positions}")
             })?;
             values.extend(value);
         }
-        Ok(Self { values, shape })
+        Ok(Self {
+            values,
+            positions,
+            shape,
+        })
     }
 
     /// Of some rows, one after the other.
@@ -123,8 +73,8 @@ impl PositionIndices {
 pub struct DisentangledBias<'a> {
     /// Queries for c2p, keys for p2c: `[heads, rows, width]`.
     pub rows: HeadView<'a>,
-    /// Their counterparts.
-    pub table: &'a PositionTable,
+    /// Their counterparts, the vectors of all relative positions: `[heads · width, positions]`.
+    pub table: PackedB<'a>,
     /// Which of those each column takes.
     pub indices: &'a PositionIndices,
     /// Of the scores.
@@ -153,19 +103,19 @@ pub fn disentangled_bias(
     let ([heads, tokens, width], [index_heads, index_rows, columns]) =
         (rows.shape(), indices.shape);
     let of_head = tokens.checked_mul(columns);
-    let fits = heads == table.heads()
-        && width == table.width
+    let fits = heads.checked_mul(width) == Some(table.depth())
         && tokens == index_rows
         && [1, heads].contains(&index_heads)
         && of_head.and_then(|of_head| of_head.checked_mul(heads)) == Some(output.len())
-        && table.panel_width == isa.panel_width();
+        && indices.positions <= table.columns()
+        && isa.reads_panels_of(table.width_of_panels());
     ensure(fits, "disentangled bias", || {
         let (rows, indices, output) = (rows.shape(), indices.shape, output.len());
-        let table = [table.heads(), table.width, table.positions];
+        let table = [table.depth(), table.columns()];
         format!("{rows:?} times {table:?} by {indices:?} into {output}")
     })?;
     // At most, of all positions; and what is taken of them is about as much.
-    let parts = parts(parallel, &[heads, tokens, width, table.positions]);
+    let parts = parts(parallel, &[heads, tokens, width, table.columns()]);
     let each = heads.div_ceil(parts);
     each_chunk(
         parallel,
@@ -204,23 +154,22 @@ impl Kernel for Part<'_> {
         } = *self.operands;
         let [_, tokens, depth] = all.shape();
         let (mut memory, mut scores) = (Memory::default(), AlignedBuffer::default());
+        let panel_width = table.width_of_panels();
         for head in self.heads.clone() {
             for first in (0..tokens).step_by(V::MR) {
                 let rows = first..tokens.min(first + V::MR);
                 let indices = indices.of(head, rows.clone());
-                let Some(panels) = panels_of(indices, V::PANEL) else {
+                let Some(panels) = panels_of(indices, panel_width) else {
                     continue;
                 };
-                let width = panels.len() * V::PANEL;
+                let (first, width) = (panels.start * panel_width, panels.len() * panel_width);
                 scores.resize(rows.len() * width);
                 let mut output = RowsMut {
                     values: &mut scores,
                     stride: width,
                     width,
                 };
-                let first = panels.start * V::PANEL;
-                let panels = &table.heads[head][first * depth..][..width * depth];
-                let b = PackedB::of_buffer::<V>(panels, depth, width);
+                let b = table.part(head * depth..(head + 1) * depth, panels);
                 let a = all.some_rows(head, rows.clone());
                 gemm::<V>(token, a, b, None, &mut memory, &mut output);
                 let block = Scores {

@@ -146,6 +146,10 @@ pub(crate) trait BlockedB: Copy {
 #[derive(Clone, Copy, Debug)]
 pub struct PackedB<'a> {
     panels: &'a [f32],
+    /// Rows of what is packed: so many a panel has.
+    panel_rows: usize,
+    /// The first of them that is a row of B.
+    first_row: usize,
     depth: usize,
     columns: usize,
     panel_width: usize,
@@ -176,31 +180,36 @@ impl<'a> PackedB<'a> {
         ensure(is_aligned, "gemm", || {
             format!("panels that begin at no multiple of {PANEL_ALIGNMENT} bytes")
         })?;
-        Ok(Self {
+        Ok(Self::whole(panels, (depth, columns), panel_width))
+    }
+
+    /// All rows of what is packed.
+    fn whole(panels: &'a [f32], (depth, columns): (usize, usize), panel_width: usize) -> Self {
+        Self {
             panels,
+            panel_rows: depth,
+            first_row: 0,
             depth,
             columns,
             panel_width,
-        })
+        }
     }
 
-    /// Panels in an [`AlignedBuffer`], of which `columns` are whole ones or less.
+    /// Some of its rows, and the columns of some of its panels.
     ///
     /// # Panics
     ///
     /// If there are not as many.
     #[inline(always)]
-    pub(crate) fn of_buffer<V: MicroKernel>(
-        panels: &'a [f32],
-        depth: usize,
-        columns: usize,
-    ) -> Self {
-        assert_eq!(panels.len(), columns.next_multiple_of(V::PANEL) * depth);
+    pub(crate) fn part(self, rows: Range<usize>, panels: Range<usize>) -> Self {
+        assert!(rows.end <= self.depth);
+        let length = self.panel_rows * self.panel_width;
         Self {
-            panels,
-            depth,
-            columns,
-            panel_width: V::PANEL,
+            panels: &self.panels[panels.start * length..panels.end * length],
+            first_row: self.first_row + rows.start,
+            depth: rows.len(),
+            columns: panels.len() * self.panel_width,
+            ..self
         }
     }
 
@@ -217,6 +226,11 @@ impl<'a> PackedB<'a> {
     /// Columns of whole panels: so many biases are given.
     pub fn padded_columns(self) -> usize {
         self.columns.next_multiple_of(self.panel_width)
+    }
+
+    /// Columns of a panel.
+    pub(crate) fn width_of_panels(self) -> usize {
+        self.panel_width
     }
 
     /// Whether the micro-kernel can read these panels.
@@ -249,9 +263,10 @@ impl BlockedB for PackedB<'_> {
     where
         Self: 'm,
     {
+        let depth = self.first_row + depth.start..self.first_row + depth.end;
         if V::READS_HALVES && self.panel_width != V::PANEL {
             let block = depth.start * self.panel_width..depth.end * self.panel_width;
-            let mut panels = self.panels.chunks_exact(self.depth * self.panel_width);
+            let mut panels = self.panels.chunks_exact(self.panel_rows * self.panel_width);
             let panel = panels.nth(first / self.panel_width).unwrap_or(&[]);
             let half = match first.is_multiple_of(self.panel_width) {
                 true => Half::First,
@@ -263,7 +278,7 @@ impl BlockedB for PackedB<'_> {
             };
         }
         let block = depth.start * V::PANEL..depth.end * V::PANEL;
-        let panels = self.panels.chunks_exact(self.depth * V::PANEL);
+        let panels = self.panels.chunks_exact(self.panel_rows * V::PANEL);
         let panel = |after: usize| panels.clone().nth(first / V::PANEL + after);
         let some = |panel: &'m [f32]| &panel[block.clone()];
         let (first_one, per) = (panel(0).unwrap_or(&[]), V::NR / V::PANEL);

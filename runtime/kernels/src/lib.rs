@@ -53,7 +53,7 @@ pub use activation::Activation;
 pub use aligned::PANEL_ALIGNMENT;
 pub use attention::{Attention, Bias, Undefined, Window, attention};
 pub use dequantise::{Quantised, dequantise};
-pub use disentangled::{DisentangledBias, PositionIndices, PositionTable, disentangled_bias};
+pub use disentangled::{DisentangledBias, PositionIndices, disentangled_bias};
 pub use encoding::{GroupLen, INT4_ZERO, INT8_MAX, NoSuchEncoding, PANEL, WeightsEncoding};
 pub use geglu::{GeGlu, geglu};
 pub use gemm::PackedB;

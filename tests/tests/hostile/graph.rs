@@ -165,6 +165,11 @@ fn changes(weights_len: u64) -> Vec<Change<'static>> {
     for layout in ["", "rows", "panels8"] {
         changes.push(("an unknown layout", Box::new(set("layout", layout))));
     }
+    let of_other_axes = |tensor: &mut TensorProto| match tensor.dims.len() {
+        2 => set("layout", "panels16-of-stack")(tensor),
+        _ => set("layout", "panels16")(tensor),
+    };
+    changes.push(("a layout of other axes", Box::new(of_other_axes)));
     let shapes: [&'static [i64]; 9] = [
         &[],
         &[-1, 32],
@@ -239,6 +244,20 @@ fn the_same_for_weights_that_were_quantised_before() -> anyhow::Result<()> {
         Some(parts) => refuse_all(&parts),
         None => Ok(()),
     }
+}
+
+/// DeBERTa's vectors of relative positions, as each head has them.
+#[test]
+fn the_same_for_stacks_of_matrices() -> anyhow::Result<()> {
+    let Some(parts) = Parts::of_model("deberta-v2-embedding", "f32")? else {
+        return Ok(());
+    };
+    let model = graph::decode(&parts.graph)?;
+    let tensors = model.graph.context("no graph")?.initializer;
+    let in_panels = |it: &StringStringEntryProto| it.value == "panels16-of-stack";
+    let is_stack = |it: &TensorProto| it.external_data.iter().any(in_panels);
+    ensure!(tensors.iter().any(is_stack), "no stack in the payload");
+    refuse_all(&parts)
 }
 
 /// Each tensor is what it says, and all of them together more than the file.

@@ -1,14 +1,15 @@
 //! External initializers: tensors that are not in the graph but in the weights artifact.
 
 use super::node::{attribute, is_standard};
-use super::tensor::{dims, matrix_shape, read_tensor};
+use super::tensor::read_tensor;
 use crate::GraphError;
 use crate::error::Stage;
 use crate::ops::Backend;
 use crate::ops::linear::MatMulWeight;
+use crate::ops::stored_tensor::StoredTensor;
 use encoderfile_format::source::{Section, Source};
 use encoderfile_format::weights::{
-    External, Layout, Matrix, TENSOR_ALIGNMENT, WeightsEncoding, WeightsError,
+    External, Layout, Matrix, TENSOR_ALIGNMENT, WeightsEncoding, WeightsError, dims,
 };
 use encoderfile_proto::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use std::collections::{HashMap, HashSet};
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use tract_core::internal::*;
 
 /// The external initializers of a graph: embedding tables, which stay where they are,
-/// weights of `MatMul`, which are packed from there or used where they are mapped, and
-/// everything else, read once.
+/// weights of `MatMul`, which are packed from there or used where they are mapped, stacks of
+/// such weights, which wait for a pass, and everything else, read once.
 #[derive(Default)]
 pub(crate) struct ExternalInitializers {
     /// With the names of the values.
     pub(crate) constants: Vec<(String, Arc<Tensor>)>,
+    /// With the names of the values.
+    pub(crate) stacks: Vec<(String, StoredTensor)>,
     /// By name of the value.
     tables: HashMap<String, Arc<Matrix>>,
     matmul_weights: HashMap<String, MatMulWeight>,
@@ -49,17 +52,21 @@ impl ExternalInitializers {
             match place {
                 None => inline.push(tensor),
                 Some(place) if uses.is_embedding_table(&tensor) => {
-                    let shape = matrix_shape(&tensor)?;
-                    let table = Matrix::new(&tensor.name, shape, &place, weights)?;
+                    let table = Matrix::of(&tensor, &place, weights)?;
                     external.tables.insert(tensor.name, Arc::new(table));
                 }
                 Some(place)
                     if is_float32(&tensor) && uses.is_matmul_weight(&tensor.name, &tensor.dims) =>
                 {
-                    let shape = matrix_shape(&tensor)?;
-                    let matrix = Matrix::new(&tensor.name, shape, &place, weights)?;
+                    let matrix = Matrix::of(&tensor, &place, weights)?;
                     let weight = MatMulWeight::new(matrix, backend.clone());
                     external.matmul_weights.insert(tensor.name, weight);
+                }
+                Some(place)
+                    if is_float32(&tensor) && uses.is_matmul_stack(&tensor.name, &tensor.dims) =>
+                {
+                    let stored = StoredTensor::new(&tensor, &place, weights)?;
+                    external.stacks.push((tensor.name, stored));
                 }
                 Some(place) => {
                     let constant = read_external(&tensor, &place, weights)?;
@@ -111,6 +118,11 @@ impl<'a> Uses<'a> {
         }
     }
 
+    /// Whether a value is taken by one node, and is no output.
+    pub(crate) fn is_taken_once(&self, name: &str) -> bool {
+        self.nodes(name).len() == 1 && !self.outputs.contains(name)
+    }
+
     /// The nodes that take a value, in the graph's order.
     pub fn nodes(&self, name: &str) -> &[&'a NodeProto] {
         self.nodes.get(name).map(Vec::as_slice).unwrap_or_default()
@@ -120,7 +132,8 @@ impl<'a> Uses<'a> {
     /// taken from.
     fn is_embedding_table(&self, tensor: &TensorProto) -> bool {
         is_float32(tensor)
-            && self.is_matrix_for(&tensor.name, &tensor.dims, |node| {
+            && tensor.dims.len() == 2
+            && self.is_only_for(&tensor.name, |node| {
                 node.op_type == "Gather"
                     && attribute(node, "axis").is_none_or(|axis| axis.i == 0)
                     && node.input.first() == Some(&tensor.name)
@@ -131,22 +144,24 @@ impl<'a> Uses<'a> {
     /// Whether a tensor of floats is a weight: a matrix that others are only multiplied by, with
     /// `MatMul`.
     pub fn is_matmul_weight(&self, name: &str, dims: &[i64]) -> bool {
+        dims.len() == 2 && self.is_multiplied_by(name, dims)
+    }
+
+    /// The same for a stack of matrices, `[…, depth, columns]`.
+    pub fn is_matmul_stack(&self, name: &str, dims: &[i64]) -> bool {
+        dims.len() > 2 && self.is_multiplied_by(name, dims)
+    }
+
+    fn is_multiplied_by(&self, name: &str, dims: &[i64]) -> bool {
         let is_second = |node: &NodeProto| matches!(&*node.input, [first, second] if first != name && second == name);
-        self.is_matrix_for(name, dims, |node| {
+        self.is_only_for(name, |node| {
             node.op_type == "MatMul" && is_standard(&node.domain) && is_second(node)
         }) && dims.iter().all(|length| *length > 0)
     }
 
-    /// Whether a tensor is a matrix, and all that is done with it is this.
-    fn is_matrix_for(
-        &self,
-        name: &str,
-        dims: &[i64],
-        is_done: impl Fn(&NodeProto) -> bool,
-    ) -> bool {
-        dims.len() == 2
-            && !self.outputs.contains(name)
-            && self.nodes(name).iter().all(|node| is_done(node))
+    /// Whether all that is done with a tensor is this.
+    fn is_only_for(&self, name: &str, is_done: impl Fn(&NodeProto) -> bool) -> bool {
+        !self.outputs.contains(name) && self.nodes(name).iter().all(|node| is_done(node))
     }
 }
 
@@ -167,17 +182,8 @@ fn read_external(
             return Err(WeightsError::new(&tensor.name, problem).into());
         }
     }
-    let matrix = Matrix::new(&tensor.name, matrix_shape(tensor)?, place, weights)?;
-    let values = Tensor::zero::<f32>(&dims(tensor)?);
-    let mut values = values.map_err(GraphError::engine(Stage::Reading))?;
-    {
-        let mut plain = values
-            .try_as_plain_ram_mut()
-            .map_err(GraphError::engine(Stage::Reading))?;
-        let slice = plain.as_slice_mut::<f32>();
-        matrix.read_rows(0, slice.map_err(GraphError::engine(Stage::Reading))?)?;
-    }
-    Ok(values.into_arc_tensor())
+    let stored = StoredTensor::new(tensor, place, weights)?;
+    stored.read().map_err(GraphError::engine(Stage::Reading))
 }
 
 /// Quantised weights: a byte is a value.
@@ -187,8 +193,8 @@ fn read_bytes(
     weights: &Arc<dyn Source>,
 ) -> Result<Arc<Tensor>, GraphError> {
     let fail = |problem: String| WeightsError::new(&tensor.name, problem);
-    let (rows, columns) = matrix_shape(tensor)?;
-    let expected = rows.checked_mul(columns);
+    let mut lengths = dims(tensor)?.into_iter();
+    let expected = lengths.try_fold(1_usize, usize::checked_mul);
     let fits = |length: &usize| *length as u64 == place.length;
     let Some(length) = expected.filter(fits) else {
         let problem = format!("{} bytes for {:?} values", place.length, tensor.dims);

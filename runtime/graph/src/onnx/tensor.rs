@@ -1,6 +1,6 @@
 //! Tensors inside the ONNX graph.
 
-use encoderfile_format::weights::WeightsError;
+use encoderfile_format::weights::{WeightsError, dims};
 use encoderfile_proto::onnx::{TensorProto, tensor_proto::DataType};
 use tract_core::internal::*;
 
@@ -84,25 +84,4 @@ fn from_bytes<T: Datum, const N: usize>(
 fn narrowed<T: Datum>(values: &[i32], narrow: fn(i32) -> TractResult<T>) -> TractResult<Tensor> {
     let values: TractResult<Vec<T>> = values.iter().map(|it| narrow(*it)).collect();
     Ok(tensor1(&values?))
-}
-
-/// The lengths of the axes.
-pub(crate) fn dims(tensor: &TensorProto) -> Result<Vec<usize>, WeightsError> {
-    let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim));
-    let dims = dims.collect::<Result<_, _>>();
-    dims.map_err(|_| WeightsError::new(&tensor.name, format!("its shape is {:?}", tensor.dims)))
-}
-
-/// The first axis and all others together.
-pub(crate) fn matrix_shape(tensor: &TensorProto) -> Result<(usize, usize), WeightsError> {
-    let dims = dims(tensor)?;
-    let rows = dims.first().copied().unwrap_or(1);
-    let columns = dims
-        .iter()
-        .skip(1)
-        .try_fold(1_usize, |columns, dim| columns.checked_mul(*dim));
-    let columns = columns.ok_or_else(|| {
-        WeightsError::new(&tensor.name, format!("its shape is {:?}", tensor.dims))
-    })?;
-    Ok((rows, columns))
 }

@@ -3,9 +3,17 @@
 
 use super::Backend;
 use super::head_layout::HeadLayout;
+use super::weights::LinearWeights;
 use encoderfile_kernels as kernels;
-use encoderfile_kernels::{HeadView, PositionIndices, PositionTable};
+use encoderfile_kernels::{HeadView, PositionIndices, Weights};
 use tract_core::internal::*;
+
+/// The vectors of all relative positions: `[heads, width, positions]`, stored or packed as one
+/// matrix of `[heads · width, positions]`, in float32.
+pub(crate) struct PositionTable {
+    pub(crate) vectors: LinearWeights,
+    pub(crate) heads: usize,
+}
 
 /// `scale · rows · table[index]`: rows of `[…, heads, tokens, width]` in any
 /// order, and indices of `[…, 1 or heads, tokens, columns]`, give
@@ -41,7 +49,7 @@ impl DisentangledBias {
     fn output_shape<D: Clone + From<usize>>(&self, indices: &[D]) -> TVec<D> {
         let mut shape: TVec<D> = indices.iter().cloned().collect();
         let rank = shape.len();
-        shape[rank - 3] = D::from(self.table.heads());
+        shape[rank - 3] = D::from(self.table.heads);
         if self.transposed {
             shape.swap(rank - 2, rank - 1);
         }
@@ -71,10 +79,14 @@ impl EvalOp for DisentangledBias {
         };
         let plain = indices.try_as_plain_ram()?;
         let index_shape = [heads, tokens, columns];
-        let indices = PositionIndices::new(plain.as_slice()?, index_shape, &self.table)?;
+        let positions = self.table.vectors.columns();
+        let indices = PositionIndices::new(plain.as_slice()?, index_shape, positions)?;
+        let Weights::F32(table) = self.table.vectors.as_factor(None)? else {
+            bail!("vectors of positions that are not float32");
+        };
         let operands = kernels::DisentangledBias {
             rows: view,
-            table: &self.table,
+            table,
             indices: &indices,
             scale: self.scale,
             transposed: self.transposed,

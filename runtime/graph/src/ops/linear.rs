@@ -237,6 +237,25 @@ impl Linear {
         }
     }
 
+    /// The same with a bias, a vector of as many values as there are columns; `None` where there is
+    /// something after the product.
+    pub(crate) fn with_bias(&self, bias: &Tensor) -> Option<Self> {
+        let is_vector = bias.shape() == [self.weights.columns()];
+        let values = bias.try_as_plain_ram().ok()?;
+        let values = values.as_slice::<f32>().ok().filter(|_| is_vector)?;
+        let mut values = values.to_vec();
+        values.resize(self.bias.len(), 0.0);
+        self.is_plain().then(|| Self {
+            bias: values.into(),
+            ..self.clone()
+        })
+    }
+
+    /// Whether it has neither a bias nor an activation.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.activation == Activation::None && self.bias.iter().all(|bias| *bias == 0.0)
+    }
+
     /// Without a bias or an activation.
     pub(crate) fn plain(weights: Arc<LinearWeights>, output: TVec<Axis>) -> Self {
         let bias = vec![0.0; weights.padded_columns()].into();

@@ -157,6 +157,11 @@ impl LinearWeights {
         matches!(self.panels, Panels::Int8(_))
     }
 
+    #[cfg(test)]
+    pub(crate) fn are_mapped(&self) -> bool {
+        matches!(self.panels, Panels::Mapped(_))
+    }
+
     /// As what kernels multiply by. Only int8 weights take factors ([`Weights::Int8`]).
     pub(crate) fn as_factor<'a>(
         &'a self,
@@ -211,7 +216,7 @@ fn read_panels(matrix: &Arc<Matrix>, backend: &Backend) -> Result<Panels, ReadEr
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::cores::Cores;
     use crate::ops::isa_of_tests;
@@ -276,14 +281,14 @@ mod tests {
     }
 
     /// Bytes in memory, as aligned as a mapped file's, and perhaps to be used there.
-    struct Memory {
+    pub(crate) struct Memory {
         bytes: Vec<u8>,
         start: usize,
         mapped: bool,
     }
 
     impl Memory {
-        fn new(values: &[f32], mapped: bool) -> Self {
+        pub(crate) fn new(values: &[f32], mapped: bool) -> Self {
             let mut bytes = vec![0; values.len() * 4 + PANEL_ALIGNMENT];
             let start = bytes.as_ptr().align_offset(PANEL_ALIGNMENT);
             let (places, _) = bytes[start..].as_chunks_mut::<4>();
@@ -318,11 +323,11 @@ mod tests {
         }
     }
 
-    /// As `Encoding::Panels` has them.
-    fn in_panels(rows: &[f32]) -> Vec<f32> {
+    /// As [`Layout::Panels`] has them.
+    pub(crate) fn in_panels(rows: &[f32], columns: usize) -> Vec<f32> {
         let mut panels = Vec::new();
-        for first in (0..COLUMNS).step_by(PANEL) {
-            for row in rows.chunks_exact(COLUMNS) {
+        for first in (0..columns).step_by(PANEL) {
+            for row in rows.chunks_exact(columns) {
                 let columns = first..first + PANEL;
                 panels.extend(columns.map(|column| row.get(column).copied().unwrap_or(0.0)));
             }
@@ -333,7 +338,7 @@ mod tests {
     #[test]
     fn matrices_stored_in_panels_are_the_same_ones() {
         let rows = values(DEPTH * COLUMNS);
-        let panels = in_panels(&rows);
+        let panels = in_panels(&rows, COLUMNS);
         let stored = |values: &[f32], layout, mapped| {
             let memory = Arc::new(Memory::new(values, mapped));
             let place = External {
@@ -350,7 +355,7 @@ mod tests {
             let multiplied = |matrix: &Arc<Matrix>| {
                 let weights = LinearWeights::read(matrix, &backend).unwrap();
                 let output = product(&weights, 7, Activation::None);
-                (output, matches!(weights.panels, Panels::Mapped(_)))
+                (output, weights.are_mapped())
             };
             let (expected, _) = multiplied(&stored(&rows, Layout::Rows, true));
             let [read, mapped] = [false, true];

@@ -4,9 +4,13 @@
 use super::einsum_axes::{Role, places};
 use super::pattern::{constant_input, only_successor, scalar_factor};
 use crate::ops::Backend;
-use crate::ops::disentangled::DisentangledBias;
+use crate::ops::disentangled::{DisentangledBias, PositionTable};
 use crate::ops::head_layout::HeadLayout;
-use encoderfile_kernels::{Isa, PositionTable};
+use crate::ops::stored_tensor::StoredTensor;
+use crate::ops::weights::LinearWeights;
+use encoderfile_format::manifest::Compute;
+use encoderfile_format::weights::WeightsEncoding;
+use encoderfile_kernels::Order;
 use tract_core::internal::*;
 use tract_core::ops::array::{GatherElements, MultiBroadcastTo};
 use tract_core::ops::change_axes::AxisOp;
@@ -29,7 +33,7 @@ impl Match {
         let Some(op) = model.node(id).op_as::<EinSum>() else {
             return Ok(None);
         };
-        let Some((positions, slot)) = constant_input(model, id) else {
+        let Some((positions, slot)) = Positions::of(model, id) else {
             return Ok(None);
         };
         let facts = model.node_input_facts(id)?;
@@ -53,7 +57,7 @@ impl Match {
         };
         let op = DisentangledBias {
             rows: layout,
-            table: Arc::new(table(&positions, of_positions, backend.isa)?),
+            table: Arc::new(positions.table(of_positions, backend)?),
             scale: after.scale,
             transposed: after.transposed,
             backend: backend.clone(),
@@ -71,17 +75,66 @@ impl Match {
     }
 }
 
-/// Packs a constant, of which three axes are heads, width and positions, and all others
-/// one long. In that order it needs no copy.
-fn table(tensor: &Tensor, axes: [usize; 3], isa: Isa) -> TractResult<PositionTable> {
+/// The vectors of all relative positions.
+enum Positions {
+    Constant(Arc<Tensor>),
+    Stored(StoredTensor),
+}
+
+impl Positions {
+    /// What a product of two is with, and the place of what else goes into it.
+    fn of(model: &TypedModel, id: usize) -> Option<(Self, usize)> {
+        if let Some((tensor, slot)) = constant_input(model, id) {
+            return Some((Self::Constant(tensor), slot));
+        }
+        let [first, second] = &*model.node(id).inputs else {
+            return None;
+        };
+        let stored = |outlet: &OutletId| model.node(outlet.node).op_as::<StoredTensor>().cloned();
+        match (stored(first), stored(second)) {
+            (None, Some(tensor)) => Some((Self::Stored(tensor), 0)),
+            (Some(tensor), None) => Some((Self::Stored(tensor), 1)),
+            _ => None,
+        }
+    }
+
+    /// Of axes, three are heads, width and positions, and all others one long. What is stored in that
+    /// order is used where it is.
+    fn table(&self, axes: [usize; 3], backend: &Backend) -> TractResult<PositionTable> {
+        let backend = Backend {
+            compute: Compute::F32,
+            ..backend.clone()
+        };
+        let tensor = match self {
+            Self::Constant(tensor) => Arc::clone(tensor),
+            Self::Stored(stored) => {
+                let heads = stored.heads(axes);
+                match heads.filter(|_| stored.matrix.encoding() == WeightsEncoding::F32) {
+                    Some(heads) => {
+                        let vectors = LinearWeights::read(&stored.matrix, &backend)?;
+                        return Ok(PositionTable { vectors, heads });
+                    }
+                    None => stored.take()?,
+                }
+            }
+        };
+        packed(&tensor, axes, &backend)
+    }
+}
+
+/// Packs a constant. In the order of heads, width and positions it needs no copy.
+fn packed(tensor: &Tensor, axes: [usize; 3], backend: &Backend) -> TractResult<PositionTable> {
     let plain = tensor.try_as_plain_ram()?;
     let values = plain.as_slice::<f32>()?;
-    let shape = axes.map(|axis| tensor.shape()[axis]);
+    let [heads, widths, positions] = axes.map(|axis| tensor.shape()[axis]);
     let [head, width, position] =
         axes.map(|axis| tensor.shape()[axis + 1..].iter().product::<usize>());
-    let [heads, widths, positions] = shape;
+    let pack = |values: &[f32]| -> TractResult<PositionTable> {
+        let vectors = LinearWeights::new(values, heads * widths, Order::Rows, backend)?;
+        Ok(PositionTable { vectors, heads })
+    };
     if [head, width, position] == [widths * positions, positions, 1] {
-        return Ok(PositionTable::new(isa, values, shape)?);
+        return pack(values);
     }
     let mut row_major = Vec::with_capacity(values.len());
     for at_head in 0..heads {
@@ -91,7 +144,7 @@ fn table(tensor: &Tensor, axes: [usize; 3], isa: Isa) -> TractResult<PositionTab
             row_major.extend(row);
         }
     }
-    Ok(PositionTable::new(isa, &row_major, shape)?)
+    pack(&row_major)
 }
 
 /// What follows the products.
@@ -160,7 +213,11 @@ fn indices(model: &TypedModel, outlet: OutletId, rank: usize) -> TractResult<Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::weights::tests::{Memory, in_panels};
     use crate::passes::fuse;
+    use encoderfile_format::source::Source;
+    use encoderfile_format::weights::{External, Layout};
+    use encoderfile_proto::onnx::TensorProto;
     use tract_core::internal::wire_with_rank_broadcast;
     use tract_core::ops::math;
 
@@ -177,15 +234,27 @@ mod tests {
 
     /// Rows of `[1, S, HEADS, WIDTH]`, indices of `[1, S, S]` → `[HEADS, S, S]`.
     fn model(transposed: bool, axis: usize) -> TypedModel {
+        let positions = values(&[HEADS, WIDTH, POSITIONS], 7);
+        model_of(Positions::Constant(positions.into()), transposed, axis)
+    }
+
+    fn model_of(positions: Positions, transposed: bool, axis: usize) -> TypedModel {
         let mut model = TypedModel::default();
         let length = model.symbols.sym("S").to_dim();
         let fact = f32::fact(dims!(1, length.clone(), HEADS, WIDTH));
         let rows = model.add_source("rows", fact).unwrap();
         let fact = i64::fact(dims!(1, length.clone(), length.clone()));
         let indices = model.add_source("indices", fact).unwrap();
-        let positions = values(&[HEADS, WIDTH, POSITIONS], 7);
-        let positions = model.add_const("positions", positions).unwrap();
-        let product = EinSum::new("bmak,akn->amn".parse().unwrap(), f32::datum_type());
+        let positions = match positions {
+            Positions::Constant(tensor) => model.add_const("positions", tensor).unwrap(),
+            Positions::Stored(stored) => model.wire_node("positions", stored, &[]).unwrap()[0],
+        };
+        let shape = model.outlet_fact(positions).unwrap().shape.as_concrete();
+        let axes = match shape.unwrap().last() {
+            Some(&WIDTH) => "bmak,ank->amn",
+            _ => "bmak,akn->amn",
+        };
+        let product = EinSum::new(axes.parse().unwrap(), f32::datum_type());
         let product = model.wire_node("product", product, &[rows, positions]);
         let all = MultiBroadcastTo {
             shape: dims!(HEADS, length.clone(), length),
@@ -243,6 +312,98 @@ mod tests {
                 close.unwrap_or_else(|error| panic!("{length} tokens, {transposed}: {error:?}"));
             }
         }
+    }
+
+    /// The values of [`model`] in a payload, or those with the axes of width and positions swapped.
+    fn stored(layout: Layout, swapped: bool, mapped: bool) -> StoredTensor {
+        let tensor = values(&[HEADS, WIDTH, POSITIONS], 7);
+        let tensor = match swapped {
+            true => tensor.permute_axes(&[0, 2, 1]).unwrap(),
+            false => tensor,
+        };
+        let plain = tensor.try_as_plain_ram().unwrap();
+        let rows = plain.as_slice::<f32>().unwrap();
+        let columns = tensor.shape()[2];
+        let memory = match layout {
+            Layout::Rows => Memory::new(rows, mapped),
+            Layout::Panels => Memory::new(&in_panels(rows, columns), mapped),
+        };
+        let place = External {
+            length: memory.len(),
+            layout,
+            ..External::default()
+        };
+        let lengths = tensor.shape().iter();
+        let proto = TensorProto {
+            name: "positions".into(),
+            dims: lengths.map(|it| i64::try_from(*it).unwrap()).collect(),
+            ..TensorProto::default()
+        };
+        let weights: Arc<dyn Source> = Arc::new(memory);
+        StoredTensor::new(&proto, &place, &weights).unwrap()
+    }
+
+    /// As [`Layout::Rows`] and [`Layout::Panels`], with axes in either order, mapped and not.
+    fn each_stored() -> impl Iterator<Item = StoredTensor> {
+        let flags = [(false, false), (false, true), (true, false), (true, true)];
+        let layouts = [Layout::Rows, Layout::Panels].into_iter();
+        layouts.flat_map(move |layout| {
+            let flags = flags.into_iter();
+            flags.map(move |(swapped, mapped)| stored(layout, swapped, mapped))
+        })
+    }
+
+    #[test]
+    fn stored_vectors_of_positions_are_the_constant_ones() {
+        let result = |mut model: TypedModel| {
+            fuse(&mut model, &Backend::of_tests()).unwrap();
+            assert!(has_bias(&model) && model.nodes.len() == 3);
+            let model = model.into_runnable().unwrap();
+            let rows = values(&[1, 40, HEADS, WIDTH], 3).into_tvalue();
+            let outputs = model.run(tvec!(rows, distances(40).into_tvalue()));
+            outputs.unwrap()[0].clone().into_tensor()
+        };
+        let expected = result(model(false, 2));
+        for stored in each_stored() {
+            let got = result(model_of(Positions::Stored(stored), false, 2));
+            assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn stored_tensors_that_no_pass_takes_are_constants() {
+        let expected = values(&[HEADS, WIDTH, POSITIONS], 7);
+        for stored in each_stored() {
+            let mut model = model_of(Positions::Stored(stored), false, 1);
+            fuse(&mut model, &Backend::of_tests()).unwrap();
+            let constants = model.nodes.iter().filter(|node| node.name == "positions");
+            let constants: Vec<Arc<Tensor>> = constants
+                .map(|node| node.outputs[0].fact.konst.clone().unwrap())
+                .collect();
+            let [constant] = &*constants else {
+                panic!("{constants:?}")
+            };
+            let is_swapped = constant.shape()[2] == WIDTH;
+            let constant = Tensor::clone(constant);
+            let constant = match is_swapped {
+                true => constant.permute_axes(&[0, 2, 1]).unwrap(),
+                false => constant,
+            };
+            assert_eq!(constant, expected);
+            model.into_runnable().unwrap();
+        }
+    }
+
+    #[test]
+    fn stored_panels_are_used_where_they_are() {
+        let backend = Backend::of_tests();
+        let table = |layout, mapped| {
+            let positions = Positions::Stored(stored(layout, false, mapped));
+            positions.table([0, 1, 2], &backend).unwrap()
+        };
+        assert!(table(Layout::Panels, true).vectors.are_mapped());
+        assert!(!table(Layout::Panels, false).vectors.are_mapped());
+        assert!(!table(Layout::Rows, true).vectors.are_mapped());
     }
 
     #[test]

@@ -56,13 +56,40 @@ impl Match {
             epsilon: rms.eps.cast_to_scalar().ok()?,
             isa,
         };
-        let inputs = summands(model, input).unwrap_or_else(|| tvec!(input));
+        // For its sum and its deviation.
+        let inputs = summands(model, input, 2).unwrap_or_else(|| tvec!(input));
         Some(Self { op, inputs, last })
     }
 
     pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
         let last = model.node(self.last);
         TypedModelPatch::replace_single_op(model, last, &self.inputs, self.op)?.apply(model)
+    }
+}
+
+/// A LayerNorm of a sum.
+pub(super) struct ResidualMatch {
+    norm: usize,
+    inputs: TVec<OutletId>,
+}
+
+impl ResidualMatch {
+    /// What the node `id` normalises, if that is a sum which nothing else needs.
+    pub(super) fn of(model: &TypedModel, id: usize) -> Option<Self> {
+        let node = model.node(id);
+        let is_norm = node.op_is::<LayerNorm>();
+        let [input] = *node.inputs else {
+            return None;
+        };
+        let inputs = summands(model, input, 1).filter(|_| is_norm)?;
+        Some(Self { norm: id, inputs })
+    }
+
+    pub(super) fn replace(self, model: &mut TypedModel) -> TractResult<()> {
+        let norm = model.node(self.norm);
+        let op = norm.op_as::<LayerNorm>();
+        let op = op.context("checked above")?.clone();
+        TypedModelPatch::replace_single_op(model, norm, &self.inputs, op)?.apply(model)
     }
 }
 
@@ -77,11 +104,10 @@ fn next<O: BinMiniOp>(model: &TypedModel, id: usize, width: usize) -> Option<(us
     Some((node.id, values.to_vec()))
 }
 
-/// What an outlet is the sum of, if only the LayerNorm needs it: for its sum and
-/// its deviation.
-fn summands(model: &TypedModel, outlet: OutletId) -> Option<TVec<OutletId>> {
+/// What an outlet is the sum of, if only the LayerNorm takes it, so many times.
+fn summands(model: &TypedModel, outlet: OutletId, times: usize) -> Option<TVec<OutletId>> {
     let node = model.node(outlet.node);
-    let is_needed = node.outputs[0].successors.len() != 2 || model.outputs.contains(&outlet);
+    let is_needed = node.outputs[0].successors.len() != times || model.outputs.contains(&outlet);
     let same_shapes = node.inputs.iter().all(|input| {
         let fact = model.outlet_fact(*input);
         fact.is_ok_and(|fact| fact.shape == node.outputs[0].fact.shape && fact.konst.is_none())

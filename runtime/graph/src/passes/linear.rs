@@ -116,10 +116,13 @@ pub(super) struct EpilogueMatch {
 }
 
 impl EpilogueMatch {
-    /// What comes after the node `id`, if that is a product without anything else.
+    /// What comes after the node `id`, if that is a product without an activation.
     pub(super) fn of(model: &TypedModel, id: usize) -> Option<Self> {
         let op = model.node(id).op_as::<Linear>()?;
-        let bias = bias_after(model, id, op.weights.columns());
+        if op.activation != Activation::None {
+            return None;
+        }
+        let bias = bias_after(model, id, op.weights.columns()).filter(|_| op.is_plain());
         let last = bias.as_ref().map_or(id, |(node, _)| *node);
         let gelu = only_successor(model, last).filter(|node| is_gelu(node));
         let last = gelu.map_or(last, |node| node.id);

@@ -1,6 +1,6 @@
 //! Whole blocks of encoders: what is fused computes the same, and only what is fused.
 
-use super::fuse;
+use super::{declutter, fuse};
 use crate::batch::tests::several_are_each_what_it_is_alone;
 use crate::ops::Backend;
 use crate::ops::attention::Attention;
@@ -591,4 +591,57 @@ fn windows_of_any_form_are_no_matrix() {
             close.unwrap_or_else(|error| panic!("{mask:?}, {length} tokens: {error:?}"));
         }
     }
+}
+
+/// [`block`], of which nothing is simplified yet: with numbers that do nothing, in another order, twice.
+fn redundant_block() -> TypedModel {
+    let mut block = Block {
+        model: TypedModel::default(),
+        seed: 0,
+    };
+    let length = block.model.symbols.sym("S").to_dim();
+    let shape = dims!(1, length.clone(), WIDTH);
+    let input = block.model.add_source("input", f32::fact(shape)).unwrap();
+    let mut last = input;
+    for layer in 0..3 {
+        let bias = block.constant(&[1, 1, WIDTH]);
+        let biased = block.wire(math::add(), &[bias, last]);
+        let same = block.with_number(math::mul().into(), biased, 1.0);
+        let same = block.with_number(math::add().into(), same, 0.0);
+        let half = block.with_number(math::div().into(), same, 2.0);
+        let moved = block.wire(AxisOp::Move(1, 2), &[half]);
+        let back = block.wire(AxisOp::Move(2, 1), &[moved]);
+        let twice: [OutletId; 2] = [0, 1].map(|_| block.wire(math::tanh(), &[back]));
+        let sum = block.wire(math::add(), &twice);
+        let part = block.wire(Slice::new(2, 0, WIDTH), &[sum]);
+        let weights = block.constant(&[WIDTH, WIDTH]);
+        last = block.product("amk,kn->amn", &[part, weights]);
+        if layer == 1 {
+            last = block.norm(last);
+        }
+    }
+    block.model.select_output_outlets(&[last]).unwrap();
+    block.model
+}
+
+#[test]
+fn a_decluttered_model_is_what_tract_makes_of_it() {
+    let nodes = |model: &TypedModel| -> Vec<String> {
+        let nodes = model.nodes.iter();
+        nodes
+            .map(|node| format!("{} {:?} {:?}", node.name, node.op, node.inputs))
+            .collect()
+    };
+    let modern = [Other::Nothing, Other::SinesOfEachHead, Other::GateOfAnother].map(modern_block);
+    let others = [block(Undefined::Zero), redundant_block()];
+    for plain in modern.into_iter().chain(others) {
+        let expected = plain.clone().into_decluttered().unwrap();
+        let mut model = plain.clone();
+        declutter::declutter(&mut model).unwrap();
+        assert_eq!(nodes(&model), nodes(&expected));
+    }
+    let mut model = redundant_block();
+    assert_eq!(counts(&model, ["Slice", "MoveAxis", "Tanh"]), [3, 6, 6]);
+    declutter::declutter(&mut model).unwrap();
+    assert_eq!(counts(&model, ["Slice", "MoveAxis", "Tanh"]), [0, 0, 3]);
 }

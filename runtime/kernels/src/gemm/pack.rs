@@ -147,12 +147,7 @@ impl PackedMatrix {
 
     /// For [`gemm`](crate::linear).
     pub fn as_b(&self) -> PackedB<'_> {
-        PackedB {
-            panels: &self.panels,
-            depth: self.depth,
-            columns: self.columns,
-            panel_width: self.panel_width,
-        }
+        PackedB::whole(&self.panels, (self.depth, self.columns), self.panel_width)
     }
 }
 

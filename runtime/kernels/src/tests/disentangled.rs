@@ -2,7 +2,8 @@
 
 use super::{Numbers, Threads, U, assert_close, for_each};
 use crate::{
-    DisentangledBias, HeadStrides, HeadView, Isa, PositionIndices, PositionTable, disentangled_bias,
+    DisentangledBias, HeadStrides, HeadView, Isa, Order, PackedMatrix, PositionIndices,
+    disentangled_bias,
 };
 
 /// `(width + 1) · u · scale · Σ |row · position|`, of a product and its scale.
@@ -31,12 +32,13 @@ fn scores_are_those_of_the_positions_that_are_taken() {
             token_stride: heads * width,
         };
         for isa in Isa::all() {
-            let packed = PositionTable::new(isa, &table, [heads, width, positions]).unwrap();
+            let of_table = (heads * width, positions);
+            let packed = PackedMatrix::new(isa, &table, of_table, Order::Rows).unwrap();
             let shape = [index_heads, tokens, columns];
             let operands = DisentangledBias {
                 rows: HeadView::new(&rows, strides).unwrap(),
-                table: &packed,
-                indices: &PositionIndices::new(&indices, shape, &packed).unwrap(),
+                table: packed.as_b(),
+                indices: &PositionIndices::new(&indices, shape, positions).unwrap(),
                 scale: 0.125,
                 transposed,
             };
@@ -70,14 +72,13 @@ fn scores_are_those_of_the_positions_that_are_taken() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let isa = Isa::in_use();
-    assert!(PositionTable::new(isa, &[0.0; 11], [1, 3, 4]).is_err());
-    let table = PositionTable::new(isa, &[0.0; 24], [2, 3, 4]).unwrap();
+    let table = PackedMatrix::new(isa, &[0.0; 24], (6, 4), Order::Rows).unwrap();
     for index in [4, -5, i64::MAX, i64::MIN] {
-        let problem = PositionIndices::new(&[index], [1, 1, 1], &table).unwrap_err();
+        let problem = PositionIndices::new(&[index], [1, 1, 1], 4).unwrap_err();
         assert!(problem.to_string().contains("of 4"), "{problem}");
     }
-    assert!(PositionIndices::new(&[0; 5], [1, 2, 3], &table).is_err());
-    let indices = PositionIndices::new(&[3, -4, 0, 1], [1, 2, 2], &table).unwrap();
+    assert!(PositionIndices::new(&[0; 5], [1, 2, 3], 4).is_err());
+    let indices = |positions| PositionIndices::new(&[3, -4, 0, 1], [1, 2, 2], positions).unwrap();
     let rows = |tokens| HeadStrides {
         heads: 2,
         tokens,
@@ -86,16 +87,16 @@ fn what_does_not_fit_is_refused() {
         head_stride: 3,
         token_stride: 6,
     };
-    let of = |tokens, output: usize| {
+    let of = |tokens, positions, output: usize| {
         let operands = DisentangledBias {
             rows: HeadView::new(&[0.0; 18], rows(tokens)).unwrap(),
-            table: &table,
-            indices: &indices,
+            table: table.as_b(),
+            indices: &indices(positions),
             scale: 1.0,
             transposed: false,
         };
         disentangled_bias(isa, &Threads(2), &operands, &mut vec![0.0; output])
     };
-    assert!(of(2, 8).is_ok());
-    assert!(of(3, 8).is_err() && of(2, 7).is_err());
+    assert!(of(2, 4, 8).is_ok());
+    assert!(of(3, 4, 8).is_err() && of(2, 4, 7).is_err() && of(2, 5, 8).is_err());
 }

@@ -3,6 +3,9 @@
 use super::reshaping::{Reduction, wire_reduction};
 use super::{Wire, add_scalar, element_wise, resolve_axis};
 use crate::onnx::node::Node;
+use crate::ops::layer_norm::{LayerNorm, Parameters};
+use encoderfile_kernels::Isa;
+use std::sync::Arc;
 use tract_core::internal::*;
 use tract_core::ops::array::MultiBroadcastTo;
 use tract_core::ops::cast::{cast, wire_cast};
@@ -162,6 +165,7 @@ pub(super) fn layer_normalization(node: &Node) -> TractResult<Wire> {
         axis: node.attribute("axis")?.unwrap_or(-1),
         epsilon: node.attribute("epsilon")?.unwrap_or(1e-5),
         operating: node.attribute("stash_type")?.unwrap_or(DatumType::F32),
+        is_alone: !node.has_output(1) && !node.has_output(2),
     };
     Ok(Box::new(move |name, model, inputs| {
         layer.wire(name, model, inputs)
@@ -173,9 +177,47 @@ struct LayerNormalization {
     axis: i64,
     epsilon: f32,
     operating: DatumType,
+    /// Whether neither mean nor deviation is asked for.
+    is_alone: bool,
 }
 
 impl LayerNormalization {
+    /// The kernel for it, which has constants for each value of the last axis.
+    fn kernel(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<Option<LayerNorm>> {
+        let (input, parameters) = inputs.split_first().context("no input")?;
+        let input = model.outlet_fact(*input)?;
+        let last_axis = input.rank().checked_sub(1);
+        let is_float = input.is_plain() && input.datum_type == f32::datum_type();
+        let is_served = is_float && self.is_alone && self.operating == f32::datum_type();
+        let is_of_rows = Some(resolve_axis(self.axis, input.rank())?) == last_axis;
+        let Some(width) = input.shape.last().filter(|_| is_served && is_of_rows) else {
+            return Ok(None);
+        };
+        let row = |outlet: &OutletId| -> Option<Vec<f32>> {
+            let constant = model.outlet_fact(*outlet).ok()?.konst.as_ref()?;
+            let is_row = constant.rank() == 1 && constant.len().to_dim() == *width;
+            let plain = constant.try_as_plain_ram().ok()?;
+            let values = plain.as_slice::<f32>().ok()?;
+            is_row.then(|| values.to_vec())
+        };
+        let parameters = match parameters {
+            [scale] => row(scale).map(|scale| Parameters {
+                bias: vec![0.0; scale.len()],
+                scale,
+            }),
+            [scale, bias] => {
+                let rows = row(scale).zip(row(bias));
+                rows.map(|(scale, bias)| Parameters { scale, bias })
+            }
+            _ => None,
+        };
+        Ok(parameters.map(|parameters| LayerNorm {
+            parameters: Arc::new(parameters),
+            epsilon: self.epsilon,
+            isa: Isa::in_use(),
+        }))
+    }
+
     /// With the mean and the inverse of the deviation, which only training needs but some
     /// exporters name.
     fn wire(
@@ -184,6 +226,9 @@ impl LayerNormalization {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
+        if let Some(kernel) = self.kernel(model, inputs)? {
+            return model.wire_node(name, kernel, &inputs[..1]);
+        }
         let input = model.outlet_fact(inputs[0])?;
         let (datum_type, rank) = (input.datum_type, input.rank());
         let axes: TVec<usize> = (resolve_axis(self.axis, rank)?..rank).collect();
