@@ -377,18 +377,14 @@ mod tests {
         }
     }
 
-    /// Of `x`, `[3, DEPTH]`, with the matrix `w` in the payload or in the graph: the names of
-    /// operators that remain and the last output.
-    fn computed(nodes: &[NodeProto], outputs: &[&str], is_stored: bool) -> (Vec<String>, Tensor) {
-        let named = |name: &&str| ValueInfoProto {
-            name: (*name).into(),
-            ..ValueInfoProto::default()
-        };
+    /// A matrix, rows and a stack of matrices, in the payload or in the graph.
+    fn stored_tensors(is_stored: bool) -> ([TensorProto; 3], Arc<dyn Source>) {
         let mut stored = [
             tensor("w", &[4, 6], 11),
             tensor("rows", &[3, 6], 9),
             tensor("stack", &[2, 4, 6], 19),
         ];
+        let alignment = usize::try_from(TENSOR_ALIGNMENT).unwrap();
         let mut bytes = Vec::new();
         for tensor in stored.iter_mut().filter(|_| is_stored) {
             let values = std::mem::take(&mut tensor.float_data);
@@ -399,11 +395,25 @@ mod tests {
                 length: bytes.len() as u64 - offset,
                 ..External::default()
             };
-            bytes.resize(bytes.len().next_multiple_of(TENSOR_ALIGNMENT as usize), 0);
+            bytes.resize(bytes.len().next_multiple_of(alignment), 0);
             tensor.set_data_location(DataLocation::External);
             tensor.external_data = place.to_entries(dims(tensor).unwrap().len());
         }
-        let [matrix, rows, stack] = stored;
+        let weights = Arc::new(Strict {
+            is_released: Mutex::new(vec![false; bytes.len()]),
+            bytes,
+        });
+        (stored, weights)
+    }
+
+    /// Of `x`, `[3, DEPTH]`, with the matrix `w` in the payload or in the graph: the names of
+    /// operators that remain and the last output.
+    fn computed(nodes: &[NodeProto], outputs: &[&str], is_stored: bool) -> (Vec<String>, Tensor) {
+        let named = |name: &&str| ValueInfoProto {
+            name: (*name).into(),
+            ..ValueInfoProto::default()
+        };
+        let ([matrix, rows, stack], weights) = stored_tensors(is_stored);
         let mut graph = GraphProto {
             node: nodes.to_vec(),
             initializer: vec![
@@ -427,10 +437,6 @@ mod tests {
             output: outputs.iter().map(named).collect(),
             ..GraphProto::default()
         };
-        let weights: Arc<dyn Source> = Arc::new(Strict {
-            is_released: Mutex::new(vec![false; bytes.len()]),
-            bytes,
-        });
         let backend = Backend::of_tests();
         let external = ExternalInitializers::take(&mut graph, &weights, &backend).unwrap();
         let proto = ModelProto {
