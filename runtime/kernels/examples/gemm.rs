@@ -1,11 +1,12 @@
 //! GFLOP/s of products of float32 matrices by shape, on one thread: our kernels with each
-//! instruction set of this processor, and the crates `gemm` and `matrixmultiply`.
+//! instruction set of this processor, in float32 and in int8 (GOP/s), and the crates `gemm` and `matrixmultiply`.
 //!
 //! Each argument is a shape, `ROWSxDEPTHxCOLUMNS`; each line is a name, a shape and a rate.
 //! `cargo xtask bench kernels` runs it in turns with ONNX Runtime and makes a table.
 
 use encoderfile_kernels::{
-    Activation, Epilogue, Isa, LinearLayer, Order, PackedMatrix, Sequential, Weights, linear,
+    Activation, Epilogue, Int8Matrix, Isa, LinearLayer, Order, PackedMatrix, Sequential, Weights,
+    linear,
 };
 use std::error::Error;
 use std::time::Instant;
@@ -29,7 +30,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     for shape in std::env::args().skip(1) {
         let product = Product::of(&shape)?;
         for isa in Isa::all() {
-            report(isa.name(), &shape, product.ours(isa)?);
+            let (depth, columns) = (product.depth, product.columns);
+            let packed = PackedMatrix::new(isa, &product.b, (depth, columns), Order::Rows)?;
+            let rate = product.ours(isa, Weights::F32(packed.as_b()))?;
+            report(isa.name(), &shape, rate);
+            let matrix = Int8Matrix::new(isa, &product.b, (depth, columns), Order::Rows)?;
+            let weights = Weights::Int8 {
+                matrix: &matrix,
+                smoothing: None,
+            };
+            let rate = product.ours(isa, weights)?;
+            report(&format!("{}-int8", isa.name()), &shape, rate);
         }
         report("gemm", &shape, product.gemm());
         report("matrixmultiply", &shape, product.matrixmultiply());
@@ -60,10 +71,8 @@ impl Product {
     }
 
     /// B is packed before, as a model's weights are.
-    fn ours(&self, isa: Isa) -> Result<f64, Box<dyn Error>> {
-        let shape = (self.depth, self.columns);
-        let packed = PackedMatrix::new(isa, &self.b, shape, Order::Rows)?;
-        let bias = vec![0.0; packed.as_b().padded_columns()];
+    fn ours(&self, isa: Isa, weights: Weights<'_>) -> Result<f64, Box<dyn Error>> {
+        let bias = vec![0.0; weights.padded_columns()];
         let mut c = vec![0.0; self.rows * self.columns];
         let mut multiply = || {
             let epilogue = Epilogue {
@@ -71,7 +80,7 @@ impl Product {
                 activation: Activation::None,
             };
             let layer = LinearLayer {
-                weights: Weights::F32(packed.as_b()),
+                weights,
                 epilogue,
                 outputs: vec![&mut c],
             };

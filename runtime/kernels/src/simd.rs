@@ -93,6 +93,9 @@ pub(crate) trait Simd: Copy {
     fn copysign(self, sign: Self) -> Self;
     /// Zero where `first < second`.
     fn zero_where_less(self, first: Self, second: Self) -> Self;
+    /// Each value in the place of the one at a distance of a power of two below the number of values: where it
+    /// says one bit else.
+    fn exchange(self, distance: usize) -> Self;
     /// `2^(n − 127)`, where n is the integer in the lowest eight bits.
     fn pow2_from_biased_exponent(self) -> Self;
 

@@ -1,5 +1,5 @@
 //! `cargo xtask bench kernels`: GFLOP/s of GEMM by shape, with each instruction set of this
-//! processor, beside ONNX Runtime's MatMul and two crates. All on one thread.
+//! processor, in float32 and in int8 (GOP/s), beside ONNX Runtime's MatMul and two crates. All on one thread.
 
 use super::machine::Machine;
 use super::peak::InstructionSet;
@@ -65,7 +65,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
         println!("FMA peak of a core, {}: {peak:.0} GFLOP/s", set.name);
     }
     println!("\n{}", table(&rates, &peaks)?.to_terminal());
-    println!("GFLOP/s, of each the best; in brackets the share of the peak.");
+    println!("GFLOP/s (GOP/s in int8), of each the best; in brackets the share of the peak.");
     Ok(())
 }
 
@@ -81,9 +81,16 @@ fn add(rates: &mut Rates, lines: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As the example names an instruction set's int8 kernels.
+fn in_int8(set: &InstructionSet) -> String {
+    format!("{}-int8", set.name)
+}
+
 fn table(rates: &Rates, peaks: &[(InstructionSet, f64)]) -> anyhow::Result<Table> {
     let mut columns = vec![("rows × depth × columns", Align::Left)];
     columns.extend(peaks.iter().map(|(set, _)| (set.name, Align::Right)));
+    let in_int8: Vec<String> = peaks.iter().map(|(set, _)| in_int8(set)).collect();
+    columns.extend(in_int8.iter().map(|name| (name.as_str(), Align::Right)));
     columns.extend(PEERS.map(|(_, name)| (name, Align::Right)));
     let mut table = Table::new(&columns);
     for shape in SHAPES {
@@ -95,6 +102,9 @@ fn table(rates: &Rates, peaks: &[(InstructionSet, f64)]) -> anyhow::Result<Table
         for (set, peak) in peaks {
             let rate = rate(set.name)?;
             row.push(format!("{rate:.0} ({:.0} %)", rate / peak * 100.0));
+        }
+        for name in &in_int8 {
+            row.push(format!("{:.0}", rate(name)?));
         }
         for (name, _) in PEERS {
             row.push(format!("{:.0}", rate(name)?));

@@ -2,9 +2,8 @@
 //!
 //! Quantisation of B is symmetric: a value is `scale × q` with q in −127..=127, one scale for
 //! each column, found when it is packed. That of A is asymmetric: a value is
-//! `scale × (q − zero point)`, both of each row, found when it is computed (dynamic
-//! quantisation). So a row's result depends on no other row. Few rows are as large below zero
-//! as above it: with a zero point the steps are smaller.
+//! `scale × (q − zero point)` with q in 0..=127, both of each row, found when it is computed (dynamic
+//! quantisation). So a row's result depends on no other row. Both are rotated before it ([`rotation`]).
 //!
 //! Columns of A may be multiplied by factors before that (smoothing, [`Weights::Int8`]): where
 //! a few columns are far larger than all others, as after a LayerNorm, they alone would say
@@ -13,9 +12,11 @@
 //! [`Weights::Int8`]: super::linear::Weights::Int8
 //!
 //! **Invariant:** sums are exact, and therefore the same on every machine: depths are
-//! at most [`DEPTH_MAX`].
+//! at most [`DEPTH_MAX`], and so are the products that AVX2 adds up in 16 bits
+//! ([`MAGNITUDES_MAX`]).
 
 pub(crate) mod micro_kernel;
+pub(crate) mod rotation;
 
 use super::linear::Epilogue;
 use super::pack::{self, Order};
@@ -25,22 +26,36 @@ use crate::aligned::AlignedBuffer;
 use crate::isa::Isa;
 use crate::shape::{ShapeError, ensure};
 use crate::simd::Simd;
-use micro_kernel::{Int8Kernel, Packing, Panel, SUMS_MAX, U8X4_ZERO_POINTS};
+use micro_kernel::{Int8Kernel, Packing, Panel, SUMS_MAX};
+use rotation::{BLOCK, RotateColumns, SQUARED_LENGTH};
 use zerocopy::{FromBytes, IntoBytes, transmute_mut, transmute_ref};
 
-/// B's quantisation range is −127..=127: the largest magnitude of a column becomes its end.
+/// B's quantisation range is −127..=127: the largest magnitude of a column becomes at most its end.
 const Q_MAX: f32 = 127.0;
 
-/// Steps between the least and the largest value of a row of A: one less than from −127 to
-/// 127, so that the zero point can be rounded.
-const STEPS: f32 = 253.0;
+/// What the magnitudes of the four numbers of B add up to at most whose products AVX2 adds up in 16 bits,
+/// times [`A_MAX`] each.
+pub(crate) const MAGNITUDES_MAX: i32 = 258;
 
-/// Rows of B that are read at once: a multiple of the numbers in a word
-/// ([`Packing`]).
-const ROWS_AT_ONCE: usize = 64;
+/// The same before they are rounded, which may add a half to each.
+const MAGNITUDES: f32 = 256.0;
 
-/// More terms than these could exceed an accumulator: with zero points that add up to 255 at
-/// most, they are at most 255 × 127 each.
+/// A's quantisation range is 0..=127, of 7 bits.
+pub(crate) const A_MAX: i32 = 127;
+
+/// Steps between the least and the largest value of a row of A: one less than from 0 to 127, so that
+/// the zero point can be rounded.
+const STEPS: f32 = 126.0;
+
+const _: () = assert!(
+    MAGNITUDES_MAX * A_MAX <= i16::MAX as i32
+        && MAGNITUDES + 4.0 * 0.5 == MAGNITUDES_MAX as f32
+        && STEPS + 1.0 == A_MAX as f32,
+    "products that AVX2 adds up in 16 bits"
+);
+
+/// More terms than these could exceed an accumulator: they are at most 127 × 127 each, with A's zero
+/// point and without.
 pub const DEPTH_MAX: usize = 1 << 16;
 
 /// B `[depth, columns]`, quantised and packed.
@@ -69,11 +84,11 @@ impl Int8Matrix {
         shape: (usize, usize),
         order: Order,
     ) -> Result<Self, ShapeError> {
-        Self::new_for(Int8Kernel::of(isa), values, shape, order)
+        Self::new_for((isa, Int8Kernel::of(isa)), values, shape, order)
     }
 
     pub(crate) fn new_for(
-        kernel: Int8Kernel,
+        kernel: (Isa, Int8Kernel),
         values: &[f32],
         (depth, columns): (usize, usize),
         order: Order,
@@ -102,11 +117,11 @@ impl Int8Matrix {
         shape: (usize, usize),
         read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        Self::read_rows_for(Int8Kernel::of(isa), shape, read)
+        Self::read_rows_for((isa, Int8Kernel::of(isa)), shape, read)
     }
 
     fn read_rows_for<E: From<ShapeError>>(
-        kernel: Int8Kernel,
+        (isa, kernel): (Isa, Int8Kernel),
         (depth, columns): (usize, usize),
         mut read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
     ) -> Result<Self, E> {
@@ -114,19 +129,27 @@ impl Int8Matrix {
             format!("{depth} terms in a sum, of at most {DEPTH_MAX}")
         })?;
         let mut packed = Self::zeros(kernel, (depth, columns));
-        let mut rows = vec![0.0; ROWS_AT_ONCE.min(depth) * columns];
-        let blocks = (0..depth).step_by(ROWS_AT_ONCE);
-        let blocks = blocks.map(|first| (first, ROWS_AT_ONCE.min(depth - first)));
-        for (first, count) in blocks.clone() {
-            let rows = &mut rows[..count * columns];
-            read(first, rows)?;
-            packed.raise_scales(rows);
+        let mut rows = vec![0.0; BLOCK * columns];
+        let mut rotated = |first: usize, rows: &mut [f32]| -> Result<(), E> {
+            let count = BLOCK.min(depth - first);
+            let (given, rest) = rows.split_at_mut(count * columns);
+            read(first, given)?;
+            rest.fill(0.0);
+            isa.run(RotateColumns {
+                block: rows,
+                width: columns,
+            });
+            Ok(())
+        };
+        let blocks = (0..depth).step_by(BLOCK);
+        for first in blocks.clone() {
+            rotated(first, &mut rows)?;
+            packed.raise_scales(&rows);
         }
         let factors = packed.finish_scales();
-        for (first, count) in blocks {
-            let rows = &mut rows[..count * columns];
-            read(first, rows)?;
-            packed.put_rows(first, rows, &factors);
+        for first in blocks {
+            rotated(first, &mut rows)?;
+            packed.put_rows(first, &rows, &factors);
         }
         Ok(packed)
     }
@@ -144,21 +167,23 @@ impl Int8Matrix {
         }
     }
 
-    /// Makes scales of columns as large as their largest magnitude.
+    /// Makes scales of columns as large as a block of rows asks for.
     fn raise_scales(&mut self, rows: &[f32]) {
-        for row in rows.chunks_exact(self.columns.max(1)) {
-            for (largest, value) in self.scales.iter_mut().zip(row) {
-                *largest = max_magnitude(&[*largest, *value]);
+        for eight in rows.chunks_exact((8 * self.columns).max(1)) {
+            let mut of_rows = eight.chunks_exact(self.columns);
+            let rows: [&[f32]; 8] = std::array::from_fn(|_| of_rows.next().unwrap_or_default());
+            for (column, scale) in self.scales.iter_mut().take(self.columns).enumerate() {
+                *scale = max_magnitude(&[*scale, scale_of(rows.map(|row| row[column]))]);
             }
         }
     }
 
-    /// Makes largest magnitudes scales; returns what values are multiplied by.
+    /// What values are multiplied by; the scales become those of the product.
     fn finish_scales(&mut self) -> Vec<f32> {
-        let largest = self.scales.iter().take(self.columns);
-        let factors = largest.map(|it| inverse_scale(*it, Q_MAX)).collect();
+        let scales = self.scales.iter().take(self.columns);
+        let factors = scales.map(|it| inverse_scale(*it, 1.0)).collect();
         for scale in &mut self.scales {
-            *scale /= Q_MAX;
+            *scale /= SQUARED_LENGTH;
         }
         factors
     }
@@ -166,20 +191,19 @@ impl Int8Matrix {
     /// Puts rows from `first` on into words.
     fn put_rows(&mut self, first: usize, rows: &[f32], factors: &[f32]) {
         let (columns, packing) = (self.kernel.columns(), self.kernel.packing());
-        let (panel, bytes) = (self.kernel.panel_bytes(self.depth), packing.bytes_of_b());
+        let (panel, bytes) = (self.kernel.panel_bytes(self.depth), packing.numbers());
         let panels = self.panels.as_mut_bytes();
         let groups = rows.chunks((packing.numbers() * factors.len()).max(1));
         for (place, group) in groups.enumerate() {
             let place = (first / packing.numbers() + place) * columns * bytes;
             for (column, factor) in factors.iter().enumerate() {
-                let mut numbers = [0; 4];
-                let values = group.iter().skip(column).step_by(factors.len());
-                for (number, value) in numbers.iter_mut().zip(values) {
-                    *number = quantise(*value, *factor, 0.0);
-                }
-                self.column_sums[column] += numbers.into_iter().map(i32::from).sum::<i32>();
                 let to = column / columns * panel + place + column % columns * bytes;
-                packing.put_b(numbers, &mut panels[to..to + bytes]);
+                let values = group.iter().skip(column).step_by(factors.len());
+                for (to, value) in panels[to..to + bytes].iter_mut().zip(values) {
+                    let number = quantise(*value, *factor, 0.0);
+                    self.column_sums[column] += i32::from(number);
+                    *to = number.cast_unsigned();
+                }
             }
         }
     }
@@ -202,13 +226,14 @@ impl Int8Matrix {
     /// Quantises rows of A as this matrix and others for the same micro-kernel multiply them. The
     /// caller has checked how long they are, and that there is a factor for each of their columns.
     #[inline(always)]
-    pub(crate) fn quantise(
+    pub(crate) fn quantise<V: Simd>(
         &self,
+        token: V::Token,
         a: &[&[f32]],
         smoothing: Option<&[f32]>,
         quantised: &mut Quantised,
     ) {
-        quantised.quantise(a, self.depth, smoothing, self.kernel);
+        quantised.quantise::<V>(token, a, smoothing, self);
     }
 
     /// Whether rows of A that were quantised for one are for the other too.
@@ -315,7 +340,8 @@ fn transpose_rows(values: &[f32], depth: usize, first: usize, columns: usize, ro
 /// Rows of A, quantised and packed, and the memory for that.
 #[derive(Default)]
 pub(crate) struct Quantised {
-    smoothed: Vec<f32>,
+    /// A row in whole blocks: smoothed, and then rotated.
+    rotated: AlignedBuffer,
     /// Words of the rows of a block, row after row.
     of_block: AlignedBuffer<u32>,
     words: AlignedBuffer<u32>,
@@ -326,38 +352,34 @@ pub(crate) struct Quantised {
 #[derive(Clone, Copy)]
 struct QuantisedRow {
     scale: f32,
-    /// With that of the packing.
     zero_point: i32,
 }
 
 impl Quantised {
     /// Puts rows into blocks: one word of each row side by side.
     #[inline(always)]
-    fn quantise(
+    fn quantise<V: Simd>(
         &mut self,
+        token: V::Token,
         a: &[&[f32]],
-        depth: usize,
         smoothing: Option<&[f32]>,
-        kernel: Int8Kernel,
+        matrix: &Int8Matrix,
     ) {
+        let Int8Matrix { kernel, depth, .. } = *matrix;
         let words = kernel.words(depth);
         self.words.resize(a.len() * words);
         self.of_block.resize(kernel.rows() * words);
-        self.smoothed.resize(depth, 0.0);
+        self.rotated.resize(padded(depth));
         self.rows.clear();
         for (first, rows) in row_blocks(a.len(), kernel.rows()) {
             let of_block = &mut self.of_block[..rows * words];
             for row in 0..rows {
-                let mut values = a[first + row];
-                if let Some(factors) = smoothing {
-                    let products = values.iter().zip(factors);
-                    for (to, (value, factor)) in self.smoothed.iter_mut().zip(products) {
-                        *to = value * factor;
-                    }
-                    values = &self.smoothed;
-                }
+                let (values, rest) = self.rotated.split_at_mut(depth);
+                smooth(a[first + row], smoothing, values);
+                rest.fill(0.0);
+                rotation::rotate::<V>(token, &mut self.rotated);
                 let to = &mut of_block[row * words..][..words];
-                let quantised = QuantisedRow::of(values, kernel.packing(), to);
+                let quantised = QuantisedRow::of(&self.rotated, kernel.packing(), to);
                 self.rows.push(quantised);
             }
             let block = &mut self.words[first * words..][..rows * words];
@@ -367,28 +389,29 @@ impl Quantised {
     }
 }
 
+#[inline(always)]
+fn smooth(row: &[f32], smoothing: Option<&[f32]>, to: &mut [f32]) {
+    let Some(factors) = smoothing else {
+        return pack::copy(row, to);
+    };
+    for (to, (value, factor)) in to.iter_mut().zip(row.iter().zip(factors)) {
+        *to = value * factor;
+    }
+}
+
 impl QuantisedRow {
     /// Writes a row as words.
     #[inline(always)]
     fn of(values: &[f32], packing: Packing, words: &mut [u32]) -> Self {
         let (least, largest) = range(values);
         let factor = inverse_scale(largest - least, STEPS);
-        let zero_point = (-STEPS / 2.0 - least * factor).round_ties_even();
+        let zero_point = (-least * factor).round_ties_even();
         match packing {
-            Packing::I16x2 | Packing::I16x2OfI8 => {
-                put_numbers::<i16>(values, factor, zero_point, words);
-            }
-            Packing::I8x4 | Packing::U8x4 => {
-                put_numbers::<i8>(values, factor, zero_point, words);
-            }
-        }
-        if packing == Packing::U8x4 {
-            for word in words {
-                *word ^= U8X4_ZERO_POINTS;
-            }
+            Packing::I16x2 => put_numbers::<i16>(values, factor, zero_point, words),
+            Packing::I8x4 => put_numbers::<i8>(values, factor, zero_point, words),
         }
         #[allow(clippy::cast_possible_truncation, reason = "an integer")]
-        let zero_point = zero_point as i32 + packing.zero_point();
+        let zero_point = zero_point as i32;
         Self {
             scale: (largest - least) / STEPS,
             zero_point,
@@ -396,7 +419,7 @@ impl QuantisedRow {
     }
 }
 
-/// Writes the numbers of a row into words, of which the last may have more.
+/// Writes the numbers of a row into words.
 #[inline(always)]
 fn put_numbers<T: From<i8> + FromBytes + IntoBytes>(
     values: &[f32],
@@ -404,9 +427,6 @@ fn put_numbers<T: From<i8> + FromBytes + IntoBytes>(
     zero_point: f32,
     words: &mut [u32],
 ) {
-    if let Some(last) = words.last_mut() {
-        *last = 0;
-    }
     let Ok(numbers) = <[T]>::mut_from_bytes(words.as_mut_bytes()) else {
         unreachable!("numbers that are parts of a word");
     };
@@ -446,6 +466,20 @@ fn range(values: &[f32]) -> (f32, f32) {
     }
     let [below, above] = [below, above].map(|bits| f32::from_bits(bits.cast_unsigned()));
     (-below, above)
+}
+
+/// What of eight rows of a column its scale is at least: for no number to be beyond [`Q_MAX`], and for no four
+/// of which AVX2 adds the products to be beyond [`MAGNITUDES_MAX`]. Those are pairs of two words side by side.
+#[inline(always)]
+fn scale_of(values: [f32; 8]) -> f32 {
+    let [a, b, c, d, e, f, g, h] = values.map(f32::abs);
+    let sums = max_magnitude(&[a + b + (e + f), c + d + (g + h)]);
+    max_magnitude(&[max_magnitude(&values) / Q_MAX, sums / MAGNITUDES])
+}
+
+/// The depth in whole blocks: beyond it are zeros.
+pub(crate) fn padded(depth: usize) -> usize {
+    depth.next_multiple_of(BLOCK)
 }
 
 /// What values are multiplied by for the largest to become `steps`.

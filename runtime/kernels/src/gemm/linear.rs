@@ -450,7 +450,7 @@ fn in_int8<V: MicroKernel>(
 ) {
     let depth = matrix.depth();
     let a: Vec<_> = pieces.iter().flat_map(|it| it.rows_of_a(depth)).collect();
-    matrix.quantise(&a, smoothing, quantised);
+    matrix.quantise::<V>(token, &a, smoothing, quantised);
     for (layer, (weights, epilogue)) in factors.iter().enumerate() {
         // All layers are, where the first is.
         let Weights::Int8 { matrix, .. } = weights else {

@@ -23,14 +23,13 @@ impl Avx512 {
 
 /// The proof that the processor has AVX-512F and its products of bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx512Vnni(());
+pub(crate) struct Avx512Vnni(Avx512);
 
 impl Avx512Vnni {
     /// Asks the processor.
     pub(crate) fn detect() -> Option<Self> {
-        let has_both =
-            is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni");
-        has_both.then_some(Self(()))
+        let avx512 = Avx512::detect().filter(|_| is_x86_feature_detected!("avx512vnni"));
+        avx512.map(Self)
     }
 }
 
@@ -169,6 +168,18 @@ impl Simd for F32x16 {
     }
 
     #[inline(always)]
+    fn exchange(self, distance: usize) -> Self {
+        Self(unsafe {
+            match distance {
+                1 => _mm512_permute_ps::<0b10_11_00_01>(self.0),
+                2 => _mm512_permute_ps::<0b01_00_11_10>(self.0),
+                4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(self.0, self.0),
+                _ => _mm512_shuffle_f32x4::<0b01_00_11_10>(self.0, self.0),
+            }
+        })
+    }
+
+    #[inline(always)]
     fn pow2_from_biased_exponent(self) -> Self {
         Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0))) })
     }
@@ -201,7 +212,7 @@ impl MicroKernel for F32x16 {
 impl Int8MicroKernel for Avx512Vnni {
     const MR: usize = 12;
     const NR: usize = 2 * I32x16::LANES;
-    const PACKING: Packing = Packing::U8x4;
+    const PACKING: Packing = Packing::I8x4;
 
     #[inline(always)]
     fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
@@ -244,8 +255,8 @@ impl Accumulator for I32x16 {
     }
 
     #[inline(always)]
-    fn add_products(self, a: __m512i, b: __m512i) -> Self {
-        Self(unsafe { _mm512_dpbusd_epi32(self.0, a, b) })
+    fn add_products(self, a: [__m512i; 2], b: [__m512i; 2]) -> Self {
+        Self(unsafe { _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(self.0, a[0], b[0]), a[1], b[1]) })
     }
 
     #[inline(always)]

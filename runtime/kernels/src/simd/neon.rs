@@ -134,6 +134,16 @@ impl Simd for F32x4 {
     }
 
     #[inline(always)]
+    fn exchange(self, distance: usize) -> Self {
+        Self(unsafe {
+            match distance {
+                1 => vrev64q_f32(self.0),
+                _ => vextq_f32::<2>(self.0, self.0),
+            }
+        })
+    }
+
+    #[inline(always)]
     fn pow2_from_biased_exponent(self) -> Self {
         Self(unsafe { vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(self.0))) })
     }
@@ -198,14 +208,17 @@ impl Accumulator for I32x4 {
     }
 
     #[inline(always)]
-    fn add_products(self, a: uint32x4_t, b: uint32x4_t) -> Self {
+    fn add_products(self, a: [uint32x4_t; 2], b: [uint32x4_t; 2]) -> Self {
         let mut sums = self.0;
         unsafe {
             asm!(
                 "sdot {sums:v}.4s, {a:v}.16b, {b:v}.16b",
+                "sdot {sums:v}.4s, {c:v}.16b, {d:v}.16b",
                 sums = inout(vreg) sums,
-                a = in(vreg) a,
-                b = in(vreg) b,
+                a = in(vreg) a[0],
+                b = in(vreg) b[0],
+                c = in(vreg) a[1],
+                d = in(vreg) b[1],
                 options(pure, nomem, nostack, preserves_flags),
             );
         }

@@ -144,6 +144,15 @@ impl Simd for F32x4 {
     }
 
     #[inline(always)]
+    fn exchange(self, distance: usize) -> Self {
+        let [a, b, c, d] = self.0;
+        Self(match distance {
+            1 => [b, a, d, c],
+            _ => [c, d, a, b],
+        })
+    }
+
+    #[inline(always)]
     fn pow2_from_biased_exponent(self) -> Self {
         Self(self.0.map(|value| f32::from_bits(value.to_bits() << 23)))
     }
@@ -181,7 +190,8 @@ struct I32x4([i32; 4]);
 impl Accumulator for I32x4 {
     type Token = Baseline;
     const LANES: usize = 4;
-    type Words = [u32; 4];
+    const BYTES: usize = 8;
+    type Words = [[i16; 2]; 4];
 
     #[inline(always)]
     fn zero(_: Baseline) -> Self {
@@ -189,24 +199,26 @@ impl Accumulator for I32x4 {
     }
 
     #[inline(always)]
-    fn load(_: Baseline, bytes: &[u8]) -> [u32; 4] {
-        let (words, _) = bytes[..Self::BYTES].as_chunks();
-        std::array::from_fn(|word| u32::from_le_bytes(words[word]))
+    fn load(_: Baseline, bytes: &[u8]) -> Self::Words {
+        let (pairs, _) = bytes[..Self::BYTES].as_chunks::<2>();
+        std::array::from_fn(|word| pairs[word].map(|byte| i16::from(byte.cast_signed())))
     }
 
     #[inline(always)]
-    fn splat(_: Baseline, word: u32) -> [u32; 4] {
-        [word; 4]
+    #[allow(clippy::cast_possible_truncation, reason = "the halves of a word")]
+    fn splat(_: Baseline, word: u32) -> Self::Words {
+        [[
+            (word as u16).cast_signed(),
+            ((word >> 16) as u16).cast_signed(),
+        ]; 4]
     }
 
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "the lower half of a word")]
-    fn add_products(self, a: [u32; 4], b: [u32; 4]) -> Self {
+    fn add_products(self, a: [Self::Words; 2], b: [Self::Words; 2]) -> Self {
         let mut sums = self.0;
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            for half in [0, 16] {
-                let [a, b] = [a, b].map(|word| i32::from(((word >> half) as u16).cast_signed()));
-                *sum += a * b;
+        for (a, b) in a.iter().zip(&b) {
+            for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+                *sum += i32::from(a[0]) * i32::from(b[0]) + i32::from(a[1]) * i32::from(b[1]);
             }
         }
         Self(sums)

@@ -139,6 +139,14 @@ impl Simd for F32x4 {
     }
 
     #[inline(always)]
+    fn exchange(self, distance: usize) -> Self {
+        Self(match distance {
+            1 => i32x4_shuffle::<1, 0, 3, 2>(self.0, self.0),
+            _ => i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0),
+        })
+    }
+
+    #[inline(always)]
     fn pow2_from_biased_exponent(self) -> Self {
         Self(i32x4_shl(self.0, 23))
     }
@@ -168,7 +176,7 @@ pub(crate) struct Simd128Int8;
 impl Int8MicroKernel for Simd128Int8 {
     const MR: usize = 4;
     const NR: usize = 2 * I32x4::LANES;
-    const PACKING: Packing = Packing::I16x2OfI8;
+    const PACKING: Packing = Packing::I16x2;
 
     fn micro_kernel(self, a: &[u32], rows: usize, b: Panel<'_>, sums: &mut [i32]) {
         of_rows!(rolled, I32x4, Baseline, (a, rows, b, sums), [1 2 3 4]);
@@ -209,8 +217,9 @@ impl Accumulator for I32x4 {
     }
 
     #[inline(always)]
-    fn add_products(self, a: v128, b: v128) -> Self {
-        Self(i32x4_add(self.0, i32x4_dot_i16x8(a, b)))
+    fn add_products(self, a: [v128; 2], b: [v128; 2]) -> Self {
+        let sums = i32x4_add(self.0, i32x4_dot_i16x8(a[0], b[0]));
+        Self(i32x4_add(sums, i32x4_dot_i16x8(a[1], b[1])))
     }
 
     #[inline(always)]

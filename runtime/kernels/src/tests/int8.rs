@@ -1,9 +1,11 @@
 //! int8 GEMM.
 
 use super::{Numbers, assert_close, for_each, linear, up_to};
-use crate::gemm::int8::micro_kernel::Int8Kernel;
-use crate::gemm::int8::{DEPTH_MAX, Int8Matrix};
+use crate::gemm::int8::micro_kernel::{Int8Kernel, Panel, SUMS_MAX};
+use crate::gemm::int8::rotation::{BLOCK, SQUARED_LENGTH};
+use crate::gemm::int8::{A_MAX, DEPTH_MAX, Int8Matrix, MAGNITUDES_MAX, padded};
 use crate::{Activation, Epilogue, Isa, Order, Sequential, Weights};
+use std::ops::{Add, Sub};
 
 /// Every micro-kernel that each instruction set has.
 fn kernels() -> impl Iterator<Item = (Isa, Int8Kernel)> {
@@ -29,7 +31,7 @@ fn smoothed(
     shape: (usize, usize),
     bias: &[f32],
 ) -> Vec<f32> {
-    let b = Int8Matrix::new_for(kernel, b, shape, Order::Rows).unwrap();
+    let b = Int8Matrix::new_for((isa, kernel), b, shape, Order::Rows).unwrap();
     let mut padded = bias.to_vec();
     padded.resize(b.padded_columns(), 0.0);
     let epilogue = Epilogue {
@@ -45,18 +47,48 @@ fn smoothed(
     c
 }
 
-fn magnitude<'a>(values: impl Iterator<Item = &'a f32>) -> f32 {
-    values.fold(0.0f32, |largest, value| largest.max(value.abs()))
+/// Values of a row of A or a column of B in whole blocks, rotated as the kernels do: by the Kronecker product of
+/// three times a matrix of four rows, from the nearest values to the farthest.
+fn rotated<T>(values: impl Iterator<Item = T>) -> Vec<T>
+where
+    T: Copy + Default + Add<Output = T> + Sub<Output = T>,
+{
+    let mut values: Vec<T> = values.collect();
+    values.resize(padded(values.len()), T::default());
+    for distance in [1, 4, 16] {
+        for first in (0..values.len()).filter(|it| it / distance % 4 == 0) {
+            let places = [0, 1, 2, 3].map(|it| first + it * distance);
+            let [a, b, c, d] = places.map(|it| values[it]);
+            values[places[0]] = a + b + (c - d);
+            values[places[1]] = a - b + (c + d);
+            values[places[2]] = a + b - (c - d);
+            values[places[3]] = a - b - (c + d);
+        }
+    }
+    values
+}
+
+/// What the largest magnitude, and those of four numbers whose products are added up in 16 bits, ask for.
+fn scale_of_column(column: &[f32]) -> f32 {
+    let largest = column.iter().map(|it| it.abs() / 127.0).fold(0.0, f32::max);
+    let fours = column.chunks(8).flat_map(|eight| {
+        let of = |first: usize| {
+            let [a, b, c, d] = [0, 1, 4, 5].map(|it| eight[first + it].abs());
+            (a + b + (c + d)) / 256.0
+        };
+        [of(0), of(2)]
+    });
+    fours.fold(largest, f32::max)
 }
 
 /// To the bit what the plainest way gives; and off from the product of the floats by what
-/// rounding to steps of `s_b = magnitude / 127` and `s_a = (largest − least) / 253`, the least
+/// rounding to steps of `s_b` and `s_a = (largest − least) / 126` of both factors as they are rotated, the least
 /// and largest of a row and zero, can do: `Σ (|a| · s_b + |b| · s_a) / 2 + depth · s_a · s_b / 4`.
 #[test]
 fn sums_are_exact_and_within_their_steps() {
     let shapes = (
         1..up_to(30).end,
-        1..up_to(140).end,
+        1..up_to(200).end,
         1..up_to(70).end,
         0..u64::MAX,
     );
@@ -64,45 +96,111 @@ fn sums_are_exact_and_within_their_steps() {
         let mut numbers = Numbers::of(seed);
         let (a, b) = (numbers.vec(rows * depth), numbers.vec(depth * columns));
         let bias = numbers.vec(columns);
-        let of_columns: Vec<f32> = (0..columns)
-            .map(|column| magnitude(b.iter().skip(column).step_by(columns)))
-            .collect();
+        let of_columns = (0..columns).map(|it| rotated(column_of(&b, columns, it)));
+        let of_columns: Vec<Vec<f32>> = of_columns.collect();
         for kernel in kernels() {
             let c = multiplied(kernel, &a, &b, (depth, columns), &bias);
             for (place, value) in c.iter().enumerate() {
                 let (row, column) = (&a[place / columns * depth..][..depth], place % columns);
+                let exact = row.iter().zip(column_of(&b, columns, column));
+                let exact = exact
+                    .map(|(a, b)| f64::from(*a) * f64::from(b))
+                    .sum::<f64>();
+                let (row, of_column) = (rotated(row.iter().copied()), &of_columns[column]);
                 let least = row.iter().fold(0.0f32, |least, it| least.min(*it));
                 let largest = row.iter().fold(0.0f32, |largest, it| largest.max(*it));
-                let (of_row, of_column) = (largest - least, of_columns[column]);
-                let zero_point = (-126.5 - least * (253.0 / of_row)).round_ties_even();
+                let (of_row, scale) = (largest - least, scale_of_column(of_column));
+                let zero_point = (-least * (126.0 / of_row)).round_ties_even();
                 let of_a = |value: f32| {
-                    let steps = f64::from(value * (253.0 / of_row)) + f64::from(zero_point);
+                    let steps = f64::from(value * (126.0 / of_row)) + f64::from(zero_point);
                     #[allow(clippy::cast_possible_truncation, reason = "a small integer")]
                     let number = steps.round_ties_even() as f32;
                     number
                 };
-                let of_b = |value: f32| (value * (127.0 / of_column)).round_ties_even();
-                assert!(row.iter().all(|it| of_a(*it).abs() <= 127.0));
-                let terms = row.iter().zip(b.iter().skip(column).step_by(columns));
-                let products = terms
-                    .clone()
-                    .map(|(a, b)| (of_a(*a) - zero_point) * of_b(*b));
+                let of_b = |value: f32| (value * (1.0 / scale)).round_ties_even();
+                assert!(row.iter().all(|it| (0.0..=127.0).contains(&of_a(*it))));
+                assert!(of_column.iter().all(|it| of_b(*it).abs() <= 127.0));
+                let terms = || row.iter().zip(of_column);
+                let products = terms().map(|(a, b)| (of_a(*a) - zero_point) * of_b(*b));
                 let sum: f32 = products.sum();
-                let expected = sum * (of_row / 253.0 * (of_column / 127.0)) + bias[column];
+                let expected = sum * (of_row / 126.0 * (scale / 64.0)) + bias[column];
                 let what = || format!("{kernel:?} {rows} × {depth} × {columns} at {place}");
                 assert_eq!(value.to_bits(), expected.to_bits(), "{}", what());
 
-                let steps = [of_row / 253.0, of_column / 127.0].map(f64::from);
-                let exact = terms.clone().map(|(a, b)| f64::from(*a) * f64::from(*b));
-                let exact = exact.sum::<f64>() + f64::from(bias[column]);
-                let halves = terms.map(|(a, b)| {
+                let steps = [of_row / 126.0, scale].map(f64::from);
+                let halves = terms().map(|(a, b)| {
                     let [a, b] = [a, b].map(|it| f64::from(it.abs()));
                     (a * steps[1] + b * steps[0]) / 2.0 + steps[0] * steps[1] / 4.0
                 });
-                assert_close(&what, *value, exact, 1.001 * halves.sum::<f64>() + 1e-6);
+                let bound = 1.001 * halves.sum::<f64>() / 64.0 + 1e-5;
+                assert_close(&what, *value, exact + f64::from(bias[column]), bound);
             }
         }
     });
+}
+
+fn column_of(b: &[f32], columns: usize, column: usize) -> impl Iterator<Item = f32> {
+    b.iter().skip(column).step_by(columns).copied()
+}
+
+/// A rotation leaves products as they are, and values of the same magnitude where there was one, or one for all.
+#[test]
+fn a_rotation_spreads_what_is_large() {
+    let mut numbers = Numbers::of(7);
+    let [a, b] = [0; 2].map(|_| {
+        (0..128)
+            .map(|_| f64::from(numbers.next()))
+            .collect::<Vec<_>>()
+    });
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let of_rotated = product(&rotated(a.iter().copied()), &rotated(b.iter().copied()));
+    assert!((of_rotated / f64::from(SQUARED_LENGTH) - product(&a, &b)).abs() < 1e-9);
+    for place in 0..BLOCK {
+        let one = (0..BLOCK).map(|it| if it == place { 1.0 } else { 0.0 });
+        assert!(
+            rotated(one).iter().all(|it: &f64| it.abs() == 1.0),
+            "{place}"
+        );
+    }
+    let all = rotated([1.0f64; BLOCK].into_iter());
+    assert!(all.iter().all(|it| it.abs() == 8.0), "{all:?}");
+}
+
+/// The largest numbers that there can be, in each place of a word: what AVX2 adds up in 16 bits is nearly
+/// all of them, and of either sign.
+#[test]
+fn micro_kernels_add_up_the_largest_numbers() {
+    for (_, kernel) in kernels() {
+        let (depth, numbers) = (2 * BLOCK, kernel.packing().numbers());
+        let rows = kernel.rows();
+        let size = 32 / numbers;
+        let word = (0..numbers).fold(0u32, |word, it| word | 127 << (it * size));
+        let words = vec![word; rows * kernel.words(depth)];
+        for (first, second) in [
+            (127i32, 2i32),
+            (-127, -2),
+            (-127, 127),
+            (64, 65),
+            (-65, -64),
+        ] {
+            assert!(first + second == 0 || (2 * (first + second)).abs() == MAGNITUDES_MAX);
+            // Word after word, and within it column after column, in pairs.
+            let pair = [first, second].map(|it| i8::try_from(it).unwrap().cast_unsigned());
+            let bytes = pair.repeat(kernel.panel_bytes(depth) / 2);
+            let panel = Panel {
+                bytes: &bytes,
+                next: &[],
+            };
+            let mut sums = [i32::MIN; SUMS_MAX];
+            kernel.multiply(&words, panel, rows, &mut sums);
+            let expected = A_MAX * (first + second) * i32::try_from(depth / 2).unwrap();
+            let sums = &sums[..rows * kernel.columns()];
+            assert!(
+                sums.iter().all(|it| *it == expected),
+                "{kernel:?} {first} {second}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -144,7 +242,7 @@ fn sums_that_could_overflow_are_refused() {
     for kernel in kernels() {
         let matrix = |depth: usize| {
             let values = vec![1.0; depth];
-            Int8Matrix::new_for(kernel.1, &values, (depth, 1), Order::Columns)
+            Int8Matrix::new_for(kernel, &values, (depth, 1), Order::Columns)
         };
         assert!(matrix(DEPTH_MAX + 1).is_err());
         if cfg!(miri) {

@@ -65,7 +65,7 @@ fn layers_of_the_same_rows_are_each_what_it_is_alone() {
             check(isa, (&a, rows), &layers);
             for kernel in Int8Kernel::all(isa) {
                 let quantised = all.iter().map(|(b, columns)| {
-                    Int8Matrix::new_for(kernel, b, (depth, *columns), Order::Rows).unwrap()
+                    Int8Matrix::new_for((isa, kernel), b, (depth, *columns), Order::Rows).unwrap()
                 });
                 let quantised: Vec<_> = quantised.collect();
                 let layers = quantised.iter().map(|matrix| Weights::Int8 {

@@ -1,10 +1,11 @@
 //! int8 micro-kernels: int32 accumulators of int8 dot products.
 //!
 //! An instruction multiplies and adds up as many numbers as a word of 32 bits holds:
-//! 2 × int16 (`pmaddwd`), 4 × int8 (`sdot`), or 4 × int8 of which one factor is
-//! unsigned with a zero point of 128 (VNNI's `vpdpbusd`). A is packed in such words. So is B, for
-//! the micro-kernel that computes with it, or its int16 are stored as int8.
+//! 2 × int16 (`pmaddwd`), or 4 × int8 (`sdot`, VNNI's `vpdpbusd`, and AVX2's `vpmaddubsw` and `vpmaddwd`).
+//! Of A's numbers, which are from 0 to 127, it does not matter whether an instruction takes them for signed.
+//! A is packed in such words; B in as many bytes as a word has numbers.
 
+use super::padded;
 #[cfg(not(target_family = "wasm"))]
 use crate::aligned::PANEL_ALIGNMENT;
 use crate::isa::{Isa, Proven};
@@ -23,9 +24,13 @@ use crate::simd::simd128::Simd128Int8 as PortableInt8;
 const MR_MAX: usize = 12;
 const NR_MAX: usize = 32;
 
-/// Words of the depth after which the next two cache lines are prefetched.
+/// Words that are multiplied in one step. The depth is a multiple of them, in whole blocks
+/// ([`padded`]).
+const STEP: usize = 2;
+
+/// Steps after which the next two cache lines are prefetched.
 #[cfg(not(target_family = "wasm"))]
-const PREFETCH_WORDS: usize = 4;
+const PREFETCH_STEPS: usize = 2;
 
 /// The most sums of a micro-kernel.
 pub(crate) const SUMS_MAX: usize = MR_MAX * NR_MAX;
@@ -59,8 +64,8 @@ pub(crate) trait Accumulator: Copy {
         reason = "where there are few registers, nothing is fetched ahead"
     )]
     fn prefetch(_address: *const u8) {}
-    /// Adds the products of the numbers in two words to each sum.
-    fn add_products(self, a: Self::Words, b: Self::Words) -> Self;
+    /// Adds the products of the numbers in words of A, one after the other, and in those of B, to each sum.
+    fn add_products(self, a: [Self::Words; STEP], b: [Self::Words; STEP]) -> Self;
     /// Writes the first sums of a slice that has as many.
     fn store(self, sums: &mut [i32]);
 }
@@ -105,59 +110,20 @@ pub(crate) trait Int8MicroKernel: Copy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "each machine has some of them")]
 pub(crate) enum Packing {
-    /// 2 × int16.
+    /// 2 × int16, of which those of B are stored as int8.
     I16x2,
-    /// 2 × int16; those of B are stored as int8.
-    I16x2OfI8,
     /// 4 × int8.
     I8x4,
-    /// 4 × int8; those of A are unsigned, with a zero point of 128.
-    U8x4,
 }
-
-/// What makes int8 numbers of [`Packing::U8x4`].
-pub(crate) const U8X4_ZERO_POINTS: u32 = 0x8080_8080;
 
 impl Packing {
-    /// How many numbers a word has.
+    /// How many numbers a word has, and so how many bytes of B.
     pub(crate) fn numbers(self) -> usize {
         match self {
-            Self::I16x2 | Self::I16x2OfI8 => 2,
-            Self::I8x4 | Self::U8x4 => 4,
+            Self::I16x2 => 2,
+            Self::I8x4 => 4,
         }
     }
-
-    /// What is added to every number of A.
-    pub(crate) fn zero_point(self) -> i32 {
-        match self {
-            Self::I16x2 | Self::I16x2OfI8 | Self::I8x4 => 0,
-            Self::U8x4 => 128,
-        }
-    }
-
-    /// How many bytes a word of B is stored in.
-    pub(crate) fn bytes_of_b(self) -> usize {
-        match self {
-            Self::I16x2OfI8 => 2,
-            Self::I16x2 | Self::I8x4 | Self::U8x4 => 4,
-        }
-    }
-
-    /// Writes a word of B: to as many bytes as it is stored in, of as many numbers as it has.
-    #[inline(always)]
-    pub(crate) fn put_b(self, numbers: [i8; 4], to: &mut [u8]) {
-        let word = match self {
-            Self::I16x2 => pair(numbers[0], numbers[1]).to_le_bytes(),
-            Self::I16x2OfI8 | Self::I8x4 | Self::U8x4 => numbers.map(i8::cast_unsigned),
-        };
-        to.copy_from_slice(&word[..to.len()]);
-    }
-}
-
-#[inline(always)]
-fn pair(first: i8, second: i8) -> u32 {
-    let bits = |number: i8| u32::from(i16::from(number).cast_unsigned());
-    bits(first) | bits(second) << 16
 }
 
 /// One of this machine's micro-kernels.
@@ -253,14 +219,14 @@ impl Int8Kernel {
         of_kernel!(self, _kernel: K => K::PACKING)
     }
 
-    /// Words of so many numbers.
-    pub(crate) fn words(self, numbers: usize) -> usize {
-        numbers.div_ceil(self.packing().numbers())
+    /// Words of a row of that depth.
+    pub(crate) fn words(self, depth: usize) -> usize {
+        padded(depth) / self.packing().numbers()
     }
 
     /// Bytes of a panel of B of that depth.
     pub(crate) fn panel_bytes(self, depth: usize) -> usize {
-        self.words(depth) * self.columns() * self.packing().bytes_of_b()
+        padded(depth) * self.columns()
     }
 
     /// Multiplies a block of `rows` and a panel.
@@ -286,17 +252,17 @@ macro_rules! of_rows {
 }
 pub(crate) use of_rows;
 
-/// How many words a block of `rows` has in each row, which a panel has as well.
+/// How many steps a block of `rows` has, which a panel has as well.
 #[inline(always)]
-fn words_of<S: Accumulator>(a: &[u32], rows: usize, Panel { bytes, .. }: Panel<'_>) -> usize {
-    let words = a.len() / rows;
+fn steps_of<S: Accumulator>(a: &[u32], rows: usize, Panel { bytes, .. }: Panel<'_>) -> usize {
+    let steps = a.len() / (STEP * rows);
     assert!(
-        a.len() == words * rows && bytes.len() == words * 2 * S::BYTES,
+        a.len() == steps * STEP * rows && bytes.len() == steps * STEP * 2 * S::BYTES,
         "{} words in {rows} rows times {} bytes",
         a.len(),
         bytes.len()
     );
-    words
+    steps
 }
 
 /// A micro-kernel of any number of rows, each of which has registers of its own.
@@ -308,32 +274,32 @@ pub(crate) fn unrolled<S: Accumulator, const ROWS: usize>(
     b: Panel<'_>,
     sums: &mut [i32],
 ) {
-    let words = words_of::<S>(a, ROWS, b);
+    let steps = steps_of::<S>(a, ROWS, b);
     let sums = &mut sums[..ROWS * 2 * S::LANES];
     let (mut low, mut high) = ([S::zero(token); ROWS], [S::zero(token); ROWS]);
     let (mut block, mut panel, mut next) = (a.as_ptr(), b.bytes.as_ptr(), b.next.as_ptr());
-    let each = b
-        .next
-        .len()
-        .checked_div(words / PREFETCH_WORDS)
-        .unwrap_or(0);
-    for word in 0..words {
-        if word % PREFETCH_WORDS == 0 {
+    let each = b.next.len().checked_div(steps / PREFETCH_STEPS);
+    let each = each.unwrap_or(0);
+    for step in 0..steps {
+        if step % PREFETCH_STEPS == 0 {
             S::prefetch(next);
             S::prefetch(next.wrapping_add(PANEL_ALIGNMENT));
             next = next.wrapping_add(each);
         }
-        // SAFETY: as `words_of` has checked, B has two vectors of each of `words`.
-        let pair = unsafe { std::slice::from_raw_parts(panel, 2 * S::BYTES) };
-        let (first, second) = (S::load(token, pair), S::load(token, &pair[S::BYTES..]));
+        // SAFETY: as `steps_of` has checked, B has two vectors of each word of a step.
+        let bytes = unsafe { std::slice::from_raw_parts(panel, STEP * 2 * S::BYTES) };
+        let [first, second] = [S::load(token, bytes), S::load(token, &bytes[S::BYTES..])];
+        let bytes = &bytes[2 * S::BYTES..];
+        let [third, fourth] = [S::load(token, bytes), S::load(token, &bytes[S::BYTES..])];
         for row in 0..ROWS {
-            // SAFETY: and A has `ROWS` words of each.
-            let word = S::splat(token, unsafe { *block.add(row) });
-            low[row] = low[row].add_products(word, first);
-            high[row] = high[row].add_products(word, second);
+            // SAFETY: and A has `ROWS` of each.
+            let words = unsafe { [*block.add(row), *block.add(ROWS + row)] };
+            let words = [S::splat(token, words[0]), S::splat(token, words[1])];
+            low[row] = low[row].add_products(words, [first, third]);
+            high[row] = high[row].add_products(words, [second, fourth]);
         }
-        block = block.wrapping_add(ROWS);
-        panel = panel.wrapping_add(2 * S::BYTES);
+        block = block.wrapping_add(STEP * ROWS);
+        panel = panel.wrapping_add(STEP * 2 * S::BYTES);
     }
     for (row, sums) in sums.chunks_exact_mut(2 * S::LANES).enumerate() {
         low[row].store(sums);
@@ -350,28 +316,30 @@ pub(crate) fn rolled<S: Accumulator, const ROWS: usize>(
     b: Panel<'_>,
     sums: &mut [i32],
 ) {
-    let _ = words_of::<S>(a, ROWS, b);
+    let _ = steps_of::<S>(a, ROWS, b);
     let [mut low0, mut low1, mut low2, mut low3] = [S::zero(token); 4];
     let [mut high0, mut high1, mut high2, mut high3] = [S::zero(token); 4];
-    for (block, panel) in a.chunks_exact(ROWS).zip(b.bytes.chunks_exact(2 * S::BYTES)) {
-        let (first, second) = (S::load(token, panel), S::load(token, &panel[S::BYTES..]));
-        let [row0, row1, row2, row3] = match block.first_chunk::<4>() {
-            Some(four) => S::splat_four(token, four),
-            None => [0, 1, 2, 3].map(|row: usize| S::splat(token, block[row.min(ROWS - 1)])),
-        };
-        low0 = low0.add_products(row0, first);
-        high0 = high0.add_products(row0, second);
+    let panels = b.bytes.chunks_exact(STEP * 2 * S::BYTES);
+    for (block, panel) in a.chunks_exact(STEP * ROWS).zip(panels) {
+        let (even, odd) = block.split_at(ROWS);
+        let [a0, a1, a2, a3] = splat_rows::<S, ROWS>(token, even);
+        let [b0, b1, b2, b3] = splat_rows::<S, ROWS>(token, odd);
+        let [first, second] = [S::load(token, panel), S::load(token, &panel[S::BYTES..])];
+        let panel = &panel[2 * S::BYTES..];
+        let [third, fourth] = [S::load(token, panel), S::load(token, &panel[S::BYTES..])];
+        low0 = low0.add_products([a0, b0], [first, third]);
+        high0 = high0.add_products([a0, b0], [second, fourth]);
         if ROWS > 1 {
-            low1 = low1.add_products(row1, first);
-            high1 = high1.add_products(row1, second);
+            low1 = low1.add_products([a1, b1], [first, third]);
+            high1 = high1.add_products([a1, b1], [second, fourth]);
         }
         if ROWS > 2 {
-            low2 = low2.add_products(row2, first);
-            high2 = high2.add_products(row2, second);
+            low2 = low2.add_products([a2, b2], [first, third]);
+            high2 = high2.add_products([a2, b2], [second, fourth]);
         }
         if ROWS > 3 {
-            low3 = low3.add_products(row3, first);
-            high3 = high3.add_products(row3, second);
+            low3 = low3.add_products([a3, b3], [first, third]);
+            high3 = high3.add_products([a3, b3], [second, fourth]);
         }
     }
     let rows = [(low0, high0), (low1, high1), (low2, high2), (low3, high3)];
@@ -379,5 +347,14 @@ pub(crate) fn rolled<S: Accumulator, const ROWS: usize>(
     for (sums, (low, high)) in sums.zip(rows) {
         low.store(sums);
         high.store(&mut sums[S::LANES..]);
+    }
+}
+
+/// The words of up to four rows, and the last again where there are fewer.
+#[inline(always)]
+fn splat_rows<S: Accumulator, const ROWS: usize>(token: S::Token, words: &[u32]) -> [S::Words; 4] {
+    match words.first_chunk::<4>() {
+        Some(four) => S::splat_four(token, four),
+        None => [0, 1, 2, 3].map(|row: usize| S::splat(token, words[row.min(ROWS - 1)])),
     }
 }
