@@ -212,7 +212,74 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     ] {
         check_intrinsics(workspace, &workspace.root.join(package))?;
     }
+    check_closures(workspace, &workspace.root.join(KERNELS_FOLDER).join("src"))?;
     check_features(workspace)
+}
+
+/// What makes a vector, or is an instruction.
+const VECTORS: [&str; 6] = ["_mm", "q_f32", "q_u32", "::load(", "::splat(", "::zero("];
+
+/// The vectors that every processor of a target has: they are compiled for their instructions anywhere.
+const BASELINE: [&str; 2] = ["portable.rs", "simd128.rs"];
+
+/// Refuses vectors in closures of the kernels: a closure is compiled without the instructions of the function that
+/// it is in, and calls what it should be.
+fn check_closures(workspace: &Workspace, folder: &Path) -> anyhow::Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.ends_with("tests") || BASELINE.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        if path.is_dir() {
+            check_closures(workspace, &path)?;
+            continue;
+        }
+        let source = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let code = source.split(TESTS).next().unwrap_or_default();
+        if let Some(closure) = closures(code).find(|body| has_vectors(body)) {
+            let place = workspace.shown(&path);
+            bail!(
+                "{place}: a vector in a closure, `{closure}`, which is compiled without its instructions"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn has_vectors(body: &str) -> bool {
+    VECTORS.iter().any(|it| body.contains(it)) && !body.contains("Baseline")
+}
+
+/// What the closures of a source compute, as far as its characters tell.
+fn closures(code: &str) -> impl Iterator<Item = &str> {
+    let bars = code.match_indices('|').map(|(place, _)| place);
+    let begins = |place: &usize| {
+        let before = code[..*place].trim_end();
+        before.ends_with(['(', ',', '=', '&', '{']) || before.ends_with("move")
+    };
+    bars.filter(begins).filter_map(|place| {
+        let parameters = code[place + 1..].find('|')?;
+        Some(expression(code[place + 1 + parameters + 1..].trim_start()))
+    })
+}
+
+/// What a text begins with: up to the end of a block, or to where a list or a statement ends.
+fn expression(code: &str) -> &str {
+    let mut depth = 0i32;
+    for (place, character) in code.char_indices() {
+        match character {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            ',' | ';' if depth == 0 => return &code[..place],
+            _ => {}
+        }
+        let is_block = depth == 0 && character == '}' && code.starts_with('{');
+        if depth < 0 || is_block {
+            return &code[..place];
+        }
+    }
+    code
 }
 
 /// What is built beside programs and tests in one: of which packages, and where features are named so that
@@ -321,4 +388,32 @@ fn dependencies(workspace: &Workspace, package: &str) -> anyhow::Result<Vec<Stri
         .lines()
         .filter_map(|line| line.split_whitespace().next());
     Ok(names.map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_are_found_in_closures_alone() {
+        let found = |code: &str| closures(code).any(has_vectors);
+        for code in [
+            "let a = [low, high].map(|it| Self(_mm256_cvtepi32_ps(it)));",
+            "words.map(|word| S::splat(token, word))",
+            "rows.for_each(move |row| {\n    let a = V::load(token, row);\n    a.store(row)\n});",
+            "let of = |it: &[f32]| V::load(token, it);",
+            "with(1, |a, b| (a, Self(vcvtq_f32_u32(b))));",
+        ] {
+            assert!(found(code), "{code}");
+        }
+        for code in [
+            "let a = rows.map(|row| &mut row[at..]); V::load(token, a)",
+            "V::load(token, &rows.iter().map(|row| row[0]).collect())",
+            "rows.for_each(|row| { row.len(); }); let a = V::splat(token, 0.0);",
+            "if a | b == 0 || c { S::zero(token) }",
+            "four.map(|values| F32x4::load(Baseline, values))",
+        ] {
+            assert!(!found(code), "{code}");
+        }
+    }
 }

@@ -68,7 +68,10 @@ impl Simd for F32x8 {
             let both = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()));
             let low = _mm256_and_si256(both, _mm256_set1_epi32(0xf));
             let high = _mm256_srli_epi32::<4>(both);
-            [low, high].map(|it| Self(_mm256_cvtepi32_ps(it)))
+            [
+                Self(_mm256_cvtepi32_ps(low)),
+                Self(_mm256_cvtepi32_ps(high)),
+            ]
         }
     }
 

@@ -77,7 +77,10 @@ impl Simd for F32x16 {
             let both = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()));
             let low = _mm512_and_si512(both, _mm512_set1_epi32(0xf));
             let high = _mm512_srli_epi32::<4>(both);
-            [low, high].map(|it| Self(_mm512_cvtepi32_ps(it)))
+            [
+                Self(_mm512_cvtepi32_ps(low)),
+                Self(_mm512_cvtepi32_ps(high)),
+            ]
         }
     }
 
@@ -154,7 +157,7 @@ impl Simd for F32x16 {
         const SELECT: i32 = 0xca;
         Self(unsafe {
             let mask = _mm512_set1_epi32(i32::MIN);
-            let [sign, value] = [sign.0, self.0].map(|it| _mm512_castps_si512(it));
+            let (sign, value) = (_mm512_castps_si512(sign.0), _mm512_castps_si512(self.0));
             _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<SELECT>(mask, sign, value))
         })
     }

@@ -61,7 +61,7 @@ impl Simd for F32x4 {
             let both = vmovl_u16(vget_low_u16(vmovl_u8(both)));
             let low = vandq_u32(both, vdupq_n_u32(0xf));
             let high = vshrq_n_u32::<4>(both);
-            [low, high].map(|it| Self(vcvtq_f32_u32(it)))
+            [Self(vcvtq_f32_u32(low)), Self(vcvtq_f32_u32(high))]
         }
     }
 

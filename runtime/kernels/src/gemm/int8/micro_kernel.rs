@@ -55,7 +55,13 @@ pub(crate) trait Accumulator: Copy {
     /// As [`Accumulator::splat`], for each of four words.
     #[inline(always)]
     fn splat_four(token: Self::Token, words: &[u32; 4]) -> [Self::Words; 4] {
-        words.map(|word| Self::splat(token, word))
+        let [a, b] = [Self::splat(token, words[0]), Self::splat(token, words[1])];
+        [
+            a,
+            b,
+            Self::splat(token, words[2]),
+            Self::splat(token, words[3]),
+        ]
     }
     /// Has the cache line of an address fetched into the cache of the second level.
     #[inline(always)]
@@ -355,6 +361,9 @@ pub(crate) fn rolled<S: Accumulator, const ROWS: usize>(
 fn splat_rows<S: Accumulator, const ROWS: usize>(token: S::Token, words: &[u32]) -> [S::Words; 4] {
     match words.first_chunk::<4>() {
         Some(four) => S::splat_four(token, four),
-        None => [0, 1, 2, 3].map(|row: usize| S::splat(token, words[row.min(ROWS - 1)])),
+        None => {
+            let words = [0, 1, 2, 3].map(|row: usize| words[row.min(ROWS - 1)]);
+            S::splat_four(token, &words)
+        }
     }
 }
