@@ -129,28 +129,18 @@ impl Int8Matrix {
             format!("{depth} terms in a sum, of at most {DEPTH_MAX}")
         })?;
         let mut packed = Self::zeros(kernel, (depth, columns));
-        let mut rows = vec![0.0; BLOCK * columns];
-        let mut rotated = |first: usize, rows: &mut [f32]| -> Result<(), E> {
-            let count = BLOCK.min(depth - first);
-            let (given, rest) = rows.split_at_mut(count * columns);
-            read(first, given)?;
-            rest.fill(0.0);
-            isa.run(RotateColumns {
-                block: rows,
-                width: columns,
-            });
-            Ok(())
+        let mut tiles = Tiles {
+            rows: vec![0.0; BLOCK.min(depth) * columns],
+            shape: (depth, columns),
+            tile: AlignedBuffer::zeros(BLOCK * kernel.columns()),
+            width: kernel.columns(),
+            isa,
         };
-        let blocks = (0..depth).step_by(BLOCK);
-        for first in blocks.clone() {
-            rotated(first, &mut rows)?;
-            packed.raise_scales(&rows);
-        }
+        tiles.each(&mut read, |place, _, tile| packed.raise_scales(place, tile))?;
         let factors = packed.finish_scales();
-        for first in blocks {
-            rotated(first, &mut rows)?;
-            packed.put_rows(first, &rows, &factors);
-        }
+        tiles.each(&mut read, |place, first, tile| {
+            packed.put(place, first, tile, &factors);
+        })?;
         Ok(packed)
     }
 
@@ -167,20 +157,21 @@ impl Int8Matrix {
         }
     }
 
-    /// Makes scales of columns as large as a block of rows asks for.
-    fn raise_scales(&mut self, rows: &[f32]) {
-        for eight in rows.chunks_exact((8 * self.columns).max(1)) {
-            let mut of_rows = eight.chunks_exact(self.columns);
-            let rows: [&[f32]; 8] = std::array::from_fn(|_| of_rows.next().unwrap_or_default());
-            for (column, scale) in self.scales.iter_mut().take(self.columns).enumerate() {
-                *scale = max_magnitude(&[*scale, scale_of(rows.map(|row| row[column]))]);
+    /// Makes scales of a panel's columns as large as a tile asks for.
+    fn raise_scales(&mut self, place: usize, tile: &[f32]) {
+        let width = self.kernel.columns();
+        let scales = &mut self.scales[place * width..][..width];
+        for rows in tile.chunks_exact(8 * width) {
+            for (column, scale) in scales.iter_mut().enumerate() {
+                let values = std::array::from_fn(|row| rows[row * width + column]);
+                *scale = max_magnitude(&[*scale, scale_of(values)]);
             }
         }
     }
 
     /// What values are multiplied by; the scales become those of the product.
     fn finish_scales(&mut self) -> Vec<f32> {
-        let scales = self.scales.iter().take(self.columns);
+        let scales = self.scales.iter();
         let factors = scales.map(|it| inverse_scale(*it, 1.0)).collect();
         for scale in &mut self.scales {
             *scale /= SQUARED_LENGTH;
@@ -188,21 +179,20 @@ impl Int8Matrix {
         factors
     }
 
-    /// Puts rows from `first` on into words.
-    fn put_rows(&mut self, first: usize, rows: &[f32], factors: &[f32]) {
-        let (columns, packing) = (self.kernel.columns(), self.kernel.packing());
-        let (panel, bytes) = (self.kernel.panel_bytes(self.depth), packing.numbers());
-        let panels = self.panels.as_mut_bytes();
-        let groups = rows.chunks((packing.numbers() * factors.len()).max(1));
-        for (place, group) in groups.enumerate() {
-            let place = (first / packing.numbers() + place) * columns * bytes;
-            for (column, factor) in factors.iter().enumerate() {
-                let to = column / columns * panel + place + column % columns * bytes;
-                let values = group.iter().skip(column).step_by(factors.len());
-                for (to, value) in panels[to..to + bytes].iter_mut().zip(values) {
-                    let number = quantise(*value, *factor, 0.0);
-                    self.column_sums[column] += i32::from(number);
-                    *to = number.cast_unsigned();
+    /// Puts a tile of rows from `first` on into a panel's words.
+    fn put(&mut self, place: usize, first: usize, tile: &[f32], factors: &[f32]) {
+        let (width, numbers) = (self.kernel.columns(), self.kernel.packing().numbers());
+        let sums = &mut self.column_sums[place * width..][..width];
+        let factors = &factors[place * width..][..width];
+        let panel = place * self.kernel.panel_bytes(self.depth);
+        let bytes = &mut self.panels.as_mut_bytes()[panel + first * width..][..tile.len()];
+        let words = bytes.chunks_exact_mut(numbers * width);
+        for (rows, words) in tile.chunks_exact(numbers * width).zip(words) {
+            for (row, values) in rows.chunks_exact(width).enumerate() {
+                for (column, value) in values.iter().enumerate() {
+                    let number = quantise(*value, factors[column], 0.0);
+                    sums[column] += i32::from(number);
+                    words[column * numbers + row] = number.cast_unsigned();
                 }
             }
         }
@@ -285,6 +275,49 @@ impl Int8Matrix {
                 activation.apply_to_rows::<V>(token, rows);
             }
         }
+    }
+}
+
+/// B as it is packed: blocks of rows, rotated, of a panel's columns each.
+struct Tiles {
+    isa: Isa,
+    /// As they are read.
+    rows: Vec<f32>,
+    shape: (usize, usize),
+    /// [`BLOCK`] rows of so many columns.
+    tile: AlignedBuffer,
+    width: usize,
+}
+
+impl Tiles {
+    /// Calls `take` with each: the panel, the first row, and the values.
+    fn each<E>(
+        &mut self,
+        read: &mut impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+        mut take: impl FnMut(usize, usize, &[f32]),
+    ) -> Result<(), E> {
+        let (depth, columns) = self.shape;
+        for first in (0..depth).step_by(BLOCK) {
+            let rows = &mut self.rows[..BLOCK.min(depth - first) * columns];
+            read(first, rows)?;
+            for (place, column) in (0..columns).step_by(self.width).enumerate() {
+                let count = self.width.min(columns - column);
+                // Beyond the matrix are zeros.
+                if count < self.width || depth - first < BLOCK {
+                    self.tile.fill(0.0);
+                }
+                let tile = self.tile.chunks_exact_mut(self.width);
+                for (to, row) in tile.zip(rows.chunks_exact(columns)) {
+                    pack::copy(&row[column..][..count], to);
+                }
+                self.isa.run(RotateColumns {
+                    block: &mut self.tile,
+                    width: self.width,
+                });
+                take(place, first, &self.tile);
+            }
+        }
+        Ok(())
     }
 }
 
