@@ -35,6 +35,7 @@ use crate::folder::Model;
 use encoderfile::manifest::Task;
 use encoderfile::onnx::{GraphProto, ModelProto, OperatorSetIdProto};
 use network::{Emitted, Network};
+use serde_json::{Map, Value};
 use settings::Settings;
 use std::path::Path;
 
@@ -132,6 +133,25 @@ pub(crate) fn read(path: &Path, model: &Model) -> Result<(ModelProto, [u8; 32]),
     Ok((proto, checkpoint.sha256(&model.config_json)))
 }
 
+/// What a class's parameters are for, which its name ends with, behind its architecture's.
+const HEADS: [&str; 4] = ["model", "for", "withlmhead", "encodermodel"];
+
+/// Completes a config.json without `model_type`, as transformers before 2.9 wrote it, by its class: `BertForMaskedLM`
+/// is of `bert`. Says of what class, and which it is.
+pub(crate) fn complete(json: &mut Map<String, Value>) -> Option<(String, &'static str)> {
+    let says_nothing = json.get("model_type").is_none_or(Value::is_null);
+    let class = json.get("architectures")?[0].as_str()?.to_owned();
+    let model_type = Some(class.to_lowercase()).filter(|_| says_nothing)?;
+    let is_of = |it: &&Architecture| {
+        let letters = it.model_type.replace(['-', '_'], "");
+        let head = model_type.strip_prefix(&letters);
+        head.is_some_and(|head| HEADS.iter().any(|it| head.starts_with(it)))
+    };
+    let model_type = ARCHITECTURES.iter().find(is_of)?.model_type;
+    json.insert("model_type".into(), model_type.into());
+    Some((class, model_type))
+}
+
 /// The architecture that config.json names.
 fn architecture(settings: &Settings, path: &Path) -> Result<&'static Architecture, BuildError> {
     let model_type = settings.text("model_type", "")?;
@@ -178,5 +198,53 @@ impl Architecture {
         network.leave_base();
         let logits = head(network, &hidden)?;
         Ok(network.finish(&logits, "logits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_class_says_what_model_type_does_not() {
+        for (class, expected) in [
+            ("BertForMaskedLM", Some("bert")),
+            ("BertModel", Some("bert")),
+            ("XLMModel", Some("xlm")),
+            ("XLMWithLMHeadModel", Some("xlm")),
+            ("XLMRobertaForTokenClassification", Some("xlm-roberta")),
+            ("T5EncoderModel", Some("t5")),
+            ("DistilBertForSequenceClassification", Some("distilbert")),
+            ("BertGenerationEncoder", None),
+            ("GPT2Model", None),
+        ] {
+            for json in [
+                json!({"architectures": [class]}),
+                json!({"architectures": [class], "model_type": null}),
+            ] {
+                let mut json = json.as_object().unwrap().clone();
+                let found = complete(&mut json);
+                let expected_pair = expected.map(|it| (class.to_owned(), it));
+                assert_eq!(found, expected_pair, "{class}");
+                let says = json.get("model_type").and_then(Value::as_str);
+                assert_eq!(says, expected, "{class}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_type_that_is_said_stays() {
+        for json in [
+            json!({"architectures": ["BertModel"], "model_type": "roberta"}),
+            json!({"architectures": [], "hidden_size": 3}),
+            json!({"architectures": "BertModel"}),
+            json!({}),
+        ] {
+            let before = json.as_object().unwrap().clone();
+            let mut after = before.clone();
+            assert_eq!(complete(&mut after), None);
+            assert_eq!(after, before);
+        }
     }
 }

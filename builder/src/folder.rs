@@ -169,6 +169,7 @@ pub fn read(paths: &Paths, overrides: &Overrides) -> Result<Model, BuildError> {
         findings: Findings::default(),
     };
     folder.findings.note("task", task.name(), task_source);
+    folder.config.note_model_type(&mut folder.findings);
     folder.config.note_languages(&mut folder.findings);
     let mut pipeline = folder.pipeline(task, &sentence)?;
     folder.read_classes(task, &sentence, &mut pipeline)?;

@@ -161,7 +161,7 @@ pub(super) const REMBERT: Architecture = Architecture {
         let sizes = Sizes::read(network.settings)?;
         let width = network.settings.size_or("output_embedding_size", 1664)?;
         let x = network.linear("cls.predictions.dense", [sizes.width, width], hidden)?;
-        let x = network.activation("hidden_act", "gelu", &x)?;
+        let x = hidden_activation(network, &x)?;
         let x = network.layer_norm("cls.predictions.LayerNorm", width, sizes.epsilon, &x)?;
         // The table of the words is not as wide.
         let settings = network.settings;
@@ -275,6 +275,13 @@ pub(super) fn layers(network: &mut Network<'_>, sizes: &Sizes, mut x: String) ->
     Ok(x)
 }
 
+/// The function of `hidden_act`.
+fn hidden_activation(network: &mut Network<'_>, x: &str) -> Emitted {
+    let is_big_bird = network.settings.text("model_type", "")? == BIG_BIRD.model_type;
+    let default = if is_big_bird { "gelu_new" } else { "gelu" };
+    network.activation("hidden_act", default, x)
+}
+
 pub(super) fn attend(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitted {
     let attention = Attention {
         products: ["query", "key", "value"].map(|it| format!("{path}.attention.self.{it}")),
@@ -295,7 +302,7 @@ pub(super) fn feed_forward(
 ) -> Emitted {
     let [width, inner] = [sizes.width, sizes.inner];
     let x = network.linear(&format!("{path}.intermediate.dense"), [width, inner], x)?;
-    let x = network.activation("hidden_act", "gelu", &x)?;
+    let x = hidden_activation(network, &x)?;
     network.linear(&format!("{path}.output.dense"), [inner, width], &x)
 }
 
@@ -319,7 +326,7 @@ pub(super) fn classify_activated(network: &mut Network<'_>, hidden: &str) -> Emi
     let width = network.settings.size("hidden_size")?;
     let first = network.first_token(hidden);
     let x = network.linear("classifier.dense", [width; 2], &first)?;
-    let x = network.activation("hidden_act", "gelu", &x)?;
+    let x = hidden_activation(network, &x)?;
     network.linear("classifier.out_proj", [width, network.labels], &x)
 }
 
@@ -355,7 +362,7 @@ pub(super) fn transform(
 ) -> Emitted {
     let transform = "cls.predictions.transform";
     let x = network.linear(&format!("{transform}.dense"), [sizes.width, width], hidden)?;
-    let x = network.activation("hidden_act", "gelu", &x)?;
+    let x = hidden_activation(network, &x)?;
     let norm = format!("{transform}.LayerNorm");
     network.layer_norm(&norm, width, sizes.epsilon, &x)
 }

@@ -79,6 +79,8 @@ struct Shared {
     sizes: Sizes,
     positions: Option<Positions>,
     relative: Option<Relative>,
+    /// Terms of a score that its scale counts, be they computed or not.
+    terms: usize,
     mask: String,
 }
 
@@ -101,8 +103,17 @@ fn encode(network: &mut Network<'_>, version: Version) -> Emitted {
         Some(positions) => Some(relative(network, version, positions, &sizes)?),
         None => None,
     };
+    let kinds = network.settings.words("pos_att_type")?;
+    let terms = match version {
+        Version::First => kinds.len(),
+        Version::Second => ["c2p", "p2c"]
+            .iter()
+            .filter(|it| kinds.iter().any(|kind| kind == *it))
+            .count(),
+    };
     let shared = Shared {
         version,
+        terms: 1 + terms,
         positions,
         relative,
         mask: network.pair_mask(&mask),
@@ -282,10 +293,7 @@ fn attend(network: &mut Network<'_>, path: &str, shared: &Shared, x: &str) -> Em
             [query, key, value].map(|it| network.split(&it, heads))
         }
     };
-    let biases = shared.positions.as_ref().map_or(0, |positions| {
-        usize::from(positions.content_to_position) + usize::from(positions.position_to_content)
-    });
-    let scale = network.scale(size * (1 + biases));
+    let scale = network.scale(size * shared.terms);
     let emitter = &mut network.emitter;
     let scaled = emitter.node("Mul", &[&query, &scale]);
     let turned = emitter.node_with("Transpose", &[&key], vec![ints("perm", &[0, 1, 3, 2])]);

@@ -32,7 +32,8 @@ const MASKED: f32 = 0.15 * 0.8;
 fn encode(network: &mut Network<'_>) -> Emitted {
     let settings = network.settings;
     settings.only("is_folding_model", &json!(false))?;
-    for key in ["esmfold_config", "vocab_list"] {
+    // GELU, whatever `hidden_act` of published folders says: the class reads none.
+    for key in ["esmfold_config", "hidden_act", "vocab_list"] {
         settings.without_effect(key);
     }
     let width = settings.size("hidden_size")?;
@@ -94,7 +95,7 @@ fn embed(network: &mut Network<'_>, width: usize, is_rotary: bool) -> Emitted {
     let ids = network.input("input_ids");
     let rows = [settings.size("vocab_size")?, width];
     let mut x = network.embedding("embeddings.word_embeddings", rows, &ids)?;
-    if settings.flag("token_dropout", true)? {
+    if settings.flag("token_dropout", false)? {
         let mask = settings.integer("mask_token_id", 32)?;
         x = network.token_dropout(&x, mask);
     }

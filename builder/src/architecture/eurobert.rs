@@ -83,7 +83,11 @@ fn encode(network: &mut Network<'_>) -> Emitted {
 fn classify(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let settings = network.settings;
     let width = settings.size("hidden_size")?;
-    let older = settings.text("clf_pooling", "late")?;
+    // Of the code that folders name; transformers reads the other key alone.
+    let older = match settings.has("auto_map") {
+        true => settings.text("clf_pooling", "late")?,
+        false => "late".to_owned(),
+    };
     let pooling = settings.text("classifier_pooling", &older)?;
     let (pooled, is_late) = match pooling.as_str() {
         "bos" => (network.first_token(hidden), false),

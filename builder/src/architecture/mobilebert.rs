@@ -44,6 +44,10 @@ struct Sizes {
     inputs: Inputs,
 }
 
+/// Of the norms that transformers makes without `layer_norm_eps`: those of the embeddings, and of
+/// a layer's output before its bottleneck.
+const EPSILON: f32 = 1e-5;
+
 #[derive(Clone, Copy)]
 enum Norms {
     /// Of mean and variance.
@@ -130,12 +134,19 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
     let segments = network.embedding("embeddings.token_type_embeddings", rows, &segments)?;
     let sum = network.add(&x, &positions);
     let sum = network.add(&sum, &segments);
-    norm(network, "embeddings.LayerNorm", sizes, width, &sum)
+    norm(network, "embeddings.LayerNorm", sizes, width, EPSILON, &sum)
 }
 
-fn norm(network: &mut Network<'_>, path: &str, sizes: &Sizes, width: usize, x: &str) -> Emitted {
+fn norm(
+    network: &mut Network<'_>,
+    path: &str,
+    sizes: &Sizes,
+    width: usize,
+    epsilon: f32,
+    x: &str,
+) -> Emitted {
     match sizes.norms {
-        Norms::Layer => network.layer_norm(path, width, sizes.epsilon, x),
+        Norms::Layer => network.layer_norm(path, width, epsilon, x),
         Norms::None => {
             let scale = network.tensor(&format!("{path}.weight"), &[width])?;
             let bias = network.tensor(&format!("{path}.bias"), &[width])?;
@@ -154,6 +165,7 @@ fn narrowed(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Em
         &format!("{path}.LayerNorm"),
         sizes,
         sizes.narrow,
+        sizes.epsilon,
         &x,
     )
 }
@@ -164,11 +176,19 @@ fn added(
     path: &str,
     sizes: &Sizes,
     [inputs, outputs]: [usize; 2],
+    epsilon: f32,
     [x, residual]: [&str; 2],
 ) -> Emitted {
     let x = network.linear(&format!("{path}.dense"), [inputs, outputs], x)?;
     let sum = network.add(&x, residual);
-    norm(network, &format!("{path}.LayerNorm"), sizes, outputs, &sum)
+    norm(
+        network,
+        &format!("{path}.LayerNorm"),
+        sizes,
+        outputs,
+        epsilon,
+        &sum,
+    )
 }
 
 fn layer(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitted {
@@ -191,7 +211,14 @@ fn layer(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitt
     };
     let attended = attend(network, path, sizes, [&of_query_and_key, of_value])?;
     let output = format!("{path}.attention.output");
-    let mut y = added(network, &output, sizes, [narrow; 2], [&attended, &input])?;
+    let mut y = added(
+        network,
+        &output,
+        sizes,
+        [narrow; 2],
+        sizes.epsilon,
+        [&attended, &input],
+    )?;
     for index in 1..sizes.parts {
         let path = format!("{path}.ffn.{}", index - 1);
         let fed = network.linear(&format!("{path}.intermediate.dense"), [narrow, inner], &y)?;
@@ -201,6 +228,7 @@ fn layer(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitt
             &format!("{path}.output"),
             sizes,
             [inner, narrow],
+            sizes.epsilon,
             [&fed, &y],
         )?;
     }
@@ -211,13 +239,21 @@ fn layer(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitt
         &format!("{path}.output"),
         sizes,
         [inner, narrow],
+        EPSILON,
         [&fed, &y],
     )?;
     match sizes.inputs {
         Inputs::Whole => Ok(y),
         _ => {
             let output = format!("{path}.output.bottleneck");
-            added(network, &output, sizes, [narrow, width], [&y, x])
+            added(
+                network,
+                &output,
+                sizes,
+                [narrow, width],
+                sizes.epsilon,
+                [&y, x],
+            )
         }
     }
 }

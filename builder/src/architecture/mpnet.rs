@@ -20,6 +20,10 @@ pub(super) const MPNET: Architecture = Architecture {
 /// The padding of positions, whatever the tokenizer's is.
 const PADDING: i64 = 1;
 
+/// Ranges of distances, whatever `relative_attention_num_buckets` says, which is the number of the
+/// table's rows alone.
+const BUCKETS: usize = 32;
+
 /// Beyond this distance, all are alike.
 const MAX_DISTANCE: usize = 128;
 
@@ -38,12 +42,16 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let positions = network.embedding("embeddings.position_embeddings", rows, &positions)?;
     let sum = network.add(&words, &positions);
     let mut x = network.layer_norm("embeddings.LayerNorm", width, epsilon, &sum)?;
-    let buckets = settings.size_or("relative_attention_num_buckets", 32)?;
+    let key = "relative_attention_num_buckets";
+    let rows = settings.size_or(key, BUCKETS)?;
+    if rows < BUCKETS {
+        return Err(settings.refuse(key));
+    }
     let table = network.tensor(
         "encoder.relative_attention_bias.weight",
-        &[buckets, sizes.heads],
+        &[rows, sizes.heads],
     )?;
-    let bias = network.relative_bias(&table, buckets, MAX_DISTANCE);
+    let bias = network.relative_bias(&table, BUCKETS, MAX_DISTANCE);
     for index in 0..sizes.layers {
         let path = format!("encoder.layer.{index}");
         let attention = Attention {

@@ -1,4 +1,4 @@
-//! RoBERTa: BERT with positions after the padding id, one segment, and heads of its own.
+//! RoBERTa: BERT with positions after the padding id, mostly one segment, and heads of its own.
 
 use super::bert::{DECODER, Sizes, classify_tokens, first_row, layers};
 use super::decoder::Decoder;
@@ -44,7 +44,15 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
         &ids,
     )?;
     let segments = "embeddings.token_type_embeddings";
-    let segment = first_row(network, segments, [sizes.segments, width])?;
+    let rows = [sizes.segments, width];
+    // Its own tokenizer numbers no segments; others may.
+    let segment = match network.has_segments && sizes.segments > 1 {
+        true => {
+            let ids = network.input("token_type_ids");
+            network.embedding(segments, rows, &ids)?
+        }
+        false => first_row(network, segments, rows)?,
+    };
     let padding = network.settings.integer("pad_token_id", 1)?;
     let positions = network.positions_after(padding);
     let rows = [sizes.positions, width];

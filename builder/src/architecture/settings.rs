@@ -129,10 +129,11 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, BuildError> {
-        let json = serde_json::from_slice(bytes).map_err(|source| BuildError::Json {
+        let mut json = serde_json::from_slice(bytes).map_err(|source| BuildError::Json {
             path: path.to_owned(),
             source,
         })?;
+        super::complete(&mut json);
         Ok(Self {
             path: path.to_owned(),
             json,

@@ -17,6 +17,9 @@ pub(super) const SQUEEZEBERT: Architecture = Architecture {
     unused: super::bert::UNUSED,
 };
 
+/// Of the layers' norms, whatever `layer_norm_eps` says; the embeddings' and the head's read it.
+const EPSILON: f32 = 1e-12;
+
 /// How many groups each product has.
 struct Groups {
     products: [usize; 3],
@@ -73,7 +76,7 @@ fn layer(
     let after_conv = network.turned(&after_conv);
     let sum = network.add(&after_conv, x);
     let norm = format!("{after}.layernorm");
-    let x = network.layer_norm(&norm, width, sizes.epsilon, &sum)?;
+    let x = network.layer_norm(&norm, width, EPSILON, &sum)?;
     let channels = network.turned(&x);
     let conv = format!("{path}.intermediate.conv1d");
     let fed = network.grouped(&conv, [width, inner], groups.intermediate, &channels)?;
@@ -82,12 +85,7 @@ fn layer(
     let fed = network.grouped(&conv, [inner, width], groups.output, &fed)?;
     let fed = network.turned(&fed);
     let sum = network.add(&fed, &x);
-    network.layer_norm(
-        &format!("{path}.output.layernorm"),
-        width,
-        sizes.epsilon,
-        &sum,
-    )
+    network.layer_norm(&format!("{path}.output.layernorm"), width, EPSILON, &sum)
 }
 
 /// `[batch, channels, tokens]` → `[batch, tokens, channels]`.

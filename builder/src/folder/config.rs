@@ -4,6 +4,7 @@ mod labels;
 
 use super::findings::Findings;
 use super::parse_json;
+use crate::architecture;
 use crate::error::BuildError;
 use encoderfile::manifest::{Activation, Task};
 use serde_json::Value;
@@ -27,13 +28,20 @@ const MASKED_LANGUAGE_MODELS: [&str; 2] = ["FlaubertWithLMHeadModel", "XLMWithLM
 pub(super) struct Config {
     pub(super) path: PathBuf,
     pub(super) json: Value,
+    /// The class that says what `model_type` does not, and what it is.
+    completed: Option<(String, &'static str)>,
 }
 
 impl Config {
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, BuildError> {
-        let json = parse_json(path, bytes)?;
+        let mut json = parse_json(path, bytes)?;
+        let completed = json.as_object_mut().and_then(architecture::complete);
         let path = path.to_owned();
-        Ok(Self { path, json })
+        Ok(Self {
+            path,
+            json,
+            completed,
+        })
     }
 
     pub(super) fn architecture(&self) -> Option<&str> {
@@ -42,6 +50,14 @@ impl Config {
 
     pub(super) fn model_type(&self) -> &str {
         self.json["model_type"].as_str().unwrap_or_default()
+    }
+
+    /// Says of what class the model is taken to be, where no `model_type` says it.
+    pub(super) fn note_model_type(&self, findings: &mut Findings) {
+        if let Some((class, model_type)) = &self.completed {
+            let source = format!("config.json architectures ({class}), without model_type");
+            findings.note("model type", *model_type, source);
+        }
     }
 
     /// XLM or `FlauBERT`, which have embeddings of languages, and of segments those of the words.
