@@ -133,7 +133,7 @@ pub(crate) fn read(path: &Path, model: &Model) -> Result<(ModelProto, [u8; 32]),
     Ok((proto, checkpoint.sha256(&model.config_json)))
 }
 
-/// What a class's parameters are for, which its name ends with, behind its architecture's.
+/// What follows the architecture in the name of a class.
 const HEADS: [&str; 4] = ["model", "for", "withlmhead", "encodermodel"];
 
 /// Completes a config.json without `model_type`, as transformers before 2.9 wrote it, by its class: `BertForMaskedLM`
@@ -141,10 +141,10 @@ const HEADS: [&str; 4] = ["model", "for", "withlmhead", "encodermodel"];
 pub(crate) fn complete(json: &mut Map<String, Value>) -> Option<(String, &'static str)> {
     let says_nothing = json.get("model_type").is_none_or(Value::is_null);
     let class = json.get("architectures")?[0].as_str()?.to_owned();
-    let model_type = Some(class.to_lowercase()).filter(|_| says_nothing)?;
+    let lower = Some(class.to_lowercase()).filter(|_| says_nothing)?;
     let is_of = |it: &&Architecture| {
         let letters = it.model_type.replace(['-', '_'], "");
-        let head = model_type.strip_prefix(&letters);
+        let head = lower.strip_prefix(&letters);
         head.is_some_and(|head| HEADS.iter().any(|it| head.starts_with(it)))
     };
     let model_type = ARCHITECTURES.iter().find(is_of)?.model_type;
