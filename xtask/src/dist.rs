@@ -269,12 +269,12 @@ fn linked(workspace: &Workspace, package: &str) -> PathBuf {
 
 /// Flags of a compiler by which sources have no folder of this machine before them: messages of
 /// panics name each, and a file that everybody gets names nobody's home, and is the same
-/// wherever it was built.
+/// wherever it was built. Sources of this workspace have none: cargo compiles them from its root.
+/// So the flags are the same in every checkout, and dependencies are not compiled for each.
 pub(crate) fn remap(workspace: &Workspace, flag: &str) -> anyhow::Result<Vec<String>> {
     let mut folders = registries()?;
     // Of what build scripts write.
     folders.push(workspace.target.clone());
-    folders.push(workspace.root.clone());
     let flags = folders
         .iter()
         .map(|it| format!("{flag}={}/=", it.display()));

@@ -150,7 +150,7 @@ pub(crate) fn run(
         fuzz::run_all(workspace, &mut steps, FUZZ_SECONDS)?;
     }
     println!("\n{}", steps.summary());
-    println!("{}", totals.line());
+    println!("{}", totals.summary());
     process::succeeded(&tests, status)
 }
 
@@ -300,6 +300,8 @@ struct Totals {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// The names of those that failed: what they print is far above the end of the log.
+    failures: Vec<String>,
 }
 
 impl Totals {
@@ -311,8 +313,10 @@ impl Totals {
         })
     }
 
-    /// Takes in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
+    /// Takes in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; …`
+    /// or `test a::b ... FAILED`.
     fn add(&mut self, line: &str) {
+        self.failures.extend(failed_test(line).map(str::to_owned));
         let Some(result) = line.strip_prefix("test result: ") else {
             return;
         };
@@ -326,14 +330,25 @@ impl Totals {
         self.ignored += count("ignored").unwrap_or(0);
     }
 
-    fn line(&self) -> String {
+    /// One line, after one for each test that failed.
+    fn summary(&self) -> String {
         let Self {
             passed,
             failed,
             ignored,
+            failures,
         } = self;
-        format!("tests: {passed} passed, {failed} failed, {ignored} skipped")
+        let mut lines = String::new();
+        for name in failures {
+            lines += &format!("failed: {name}\n");
+        }
+        format!("{lines}tests: {passed} passed, {failed} failed, {ignored} skipped")
     }
+}
+
+/// `a::b`, of `test a::b ... FAILED`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 /// 3, of ` 3 passed` and `passed`.
@@ -350,8 +365,10 @@ mod tests {
     fn results_are_summed() {
         let mut totals = Totals::default();
         totals.add("test a::b ... ok");
+        totals.add("test a::c ... FAILED");
         totals.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.10s");
         totals.add("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
-        assert_eq!(totals.line(), "tests: 14 passed, 1 failed, 1 skipped");
+        let summary = "failed: a::c\ntests: 14 passed, 1 failed, 1 skipped";
+        assert_eq!(totals.summary(), summary);
     }
 }
