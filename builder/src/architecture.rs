@@ -3,6 +3,7 @@
 //! Each architecture is one file, which says how its encoder and its heads are made of
 //! [`Network`]'s layers; config.json says their sizes. Code of a model folder is never run.
 
+mod activation;
 mod albert;
 mod bert;
 mod convbert;
@@ -136,20 +137,66 @@ pub(crate) fn read(path: &Path, model: &Model) -> Result<(ModelProto, [u8; 32]),
 /// What follows the architecture in the name of a class.
 const HEADS: [&str; 4] = ["model", "for", "withlmhead", "encodermodel"];
 
-/// Completes a config.json without `model_type`, as transformers before 2.9 wrote it, by its class: `BertForMaskedLM`
-/// is of `bert`. Says of what class, and which it is.
-pub(crate) fn complete(json: &mut Map<String, Value>) -> Option<(String, &'static str)> {
-    let says_nothing = json.get("model_type").is_none_or(Value::is_null);
-    let class = json.get("architectures")?[0].as_str()?.to_owned();
-    let lower = Some(class.to_lowercase()).filter(|_| says_nothing)?;
+/// All keys of config.json in BERT's first release, before any other architecture had one.
+const OF_THE_FIRST_BERT: [&str; 11] = [
+    "attention_probs_dropout_prob",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "hidden_size",
+    "initializer_range",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "type_vocab_size",
+    "vocab_size",
+];
+
+/// What a config.json without `model_type` is taken to be of.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Completed {
+    pub(crate) model_type: &'static str,
+    /// What says so, for people.
+    pub(crate) source: String,
+}
+
+/// Completes a config.json without `model_type`, as transformers before 2.9 wrote it: by its
+/// class, for `BertForMaskedLM` is of `bert`; and by its keys where it names none.
+pub(crate) fn complete(json: &mut Map<String, Value>) -> Option<Completed> {
+    let is_unsaid = |key: &str| json.get(key).is_none_or(Value::is_null);
+    if !is_unsaid("model_type") {
+        return None;
+    }
+    let completed = match is_unsaid("architectures") {
+        true => of_the_first_bert(json)?,
+        false => of_class(json["architectures"][0].as_str()?)?,
+    };
+    json.insert("model_type".into(), completed.model_type.into());
+    Some(completed)
+}
+
+fn of_class(class: &str) -> Option<Completed> {
+    let lower = class.to_lowercase();
     let is_of = |it: &&Architecture| {
         let letters = it.model_type.replace(['-', '_'], "");
         let head = lower.strip_prefix(&letters);
         head.is_some_and(|head| HEADS.iter().any(|it| head.starts_with(it)))
     };
-    let model_type = ARCHITECTURES.iter().find(is_of)?.model_type;
-    json.insert("model_type".into(), model_type.into());
-    Some((class, model_type))
+    Some(Completed {
+        model_type: ARCHITECTURES.iter().find(is_of)?.model_type,
+        source: format!("config.json architectures ({class}), without model_type"),
+    })
+}
+
+fn of_the_first_bert(json: &Map<String, Value>) -> Option<Completed> {
+    let has_all = OF_THE_FIRST_BERT.iter().all(|it| json.contains_key(*it));
+    let has_others = json
+        .keys()
+        .any(|it| !OF_THE_FIRST_BERT.contains(&it.as_str()));
+    (has_all && !has_others).then(|| Completed {
+        model_type: bert::BERT.model_type,
+        source: "config.json, whose keys are those of BERT's first release".into(),
+    })
 }
 
 /// The architecture that config.json names.
@@ -206,6 +253,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// What config.json is completed with; and that only this changes.
+    fn completed_with(json: &Value) -> Option<&'static str> {
+        let before = json.as_object().unwrap().clone();
+        let mut after = before.clone();
+        let found = complete(&mut after).map(|it| it.model_type);
+        let mut expected = before;
+        if let Some(model_type) = found {
+            expected.insert("model_type".into(), model_type.into());
+        }
+        assert_eq!(after, expected);
+        found
+    }
+
     #[test]
     fn a_class_says_what_model_type_does_not() {
         for (class, expected) in [
@@ -223,14 +283,21 @@ mod tests {
                 json!({"architectures": [class]}),
                 json!({"architectures": [class], "model_type": null}),
             ] {
-                let mut json = json.as_object().unwrap().clone();
-                let found = complete(&mut json);
-                let expected_pair = expected.map(|it| (class.to_owned(), it));
-                assert_eq!(found, expected_pair, "{class}");
-                let says = json.get("model_type").and_then(Value::as_str);
-                assert_eq!(says, expected, "{class}");
+                assert_eq!(completed_with(&json), expected, "{class}");
             }
         }
+    }
+
+    #[test]
+    fn the_keys_of_the_first_bert_say_it_too() {
+        let mut json = json!({"hidden_act": "gelu"});
+        for key in OF_THE_FIRST_BERT {
+            assert_eq!(completed_with(&json), None, "before {key}");
+            json[key] = 1.into();
+        }
+        assert_eq!(completed_with(&json), Some("bert"));
+        json["embedding_size"] = 1.into();
+        assert_eq!(completed_with(&json), None);
     }
 
     #[test]
@@ -241,10 +308,7 @@ mod tests {
             json!({"architectures": "BertModel"}),
             json!({}),
         ] {
-            let before = json.as_object().unwrap().clone();
-            let mut after = before.clone();
-            assert_eq!(complete(&mut after), None);
-            assert_eq!(after, before);
+            assert_eq!(completed_with(&json), None);
         }
     }
 }

@@ -70,6 +70,18 @@ pub enum BuildError {
         /// The value found, as JSON.
         value: String,
     },
+    /// A key that no architecture is known to read.
+    #[error(
+        "{}: `{key}`: {value} is not a key of this architecture that is known here, and may change what is computed; remove it if it does not", .path.display()
+    )]
+    UnknownKey {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: String,
+        /// The value found, as JSON.
+        value: String,
+    },
     /// A folder with neither tokenizer.json nor the files of its tokenizer class.
     #[error("{}: {files} in it, which {class} reads{}", .folder.display(), instead(found))]
     NoTokenizer {

@@ -53,13 +53,25 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let mapping = "encoder.embedding_hidden_mapping_in";
     let mut x = network.linear(mapping, [width, sizes.width], &x)?;
     for index in 0..sizes.layers {
-        let group = index * groups / sizes.layers;
+        let group = group_of(index, groups, sizes.layers);
         for layer in 0..inner {
             let path = format!("encoder.albert_layer_groups.{group}.albert_layers.{layer}");
             x = self::layer(network, &path, &sizes, &x)?;
         }
     }
     Ok(x)
+}
+
+/// Whose tensors layer `index` has. transformers divides by a quotient of floats, which rounds
+/// otherwise than integers do: layer 9 of 18 with 14 groups is of group 6, not 7.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "there are few layers"
+)]
+fn group_of(index: usize, groups: usize, layers: usize) -> usize {
+    (index as f64 / (layers as f64 / groups as f64)) as usize
 }
 
 fn layer(network: &mut Network<'_>, path: &str, sizes: &Sizes, x: &str) -> Emitted {

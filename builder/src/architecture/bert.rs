@@ -66,6 +66,7 @@ pub(super) const ERNIE: Architecture = Architecture {
         let sizes = Sizes::read(network.settings)?;
         let mut x = embed(network, &sizes, sizes.width)?;
         let tasks = network.settings.size_or("task_type_vocab_size", 3)?;
+        network.settings.only("task_id", &json!(0))?;
         if network.settings.flag("use_task_id", false)? {
             // transformers' default is the first task.
             let task = first_row(
@@ -229,10 +230,17 @@ impl Sizes {
             epsilon: settings.float("layer_norm_eps", epsilon)?,
         })
     }
+
+    /// Refuses an `embedding_size`, which some write though the class reads none, that is not the
+    /// width of the hidden state.
+    pub(super) fn refuse_narrower_words(&self, settings: &Settings) -> Result<(), BuildError> {
+        settings.only("embedding_size", &json!(self.width))
+    }
 }
 
 fn encode(network: &mut Network<'_>) -> Emitted {
     let sizes = Sizes::read(network.settings)?;
+    sizes.refuse_narrower_words(network.settings)?;
     let x = embed(network, &sizes, sizes.width)?;
     let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
     layers(network, &sizes, x)
@@ -241,16 +249,27 @@ fn encode(network: &mut Network<'_>) -> Emitted {
 /// The sum of words, segments and positions.
 pub(super) fn embed(network: &mut Network<'_>, sizes: &Sizes, width: usize) -> Emitted {
     let ids = network.input("input_ids");
-    let segments = network.input("token_type_ids");
     let rows = [sizes.vocabulary, width];
     let words = network.embedding("embeddings.word_embeddings", rows, &ids)?;
-    let rows = [sizes.segments, width];
-    let segments = network.embedding("embeddings.token_type_embeddings", rows, &segments)?;
+    let segments = segment_embeddings(network, [sizes.segments, width])?;
     let positions = network.positions();
     let rows = [sizes.positions, width];
     let positions = network.embedding("embeddings.position_embeddings", rows, &positions)?;
     let sum = network.add(&words, &segments);
     Ok(network.add(&sum, &positions))
+}
+
+/// Rows of the segments' table by the ids that the tokenizer gives; where there is one row, or the
+/// tokenizer gives none, the first: `[batch, tokens, width]` or `[width]`.
+pub(super) fn segment_embeddings(network: &mut Network<'_>, sizes: [usize; 2]) -> Emitted {
+    let path = "embeddings.token_type_embeddings";
+    match network.has_segments && sizes[0] > 1 {
+        true => {
+            let ids = network.input("token_type_ids");
+            network.embedding(path, sizes, &ids)
+        }
+        false => first_row(network, path, sizes),
+    }
 }
 
 /// The row that every token gets: `[width]`.

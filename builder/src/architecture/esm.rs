@@ -40,15 +40,15 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let heads = settings.size("num_attention_heads")?;
     let inner = settings.size("intermediate_size")?;
     let epsilon = settings.float("layer_norm_eps", 1e-12)?;
-    let is_rotary = match settings
-        .text("position_embedding_type", "absolute")?
-        .as_str()
-    {
-        "absolute" => false,
-        "rotary" => true,
-        _ => return Err(settings.refuse("position_embedding_type")),
+    let kind = "position_embedding_type";
+    let [is_absolute, is_rotary] = match settings.text(kind, "absolute")?.as_str() {
+        // The class has positions for these two names alone.
+        _ if settings.is_null(kind) => [false, false],
+        "absolute" => [true, false],
+        "rotary" => [false, true],
+        _ => return Err(settings.refuse(kind)),
     };
-    let mut x = embed(network, width, is_rotary)?;
+    let mut x = embed(network, width, is_absolute)?;
     if settings.flag("emb_layer_norm_before", false)? {
         x = network.layer_norm("embeddings.layer_norm", width, epsilon, &x)?;
     }
@@ -90,7 +90,7 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     network.layer_norm("encoder.emb_layer_norm_after", width, epsilon, &x)
 }
 
-fn embed(network: &mut Network<'_>, width: usize, is_rotary: bool) -> Emitted {
+fn embed(network: &mut Network<'_>, width: usize, is_absolute: bool) -> Emitted {
     let settings = network.settings;
     let ids = network.input("input_ids");
     let rows = [settings.size("vocab_size")?, width];
@@ -99,7 +99,7 @@ fn embed(network: &mut Network<'_>, width: usize, is_rotary: bool) -> Emitted {
         let mask = settings.integer("mask_token_id", 32)?;
         x = network.token_dropout(&x, mask);
     }
-    if !is_rotary {
+    if is_absolute {
         let padding = settings.integer("pad_token_id", 1)?;
         let positions = network.positions_after(padding);
         let rows = [settings.size_or("max_position_embeddings", 1026)?, width];

@@ -2,9 +2,7 @@
 
 use super::network::{Emitted, Network};
 use crate::error::BuildError;
-use crate::graph::blocks::{
-    Heads, attend, gelu, gelu_tanh, mix, normalise, root_mean_square, sigmoid_gate, split,
-};
+use crate::graph::blocks::{Heads, attend, mix, normalise, root_mean_square, split};
 use crate::graph::emit::{Emitter, int, ints};
 
 /// What architectures call the number of heads in config.json.
@@ -152,46 +150,6 @@ impl Network<'_> {
 
     pub(super) fn add(&mut self, a: &str, b: &str) -> String {
         self.emitter.node("Add", &[a, b])
-    }
-
-    /// The function that config.json names under `key`.
-    pub(super) fn activation(&mut self, key: &'static str, default: &str, x: &str) -> Emitted {
-        let name = self.settings.text(key, default)?;
-        self.activated(key, &name, x)
-    }
-
-    /// The function of that name, which config.json says under `key`.
-    pub(super) fn activated(&mut self, key: &'static str, name: &str, x: &str) -> Emitted {
-        let emitter = &mut self.emitter;
-        let output = emitter.fresh(name);
-        match name {
-            "gelu" | "gelu_python" => gelu(emitter, x, &output),
-            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_accurate" => {
-                gelu_tanh(emitter, x, &output);
-            }
-            "quick_gelu" => sigmoid_gate(emitter, x, 1.702, &output),
-            "silu" | "swish" => sigmoid_gate(emitter, x, 1.0, &output),
-            "relu" => emitter.node_to("Relu", &[x], vec![], &output),
-            "tanh" => emitter.node_to("Tanh", &[x], vec![], &output),
-            "sigmoid" => emitter.node_to("Sigmoid", &[x], vec![], &output),
-            "linear" => emitter.node_to("Identity", &[x], vec![], &output),
-            _ => return Err(self.settings.refuse(key)),
-        }
-        Ok(output)
-    }
-
-    pub(super) fn gelu(&mut self, x: &str) -> String {
-        let output = self.emitter.fresh("gelu");
-        gelu(&mut self.emitter, x, &output);
-        output
-    }
-
-    pub(super) fn tanh(&mut self, x: &str) -> String {
-        self.emitter.node("Tanh", &[x])
-    }
-
-    pub(super) fn relu(&mut self, x: &str) -> String {
-        self.emitter.node("Relu", &[x])
     }
 
     /// `softmax(Q · Kᵀ / √size + bias + mask) · V`: `[batch, tokens, width]`.

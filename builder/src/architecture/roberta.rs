@@ -1,6 +1,6 @@
 //! RoBERTa: BERT with positions after the padding id, mostly one segment, and heads of its own.
 
-use super::bert::{DECODER, Sizes, classify_tokens, first_row, layers};
+use super::bert::{DECODER, Sizes, classify_tokens, layers, segment_embeddings};
 use super::decoder::Decoder;
 use super::network::{Emitted, Network};
 use super::{Architecture, Code};
@@ -24,6 +24,7 @@ const fn of(model_type: &'static str, bases: &'static [&'static str]) -> Archite
         bases,
         encode: |network| {
             let sizes = Sizes::read(network.settings)?;
+            sizes.refuse_narrower_words(network.settings)?;
             let x = embed(network, &sizes)?;
             let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
             layers(network, &sizes, x)
@@ -43,16 +44,8 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
         [sizes.vocabulary, width],
         &ids,
     )?;
-    let segments = "embeddings.token_type_embeddings";
-    let rows = [sizes.segments, width];
     // Its own tokenizer numbers no segments; others may.
-    let segment = match network.has_segments && sizes.segments > 1 {
-        true => {
-            let ids = network.input("token_type_ids");
-            network.embedding(segments, rows, &ids)?
-        }
-        false => first_row(network, segments, rows)?,
-    };
+    let segment = segment_embeddings(network, [sizes.segments, width])?;
     let padding = network.settings.integer("pad_token_id", 1)?;
     let positions = network.positions_after(padding);
     let rows = [sizes.positions, width];

@@ -40,7 +40,9 @@ const OF_GENERATION: &[&str] = &[
 ];
 
 /// Keys that change nothing of what an encoder computes at inference, or are read elsewhere
-/// (labels, activations, padding, the tokenizer).
+/// (labels, activations, padding, the tokenizer); and what others than transformers write, and
+/// none of its classes reads: FARM's `name`, `pre_trained` and what stands with it of TinyBERT,
+/// `enable_recompute` and others of PaddleNLP, `emb_size` of rubert-tiny.
 const WITHOUT_EFFECT: &[&str] = &[
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -51,6 +53,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "attention_dropout",
     "attention_probs_dropout_prob",
     "bos_token_id",
+    "cell",
     "chunk_size_feed_forward",
     "classifier_dropout",
     "classifier_dropout_prob",
@@ -61,9 +64,12 @@ const WITHOUT_EFFECT: &[&str] = &[
     "down_scale_factor",
     "dropout",
     "dtype",
+    "emb_size",
+    "enable_recompute",
     "eos_token_id",
     "eos_token_ids",
     "finetuning_task",
+    "fuse",
     "gap_size",
     "gradient_checkpointing",
     "hidden_dropout_prob",
@@ -78,7 +84,9 @@ const WITHOUT_EFFECT: &[&str] = &[
     "mask_token_id",
     "max_position_embeddings",
     "memory_attention",
+    "model_name",
     "model_type",
+    "name",
     "net_structure_type",
     "num_labels",
     "num_memory_blocks",
@@ -86,11 +94,14 @@ const WITHOUT_EFFECT: &[&str] = &[
     "output_hidden_states",
     "output_past",
     "pad_token_id",
+    "paddlenlp_version",
+    "pool_act",
     "pooler_fc_size",
     "pooler_num_attention_heads",
     "pooler_num_fc_layers",
     "pooler_size_per_head",
     "pooler_type",
+    "pre_trained",
     "problem_type",
     "qa_dropout",
     "return_dict",
@@ -99,6 +110,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "sep_token_id",
     "seq_classif_dropout",
     "sinusoidal_pos_embds",
+    "structure",
     "summary_activation",
     "summary_last_dropout",
     "summary_type",
@@ -109,6 +121,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "tokenizer_class",
     "torch_dtype",
     "torchscript",
+    "training",
     "transformers.js_config",
     "transformers_version",
     "unk_token_id",
@@ -154,6 +167,11 @@ impl Settings {
     /// Whether a key is there, and not null.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.json.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether a key is there with null for its value.
+    pub(super) fn is_null(&self, key: &'static str) -> bool {
+        self.json.get(key).is_some_and(Value::is_null)
     }
 
     pub(super) fn refuse(&self, key: &str) -> BuildError {
@@ -314,9 +332,15 @@ impl Settings {
         self.only("pruned_heads", &Map::new().into())?;
         let read = self.read.borrow();
         let is_known = |key: &str| WITHOUT_EFFECT.contains(&key) || OF_GENERATION.contains(&key);
-        let is_unread = |key: &&String| !read.contains(key.as_str()) && !is_known(key);
-        match self.json.keys().find(is_unread) {
-            Some(key) => Err(self.refuse(key)),
+        let is_unread = |(key, value): &(&String, &Value)| {
+            !value.is_null() && !read.contains(key.as_str()) && !is_known(key)
+        };
+        match self.json.iter().find(is_unread) {
+            Some((key, value)) => Err(BuildError::UnknownKey {
+                path: self.path.clone(),
+                key: key.clone(),
+                value: value.to_string(),
+            }),
             None => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ mod labels;
 
 use super::findings::Findings;
 use super::parse_json;
-use crate::architecture;
+use crate::architecture::{self, Completed};
 use crate::error::BuildError;
 use encoderfile::manifest::{Activation, Task};
 use serde_json::Value;
@@ -28,8 +28,8 @@ const MASKED_LANGUAGE_MODELS: [&str; 2] = ["FlaubertWithLMHeadModel", "XLMWithLM
 pub(super) struct Config {
     pub(super) path: PathBuf,
     pub(super) json: Value,
-    /// The class that says what `model_type` does not, and what it is.
-    completed: Option<(String, &'static str)>,
+    /// What says what `model_type` does not.
+    completed: Option<Completed>,
 }
 
 impl Config {
@@ -52,11 +52,10 @@ impl Config {
         self.json["model_type"].as_str().unwrap_or_default()
     }
 
-    /// Says of what class the model is taken to be, where no `model_type` says it.
+    /// Says of what architecture the model is taken to be, where no `model_type` says it.
     pub(super) fn note_model_type(&self, findings: &mut Findings) {
-        if let Some((class, model_type)) = &self.completed {
-            let source = format!("config.json architectures ({class}), without model_type");
-            findings.note("model type", *model_type, source);
+        if let Some(Completed { model_type, source }) = &self.completed {
+            findings.note("model type", *model_type, source.clone());
         }
     }
 
