@@ -47,6 +47,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoTokenizer,
     FillMaskPipeline,
@@ -316,9 +317,10 @@ def make(
     original=None,
     older_names=True,
     inputs=None,
+    tokenizer=None,
     **changes,
 ):
-    """A folder: the checkpoint, the tokenizer, the references."""
+    """A folder: the checkpoint, the tokenizer (or another architecture's), the references."""
     folder = MODELS / (name or f"checkpoint-{architecture}-{task}")
     shutil.rmtree(folder, ignore_errors=True)
     weights = drawn(architecture, task, std, seed, changes)
@@ -336,7 +338,7 @@ def make(
         write_word_end_tokenizer(folder, architecture, inputs)
     else:
         # The newest transformers wrote T5's, which this one reads otherwise.
-        copy_tokenizer(older("camembert" if architecture == "t5" else architecture), folder)
+        copy_tokenizer(older("camembert" if architecture == "t5" else tokenizer or architecture), folder)
     sentences = sentences or texts(older(architecture))
     check_that_all_show(weights.float(), tokenizer_of(folder, architecture), sentences[0])
     for file, text in references(folder, architecture, task, sentences).items():
@@ -405,6 +407,16 @@ def tokenizer_of(folder, architecture):
 
 def change_config(folder, **changes):
     config = read_json(folder / "config.json") | changes
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def leave_out_defaults(folder):
+    """Leaves in config.json what is not the class's own default."""
+    config = read_json(folder / "config.json")
+    defaults = CONFIG_MAPPING[config["model_type"]]().to_dict()
+    kept = ("architectures", "model_type", "vocab_size")
+    config = {key: it for key, it in config.items() if key in kept or it != defaults.get(key)}
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
@@ -929,6 +941,38 @@ def make_newest():
     make("flaubert", "sequence_classification", summary_type="last", **first)
 
 
+def make_settings():
+    """What config.json does not say, or says otherwise than most do: what `draw_settings.py` found."""
+    for architecture in ("big_bird", "esm", "modernbert"):
+        make(architecture, "embedding", name=f"checkpoint-{architecture}-defaults", original=leave_out_defaults)
+    make("squeezebert", "embedding", name="checkpoint-squeezebert-epsilon", layer_norm_eps=0.5)
+    norms = {"normalization_type": "layer_norm", "layer_norm_eps": 0.5}
+    make("mobilebert", "embedding", name="checkpoint-mobilebert-epsilon", std=0.2, **norms, **BOTTLENECKS)
+    # More rows than are reached are not those of the usual number.
+    make("mpnet", "embedding", name="checkpoint-mpnet-buckets", relative_attention_num_buckets=64)
+    # Without relative attention scores are divided as in BERT, whatever `pos_att_type` says.
+    positions = {"pos_att_type": ["c2p", "p2c"], "position_biased_input": True, "relative_attention": False}
+    make("deberta", "embedding", name="checkpoint-deberta-absolute", **positions)
+    make("deberta-v2", "embedding", name="checkpoint-deberta-v2-absolute", norm_rel_ebd="none", **positions)
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    make("eurobert", "sequence_classification", name="checkpoint-eurobert-late", clf_pooling="late", **ids)
+    sentences = texts(older("bert"))
+    make(
+        "roberta",
+        "sequence_classification",
+        name="checkpoint-roberta-segments",
+        sentences=[*sentences, sentences[:2]],
+        tokenizer="bert",
+        type_vocab_size=2,
+        max_position_embeddings=80,
+        vocab_size=700,
+    )
+    # Layer 9 is of group 6.
+    uneven = {"num_hidden_layers": 18, "num_hidden_groups": 14}
+    make("albert", "embedding", name="checkpoint-albert-uneven", std=0.09, **uneven)
+    make("bert", "embedding", name="checkpoint-bert-mish", hidden_act="mish")
+
+
 def check():
     """Computes the references of every folder again; they are the same bytes."""
     for path in sorted(MODELS.glob("checkpoint-*/golden.json")):
@@ -953,6 +997,7 @@ def main():
         return
     if IS_NEWEST:
         make_newest()
+        make_settings()
         return
     make_fill_masks()
     make_token_classifications()

@@ -348,7 +348,8 @@ impl Totals {
 
 /// `a::b`, of `test a::b ... FAILED`.
 fn failed_test(line: &str) -> Option<&str> {
-    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
+    let name = line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
+    Some(name.trim_end())
 }
 
 /// 3, of ` 3 passed` and `passed`.
@@ -365,10 +366,10 @@ mod tests {
     fn results_are_summed() {
         let mut totals = Totals::default();
         totals.add("test a::b ... ok");
-        totals.add("test a::c ... FAILED");
+        totals.add("test models/keys   ... FAILED");
         totals.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.10s");
         totals.add("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
-        let summary = "failed: a::c\ntests: 14 passed, 1 failed, 1 skipped";
+        let summary = "failed: models/keys\ntests: 14 passed, 1 failed, 1 skipped";
         assert_eq!(totals.summary(), summary);
     }
 }
