@@ -5,9 +5,15 @@ use crate::setup;
 use crate::steps::Steps;
 use crate::test;
 use crate::workspace::Workspace;
+use anyhow::ensure;
+use std::env;
 
 /// Format and tests, with clippy reading what is compiled for them.
 pub(crate) fn run(workspace: Workspace) -> anyhow::Result<()> {
+    ensure!(
+        env::var_os("SNAPSHOTS").is_none(),
+        "SNAPSHOTS is set: cases would be written anew, and CI compares them"
+    );
     let workspace = Workspace {
         has_lints: true,
         ..workspace
