@@ -69,11 +69,8 @@ pub(super) const ERNIE: Architecture = Architecture {
         network.settings.only("task_id", &json!(0))?;
         if network.settings.flag("use_task_id", false)? {
             // transformers' default is the first task.
-            let task = first_row(
-                network,
-                "embeddings.task_type_embeddings",
-                [tasks, sizes.width],
-            )?;
+            let path = "embeddings.task_type_embeddings";
+            let task = network.first_row(path, [tasks, sizes.width])?;
             x = network.add(&x, &task);
         }
         let x = network.layer_norm("embeddings.LayerNorm", sizes.width, sizes.epsilon, &x)?;
@@ -251,31 +248,12 @@ pub(super) fn embed(network: &mut Network<'_>, sizes: &Sizes, width: usize) -> E
     let ids = network.input("input_ids");
     let rows = [sizes.vocabulary, width];
     let words = network.embedding("embeddings.word_embeddings", rows, &ids)?;
-    let segments = segment_embeddings(network, [sizes.segments, width])?;
+    let segments = network.segments([sizes.segments, width])?;
     let positions = network.positions();
     let rows = [sizes.positions, width];
     let positions = network.embedding("embeddings.position_embeddings", rows, &positions)?;
     let sum = network.add(&words, &segments);
     Ok(network.add(&sum, &positions))
-}
-
-/// Rows of the segments' table by the ids that the tokenizer gives; where there is one row, or the
-/// tokenizer gives none, the first: `[batch, tokens, width]` or `[width]`.
-pub(super) fn segment_embeddings(network: &mut Network<'_>, sizes: [usize; 2]) -> Emitted {
-    let path = "embeddings.token_type_embeddings";
-    match network.has_segments && sizes[0] > 1 {
-        true => {
-            let ids = network.input("token_type_ids");
-            network.embedding(path, sizes, &ids)
-        }
-        false => first_row(network, path, sizes),
-    }
-}
-
-/// The row that every token gets: `[width]`.
-pub(super) fn first_row(network: &mut Network<'_>, path: &str, sizes: [usize; 2]) -> Emitted {
-    let first = network.emitter.integer(0);
-    network.embedding(path, sizes, &first)
 }
 
 /// Layers with norms after each part.

@@ -167,9 +167,7 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
         x = network.add(&x, &positions);
     }
     if sizes.segments > 0 {
-        let segments = network.input("token_type_ids");
-        let rows = [sizes.segments, width];
-        let segments = network.embedding("embeddings.token_type_embeddings", rows, &segments)?;
+        let segments = network.segments([sizes.segments, width])?;
         x = network.add(&x, &segments);
     }
     if width != sizes.width {
@@ -187,6 +185,7 @@ fn positions(network: &Network<'_>, version: Version) -> Result<Option<Positions
     settings.only("talking_head", &json!(false))?;
     let most = settings.size_or("max_position_embeddings", 512)?;
     if !settings.flag("relative_attention", false)? {
+        settings.without_effect("norm_rel_ebd");
         return Ok(None);
     }
     if kinds

@@ -46,11 +46,9 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let sizes = sizes(network)?;
     let Sizes { width, epsilon, .. } = sizes;
     let ids = network.input("input_ids");
-    let segments = network.input("token_type_ids");
     let rows = [sizes.vocabulary, width];
     let words = network.embedding("embeddings.word_embeddings", rows, &ids)?;
-    let rows = [sizes.segments, width];
-    let segments = network.embedding("embeddings.token_type_embeddings", rows, &segments)?;
+    let segments = network.segments([sizes.segments, width])?;
     let sum = network.add(&words, &segments);
     let mut x = network.layer_norm("embeddings.LayerNorm", width, epsilon, &sum)?;
     // There are not more heads than the tables are wide.

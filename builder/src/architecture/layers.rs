@@ -31,6 +31,25 @@ impl Network<'_> {
         Ok(self.emitter.node("Gather", &[&table, ids]))
     }
 
+    /// Rows of the segments' table by the ids that the tokenizer gives: `[batch, tokens, width]`.
+    /// Where it gives none, or there is one row, the first, whatever is said of a pair: `[width]`.
+    pub(super) fn segments(&mut self, sizes: [usize; 2]) -> Emitted {
+        let path = "embeddings.token_type_embeddings";
+        match self.has_segments && sizes[0] > 1 {
+            true => {
+                let ids = self.input("token_type_ids");
+                self.embedding(path, sizes, &ids)
+            }
+            false => self.first_row(path, sizes),
+        }
+    }
+
+    /// The row that every token gets: `[width]`.
+    pub(super) fn first_row(&mut self, path: &str, sizes: [usize; 2]) -> Emitted {
+        let first = self.emitter.integer(0);
+        self.embedding(path, sizes, &first)
+    }
+
     /// `x · Wᵀ + b`: `[…, inputs]` → `[…, outputs]`.
     pub(super) fn linear(&mut self, path: &str, sizes: [usize; 2], x: &str) -> Emitted {
         let product = self.product(path, sizes, x)?;

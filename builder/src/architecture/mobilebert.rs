@@ -115,7 +115,6 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
     let width = sizes.width;
     let narrow = settings.size_or("embedding_size", 128)?;
     let ids = network.input("input_ids");
-    let segments = network.input("token_type_ids");
     let rows = [settings.size("vocab_size")?, narrow];
     let mut x = network.embedding("embeddings.word_embeddings", rows, &ids)?;
     let is_trigram = settings.flag("trigram_input", true)?;
@@ -130,8 +129,8 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
     let positions = network.positions();
     let rows = [settings.size_or("max_position_embeddings", 512)?, width];
     let positions = network.embedding("embeddings.position_embeddings", rows, &positions)?;
-    let rows = [settings.size_or("type_vocab_size", 2)?, width];
-    let segments = network.embedding("embeddings.token_type_embeddings", rows, &segments)?;
+    let rows = settings.size_or("type_vocab_size", 2)?;
+    let segments = network.segments([rows, width])?;
     let sum = network.add(&x, &positions);
     let sum = network.add(&sum, &segments);
     norm(network, "embeddings.LayerNorm", sizes, width, EPSILON, &sum)

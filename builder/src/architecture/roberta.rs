@@ -1,6 +1,6 @@
 //! RoBERTa: BERT with positions after the padding id, mostly one segment, and heads of its own.
 
-use super::bert::{DECODER, Sizes, classify_tokens, layers, segment_embeddings};
+use super::bert::{DECODER, Sizes, classify_tokens, layers};
 use super::decoder::Decoder;
 use super::network::{Emitted, Network};
 use super::{Architecture, Code};
@@ -45,7 +45,7 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
         &ids,
     )?;
     // Its own tokenizer numbers no segments; others may.
-    let segment = segment_embeddings(network, [sizes.segments, width])?;
+    let segment = network.segments([sizes.segments, width])?;
     let padding = network.settings.integer("pad_token_id", 1)?;
     let positions = network.positions_after(padding);
     let rows = [sizes.positions, width];

@@ -32,11 +32,9 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let narrow = settings.size_or("embedding_size", width)?;
     let turns_values = settings.flag("rotary_value", false)?;
     let ids = network.input("input_ids");
-    let segments = network.input("token_type_ids");
     let rows = [sizes.vocabulary, narrow];
     let words = network.embedding("embeddings.word_embeddings", rows, &ids)?;
-    let rows = [sizes.segments, narrow];
-    let segments = network.embedding("embeddings.token_type_embeddings", rows, &segments)?;
+    let segments = network.segments([sizes.segments, narrow])?;
     let sum = network.add(&words, &segments);
     let mut x = network.layer_norm("embeddings.LayerNorm", narrow, epsilon, &sum)?;
     if narrow != width {

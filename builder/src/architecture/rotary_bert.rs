@@ -126,16 +126,10 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
     let ids = network.input("input_ids");
     let rows = [sizes.vocabulary, width];
     let words = network.embedding("embeddings.word_embeddings", rows, &ids)?;
-    let path = "embeddings.token_type_embeddings";
-    let segments = match sizes.segments {
-        0 => return Ok(words),
-        // All tokens are of the one segment, whatever the tokenizer says.
-        1 => super::bert::first_row(network, path, [1, width])?,
-        count => {
-            let ids = network.input("token_type_ids");
-            network.embedding(path, [count, width], &ids)?
-        }
-    };
+    if sizes.segments == 0 {
+        return Ok(words);
+    }
+    let segments = network.segments([sizes.segments, width])?;
     Ok(network.add(&words, &segments))
 }
 
