@@ -204,7 +204,7 @@ fn a_setting_that_is_not_known_or_not_served() -> anyhow::Result<()> {
     for (key, value) in [
         ("some_new_scale", json!(0.5)),
         ("position_embedding_type", json!("relative_key")),
-        ("hidden_act", json!("mish")),
+        ("hidden_act", json!("xielu")),
         ("num_attention_heads", json!(5)),
         ("num_hidden_layers", json!(1_000_000_000)),
         ("hidden_size", Value::Null),
@@ -297,7 +297,7 @@ fn a_setting_that_xlm_and_flaubert_do_not_serve() -> anyhow::Result<()> {
         (xlm, "summary_type", json!("attn")),
         (xlm, "summary_use_proj", json!(false)),
         (xlm, "summary_proj_to_labels", json!(false)),
-        (xlm, "summary_activation", json!("mish")),
+        (xlm, "summary_activation", json!("xielu")),
         (flaubert, "asm", json!(true)),
         (flaubert, "causal", json!(true)),
     ])
