@@ -153,7 +153,6 @@ const OF_THE_FIRST_BERT: [&str; 11] = [
 ];
 
 /// What a config.json without `model_type` is taken to be of.
-#[derive(Debug, PartialEq)]
 pub(crate) struct Completed {
     pub(crate) model_type: &'static str,
     /// What says so, for people.

@@ -70,7 +70,7 @@ pub enum BuildError {
         /// The value found, as JSON.
         value: String,
     },
-    /// A key that no architecture is known to read.
+    /// A key that the architecture is not known to read.
     #[error(
         "{}: `{key}`: {value} is not a key of this architecture that is known here, and may change what is computed; remove it if it does not", .path.display()
     )]

@@ -35,12 +35,14 @@ impl Network<'_> {
     /// Where it gives none, or there is one row, the first, whatever is said of a pair: `[width]`.
     pub(super) fn segments(&mut self, sizes: [usize; 2]) -> Emitted {
         let path = "embeddings.token_type_embeddings";
-        match self.has_segments && sizes[0] > 1 {
-            true => {
+        match sizes[0] {
+            // There is no first row either.
+            0 => Err(self.settings.refuse("type_vocab_size")),
+            rows if self.has_segments && rows > 1 => {
                 let ids = self.input("token_type_ids");
                 self.embedding(path, sizes, &ids)
             }
-            false => self.first_row(path, sizes),
+            _ => self.first_row(path, sizes),
         }
     }
 

@@ -206,6 +206,7 @@ fn a_setting_that_is_not_known_or_not_served() -> anyhow::Result<()> {
         ("position_embedding_type", json!("relative_key")),
         ("hidden_act", json!("xielu")),
         ("num_attention_heads", json!(5)),
+        ("type_vocab_size", json!(0)),
         ("num_hidden_layers", json!(1_000_000_000)),
         ("hidden_size", Value::Null),
     ] {
