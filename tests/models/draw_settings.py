@@ -224,6 +224,14 @@ DRAWN = {
     **{f"{part}_groups": [1, 2, 4] for part in ("q", "k", "v", "post_attention", "intermediate", "output")},
 }
 
+SCALINGS = [
+    {"rope_type": "linear", "factor": 8.0},
+    {"rope_type": "default"},
+    {"rope_theta": 300.0},
+    {"type": "linear", "factor": 2.0},
+    {},
+]
+
 # Keys beside those of the class, which the architecture's code reads, or which older
 # transformers wrote; and other values.
 OTHERS = {
@@ -254,6 +262,7 @@ OTHERS = {
         "share_att_key": FLAG,
         "type_vocab_size": [0, 1, 2],
     },
+    "distilbert": {"num_hidden_layers": [1, 3], "num_attention_heads": [2, 4]},
     "electra": {"summary_activation": ["tanh"], "summary_type": ["first"], "summary_use_proj": FLAG},
     "esm": {"classifier_dropout": [0.1]},
     "eurobert": {
@@ -262,11 +271,18 @@ OTHERS = {
         "rope_scaling": [{"type": "linear", "factor": 2.0}],
         "rope_theta": THETAS,
     },
-    "flaubert": {"causal": [True], "is_encoder": [True], "asm": [True], "n_inner": [64]},
+    "flaubert": {
+        "asm": [True],
+        "causal": [True],
+        "is_encoder": [True],
+        "n_inner": [64],
+        "num_attention_heads": [2, 4],
+        "num_hidden_layers": [1, 3],
+    },
     "gemma3_text": {
         "rope_local_base_freq": THETAS,
         "rope_parameters": ropes,
-        "rope_scaling": [{"rope_type": "linear", "factor": 8.0}],
+        "rope_scaling": SCALINGS,
         "rope_theta": THETAS,
         "sliding_window_pattern": [2, 3],
         "use_bidirectional_attention": [True],
@@ -280,12 +296,26 @@ OTHERS = {
         "local_rope_theta": THETAS,
         "position_embedding_type": ["absolute"],
         "rope_parameters": ropes,
+        "rope_scaling": SCALINGS,
         "sparse_prediction": FLAG,
     },
     "mpnet": {"relative_attention_num_buckets": [32, 64]},
     "nomic_bert": {"type_vocab_size": [0, 1, 2], "rope_theta": THETAS},
-    "t5": {"dense_act_fn": ["relu", "gelu_new", "silu"], "is_gated_act": FLAG, "num_decoder_layers": [1]},
-    "xlm": {"causal": [True], "is_encoder": [True], "asm": [True]},
+    "t5": {
+        "dense_act_fn": ["relu", "gelu_new", "silu"],
+        "head_dim": [4, 12],
+        "is_gated_act": FLAG,
+        "num_attention_heads": [2, 4],
+        "num_decoder_layers": [1],
+        "num_hidden_layers": [1, 3],
+    },
+    "xlm": {
+        "asm": [True],
+        "causal": [True],
+        "is_encoder": [True],
+        "num_attention_heads": [2, 4],
+        "num_hidden_layers": [1, 3],
+    },
 }
 
 # What each architecture has where nothing is drawn.
@@ -754,6 +784,8 @@ ODD = [
     ("distilbert", "embedding", {"tie_weights_": True, "output_past": True}),
     ("distilbert", "embedding", {"dim": LEFT_OUT, "hidden_size": 32}),
     ("distilbert", "embedding", {"n_heads": LEFT_OUT, "num_attention_heads": 4}),
+    ("distilbert", "embedding", {"dim": 64, "hidden_size": 32}),
+    ("distilbert", "embedding", {"hidden_size": 64}),
     ("distilbert", "embedding", {"n_layers": LEFT_OUT, "num_hidden_layers": 2}),
     ("esm", "embedding", {"hidden_act": "gelu"}),
     ("esm", "embedding", {"hidden_act": "relu"}),
@@ -786,6 +818,7 @@ ODD = [
     ("modernbert", "embedding", {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}),
     ("modernbert", "embedding", {"rope_parameters": LEFT_OUT, "layer_types": LEFT_OUT}),
     ("modernbert", "embedding", {"rope_parameters": LEFT_OUT, "rope_scaling": {"type": "linear", "factor": 2.0}}),
+    ("modernbert", "embedding", {"rope_parameters": LEFT_OUT, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}),
     ("modernbert", "embedding", {"hidden_activation": LEFT_OUT, "hidden_act": "relu"}),
     ("gemma3_text", "embedding", {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}),
     ("gemma3_text", "embedding", {"rope_parameters": LEFT_OUT, "rope_theta": 500.0, "rope_local_base_freq": 50.0}),

@@ -421,6 +421,19 @@ def leave_out_defaults(folder):
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
+def scale_positions(folder):
+    change_config(folder, rope_scaling={"rope_type": "linear", "factor": 4.0})
+
+
+def name_as_bert(folder):
+    """Sizes by the names that DistilBERT's `attribute_map` has for them."""
+    path = folder / "config.json"
+    config = read_json(path)
+    for name, key in CONFIG_MAPPING[config["model_type"]].attribute_map.items():
+        config[name] = config.pop(key)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def name_as_tensorflow(folder):
     """As BERT was converted at first: with heads, and with other names for norms."""
     path = folder / "model.safetensors"
@@ -971,6 +984,9 @@ def make_settings():
     uneven = {"num_hidden_layers": 18, "num_hidden_groups": 14}
     make("albert", "embedding", name="checkpoint-albert-uneven", std=0.09, **uneven)
     make("bert", "embedding", name="checkpoint-bert-mish", hidden_act="mish")
+    make("distilbert", "embedding", name="checkpoint-distilbert-other-names", original=name_as_bert)
+    make("deberta-v2", "fill_mask", name="checkpoint-deberta-v2-not-legacy", legacy=False)
+    make("modernbert", "embedding", name="checkpoint-modernbert-scaled", original=scale_positions)
     # transformers fails over a pair, whose second text its tokenizer numbers 1.
     make("bert", "sequence_classification", name="checkpoint-bert-one-segment", type_vocab_size=1)
 

@@ -346,21 +346,24 @@ pub(super) fn predict_from(
     width: usize,
     hidden: &str,
 ) -> Emitted {
-    let x = transform(network, sizes, width, hidden)?;
+    let x = transform(network, TRANSFORM, sizes, width, hidden)?;
     network.decode(&DECODER, [width, sizes.vocabulary], &x)
 }
+
+/// The module before the decoder.
+pub(super) const TRANSFORM: &str = "cls.predictions.transform";
 
 /// What the decoder is given.
 pub(super) fn transform(
     network: &mut Network<'_>,
+    path: &str,
     sizes: &Sizes,
     width: usize,
     hidden: &str,
 ) -> Emitted {
-    let transform = "cls.predictions.transform";
-    let x = network.linear(&format!("{transform}.dense"), [sizes.width, width], hidden)?;
+    let x = network.linear(&format!("{path}.dense"), [sizes.width, width], hidden)?;
     let x = hidden_activation(network, &x)?;
-    let norm = format!("{transform}.LayerNorm");
+    let norm = format!("{path}.LayerNorm");
     network.layer_norm(&norm, width, sizes.epsilon, &x)
 }
 

@@ -3,7 +3,7 @@
 
 mod convolution;
 
-use super::bert::{Sizes, classify_tokens, feed_forward, predict_from};
+use super::bert::{Sizes, classify_tokens, feed_forward, predict_from, transform};
 use super::network::{Emitted, Network};
 use super::{Architecture, Code};
 use crate::error::BuildError;
@@ -436,14 +436,22 @@ fn classify(network: &mut Network<'_>, hidden: &str) -> Emitted {
     network.linear("classifier", [width, network.labels], &pooled)
 }
 
-/// Logits of the vocabulary, by the head that transformers writes.
+/// Logits of the vocabulary, by BERT's head; or, if `legacy` is false, by the one whose tensors
+/// have the names that the authors gave them, and whose matrix is always the table of the words.
 fn predict(network: &mut Network<'_>, hidden: &str) -> Emitted {
     let sizes = sizes(network)?;
-    if !network.settings.flag("legacy", true)? {
-        return Err(network.settings.refuse("legacy"));
+    if network.settings.flag("legacy", true)? {
+        let width = network.settings.size_or("embedding_size", sizes.width)?;
+        return predict_from(network, &sizes, width, hidden);
     }
-    let width = network.settings.size_or("embedding_size", sizes.width)?;
-    predict_from(network, &sizes, width, hidden)
+    let path = "lm_predictions.lm_head";
+    let x = transform(network, path, &sizes, sizes.width, hidden)?;
+    let words = network.in_base("embeddings.word_embeddings.weight");
+    let words = network.matrix(&words, [sizes.width, sizes.vocabulary])?;
+    network.emitter.enter(path);
+    let product = network.emitter.node("MatMul", &[&x, &words]);
+    let bias = network.tensor(&format!("{path}.bias"), &[sizes.vocabulary])?;
+    Ok(network.add(&product, &bias))
 }
 
 #[cfg(test)]

@@ -70,16 +70,12 @@ fn embed(network: &mut Network<'_>, sizes: &Sizes) -> Emitted {
 fn ropes(network: &Network<'_>) -> Result<[Rope; 2], BuildError> {
     let settings = network.settings;
     let local = settings.float("rope_local_base_freq", 10_000.0)?;
-    let local = Rope::read_kind(settings, "sliding_attention", local)?;
-    let global = match settings.has("rope_parameters") {
-        true => {
-            let theta = settings.float("rope_theta", 1_000_000.0)?;
-            settings.only("rope_scaling", &Value::Null)?;
-            Rope::read_kind(settings, "full_attention", theta)?
-        }
-        false => Rope::read(settings, 1_000_000.0)?,
-    };
-    Ok([global, local])
+    let global = settings.float("rope_theta", 1_000_000.0)?;
+    let scaling = settings.object("rope_scaling")?;
+    Ok([
+        Rope::read_kind(settings, "full_attention", global, scaling)?,
+        Rope::read_kind(settings, "sliding_attention", local, None)?,
+    ])
 }
 
 /// `1 / √query_pre_attn_scalar`.

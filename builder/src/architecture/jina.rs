@@ -1,7 +1,7 @@
 //! Jina's BERT of its second embeddings: biases that fall with the distance of two tokens
 //! (`ALiBi`) in place of positions, and a gate in the feed-forward part.
 
-use super::bert::{DECODER, Sizes, UNUSED, classify_pooled, classify_tokens, transform};
+use super::bert::{DECODER, Sizes, TRANSFORM, UNUSED, classify_pooled, classify_tokens, transform};
 use super::layers::Attention;
 use super::network::{Emitted, Network};
 use super::{Architecture, Code};
@@ -20,7 +20,7 @@ pub(super) const JINA_BERT: Architecture = Architecture {
     classify_tokens,
     predict: |network, hidden| {
         let sizes = sizes(network)?;
-        let x = transform(network, &sizes, sizes.width, hidden)?;
+        let x = transform(network, TRANSFORM, &sizes, sizes.width, hidden)?;
         network.decode(&DECODER, [sizes.width, sizes.vocabulary], &x)
     },
     unused: UNUSED,

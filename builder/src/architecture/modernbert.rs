@@ -95,8 +95,9 @@ fn encode(network: &mut Network<'_>) -> Emitted {
     let size = network.head_size(width, sizes.heads)?;
     let global_theta = settings.float("global_rope_theta", 160_000.0)?;
     let local_theta = settings.float("local_rope_theta", 10_000.0)?;
-    let global = Rope::read_kind(settings, "full_attention", global_theta)?;
-    let local = Rope::read_kind(settings, "sliding_attention", local_theta)?;
+    let scaling = settings.object("rope_scaling")?;
+    let global = Rope::read_kind(settings, "full_attention", global_theta, scaling)?;
+    let local = Rope::read_kind(settings, "sliding_attention", local_theta, scaling)?;
     let [global, local] = [global, local].map(|it| network.rotation(size, it));
     let mask = network.mask();
     let window = network.window(sizes.window, &mask);

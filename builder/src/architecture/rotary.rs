@@ -46,18 +46,27 @@ impl Rope {
         })
     }
 
-    /// The same of the layers of one kind, which `rope_parameters` may have by their names.
+    /// The same of the layers of one kind, which `rope_parameters` may have by their names, with
+    /// what `scaling` changes of it.
     pub(super) fn read_kind(
         settings: &Settings,
         kind: &str,
         theta: f32,
+        scaling: Option<&Map<String, Value>>,
     ) -> Result<Self, BuildError> {
         let key = "rope_parameters";
-        let parameters = match settings.object(key)?.and_then(|kinds| kinds.get(kind)) {
-            None | Some(Value::Null) => return Ok(Self::of(theta)),
-            Some(parameters) => parameters.as_object(),
+        let mut parameters = match settings.object(key)?.and_then(|kinds| kinds.get(kind)) {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(parameters)) => parameters.clone(),
+            Some(_) => return Err(settings.refuse(key)),
         };
-        let rope = parameters.and_then(|it| Self::of_parameters(it, theta));
+        // transformers 4 scales by a type of this name, and 5 does not.
+        if scaling.is_some_and(|it| it.contains_key("type")) {
+            return Err(settings.refuse("rope_scaling"));
+        }
+        parameters.extend(scaling.cloned().unwrap_or_default());
+        let rope = Self::of_parameters(&parameters, theta);
+        let key = scaling.map_or(key, |_| "rope_scaling");
         rope.ok_or_else(|| settings.refuse(key))
     }
 
@@ -67,18 +76,19 @@ impl Rope {
         reason = "what is computed is float32"
     )]
     fn of_parameters(parameters: &Map<String, Value>, theta: f32) -> Option<Self> {
-        let (mut kind, mut factor) = ("default", 1.0);
+        let (mut kind, mut old_kind, mut factor) = (None, None, 1.0);
         let mut rope = Self::of(theta);
         for (key, value) in parameters.iter().filter(|(_, value)| !value.is_null()) {
             match key.as_str() {
-                "rope_type" | "type" => kind = value.as_str()?,
+                "rope_type" => kind = Some(value.as_str()?),
+                "type" => old_kind = Some(value.as_str()?),
                 "rope_theta" => rope.theta = value.as_f64()? as f32,
                 "factor" => factor = value.as_f64()? as f32,
                 "partial_rotary_factor" if value.as_f64() == Some(1.0) => {}
                 _ => return None,
             }
         }
-        match kind {
+        match kind.or(old_kind).unwrap_or("default") {
             "default" => {}
             "linear" if factor > 0.0 => rope.divisor = factor,
             _ => return None,

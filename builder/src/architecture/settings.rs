@@ -130,6 +130,22 @@ const WITHOUT_EFFECT: &[&str] = &[
     "xla_device",
 ];
 
+/// Other names of keys, of which `attribute_map` of the class in transformers says that they are
+/// the same: architectures, the other name, and the key. The other name counts where both are said.
+const OTHER_NAMES: &[(&[&str], &str, &str)] = &[
+    (&["distilbert"], "hidden_size", "dim"),
+    (&["distilbert"], "num_attention_heads", "n_heads"),
+    (&["distilbert"], "num_hidden_layers", "n_layers"),
+    (&["flaubert", "xlm"], "hidden_size", "emb_dim"),
+    (&["flaubert", "xlm"], "n_words", "vocab_size"),
+    (&["flaubert", "xlm"], "num_attention_heads", "n_heads"),
+    (&["flaubert", "xlm"], "num_hidden_layers", "n_layers"),
+    (&["t5"], "head_dim", "d_kv"),
+    (&["t5"], "hidden_size", "d_model"),
+    (&["t5"], "num_attention_heads", "num_heads"),
+    (&["t5"], "num_hidden_layers", "num_layers"),
+];
+
 /// Far more than any encoder has.
 const LAYERS_MAX: usize = 1 << 10;
 
@@ -160,13 +176,29 @@ impl Settings {
     }
 
     fn get(&self, key: &'static str) -> Option<&Value> {
-        self.read.borrow_mut().insert(key);
+        let mut read = self.read.borrow_mut();
+        read.insert(key);
+        read.extend(self.other_name(key));
+        self.said(self.other_name(key).unwrap_or(key))
+    }
+
+    /// A value, unless it is null.
+    fn said(&self, key: &str) -> Option<&Value> {
         self.json.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The other name by which config.json says a key.
+    fn other_name(&self, key: &str) -> Option<&'static str> {
+        let model_type = self.said("model_type")?.as_str()?;
+        let is_of = |(types, other, of): &&(&[&str], &str, &str)| {
+            *of == key && types.contains(&model_type) && self.said(other).is_some()
+        };
+        OTHER_NAMES.iter().find(is_of).map(|(_, other, _)| *other)
     }
 
     /// Whether a key is there, and not null.
     pub(super) fn has(&self, key: &'static str) -> bool {
-        self.json.get(key).is_some_and(|value| !value.is_null())
+        self.said(self.other_name(key).unwrap_or(key)).is_some()
     }
 
     /// Whether a key is there with null for its value.
@@ -175,6 +207,7 @@ impl Settings {
     }
 
     pub(super) fn refuse(&self, key: &str) -> BuildError {
+        let key = self.other_name(key).unwrap_or(key);
         let found = self.json.get(key).unwrap_or(&Value::Null);
         BuildError::key(&self.path, key, found)
     }

@@ -119,14 +119,8 @@ struct Sizes {
 
 impl Sizes {
     fn read(settings: &Settings) -> Result<Self, BuildError> {
-        // Older folders have `n_words`, which transformers takes before the other.
-        let vocabulary = match settings.has("n_words") {
-            true => "n_words",
-            false => "vocab_size",
-        };
-        settings.without_effect("vocab_size");
         Ok(Self {
-            vocabulary: settings.size(vocabulary)?,
+            vocabulary: settings.size("vocab_size")?,
             width: settings.size("emb_dim")?,
             heads: settings.size("n_heads")?,
             layers: settings.layers("n_layers")?,

@@ -274,6 +274,33 @@ fn a_setting_that_an_architecture_does_not_serve() -> anyhow::Result<()> {
         (modernbert, "layer_types", json!(["full_attention", "mean"])),
         (modernbert, "rope_parameters", json!({"full_attention": 1})),
         (
+            modernbert,
+            "rope_scaling",
+            json!({"rope_type": "yarn", "factor": 2.0}),
+        ),
+        // By a type that transformers 4 reads, and 5 does not.
+        (
+            modernbert,
+            "rope_scaling",
+            json!({"type": "linear", "factor": 2.0}),
+        ),
+        (
+            gemma,
+            "rope_scaling",
+            json!({"type": "linear", "factor": 2.0}),
+        ),
+        // By the name that config.json has for it.
+        (
+            "checkpoint-distilbert-other-names",
+            "num_attention_heads",
+            json!(5),
+        ),
+        (
+            "checkpoint-distilbert-other-names",
+            "num_hidden_layers",
+            json!("2"),
+        ),
+        (
             "checkpoint-deberta-v2-convolution",
             "conv_kernel_size",
             json!(4),
