@@ -5,6 +5,8 @@
 
 use encoderfile_kernels::Parallel;
 use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(not(target_family = "wasm"))]
+use std::time::{Duration, Instant};
 
 /// The cores of an encoder, and how many texts share them.
 #[derive(Debug)]
@@ -18,6 +20,15 @@ pub(crate) struct Cores {
 /// Less work than this, in multiplications, takes less time than to have it done
 /// by another thread. Tests have small models.
 const PART_MIN: usize = if cfg!(test) { 1 << 8 } else { 1 << 22 };
+
+/// How long a thread that is done with its part looks for the next before it sleeps: longer than
+/// the operators between that are not cut, and than it takes to wake it.
+#[cfg(not(target_family = "wasm"))]
+const LINGERING: Duration = Duration::from_micros(300);
+
+/// Turns of a loop that waits before other threads of the machine are given a chance.
+#[cfg(not(target_family = "wasm"))]
+const SPINS: usize = 1 << 8;
 
 impl Cores {
     /// One, until more are allowed.
@@ -73,23 +84,59 @@ impl Cores {
         pool.as_ref()
     }
 
-    /// Calls `work` on this thread, and at the same time on others, `threads` in all.
+    /// Calls `work` on this thread, and at the same time on others, `threads` in all, until
+    /// `is_done`.
     #[cfg(not(target_family = "wasm"))]
-    fn at_once(&self, threads: usize, work: &(dyn Fn() + Sync)) {
+    fn at_once(&self, threads: usize, work: &(dyn Fn() + Sync), is_done: &dyn Fn() -> bool) {
         let Some(pool) = self.pool() else {
             return work();
         };
         pool.in_place_scope(|scope| {
             for _ in 1..threads {
-                scope.spawn(|_| work());
+                scope.spawn(|_| {
+                    work();
+                    linger();
+                });
             }
             work();
+            // What others have begun is done sooner than a thread that sleeps would wake.
+            wait_until(is_done);
         });
     }
 
     #[cfg(target_family = "wasm")]
-    fn at_once(&self, _threads: usize, work: &(dyn Fn() + Sync)) {
+    fn at_once(&self, _threads: usize, work: &(dyn Fn() + Sync), _is_done: &dyn Fn() -> bool) {
         work();
+    }
+}
+
+/// Has this thread of a pool look for work for a while, once it has returned to the pool.
+#[cfg(not(target_family = "wasm"))]
+fn linger() {
+    let this = rayon::current_thread_index();
+    let start = Instant::now();
+    rayon::spawn(move || {
+        // Another, which is about to have it instead, waits for work of its own.
+        let is_this = rayon::current_thread_index() == this;
+        wait_until(&|| {
+            !is_this
+                || rayon::yield_now() == Some(rayon::Yield::Executed)
+                || start.elapsed() > LINGERING
+        });
+    });
+}
+
+/// Waits without sleeping.
+#[cfg(not(target_family = "wasm"))]
+fn wait_until(is_done: &dyn Fn() -> bool) {
+    for turn in 1_usize.. {
+        if is_done() {
+            return;
+        }
+        match turn.is_multiple_of(SPINS) {
+            true => std::thread::yield_now(),
+            false => std::hint::spin_loop(),
+        }
     }
 }
 
@@ -99,16 +146,29 @@ impl Parallel for Cores {
     }
 
     fn each(&self, count: usize, compute: &(dyn Fn(usize) + Sync)) {
-        let next = AtomicUsize::new(0);
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // Whoever is done with a part takes the next.
         let work = || {
             let parts = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-            parts.take_while(|part| *part < count).for_each(compute);
+            for part in parts.take_while(|part| *part < count) {
+                let _done = Done(&done);
+                compute(part);
+            }
         };
+        let is_done = || done.load(Ordering::Relaxed) >= count;
         match self.of_a_text().min(count) {
             0 | 1 => work(),
-            threads => self.at_once(threads, &work),
+            threads => self.at_once(threads, &work, &is_done),
         }
+    }
+}
+
+/// Counts a part as done when it is dropped, after a panic too.
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -124,6 +184,7 @@ impl Drop for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Cores, PART_MIN, Parallel};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -142,6 +203,18 @@ mod tests {
         assert_eq!(cores.parts(3 * PART_MIN), 3);
         assert_eq!(cores.parts(PART_MIN), 1);
         drop(first);
+    }
+
+    #[test]
+    fn a_part_that_panics_ends_the_wait_for_it() {
+        let cores = Cores::one();
+        cores.allow(2);
+        for panicking in 0..4 {
+            let computed = catch_unwind(AssertUnwindSafe(|| {
+                cores.each(4, &|part| assert!(part != panicking, "as it should"));
+            }));
+            assert!(computed.is_err());
+        }
     }
 
     #[test]
