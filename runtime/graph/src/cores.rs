@@ -5,8 +5,6 @@
 
 use encoderfile_kernels::Parallel;
 use std::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(not(target_family = "wasm"))]
-use std::time::{Duration, Instant};
 
 /// The cores of an encoder, and how many texts share them.
 #[derive(Debug)]
@@ -21,14 +19,10 @@ pub(crate) struct Cores {
 /// by another thread. Tests have small models.
 const PART_MIN: usize = if cfg!(test) { 1 << 8 } else { 1 << 22 };
 
-/// How long a thread that is done with its part looks for the next before it sleeps: longer than
-/// the operators between that are not cut, and than it takes to wake it.
+/// Turns of a loop that waits: some tenths of a millisecond, longer than the operators between two
+/// that are cut, and than it takes to wake a thread.
 #[cfg(not(target_family = "wasm"))]
-const LINGERING: Duration = Duration::from_micros(300);
-
-/// Turns of a loop that waits before other threads of the machine are given a chance.
-#[cfg(not(target_family = "wasm"))]
-const SPINS: usize = 1 << 8;
+const TURNS: usize = 1 << 10;
 
 impl Cores {
     /// One, until more are allowed.
@@ -91,15 +85,16 @@ impl Cores {
         let Some(pool) = self.pool() else {
             return work();
         };
+        let asks = pool.current_thread_index();
         pool.in_place_scope(|scope| {
             for _ in 1..threads {
-                scope.spawn(|_| {
+                scope.spawn(move |_| {
                     work();
-                    linger();
+                    linger(asks);
                 });
             }
             work();
-            // What others have begun is done sooner than a thread that sleeps would wake.
+            // What others have begun is mostly done sooner than a thread that sleeps would wake.
             wait_until(is_done);
         });
     }
@@ -110,33 +105,29 @@ impl Cores {
     }
 }
 
-/// Has this thread of a pool look for work for a while, once it has returned to the pool.
+/// Has this thread of a pool look for work for a while, once it has returned to the pool; unless it
+/// is the one that asks, which has work.
 #[cfg(not(target_family = "wasm"))]
-fn linger() {
+fn linger(asks: Option<usize>) {
     let this = rayon::current_thread_index();
-    let start = Instant::now();
-    rayon::spawn(move || {
-        // Another, which is about to have it instead, waits for work of its own.
-        let is_this = rayon::current_thread_index() == this;
-        wait_until(&|| {
-            !is_this
-                || rayon::yield_now() == Some(rayon::Yield::Executed)
-                || start.elapsed() > LINGERING
+    if this != asks {
+        rayon::spawn(move || {
+            // Another, which is about to have it instead, waits for work of its own.
+            if rayon::current_thread_index() == this {
+                wait_until(&|| rayon::yield_now() == Some(rayon::Yield::Executed));
+            }
         });
-    });
+    }
 }
 
-/// Waits without sleeping.
+/// Waits for a while without sleeping.
 #[cfg(not(target_family = "wasm"))]
 fn wait_until(is_done: &dyn Fn() -> bool) {
-    for turn in 1_usize.. {
+    for _ in 0..TURNS {
         if is_done() {
             return;
         }
-        match turn.is_multiple_of(SPINS) {
-            true => std::thread::yield_now(),
-            false => std::hint::spin_loop(),
-        }
+        (0..8).for_each(|_| std::hint::spin_loop());
     }
 }
 
