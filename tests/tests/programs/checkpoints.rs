@@ -274,33 +274,6 @@ fn a_setting_that_an_architecture_does_not_serve() -> anyhow::Result<()> {
         (modernbert, "layer_types", json!(["full_attention", "mean"])),
         (modernbert, "rope_parameters", json!({"full_attention": 1})),
         (
-            modernbert,
-            "rope_scaling",
-            json!({"rope_type": "yarn", "factor": 2.0}),
-        ),
-        // By a type that transformers 4 reads, and 5 does not.
-        (
-            modernbert,
-            "rope_scaling",
-            json!({"type": "linear", "factor": 2.0}),
-        ),
-        (
-            gemma,
-            "rope_scaling",
-            json!({"type": "linear", "factor": 2.0}),
-        ),
-        // By the name that config.json has for it.
-        (
-            "checkpoint-distilbert-other-names",
-            "num_attention_heads",
-            json!(5),
-        ),
-        (
-            "checkpoint-distilbert-other-names",
-            "num_hidden_layers",
-            json!("2"),
-        ),
-        (
             "checkpoint-deberta-v2-convolution",
             "conv_kernel_size",
             json!(4),
@@ -310,6 +283,23 @@ fn a_setting_that_an_architecture_does_not_serve() -> anyhow::Result<()> {
             "attention_head_size",
             json!(16),
         ),
+    ])
+}
+
+#[test]
+fn a_setting_of_scaled_positions_and_of_other_names() -> anyhow::Result<()> {
+    let modernbert = "checkpoint-modernbert-layer_types";
+    let distilbert = "checkpoint-distilbert-other-names";
+    // transformers 4 scales by a type of this name, and 5 does not.
+    let by_type = json!({"type": "linear", "factor": 2.0});
+    let yarn = json!({"rope_type": "yarn", "factor": 2.0});
+    are_refused(&[
+        (modernbert, "rope_scaling", yarn),
+        (modernbert, "rope_scaling", by_type.clone()),
+        ("checkpoint-gemma3_text-embedding", "rope_scaling", by_type),
+        // By the name that config.json has for it.
+        (distilbert, "num_attention_heads", json!(5)),
+        (distilbert, "num_hidden_layers", json!("2")),
     ])
 }
 
