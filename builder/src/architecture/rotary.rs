@@ -134,3 +134,32 @@ impl Network<'_> {
         emitter.node("Add", &[&straight, &turned])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Rope;
+    use serde_json::json;
+
+    #[test]
+    fn the_newer_name_of_the_type_counts_first() {
+        for (types, divisor) in [
+            (json!({"rope_type": "linear", "factor": 2.0}), Some(2.0)),
+            (json!({"type": "linear", "factor": 2.0}), Some(2.0)),
+            (
+                json!({"rope_type": "default", "type": "linear", "factor": 2.0}),
+                Some(1.0),
+            ),
+            (
+                json!({"rope_type": "linear", "type": "default", "factor": 2.0}),
+                Some(2.0),
+            ),
+            (
+                json!({"rope_type": "yarn", "type": "linear", "factor": 2.0}),
+                None,
+            ),
+        ] {
+            let rope = Rope::of_parameters(types.as_object().unwrap(), 100.0);
+            assert_eq!(rope.map(|it| it.divisor), divisor, "{types}");
+        }
+    }
+}

@@ -176,10 +176,9 @@ impl Settings {
     }
 
     fn get(&self, key: &'static str) -> Option<&Value> {
-        let mut read = self.read.borrow_mut();
-        read.insert(key);
-        read.extend(self.other_name(key));
-        self.said(self.other_name(key).unwrap_or(key))
+        let name = self.name_of(key);
+        self.read.borrow_mut().extend([key, name]);
+        self.said(name)
     }
 
     /// A value, unless it is null.
@@ -187,18 +186,23 @@ impl Settings {
         self.json.get(key).filter(|value| !value.is_null())
     }
 
-    /// The other name by which config.json says a key.
-    fn other_name(&self, key: &str) -> Option<&'static str> {
-        let model_type = self.said("model_type")?.as_str()?;
+    /// What config.json calls a key: by another name, if it has that.
+    fn name_of<'a>(&self, key: &'a str) -> &'a str {
+        let model_type = self.said("model_type").and_then(Value::as_str);
         let is_of = |(types, other, of): &&(&[&str], &str, &str)| {
-            *of == key && types.contains(&model_type) && self.said(other).is_some()
+            *of == key
+                && types.iter().any(|it| Some(*it) == model_type)
+                && self.said(other).is_some()
         };
-        OTHER_NAMES.iter().find(is_of).map(|(_, other, _)| *other)
+        OTHER_NAMES
+            .iter()
+            .find(is_of)
+            .map_or(key, |(_, other, _)| other)
     }
 
     /// Whether a key is there, and not null.
     pub(super) fn has(&self, key: &'static str) -> bool {
-        self.said(self.other_name(key).unwrap_or(key)).is_some()
+        self.said(self.name_of(key)).is_some()
     }
 
     /// Whether a key is there with null for its value.
@@ -207,7 +211,7 @@ impl Settings {
     }
 
     pub(super) fn refuse(&self, key: &str) -> BuildError {
-        let key = self.other_name(key).unwrap_or(key);
+        let key = self.name_of(key);
         let found = self.json.get(key).unwrap_or(&Value::Null);
         BuildError::key(&self.path, key, found)
     }
@@ -376,5 +380,45 @@ impl Settings {
             }),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OTHER_NAMES, Settings};
+    use serde_json::json;
+    use std::path::Path;
+
+    #[test]
+    fn the_other_name_counts_before_the_usual_one() {
+        for (types, other, key) in OTHER_NAMES {
+            for model_type in *types {
+                let read = |other_value: serde_json::Value| {
+                    let json = json!({"model_type": model_type, *other: other_value, *key: 5});
+                    let path = Path::new("config.json");
+                    let settings = Settings::parse(path, json.to_string().as_bytes()).unwrap();
+                    settings.text("model_type", "").unwrap();
+                    let count = settings.count(key, 7).unwrap();
+                    settings.refuse_unread().unwrap();
+                    (count, settings.refuse(key).to_string())
+                };
+                let (count, refused) = read(json!(3));
+                assert_eq!(count, 3, "{model_type} {other}");
+                assert!(refused.contains(&format!("`{other}`: 3")), "{refused}");
+                let (count, refused) = read(json!(null));
+                assert_eq!(count, 5, "{model_type} {other}");
+                assert!(refused.contains(&format!("`{key}`: 5")), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_architecture_has_no_other_names() {
+        let json = json!({"model_type": "bert", "n_words": 3, "vocab_size": 5});
+        let settings = Settings::parse(Path::new("config.json"), json.to_string().as_bytes());
+        let settings = settings.unwrap();
+        assert_eq!(settings.count("vocab_size", 7).unwrap(), 5);
+        let refused = settings.refuse_unread().unwrap_err().to_string();
+        assert!(refused.contains("n_words"), "{refused}");
     }
 }

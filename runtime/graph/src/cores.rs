@@ -78,8 +78,8 @@ impl Cores {
         pool.as_ref()
     }
 
-    /// Calls `work` on this thread, and at the same time on others, `threads` in all, until
-    /// `is_done`.
+    /// Calls `work` on this thread, and at the same time on others, `threads` in all; returns when
+    /// all calls have, which is soon after `is_done`.
     #[cfg(not(target_family = "wasm"))]
     fn at_once(&self, threads: usize, work: &(dyn Fn() + Sync), is_done: &dyn Fn() -> bool) {
         let Some(pool) = self.pool() else {
@@ -142,8 +142,8 @@ impl Parallel for Cores {
         let work = || {
             let parts = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
             for part in parts.take_while(|part| *part < count) {
-                let _done = Done(&done);
                 compute(part);
+                done.fetch_add(1, Ordering::Relaxed);
             }
         };
         let is_done = || done.load(Ordering::Relaxed) >= count;
@@ -151,15 +151,6 @@ impl Parallel for Cores {
             0 | 1 => work(),
             threads => self.at_once(threads, &work, &is_done),
         }
-    }
-}
-
-/// Counts a part as done when it is dropped, after a panic too.
-struct Done<'a>(&'a AtomicUsize);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -197,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_panics_ends_the_wait_for_it() {
+    fn a_panic_in_a_part_is_the_callers() {
         let cores = Cores::one();
         cores.allow(2);
         for panicking in 0..4 {
